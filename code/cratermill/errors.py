@@ -1,0 +1,47 @@
+"""The errors a user may meet. Each says what was given, what is valid and what to do next."""
+
+from __future__ import annotations
+
+
+class CratermillError(Exception):
+    """Base of all foreseen errors; the CLI prints it without a traceback and exits with ``exit_code``."""
+
+    exit_code = 1
+
+    def __init__(self, given: str, *, valid: str | None = None, next_step: str | None = None):
+        self.given, self.valid, self.next_step = given, valid, next_step
+        parts = [given]
+        if valid:
+            parts.append(f"Valid: {valid}")
+        if next_step:
+            parts.append(f"Next: {next_step}")
+        super().__init__("\n".join(parts))
+
+    def __reduce__(self):
+        # Keyword-only arguments would be lost when a worker process sends the error back.
+        return _rebuild, (type(self), self.given, self.valid, self.next_step)
+
+
+class InputError(CratermillError):
+    """What the user gave (a file, a value, an option) can't be used."""
+
+    exit_code = 2
+
+
+class WorkError(CratermillError):
+    """The input was sound, but the work failed (NaN loss, full disk, missing product)."""
+
+
+def _rebuild(kind, given, valid, next_step):
+    return kind(given, valid=valid, next_step=next_step)
+
+
+def nearest(value: str, valid) -> str:
+    """Valid names, closest first, as one readable string (for the ``valid`` part of a message)."""
+    import difflib
+
+    names = [str(name) for name in valid]
+    close = difflib.get_close_matches(str(value), names, n=3, cutoff=0.5)
+    if close:
+        return ", ".join(close) + (f" (of {len(names)})" if len(names) > len(close) else "")
+    return ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
