@@ -1,0 +1,173 @@
+"""The run configuration: one YAML file that names the data, the rows to train and the map to make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from .errors import InputError, nearest
+from .paths import DataFolder, Project, find_root
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tiles(_Part):
+    """Sizes in pixels of the mosaic; the defaults are EJMAP's."""
+
+    shape_px: tuple[int, int] = Field((112, 224), description="rows, columns of a training tile on the cylindrical mosaic")
+    eval_size_px: int = Field(112, ge=8, description="side of an azimuthal tile to map")
+    eval_step: float = Field(0.9, gt=0, le=1, description="grid step of the tiles to map, as a share of their side")
+    max_distance_fraction: float = Field(0.25, gt=0, le=1, description="tiles further from the crater than this share of pi R are left out")
+    max_distance_overrides: dict[int, float] = Field(default_factory=dict, description="the same for single craters: {crat_FID: share}")
+
+    def max_distance_m(self, fid: int, half_circumference_m: float) -> float:
+        return self.max_distance_overrides.get(fid, self.max_distance_fraction) * half_circumference_m
+
+
+class Splits(_Part):
+    """TV-Test splits made by prepare; ignored where ``az_positions_all.csv`` was imported with its own."""
+
+    count: int = Field(1, ge=1, description="number of TV-Test splits, coded 0 to count-1")
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    by: Literal["row", "tile"] = Field("row", description="row: EJMAP's way; tile: all pairs of one ground tile stay on one side")
+
+
+class FamilyRun(_Part):
+    """Which rows of one family's table are trained."""
+
+    table: str = Field(description="the *_version_hparams.csv")
+    versions: list[int] | None = Field(None, description="rows to train; all rows with version_run True when left out")
+    splits: list[int] | None = Field(None, description="instead of the row's test-set")
+    iterations: int | None = Field(None, ge=1, description="instead of the row's trainings_per_test")
+
+
+class MapRun(_Part):
+    """One map: an ensemble of versions on one split's checkpoints."""
+
+    versions: dict[str, int] = Field(description="family: version, e.g. {connection: 32, ejecta: 200}")
+    split: int = Field(0, description="the TV-Test split whose checkpoints are used")
+    name: str | None = Field(None, description="folder below results/output_masks; made from versions and split when left out")
+    data: str | None = Field(None, description="map another data folder than the one trained on")
+    mosaic: str | None = Field(None, description="a mosaic elsewhere")
+    craters: str | list[int] = Field("all", description="all, or a list of FIDs")
+    catalogue: str | None = Field(None, description="a crater list elsewhere")
+    overlap_alpha: float = Field(0.5, ge=0, le=1, description="opacity with which later craters blend over earlier ones in the composite")
+    threshold: float = Field(0.5, gt=0, lt=1, description="ensemble mean from which a pixel is ejecta")
+
+
+class Trainer(_Part):
+    """How training runs on the machine at hand; the defaults fit what is there."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int | Literal["auto"] = 1
+    nodes: int = Field(1, ge=1)
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
+    loader_workers: int | Literal["auto"] = "auto"
+
+
+class RunConfig(_Part):
+    """A resolved run configuration. Relative paths are relative to the project folder."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="letters, digits, . _ -; names the run")
+    seed: int = Field(0, ge=0)
+    data: str = Field(description="data folder in EJMAP's layout")
+    mosaic: str | None = None
+    body: str | None = Field(None, description="checked against the mosaic's ellipsoid")
+    tiles: Tiles = Tiles()
+    splits: Splits = Splits()
+    img_norm: dict[str, list[float]] | None = Field(None, description="{mean: [...], std: [...]} per band; measured on the mosaic when left out")
+    train: dict[str, FamilyRun] = Field(default_factory=dict)
+    trainer: Trainer = Trainer()
+    map: MapRun | None = None
+
+    @field_validator("train")
+    @classmethod
+    def _known_families(cls, value):
+        from .families import FAMILIES
+
+        for name in value:
+            if name not in FAMILIES:
+                raise ValueError(f"unknown family '{name}'; valid: {nearest(name, FAMILIES)}")
+        return value
+
+
+class Config:
+    """A :class:`RunConfig` together with the project it belongs to."""
+
+    def __init__(self, run: RunConfig, root: Path, source: Path | None = None):
+        self.run, self.root, self.source = run, root, source
+        self.project = Project(root)
+
+    @property
+    def data(self) -> DataFolder:
+        return DataFolder(self.root / self.run.data)
+
+    @property
+    def mosaic(self) -> Path:
+        return self.root / self.run.mosaic if self.run.mosaic else self.data.mosaic
+
+    def path(self, text: str) -> Path:
+        return self.root / text
+
+    def dump(self) -> dict[str, Any]:
+        return self.run.model_dump(mode="json")
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a run configuration; raises ``InputError`` with file, key, value and valid names."""
+    import yaml
+
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"can't read the config {path}: {error.strerror}", next_step="see configs/demo/demo.yaml for an example") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {error}", next_step="see configs/demo/demo.yaml for an example") from error
+    return parse_config(content, find_root(path), path)
+
+
+def parse_config(content: Any, root: Path, source: Path | None = None) -> Config:
+    """Check a configuration already read (from a file or from a frozen plan)."""
+    if not isinstance(content, dict):
+        raise InputError(f"{source or 'the config'} holds no keys", valid="name, data, train, …", next_step="see configs/demo/demo.yaml")
+    try:
+        return Config(RunConfig.model_validate(content), root, source)
+    except ValidationError as error:
+        raise InputError(f"{source or 'the config'} can't be used:\n{explain(error, RunConfig)}", next_step="correct these keys and run again") from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """One line per problem of a pydantic model: where, what was given, and for an unknown key the nearest valid ones."""
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            valid = nearest(str(problem["loc"][-1]), _keys_at(model, problem["loc"][:-1]))
+            lines.append(f"  {where}: unknown key; nearest valid: {valid}")
+        elif problem["type"] == "missing":
+            lines.append(f"  {where}: missing")
+        else:
+            lines.append(f"  {where} = {problem['input']!r}: {problem['msg']}")
+    return "\n".join(lines)
+
+
+def _keys_at(model: type[BaseModel], location: tuple) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(str(part)) if isinstance(part, str) else None
+        if field is None:
+            continue  # a dict key or list index: the model stays the same until a field names another
+        model = next(iter(_models_in(field.annotation)), model)
+    return list(model.model_fields)
+
+
+def _models_in(annotation) -> list[type[BaseModel]]:
+    from typing import get_args
+
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]

@@ -1,0 +1,54 @@
+"""Writing files so that nobody ever reads half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that replaces it on success and vanishes on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> Path:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_json(path: Path, content: Any) -> Path:
+    return write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=True) + "\n")
+
+
+def read_json(path: Path, default: Any = None) -> Any:
+    """The file's content, or ``default`` where it is missing or broken (a broken file is made again, not trusted)."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return default
+
+
+def write_table(path: Path, frame) -> Path:
+    """A pandas table as CSV (or parquet by suffix), whole or not at all."""
+    with atomic_path(path) as temporary:
+        frame.to_parquet(temporary) if path.suffix == ".parquet" else frame.to_csv(temporary, index=False)
+    return path
+
+
+def stat_fingerprint(path: Path) -> list:
+    """Size and modification time: enough to know whether an input changed, at no cost for large mosaics."""
+    stat = Path(path).stat()
+    return [stat.st_size, stat.st_mtime_ns]

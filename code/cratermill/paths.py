@@ -1,0 +1,123 @@
+"""Every path of a project, built here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InputError
+
+_ROOT_MARKS = ("configs", "pyproject.toml")
+
+
+def find_root(start: Path) -> Path:
+    """The project folder that a configuration belongs to: the nearest ancestor that holds ``configs/``, else its own folder."""
+    start = start.resolve()
+    folder = start if start.is_dir() else start.parent
+    for candidate in (folder, *folder.parents):
+        if any((candidate / mark).exists() for mark in _ROOT_MARKS):
+            return candidate
+    return folder
+
+
+@dataclass(frozen=True)
+class Project:
+    """Folders of one project: ``log/`` for runs and per-iteration files, ``results/`` for what users read."""
+
+    root: Path
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    def run(self, run: str) -> Path:
+        return self.log / "runs" / run
+
+    def plan(self, run: str) -> Path:
+        return self.run(run) / "plan.json"
+
+    def version_log(self, short: str, version: int) -> Path:
+        return self.log / f"{short}_log" / f"version_{version}"
+
+    def version_results(self, short: str, version: int) -> Path:
+        return self.results / f"{short}_results" / f"version_{version}"
+
+    def cell_product(self, short: str, version: int, stage: str, split: int, iteration: int) -> Path:
+        return self.version_log(short, version) / "cells" / f"{stage}_{cell_tag(split, iteration)}"
+
+    def map_folder(self, name: str) -> Path:
+        return self.results / "output_masks" / name
+
+    def map_log(self, name: str) -> Path:
+        return self.log / "map_log" / name
+
+    def relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+
+def cell_tag(split: int, iteration: int) -> str:
+    return f"test-set-{split}_iteration-{iteration}"
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """One data set in EJMAP's layout; see docs/data.md for who writes what."""
+
+    root: Path
+
+    @property
+    def mosaic(self) -> Path:
+        return self.root / "mosaics" / "cylindrical_mosaic.tif"
+
+    @property
+    def craters(self) -> Path:
+        """The crater rims, whichever format is there; the GeoPackage's name when none is."""
+        folder = self.root / "ejc_data"
+        found = [folder / f"fresh_craters{suffix}" for suffix in (".gpkg", ".shp", ".csv", ".geojson")]
+        return next((path for path in found if path.exists()), found[0])
+
+    @property
+    def human_mask(self) -> Path:
+        return self.root / "ejc_data" / "human_mask.tif"
+
+    @property
+    def human_positions(self) -> Path:
+        return self.root / "ejc_data" / "human_positions.csv"
+
+    def mask(self, fid: int) -> Path:
+        return self.root / "cyl_data" / f"mask_crater_{fid}.tif"
+
+    def positions(self, fid: int) -> Path:
+        return self.root / "cyl_data" / f"positions_crater_{fid}.csv"
+
+    @property
+    def az_positions(self) -> Path:
+        return self.root / "conn_data" / "az_positions_all.csv"
+
+    def az_positions_of(self, fid: int) -> Path:
+        return self.root / "ejc_data" / "positions" / f"az_positions_crater_{fid}.csv"
+
+    def eval_positions(self, fid: int) -> Path:
+        return self.root / "conn_data" / "eval_positions" / f"eval_positions_crater_{fid}.csv"
+
+    def stack(self, area: str, view: str) -> Path:
+        """``area``: ``conn_data`` or ``ejc_data``; ``view``: what was sampled, e.g. ``pair_112x224``."""
+        return self.root / area / "stacks" / view
+
+    @property
+    def prepared(self) -> Path:
+        """What prepare has done and from which inputs."""
+        return self.root / "prepared.json"
+
+    def require(self, path: Path, what: str) -> Path:
+        if not path.exists():
+            raise InputError(
+                f"{what} is missing: {path}",
+                valid=f"a data folder with EJMAP's names below {self.root}",
+                next_step="put the file there, name another data folder in the config, or make one with 'cratermill planet synth'",
+            )
+        return path
