@@ -1,0 +1,88 @@
+"""The one shape that every experiment family has; stages and batch use nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..config import Config
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class CellParams:
+    """What a train or evaluate cell is about; plain values, straight from the frozen plan."""
+
+    family: str
+    version: int
+    split: int
+    iteration: int
+    seed: int
+    hparams: dict[str, Any]
+
+
+@dataclass
+class Datasets:
+    """What training needs from a family.
+
+    ``train[key]`` takes the keys that ``sampler`` deals, ``val`` and ``test`` plain indices; all give dicts of tensors.
+    ``sampler`` deals keys (epoch, position, index); ``norm`` is (2, C): row 0 offsets, row 1 divisors.
+    """
+
+    train: Any
+    val: Any
+    test: Any
+    sampler: Any
+    norm: Any
+
+
+class Family:
+    """Base of the families. Methods import what they need when called, so that listing families costs nothing."""
+
+    name: str
+    short: str
+    """Folder names: ``log/{short}_log``, ``results/{short}_results``."""
+
+    def hparams_model(self):
+        """The pydantic model of one CSV row."""
+        raise NotImplementedError
+
+    def prepare(self, config: Config, rows: Iterable[Any], progress: Progress, workers: int = 1) -> dict:
+        """Make the data that these rows train on; redo only what changed. Returns what was made, for the user."""
+        raise NotImplementedError
+
+    def datasets(self, config: Config, params: CellParams) -> Datasets:
+        raise NotImplementedError
+
+    def task(self, params: CellParams, norm) -> Any:
+        """The LightningModule of a row, its network built and its input normalisation inside it."""
+        raise NotImplementedError
+
+    def upstream(self, hparams: dict[str, Any], split: int) -> list[tuple[str, int, int]]:
+        """(family, version, split) whose evaluate cells must be done before this row's own are."""
+        return []
+
+    def evaluate(self, config: Config, params: CellParams, workspace: Any) -> dict:
+        """Apply the trained cell to the data it has not seen; files into ``workspace.folder``, metrics returned."""
+        raise NotImplementedError
+
+    def gather(self, config: Config, version: int, cells: pd.DataFrame, into: Path) -> None:
+        """Family-specific files of ``results/{short}_results/version_N`` beside the common tables."""
+
+    def map_cells(self, config: Config) -> list[dict[str, Any]]:
+        """Params of the map cells of a configuration, one per independent part (crater, tile, …)."""
+        raise NotImplementedError
+
+    def map(self, config: Config, params: dict[str, Any], workspace: Any) -> dict:
+        raise NotImplementedError
+
+    def composite(self, config: Config, products: list[Path], workspace: Any) -> dict:
+        """Join the products of the map cells in ``results/output_masks``; must not depend on their order."""
+        raise NotImplementedError
