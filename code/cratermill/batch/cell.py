@@ -1,0 +1,209 @@
+"""Executing one cell: the same function on a laptop and on a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..errors import CratermillError, WorkError
+from . import disk, state
+from .plan import Cell, Plan
+from .signals import StopFlag
+from .workspace import Busy, Stopped, Workspace
+
+# EX_TEMPFAIL of sysexits.h: stopped or busy, worth another try; schedulers may requeue on it.
+TRY_AGAIN = 75
+WAIT_FOR_OTHER_S = 60.0
+
+Science = Callable[[Plan, Cell, Workspace], "dict | None"]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """How one execution ended; `kind` of a failure: input, error, disk, crash, busy."""
+
+    index: int
+    key: str
+    state: str
+    cause: str | None = None
+    kind: str | None = None
+    metrics: dict | None = None
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 75 stopped or busy (try again), 2 bad input, 1 anything else."""
+        if self.state == state.DONE:
+            return 0
+        if self.state == state.STOPPED or self.kind == "busy":
+            return TRY_AGAIN
+        return 2 if self.kind == "input" else 1
+
+    def as_json(self) -> dict:
+        return asdict(self)
+
+
+def run_cell(
+    plan: Plan,
+    index: int,
+    science: Science,
+    *,
+    stop: StopFlag | None = None,
+    on_report: Callable[[dict], None] | None = None,
+    log_to_file: bool = False,
+    wait_s: float = WAIT_FOR_OTHER_S,
+) -> CellResult:
+    """Execute one cell unless it is done; failures become a result and a record, never an exception.
+
+    `log_to_file` sends everything written to stdout and stderr meanwhile, by whatever library, to the cell's log.
+    KeyboardInterrupt (a second Ctrl-C) alone passes through.
+    """
+    cell = plan.cell(index)
+    if state.is_done(plan, cell) and not cell.always:
+        return CellResult(index, cell.key, state.DONE)
+    missing = missing_needs(plan, cell)
+    if missing and not cell.soft_needs:
+        return _blocked(plan, cell, missing)
+    with contextlib.ExitStack() as stack:
+        flag = stop if stop is not None else stack.enter_context(StopFlag())
+        try:
+            disk.make_folder(plan.state_path(index).parent, "the run's folder")
+            if log_to_file:
+                stack.enter_context(redirected(plan.log_path(index)))
+        except CratermillError as error:
+            return _result(cell, state.FAILED, error)
+        return _run_locked(plan, cell, science, flag, on_report, wait_s)
+
+
+def missing_needs(plan: Plan, cell: Cell) -> list[Cell]:
+    """The cells whose products this one needs and that aren't there."""
+    return [plan.cells[need] for need in cell.needs if not state.is_done(plan, plan.cells[need])]
+
+
+def _blocked(plan: Plan, cell: Cell, missing: list[Cell]) -> CellResult:
+    names = ", ".join(need.key for need in missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    cause = f"needs {names}"
+    with contextlib.suppress(OSError):
+        state.note(plan, cell, state.BLOCKED, cause)
+    return CellResult(cell.index, cell.key, state.BLOCKED, cause)
+
+
+def _run_locked(plan, cell, science, flag, on_report, wait_s) -> CellResult:
+    """Lock, work, publish, unlock; the record says `running` only while the lock is held."""
+    record = state.Record(plan, cell)
+
+    def report(progress: dict) -> None:
+        record.report(progress)
+        if on_report:
+            on_report(progress)
+
+    workspace = Workspace(plan, cell, flag, report)
+    try:
+        workspace.open(wait_s)
+        if state.is_done(plan, cell) and not cell.always:
+            workspace.discard()
+            return CellResult(cell.index, cell.key, state.DONE)
+        record.open()
+        _work(plan, cell, science, workspace)
+        result = CellResult(cell.index, cell.key, state.DONE, seconds=time.time() - record.value["started"])
+    except Busy as error:
+        return _result(cell, state.WAITING, error, kind="busy")
+    except KeyboardInterrupt:
+        _closed(record, CellResult(cell.index, cell.key, state.STOPPED, "interrupted", "stopped"))
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - one bad cell must not stop the others; the log has the traceback
+        result = _failure(cell, error, flag, record)
+    finally:
+        workspace.close()
+    return _closed(record, result)
+
+
+def _work(plan: Plan, cell: Cell, science: Science, workspace: Workspace) -> None:
+    if workspace.finished:
+        workspace.name_product()
+        return
+    started = time.time()
+    metrics = science(plan, cell, workspace)
+    if metrics is None and workspace.stop_requested:
+        raise Stopped
+    ended = time.time()
+    made_with = {name: plan.provenance.get(name) for name in ("commit", "dirty", "code_sha256", "python")}
+    workspace.publish(metrics, {"run": plan.run, "made_with": made_with, "started": started, "ended": ended, "seconds": ended - started})
+
+
+def _failure(cell: Cell, error: BaseException, flag: StopFlag, record: state.Record) -> CellResult:
+    """What an exception means; only unexpected ones are shown with a traceback, in the log."""
+    seconds = time.time() - record.value["started"]
+    if isinstance(error, Stopped):
+        cause = "stopped on request, goes on from its checkpoint"
+        return CellResult(cell.index, cell.key, state.STOPPED, cause, "stopped", seconds=seconds)
+    if isinstance(error, CratermillError):
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return _result(cell, state.FAILED, error, seconds=seconds)
+    traceback.print_exc()
+    sys.stderr.flush()
+    if flag.requested:
+        # Signals also end helper processes (data loaders); what then breaks here is no fault of the work.
+        cause = f"stopped on request, not cleanly ({_one_line(error)}); goes on from its last checkpoint"
+        return CellResult(cell.index, cell.key, state.STOPPED, cause, "stopped", seconds=seconds)
+    if isinstance(error, OSError) and error.errno in disk.FULL:
+        error = disk.cannot_write(Path(error.filename or cell.product), f"the work of {cell.key}", error)
+        return _result(cell, state.FAILED, error, kind="disk", seconds=seconds)
+    kind = "oom" if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" else "crash"
+    return CellResult(cell.index, cell.key, state.FAILED, _one_line(error), kind, seconds=seconds)
+
+
+def _result(cell: Cell, outcome: str, error: CratermillError, *, kind: str | None = None, seconds: float = 0.0) -> CellResult:
+    if kind is None:
+        full = isinstance(error, WorkError) and isinstance(error.__cause__, OSError)
+        kind = "disk" if full else "input" if error.exit_code == 2 else "error"
+    return CellResult(cell.index, cell.key, outcome, str(error), kind, seconds=seconds)
+
+
+def _closed(record: state.Record, result: CellResult) -> CellResult:
+    try:
+        record.close(result.state, result.cause, result.kind)
+    except OSError as error:
+        # The product, if any, is safe; only the word about it is lost.
+        print(f"can't write {record.path}: {error.strerror}", file=sys.stderr)
+    return result
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
+
+
+@contextlib.contextmanager
+def redirected(path: Path):
+    """Append stdout and stderr of this process and its children to `path` (file descriptors, so C libraries too)."""
+    try:
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise disk.cannot_write(path, "the log", error) from error
+    with contextlib.suppress(OSError):  # a full disk shows itself soon enough
+        os.write(target, f"=== {time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()}\n".encode())
+    _flush()
+    saved = [os.dup(1), os.dup(2)]
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+    try:
+        yield
+    finally:
+        _flush()
+        for number, descriptor in enumerate(saved, start=1):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()

@@ -1,0 +1,48 @@
+"""What can go wrong with a disk, said plainly; and waiting until files are truly on it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from ..errors import CratermillError, InputError, WorkError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def make_folder(folder: Path, what: str) -> Path:
+    """Create `folder` with its parents; InputError says which one can't be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, what, error) from error
+    return folder
+
+
+def cannot_write(path: Path, what: str, error: OSError) -> CratermillError:
+    """The error to raise when `what` can't be written at `path`: WorkError on a full disk, else InputError."""
+    if error.errno in FULL:
+        next_step = "free some space, then launch again; finished cells are kept"
+        return WorkError(f"No space left while writing {what}: {path}", next_step=next_step)
+    return InputError(f"Can't write {what}: {path} ({error.strerror})", next_step="check the owner and permissions of that folder")
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until every file below `folder` is on the disk, so that a rename never publishes empty files."""
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            sync(path)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's contents, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems can't sync a folder; the rename itself is still atomic there.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,278 @@
+"""Run a plan on this machine: a bounded number of worker processes, each with its own GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError, WorkError
+from ..files import read_json
+from . import disk, state
+from .graph import Graph
+from .lane import Lane
+from .plan import Plan
+from .signals import StopFlag
+
+LOCK_NAME = "executor.lock"
+WORKER_COMMAND = (sys.executable, "-m", "cratermill", "cells")
+STOP_GRACE_S = 120.0
+TICK_S = 0.2
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended on this machine."""
+
+    plan: Plan
+    states: dict[int, str]
+    causes: dict[int, str]
+    wanted: frozenset[int]
+    interrupted: bool
+    seconds: float
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return dict(Counter(self.states.get(cell.index, state.WAITING) for cell in self.plan.cells))
+
+    @property
+    def exit_code(self) -> int:
+        if self.interrupted:
+            return 130
+        return 0 if all(self.states.get(index) == state.DONE for index in self.wanted) else 1
+
+    def troubles(self) -> list[tuple[str, str, str]]:
+        """(key, state, cause) of every cell that failed or was blocked, in order."""
+        bad = [(index, outcome) for index, outcome in sorted(self.states.items()) if outcome in (state.FAILED, state.BLOCKED)]
+        return [(self.plan.cells[index].key, outcome, self.causes.get(index, "")) for index, outcome in bad]
+
+
+class LocalExecutor:
+    """Runs what a frozen plan still lacks with `workers` processes; cells that fail don't stop the others.
+
+    `gpus` are CUDA device names, one leased to each worker (`workers_per_gpu` share one); default: those visible here.
+    `worker_command` gets the plan's path as its last argument. `observer` (observe.py) shows what happens.
+    """
+
+    def __init__(self, plan: Plan, *, workers=1, gpus=None, workers_per_gpu=1, worker_command=None, observer=None, only=None):
+        self.plan, self.observer, self.only = plan, observer, only
+        self.workers = workers
+        self.gpus = leases(visible_gpus() if gpus is None else list(gpus), workers, workers_per_gpu)
+        self.command = [*(worker_command or WORKER_COMMAND), str(plan.path)]
+        self._events: queue.SimpleQueue = queue.SimpleQueue()
+        self._lanes: list[Lane] = []
+        self._deaths_at_start = 0
+
+    def run(self) -> RunResult:
+        """Run until nothing is left to do; returns instead of raising when cells fail or Ctrl-C comes.
+
+        WorkError when another launch executes this run, or when workers can't even start.
+        """
+        began = time.time()
+        with run_lock(self.plan), StopFlag() as stop:
+            # Only now: what another launch was doing is finished.
+            self.graph = Graph(self.plan, self.only)
+            self._tell("start", self.graph)
+            try:
+                self._loop(stop)
+            finally:
+                self._end_lanes(stop)
+                self._tell("close", stop.requested)
+        return RunResult(
+            self.plan, dict(self.graph.states), dict(self.graph.causes), self.graph.wanted, stop.requested, time.time() - began
+        )
+
+    # ------------------------------------------------------------------ the loop
+
+    def _loop(self, stop: StopFlag) -> None:
+        while not self.graph.ended and not stop.requested:
+            self._dispatch()
+            self._handle_events(TICK_S)
+
+    def _dispatch(self) -> None:
+        """Give ready cells to free workers, starting workers as long as there is something for them to do."""
+        free = [lane for lane in self._lanes if lane.index is None and not lane.closing]
+        while free or len(self._lanes) < self.workers:
+            index = self.graph.take()
+            if index is None:
+                return
+            lane = free.pop() if free else self._start_lane()
+            if lane.give(index):
+                self._tell("cell", index, state.RUNNING, None)
+            else:
+                self.graph.put_back(index)  # its death is on its way as an event
+                return
+
+    def _start_lane(self) -> Lane:
+        taken = {lane.number for lane in self._lanes}
+        number = next(number for number in range(self.workers) if number not in taken)
+        lane = Lane(number, self.command, self._environment(number), self.plan.folder / "workers.log", self._events)
+        self._lanes.append(lane)
+        return lane
+
+    def _environment(self, number: int) -> dict[str, str]:
+        environment = dict(os.environ)
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[number]
+        if self.workers > 1:
+            # Every worker using every core makes all of them slower.
+            threads = max(1, len(os.sched_getaffinity(0)) // self.workers)
+            environment.setdefault("OMP_NUM_THREADS", str(threads))
+        return environment
+
+    def _handle_events(self, timeout_s: float) -> None:
+        with contextlib.suppress(queue.Empty):
+            self._handle(*self._events.get(timeout=timeout_s))
+            while True:
+                self._handle(*self._events.get_nowait())
+
+    def _handle(self, lane: Lane, message: dict | None) -> None:
+        if message is None:
+            self._bury(lane)
+        elif message["event"] == "ready":
+            self._deaths_at_start = 0
+        elif message["event"] == "progress":
+            self._tell("cell", message["index"], state.RUNNING, message["progress"])
+        elif message["event"] == "end":
+            lane.index = None
+            self._finish(message["index"], message["state"], message.get("cause"), message.get("kind"))
+            if message.get("kind") in ("crash", "oom"):
+                lane.quit()  # a GPU or a library may be left in a bad way
+
+    def _finish(self, index: int, outcome: str, cause: str | None, kind: str | None = None) -> None:
+        blocked = self.graph.finish(index, outcome, cause, kind)
+        self._tell("cell", index, outcome, cause)
+        for other in blocked:
+            if self.graph.states[other] == state.BLOCKED:
+                with contextlib.suppress(OSError):
+                    state.note(self.plan, self.plan.cells[other], state.BLOCKED, self.graph.causes[other])
+                self._tell("cell", other, state.BLOCKED, self.graph.causes[other])
+
+    def _bury(self, lane: Lane) -> None:
+        """A worker ended: its cell, if any, failed with the reason; two deaths in a row before any work end the run."""
+        how = lane.bury()
+        self._lanes.remove(lane)
+        if not lane.was_ready:
+            self._deaths_at_start += 1
+            if lane.index is not None:
+                self.graph.put_back(lane.index)
+            if self._deaths_at_start >= 2:
+                raise WorkError(f"Workers can't start: {how}\n{lane.last_words()}", next_step=f"look into {lane.log}")
+        elif lane.index is not None:
+            with contextlib.suppress(OSError):
+                state.note(self.plan, self.plan.cells[lane.index], state.FAILED, how, "killed")
+            self._finish(lane.index, state.FAILED, how, "killed")
+
+    # ------------------------------------------------------------------ the end
+
+    def _end_lanes(self, stop: StopFlag) -> None:
+        """Let workers go; those at work save themselves first, unless a second Ctrl-C or the grace period ends that."""
+        for lane in self._lanes:
+            lane.quit(signal.SIGTERM if lane.index is not None else None)
+        until = time.monotonic() + STOP_GRACE_S
+        try:
+            while self._lanes and time.monotonic() < until:
+                self._handle_last_events()
+        except KeyboardInterrupt:
+            pass
+        for lane in list(self._lanes):
+            lane.kill()
+        for index, outcome in self.graph.states.items():
+            if outcome == state.RUNNING:
+                self.graph.states[index] = state.STOPPED
+
+    def _handle_last_events(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            lane, message = self._events.get(timeout=TICK_S)
+            if message is None:
+                lane.bury()
+                self._lanes.remove(lane)
+            elif message["event"] == "end":
+                lane.index = None
+                self.graph.finish(message["index"], message["state"], message.get("cause"), message.get("kind"))
+                self._tell("cell", message["index"], message["state"], message.get("cause"))
+
+    def _tell(self, what: str, *details) -> None:
+        if self.observer is not None:
+            getattr(self.observer, what)(*details)
+
+
+@contextlib.contextmanager
+def run_lock(plan: Plan):
+    """Hold a run, so that it is executed once at a time; the lock ends with this process, however it ends."""
+    path = plan.folder / LOCK_NAME
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise disk.cannot_write(path, "the run's lock", error) from error
+    try:
+        _lock(descriptor, plan, path)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, plan: Plan, path: Path) -> None:
+    from .workspace import NO_LOCKS
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return
+        holder = read_json(path) or {}
+        raise WorkError(
+            f"Run {plan.run} is being executed by process {holder.get('pid', '?')} on {holder.get('host', '?')}",
+            next_step=f"watch it with: cratermill status {plan.run} --watch",
+        ) from error
+
+
+def is_executing(plan: Plan) -> bool:
+    """Whether a local executor holds the run now."""
+    try:
+        descriptor = os.open(plan.folder / LOCK_NAME, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def visible_gpus() -> list[str]:
+    """CUDA device names for leases, without importing torch: CUDA_VISIBLE_DEVICES, else what nvidia-smi lists."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip() and name.strip() != "-1"]
+    try:
+        answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [str(number) for number, line in enumerate(line for line in answer.stdout.splitlines() if line.startswith("GPU "))]
+
+
+def leases(gpus: list[str], workers: int, workers_per_gpu: int = 1) -> list[str]:
+    """The device of each worker (empty without GPUs); InputError when there are more workers than leases."""
+    if workers < 1:
+        raise InputError(f"--workers {workers}", valid="1 or more")
+    if not gpus:
+        return []
+    if workers > len(gpus) * workers_per_gpu:
+        valid = f"at most {len(gpus) * workers_per_gpu} with {len(gpus)} GPU(s) and {workers_per_gpu} worker(s) on each"
+        raise InputError(f"--workers {workers}", valid=valid, next_step="small trainings may share a GPU: --workers-per-gpu 2")
+    return [gpus[number % len(gpus)] for number in range(workers)]

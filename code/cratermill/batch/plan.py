@@ -1,0 +1,186 @@
+"""The frozen list of cells of one launch: one JSON file that every executor runs from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from ..errors import InputError, nearest
+from ..files import read_json, write_json, write_text
+from ..paths import Project
+from . import disk, provenance
+
+DIFF_NAME = "code.diff"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The unit of work: opaque `params` for one `stage`, published as the folder `product` (relative to the root)."""
+
+    index: int
+    stage: str
+    key: str
+    params: dict
+    needs: tuple[int, ...]
+    product: str
+    fingerprint: str
+    soft_needs: bool = False
+    always: bool = False
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """Cells of one group cost about the same; used for estimates and reports only."""
+        return self.stage, str(self.params.get("family", ""))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells in an order in which each comes after those it needs; `root` is the project folder."""
+
+    run: str
+    root: Path
+    config: dict
+    seed: int
+    provenance: dict
+    cells: tuple[Cell, ...]
+
+    @property
+    def folder(self) -> Path:
+        return Project(self.root).run(self.run)
+
+    @property
+    def path(self) -> Path:
+        return Project(self.root).plan(self.run)
+
+    def product(self, cell: Cell) -> Path:
+        return self.root / cell.product
+
+    def state_path(self, index: int) -> Path:
+        return self.folder / "cells" / f"{index}.json"
+
+    def log_path(self, index: int) -> Path:
+        return self.folder / "cells" / f"{index}.log"
+
+    def cell(self, index: int) -> Cell:
+        """The cell of that index; InputError outside the plan."""
+        if not 0 <= index < len(self.cells):
+            raise InputError(f"Run {self.run} has no cell {index}", valid=f"0 to {len(self.cells) - 1}")
+        return self.cells[index]
+
+    @property
+    def identity(self) -> str:
+        """sha256 of what is to be computed; equal plans continue the same run, whoever launches them from wherever."""
+        return fingerprint({"config": self.config, "seed": self.seed, "cells": [asdict(cell) for cell in self.cells]})
+
+
+def canonical_json(value) -> str:
+    """The one JSON text of a plain value (sorted keys, no spaces), for hashing and comparing."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def fingerprint(value) -> str:
+    """sha256 of the canonical JSON of a plain value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def make_plan(name: str, root: Path, config: dict, seed: int, cells) -> Plan:
+    """A checked plan whose run is called `<name>-<8 hex of its identity>`; provenance is that of this moment."""
+    root = Path(root).resolve()
+    plan = Plan("", root, config, seed, {}, tuple(cells))
+    _check(plan)
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "run"
+    return replace(plan, run=f"{safe[:60]}-{plan.identity[:8]}", provenance=provenance.describe_code(root))
+
+
+def _check(plan: Plan) -> None:
+    """A plan is made by our own code, so a broken one is a bug: assert."""
+    seen_keys, seen_products = set(), set()
+    for position, cell in enumerate(plan.cells):
+        assert cell.index == position, f"cell {cell.key} has index {cell.index}, stands at {position}"
+        assert all(0 <= need < position for need in cell.needs), f"cell {cell.key} needs cells that come after it: {cell.needs}"
+        assert cell.key not in seen_keys, f"two cells are called {cell.key}"
+        assert cell.product not in seen_products, f"two cells make {cell.product}"
+        assert not Path(cell.product).is_absolute() and ".." not in Path(cell.product).parts, f"product outside the project: {cell.product}"
+        seen_keys.add(cell.key)
+        seen_products.add(cell.product)
+
+
+def freeze(plan: Plan) -> Path:
+    """Write the plan below `log/runs/<run>/` and return its path; an identical plan continues the run that is there.
+
+    When the code has changed since, the new provenance becomes the run's and the older one is kept in `earlier`.
+    Each product records the provenance it was made under.
+    """
+    disk.make_folder(plan.folder / "cells", "the run's folder")
+    old = load(plan.path) if plan.path.exists() else None
+    if old and old.identity != plan.identity:
+        raise InputError(f"{plan.path} holds another plan (its first 8 digits are the same)", next_step="give the config another name")
+    if old and old.provenance.get("code_sha256") == plan.provenance.get("code_sha256"):
+        return plan.path
+    frozen = replace(plan, provenance={**plan.provenance, "earlier": _earlier(old)})
+    try:
+        diff = provenance.dirty_diff(plan.root) if plan.provenance.get("dirty") else ""
+        if diff:
+            write_text(plan.folder / DIFF_NAME, diff)
+        write_json(plan.path, _as_json(frozen))
+        disk.sync(plan.path)
+    except OSError as error:
+        raise disk.cannot_write(plan.path, "the plan", error) from error
+    return plan.path
+
+
+def _earlier(old: Plan | None) -> list[dict]:
+    if old is None:
+        return []
+    last = {name: value for name, value in old.provenance.items() if name not in ("earlier", "packages")}
+    return [*old.provenance.get("earlier", []), last]
+
+
+def _as_json(plan: Plan) -> dict:
+    return {
+        "format": FORMAT,
+        "run": plan.run,
+        "root": str(plan.root),
+        "config": plan.config,
+        "seed": plan.seed,
+        "provenance": plan.provenance,
+        "cells": [asdict(cell) for cell in plan.cells],
+    }
+
+
+def load(path) -> Plan:
+    """Read a frozen plan; its root is the folder it lies in, so that a project may be moved or mounted elsewhere."""
+    path = Path(path).absolute()
+    if path.is_dir():
+        path = path / "plan.json"
+    value = read_json(path)
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        why = "is missing" if not path.exists() else "is no plan of this version of cratermill"
+        raise InputError(f"{path} {why}", valid="a plan.json below log/runs/<run>/", next_step="cratermill launch train CONFIG")
+    names = {field.name for field in fields(Cell)}
+    cells = tuple(Cell(**{**{k: v for k, v in cell.items() if k in names}, "needs": tuple(cell["needs"])}) for cell in value["cells"])
+    here = path.parents[3] if len(path.parents) > 3 else path.parent
+    root = here if Project(here).plan(value["run"]) == path else Path(value["root"])
+    return Plan(value["run"], root, value["config"], value["seed"], value["provenance"], cells)
+
+
+def find_run(root, name: str) -> Plan:
+    """The plan of a run given by name, unique beginning, `latest`, its folder or its plan file."""
+    given = Path(name)
+    if given.suffix == ".json" or (given / "plan.json").is_file():
+        return load(given)
+    project = Project(Path(root))
+    paths = sorted(project.run("any").parent.glob("*/plan.json"), key=lambda path: path.stat().st_mtime)
+    if name == "latest" and paths:
+        return load(paths[-1])
+    names = [path.parent.name for path in paths]
+    hits = [path for path in paths if path.parent.name == name] or [path for path in paths if path.parent.name.startswith(name)]
+    if len(hits) == 1:
+        return load(hits[0])
+    problem = f"Several runs begin with {name!r}" if hits else f"There is no run {name!r}"
+    valid = nearest(name, [hit.parent.name for hit in hits] or names[::-1]) or "none yet"
+    raise InputError(problem, valid=valid, next_step="cratermill launch train CONFIG" if not names else None)

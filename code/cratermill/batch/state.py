@@ -1,0 +1,179 @@
+"""One state per cell, worked out from its product, its record in the run folder and whether its process lives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..files import read_json, write_json
+from .plan import Cell, Plan
+
+WAITING, QUEUED, RUNNING, DONE = "waiting", "queued", "running", "done"
+FAILED, BLOCKED, STOPPED, LOST = "failed", "blocked", "stopped", "lost"
+STATES = (WAITING, QUEUED, RUNNING, DONE, FAILED, BLOCKED, STOPPED, LOST)
+ENDED_BADLY = (FAILED, BLOCKED, LOST)
+
+CELL_FILE = "cell.json"
+BEAT_S = 20.0
+# A process on another host can't be asked whether it lives; its beats can.
+SILENT_S = 15 * BEAT_S
+REPORT_S = 1.0
+
+
+@dataclass(frozen=True)
+class CellState:
+    """What a person or a script wants to know of a cell; `kind` of a failure is error, disk, killed, timeout, oom, ..."""
+
+    index: int
+    key: str
+    stage: str
+    state: str
+    cause: str | None = None
+    kind: str | None = None
+    progress: dict | None = None
+    host: str | None = None
+    pid: int | None = None
+    started: float | None = None
+    ended: float | None = None
+    seconds: float | None = None
+    attempt: int = 0
+
+
+class Record:
+    """The state file of a running cell; beats on its own every BEAT_S so that silence means death."""
+
+    def __init__(self, plan: Plan, cell: Cell, **extra):
+        previous = read_json(plan.state_path(cell.index)) or {}
+        self.path = plan.state_path(cell.index)
+        now = time.time()
+        self.value = {
+            "state": RUNNING,
+            "stage": cell.stage,
+            "group": list(cell.group),
+            "pid": os.getpid(),
+            "pid_started": process_start(os.getpid()),
+            "host": socket.gethostname(),
+            "started": now,
+            "heartbeat": now,
+            "attempt": previous.get("attempt", 0) + 1,
+            "progress": {},
+            **extra,
+        }
+        self._usage = cpu_seconds()
+        self._guard = threading.Lock()
+        self._written = 0.0
+        self._ended = threading.Event()
+        self._beat: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Write the record (OSError if that's impossible) and begin to beat."""
+        self._write()
+        self._beat = threading.Thread(target=self._beating, name="heartbeat", daemon=True)
+        self._beat.start()
+
+    def report(self, progress: dict) -> None:
+        """Keep the newest progress; written at most once per REPORT_S. A full disk must not stop the work itself."""
+        with self._guard:
+            self.value["progress"].update(progress)
+        if time.time() - self._written >= REPORT_S:
+            self._write_quietly()
+
+    def close(self, state: str, cause: str | None = None, kind: str | None = None) -> None:
+        """Write the last word; OSError if it can't be written."""
+        self._ended.set()
+        if self._beat:
+            self._beat.join()
+        now = time.time()
+        with self._guard:
+            self.value.update(state=state, cause=cause, kind=kind, ended=now, seconds=now - self.value["started"])
+            self.value.update(cpu_s=round(cpu_seconds() - self._usage, 2), max_rss_mb=peak_memory_mb())
+        self._write()
+
+    def _beating(self) -> None:
+        while not self._ended.wait(BEAT_S):
+            self._write_quietly()
+
+    def _write_quietly(self) -> None:
+        with contextlib.suppress(OSError):  # the next beat tries again; silence shows as `lost` only after SILENT_S
+            self._write()
+
+    def _write(self) -> None:
+        with self._guard:
+            self._written = self.value["heartbeat"] = time.time()
+            write_json(self.path, self.value)
+
+
+def note(plan: Plan, cell: Cell, state: str, cause: str | None = None, kind: str | None = None, **extra) -> None:
+    """Record the state of a cell that doesn't run here (blocked, killed, submitted), keeping what its record knew."""
+    value = read_json(plan.state_path(cell.index)) or {"attempt": 0}
+    value.update(state=state, cause=cause, kind=kind, stage=cell.stage, group=list(cell.group), ended=time.time(), **extra)
+    if value.get("started"):
+        value["seconds"] = value["ended"] - value["started"]
+    write_json(plan.state_path(cell.index), value)
+
+
+def is_done(plan: Plan, cell: Cell) -> bool:
+    """True when the product is there and was made from these very parameters."""
+    made = read_json(plan.product(cell) / CELL_FILE)
+    return isinstance(made, dict) and made.get("fingerprint") == cell.fingerprint
+
+
+def read_state(plan: Plan, cell: Cell, now: float | None = None) -> CellState:
+    """The state of one cell, without asking any scheduler."""
+    record = read_json(plan.state_path(cell.index)) or {}
+    state, cause, kind = record.get("state", WAITING), record.get("cause"), record.get("kind")
+    if state == RUNNING and not is_alive(record, now):
+        state, kind, cause = LOST, "lost", f"process {record.get('pid')} on {record.get('host')} ended without a word"
+    done = is_done(plan, cell)
+    if done and (not cell.always or state in (DONE, LOST)):
+        state, cause, kind = DONE, None, None
+    elif state == DONE and not done:
+        state, cause = WAITING, "its product is gone"
+    names = ("progress", "host", "pid", "started", "ended", "seconds")
+    extra = {name: record.get(name) for name in names}
+    return CellState(cell.index, cell.key, cell.stage, state, cause, kind, attempt=record.get("attempt", 0), **extra)
+
+
+def read_states(plan: Plan) -> list[CellState]:
+    """The states of all cells, in order, without asking any scheduler."""
+    now = time.time()
+    return [read_state(plan, cell, now) for cell in plan.cells]
+
+
+def is_alive(record: dict, now: float | None = None) -> bool:
+    """Whether the process of a `running` record lives: asked here, or judged by its beats on another host."""
+    if record.get("host") == socket.gethostname():
+        started = process_start(record["pid"])
+        return started is not None and started == record.get("pid_started")
+    return (now or time.time()) - record.get("heartbeat", 0) < SILENT_S
+
+
+def process_start(pid: int) -> str | None:
+    """When a process began, in clock ticks since boot (a recycled pid has another value); None if there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    after_name = text.rpartition(")")[2].split()
+    # Field 3 is the state: a zombie is dead, it's only not buried yet. Field 22 is the start time.
+    return None if after_name[0] in "ZX" else after_name[19]
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of its children that ended."""
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        total += usage.ru_utime + usage.ru_stime
+    return total
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far, in MB."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

@@ -1,0 +1,90 @@
+"""Work without science, for tests of batch: what a cell does stands in its params. Also a worker and an executor to kill.
+
+    python fake.py PLAN              a worker (what `cratermill cells PLAN` is)
+    python fake.py --run PLAN N      an executor with N such workers
+    python fake.py --cell PLAN I     one cell
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from cratermill.batch.plan import Cell, fingerprint, load, make_plan
+from cratermill.batch.workspace import Stopped
+from cratermill.errors import WorkError
+
+HERE = Path(__file__).resolve()
+WORKER = [sys.executable, str(HERE)]
+
+
+def science(plan, cell, workspace):
+    """Do `params["do"]`; every step is appended to trace/<index>, so that tests see what was done twice."""
+    trace = plan.root / "trace"
+    trace.mkdir(exist_ok=True)
+    (trace / f"{cell.index}.begun").open("a").write(f"{os.getpid()}\n")
+    do = cell.params.get("do", "ok")
+    print(f"doing {do}", flush=True)
+    if do == "fail" and not (plan.root / "mended").exists():
+        raise WorkError("the loss is NaN", next_step="lower the learning rate")
+    if do == "crash":
+        raise ZeroDivisionError("unexpected")
+    if do == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if do == "full":
+        raise OSError(28, "No space left on device", str(workspace.folder / "best.ckpt"))
+    return _steps(trace, cell, workspace)
+
+
+def _steps(trace, cell, workspace):
+    checkpoint = workspace.folder / "last.ckpt"
+    step = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    total = cell.params.get("steps", 1)
+    while step < total:
+        time.sleep(cell.params.get("step_s", 0))
+        step += 1
+        (trace / f"{cell.index}.steps").open("a").write(f"{step}\n")
+        checkpoint.write_text(str(step))
+        workspace.report(step=step, steps=total)
+        if workspace.stop_requested and step < total:
+            raise Stopped
+    (workspace.folder / "best.ckpt").write_text(json.dumps(cell.params))
+    return {"steps": step, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "pid": os.getpid()}
+
+
+def plan_of(root, specs, name="fake", seed=1):
+    """A plan from `specs`: dicts of params, with `needs`, `soft`, `always`, `stage`, `key` and `product` taken out of them."""
+    cells = []
+    for index, spec in enumerate(specs):
+        spec = dict(spec)
+        options = {to: spec.pop(by) for by, to in (("soft", "soft_needs"), ("always", "always")) if by in spec}
+        needs, stage = tuple(spec.pop("needs", ())), spec.pop("stage", "train")
+        key, product = spec.pop("key", f"cell {index}"), spec.pop("product", f"log/products/{index}")
+        cells.append(Cell(index, stage, key, spec, needs, product, fingerprint({"stage": stage, **spec}), **options))
+    return make_plan(name, root, {"name": name}, seed, cells)
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().split() if path.exists() else []
+
+
+def main() -> int:
+    from cratermill.batch.cell import run_cell
+    from cratermill.batch.local import LocalExecutor
+    from cratermill.batch.observe import PlainObserver
+    from cratermill.batch.worker import serve
+
+    if sys.argv[1] == "--run":
+        executor = LocalExecutor(load(sys.argv[2]), workers=int(sys.argv[3]), worker_command=WORKER, observer=PlainObserver())
+        return executor.run().exit_code
+    if sys.argv[1] == "--cell":
+        return run_cell(load(sys.argv[2]), int(sys.argv[3]), science).exit_code
+    return serve(sys.argv[1], science)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cratermill.batch import state
+from cratermill.batch.local import LocalExecutor, leases
+from cratermill.batch.plan import freeze, load
+from cratermill.errors import InputError, WorkError
+
+from . import fake
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "a project's $(folder) \"x\""
+    folder.mkdir()
+    return folder
+
+
+def launch(root, specs, workers=1, **options):
+    plan = load(freeze(fake.plan_of(root, specs)))
+    return LocalExecutor(plan, workers=workers, worker_command=fake.WORKER, **options).run()
+
+
+def start_executor(plan, workers=1):
+    """An executor in a process group of its own, as a shell would start it."""
+    command = [sys.executable, str(fake.HERE), "--run", str(plan.path), str(workers)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0)
+
+
+def wait_for(condition, seconds=20):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "never happened"
+        time.sleep(0.05)
+
+
+def states(plan):
+    return [cell.state for cell in state.read_states(plan)]
+
+
+def products(root):
+    return sorted(path.name for path in (root / "log" / "products").iterdir())
+
+
+def test_runs_in_order_of_needs_and_relaunch_does_nothing(root):
+    specs = [{}, {}, {"needs": [0, 1], "stage": "evaluate"}, {"needs": [2], "stage": "summarise"}]
+    result = launch(root, specs, workers=2)
+    assert result.exit_code == 0 and result.counts == {"done": 4}
+    assert states(result.plan) == ["done"] * 4
+    made = json.loads((root / "log/products/2/cell.json").read_text())
+    assert made["metrics"]["steps"] == 1 and made["run"] == result.plan.run and made["seconds"] >= 0
+    assert products(root) == ["0", "1", "2", "3"]
+    assert not (root / "log/products/0/last.ckpt").exists() and not (root / "log/products/0/.lock").exists()
+    assert launch(root, specs).exit_code == 0
+    assert fake.lines(root / "trace/0.begun") == fake.lines(root / "trace/0.begun")[:1]
+
+
+def test_one_worker_serves_many_cells(root):
+    result = launch(root, [{"n": n} for n in range(4)])
+    pids = {json.loads((root / f"log/products/{n}/cell.json").read_text())["metrics"]["pid"] for n in range(4)}
+    assert result.exit_code == 0 and len(pids) == 1
+
+
+def test_failures_stop_only_what_needs_them(root):
+    specs = [
+        {"do": "fail"},
+        {"do": "crash"},
+        {},
+        {"needs": [0], "stage": "evaluate", "key": "hard"},
+        {"needs": [0, 1, 2], "soft": True, "always": True, "stage": "summarise"},
+        {"needs": [3], "key": "harder"},
+    ]
+    result = launch(root, specs)
+    assert result.exit_code == 1
+    assert [result.states[n] for n in range(6)] == ["failed", "failed", "done", "blocked", "done", "blocked"]
+    assert states(result.plan) == ["failed", "failed", "done", "blocked", "done", "blocked"]
+    troubles = dict((key, cause) for key, _, cause in result.troubles())
+    assert troubles["cell 0"].startswith("the loss is NaN") and troubles["cell 1"] == "ZeroDivisionError: unexpected"
+    assert troubles["hard"] == "needs cell 0" and troubles["harder"] == "needs hard"
+    assert "Traceback" in result.plan.log_path(1).read_text() and "Traceback" not in result.plan.log_path(0).read_text()
+    # Mended, the relaunch does the failed ones, what they blocked, and what is always done; not what is done.
+    (root / "mended").touch()
+    again = launch(root, specs)
+    assert [again.states[n] for n in range(6)] == ["done", "failed", "done", "done", "done", "done"]
+    assert len(fake.lines(root / "trace/2.begun")) == 1 and len(fake.lines(root / "trace/4.begun")) == 2
+
+
+def test_a_killed_worker_fails_its_cell_alone(root):
+    result = launch(root, [{"do": "kill"}, {}, {}])
+    assert [result.states[n] for n in range(3)] == ["failed", "done", "done"]
+    assert "SIGKILL" in result.causes[0]
+    read = state.read_states(result.plan)[0]
+    assert (read.state, read.kind) == ("failed", "killed") and "SIGKILL" in read.cause
+
+
+def test_workers_that_cannot_start_end_the_run_with_their_last_words(root):
+    plan = load(freeze(fake.plan_of(root, [{}, {}])))
+    executor = LocalExecutor(plan, worker_command=[sys.executable, "-c", "raise ImportError('no torch here')"])
+    with pytest.raises(WorkError, match="no torch here"):
+        executor.run()
+    assert states(plan) == ["waiting", "waiting"]
+
+
+def test_kill_of_the_executor_loses_only_steps_since_the_checkpoint(root):
+    plan = load(freeze(fake.plan_of(root, [{"steps": 40, "step_s": 0.05}, {"needs": [0]}])))
+    process = start_executor(plan)
+    wait_for(lambda: len(fake.lines(root / "trace/0.steps")) >= 5)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert products(root) == ["0.part"]
+    # Relaunched at once: the orphan is still saving itself and holds the lock.
+    result = LocalExecutor(plan, worker_command=fake.WORKER).run()
+    assert result.exit_code == 0 and states(plan) == ["done", "done"]
+    assert fake.lines(root / "trace/0.steps") == [str(n) for n in range(1, 41)]
+    assert len(fake.lines(root / "trace/0.begun")) == 2
+
+
+def test_kill_of_executor_and_worker_at_once(root):
+    plan = load(freeze(fake.plan_of(root, [{"steps": 40, "step_s": 0.05}])))
+    process = start_executor(plan)
+    wait_for(lambda: len(fake.lines(root / "trace/0.steps")) >= 5)
+    worker = int(fake.lines(root / "trace/0.begun")[0])
+    process.kill()
+    os.kill(worker, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    wait_for(lambda: states(plan) == ["lost"])
+    assert LocalExecutor(plan, worker_command=fake.WORKER).run().exit_code == 0
+    steps = [int(step) for step in fake.lines(root / "trace/0.steps")]
+    assert steps[-1] == 40 and len(steps) <= 41, "at most the step under way was done twice"
+
+
+def test_interrupt_saves_and_says_how_to_go_on(root):
+    plan = load(freeze(fake.plan_of(root, [{"steps": 200, "step_s": 0.05}, {"needs": [0]}, {}])))
+    process = start_executor(plan)
+    wait_for(lambda: len(fake.lines(root / "trace/0.steps")) >= 3)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "go on from their last checkpoint" in said
+    assert states(plan) == ["stopped", "waiting", "waiting"]
+    done = len(fake.lines(root / "trace/0.steps"))
+    assert int((root / "log/products/0.part/last.ckpt").read_text()) == done
+
+
+def test_second_launch_of_the_same_run_is_refused(root):
+    plan = load(freeze(fake.plan_of(root, [{"steps": 60, "step_s": 0.05}])))
+    process = start_executor(plan)
+    wait_for(lambda: states(plan) == ["running"])
+    with pytest.raises(WorkError, match=f"executed by process {process.pid} .*\n.*status {plan.run} --watch"):
+        LocalExecutor(plan, worker_command=fake.WORKER).run()
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate(timeout=20)
+
+
+def test_two_runs_that_share_a_cell_do_it_once(root):
+    shared = {"steps": 30, "step_s": 0.05, "product": "log/products/shared"}
+    one = load(freeze(fake.plan_of(root, [shared], name="one")))
+    two = load(freeze(fake.plan_of(root, [shared, {"needs": [0]}], name="two")))
+    processes = [start_executor(one), start_executor(two)]
+    for process in processes:
+        process.communicate(timeout=30)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(fake.lines(root / "trace/0.begun")) == 1
+    assert products(root) == ["1", "shared"]
+
+
+def test_each_worker_has_its_own_gpu(root):
+    result = launch(root, [{"n": n, "step_s": 0.4} for n in range(4)], workers=2, gpus=["3", "GPU-abc"])
+    leased = {}
+    for n in range(4):
+        metrics = json.loads((root / f"log/products/{n}/cell.json").read_text())["metrics"]
+        leased.setdefault(metrics["gpu"], set()).add(metrics["pid"])
+    assert result.exit_code == 0
+    assert set(leased) == {"3", "GPU-abc"} and all(len(pids) == 1 for pids in leased.values())
+
+
+def test_leases():
+    assert leases([], 4) == []
+    assert leases(["0", "1"], 4, workers_per_gpu=2) == ["0", "1", "0", "1"]
+    with pytest.raises(InputError, match="at most 2 with 2 GPU"):
+        leases(["0", "1"], 3)
+    with pytest.raises(InputError, match="1 or more"):
+        leases([], 0)
+
+
+def test_only_some_cells_and_what_they_need(root):
+    result = launch(root, [{}, {}, {"needs": [1]}], only=[2])
+    assert result.exit_code == 0 and result.counts == {"done": 2, "waiting": 1}
