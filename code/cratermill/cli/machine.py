@@ -1,0 +1,17 @@
+"""Verbs about this machine: ``doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from . import app
+
+
+@app.command()
+def doctor(as_json: bool = typer.Option(False, "--json", help="Print the findings as JSON.")) -> None:
+    """Look at this machine and say what is missing: packages, devices, memory, disk, Slurm."""
+    from ..doctor import report
+
+    raise typer.Exit(report(Path.cwd(), as_json))

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Run every test, or those named: bash tests/run.sh [pytest options]. Installs what the tests need first.
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+bash "$root/install.sh" --dev --quiet
+cd -- "$root"
+unset PYTHONPATH
+export PYTHONNOUSERSITE=1 PYTHONHASHSEED=0
+
+exec .venv/bin/python -m pytest -rs "$@"
