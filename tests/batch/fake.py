@@ -1,8 +1,8 @@
 """Work without science, for tests of batch: what a cell does stands in its params. Also a worker and an executor to kill.
 
-    python fake.py PLAN              a worker (what `cratermill cells PLAN` is)
-    python fake.py --run PLAN N      an executor with N such workers
-    python fake.py --cell PLAN I     one cell
+python fake.py PLAN              a worker (what `cratermill cells PLAN` is)
+python fake.py --run PLAN N      an executor with N such workers
+python fake.py --cell PLAN I     one cell
 """
 
 from __future__ import annotations

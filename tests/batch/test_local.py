@@ -15,13 +15,6 @@ from cratermill.errors import InputError, WorkError
 from . import fake
 
 
-@pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "a project's $(folder) \"x\""
-    folder.mkdir()
-    return folder
-
-
 def launch(root, specs, workers=1, **options):
     plan = load(freeze(fake.plan_of(root, specs)))
     return LocalExecutor(plan, workers=workers, worker_command=fake.WORKER, **options).run()
@@ -80,10 +73,11 @@ def test_failures_stop_only_what_needs_them(root):
     assert result.exit_code == 1
     assert [result.states[n] for n in range(6)] == ["failed", "failed", "done", "blocked", "done", "blocked"]
     assert states(result.plan) == ["failed", "failed", "done", "blocked", "done", "blocked"]
-    troubles = dict((key, cause) for key, _, cause in result.troubles())
+    troubles = {key: cause for key, _, cause in result.troubles()}
     assert troubles["cell 0"].startswith("the loss is NaN") and troubles["cell 1"] == "ZeroDivisionError: unexpected"
     assert troubles["hard"] == "needs cell 0" and troubles["harder"] == "needs hard"
     assert "Traceback" in result.plan.log_path(1).read_text() and "Traceback" not in result.plan.log_path(0).read_text()
+    assert "doing fail" in result.plan.log_path(0).read_text()
     # Mended, the relaunch does the failed ones, what they blocked, and what is always done; not what is done.
     (root / "mended").touch()
     again = launch(root, specs)
