@@ -1,0 +1,40 @@
+"""Shared by all tests: a quiet, offline, repeatable process, and the way to data that is not part of the project."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Set before anything heavy is imported, and inherited by every program that a test starts.
+os.environ.update(
+    HF_HUB_OFFLINE="1",  # a test that would download weights fails at once
+    MPLBACKEND="Agg",
+    NO_COLOR="1",
+    COLUMNS="120",
+    PYTHONHASHSEED="0",
+    CUBLAS_WORKSPACE_CONFIG=":4096:8",
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_DATA = ROOT.parent / "shared" / "real-data"
+
+
+@pytest.fixture
+def project_folder() -> Path:
+    """The folder that holds the project under test."""
+    return ROOT
+
+
+@pytest.fixture
+def real_data():
+    """``real_data("mosaics/mercury.tif")`` gives that path, or skips the test where the data is absent."""
+
+    def find(name: str) -> Path:
+        path = REAL_DATA / name
+        if not path.exists():
+            pytest.skip(f"real data '{name}' is not on this machine")
+        return path
+
+    return find
