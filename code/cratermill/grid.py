@@ -101,7 +101,7 @@ class Grid:
         """Whole columns in 360° if the grid goes all the way round, else None."""
         turn = self.columns_per_turn
         # Published mosaics round their width: the Moon's 100 m grid has 109 164 columns where 109 164.07 would close the circle.
-        return round(turn) if turn is not None and self.width >= turn - 0.5 else None
+        return min(round(turn), self.width) if turn is not None and self.width >= turn - 0.5 else None
 
     def window(self, window: Window) -> Grid:
         return Grid(self.crs, self.affine @ Affine.translation(window.col, window.row), (window.height, window.width))

@@ -1,0 +1,127 @@
+"""Interpolation of pixel arrays at fractional positions, exact where OpenCV's is and by NumPy elsewhere.
+
+OpenCV's ``remap`` used to round positions to 1/32 px. Version 5 interpolates single-band uint8, uint16 and float32 exactly (other types and
+band counts still aren't); whether the installed one does is found out once, by trying.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+# remap's own limit on the source's sides; wider sources (whole turns of large mosaics) take NumPy's path.
+LARGEST_SIDE = 32766
+
+
+def nearest(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Pixels (C, H, W) at the nearest centres of positions (h, w): (C, h, w). Halves go towards +∞, the same on every machine."""
+    row_index, col_index = (np.floor(values + 0.5).astype(np.intp) for values in (rows, cols))
+    flat = row_index * pixels.shape[2] + col_index
+    return np.take(pixels.reshape(pixels.shape[0], -1), flat, axis=1)
+
+
+def nearest_or_fill(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, fill: float) -> np.ndarray:
+    """Like ``nearest``, with positions anywhere: ``fill`` where the nearest centre isn't one of (H, W), or the position is NaN."""
+    row_index, col_index = np.floor(rows + 0.5), np.floor(cols + 0.5)
+    if pixels.dtype in (np.uint8, np.uint16, np.int16, np.float32) and max(pixels.shape[1:]) <= LARGEST_SIDE:
+        return _remap_whole_numbers(pixels, row_index, col_index, fill)
+    height, width = pixels.shape[1:]
+    inside = (row_index >= 0) & (row_index < height) & (col_index >= 0) & (col_index < width)
+    flat = np.where(inside, row_index * width + col_index, 0).astype(np.intp)
+    return np.where(inside, np.take(pixels.reshape(pixels.shape[0], -1), flat, axis=1), np.asarray(fill, dtype=pixels.dtype))
+
+
+def bilinear(pixels: np.ndarray, rows, cols, missing: np.ndarray | None, fill: float, factor: int = 1) -> np.ndarray:
+    """Pixels (C, H, W) at positions (h·k, w·k), averaged over k × k subpixels (k = ``factor``): (C, h, w) in the same dtype.
+
+    ``missing`` (1 or C, H, W) marks source pixels without a say; where less than half of the weight remains, the result is ``fill``.
+    """
+    dtype = pixels.dtype
+    if missing is None and factor == 1 and _remap_can(dtype, pixels.shape):
+        return _each_band(pixels, rows, cols)
+    working = np.float64 if dtype.itemsize > 4 or (dtype.kind != "f" and dtype.itemsize == 4) else np.float32
+    values = pixels.astype(working)
+    if missing is None:
+        return _as_dtype(_box_mean(_each_band(values, rows, cols), factor), dtype)
+    present = (~missing).astype(working)
+    # Zero first: a NaN times a weight of zero would still be NaN.
+    np.copyto(values, 0, where=missing)
+    weight = _box_mean(_each_band(present, rows, cols), factor)
+    total = _box_mean(_each_band(values, rows, cols), factor)
+    enough = weight >= 0.5 - 1e-6
+    mean = np.divide(total, weight, out=np.zeros_like(total), where=np.broadcast_to(enough, total.shape))
+    return np.where(enough, _as_dtype(mean, dtype), np.asarray(fill, dtype=dtype))
+
+
+def _each_band(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    if not _remap_can(pixels.dtype, pixels.shape):
+        return _bilinear_numpy(pixels, rows, cols)
+    import cv2
+
+    map_x, map_y = cols.astype(np.float32), rows.astype(np.float32)
+    out = np.empty((pixels.shape[0], *rows.shape), dtype=pixels.dtype)
+    for band, target in zip(pixels, out, strict=True):
+        cv2.remap(np.ascontiguousarray(band), map_x, map_y, cv2.INTER_LINEAR, dst=target, borderMode=cv2.BORDER_REPLICATE)
+    return out
+
+
+def _remap_whole_numbers(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, fill: float) -> np.ndarray:
+    # The positions are whole numbers already, so nothing is left for remap to round.
+    import cv2
+
+    # Far positions (and NaN) are brought near first: float32 → integer conversion inside remap is undefined for them.
+    limits = ((cols, pixels.shape[2]), (rows, pixels.shape[1]))
+    map_x, map_y = (np.nan_to_num(np.clip(values, -2, length + 1), nan=-2).astype(np.float32) for values, length in limits)
+    out = np.empty((pixels.shape[0], *rows.shape), dtype=pixels.dtype)
+    for band, target in zip(pixels, out, strict=True):
+        border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": float(fill)}
+        cv2.remap(np.ascontiguousarray(band), map_x, map_y, cv2.INTER_NEAREST, dst=target, **border)
+    return out
+
+
+def _bilinear_numpy(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """The same in plain NumPy: floating-point pixels (C, H, W) at positions inside the array."""
+    row, col = np.floor(rows).astype(np.intp), np.floor(cols).astype(np.intp)
+    row, col = np.clip(row, 0, max(pixels.shape[1] - 2, 0)), np.clip(col, 0, max(pixels.shape[2] - 2, 0))
+    down, right = (rows - row).astype(pixels.dtype), (cols - col).astype(pixels.dtype)
+    flat, corner = pixels.reshape(pixels.shape[0], -1), row * pixels.shape[2] + col
+    top = np.take(flat, corner, axis=1) * (1 - right) + np.take(flat, corner + 1, axis=1) * right
+    corner += pixels.shape[2]
+    bottom = np.take(flat, corner, axis=1) * (1 - right) + np.take(flat, corner + 1, axis=1) * right
+    return top * (1 - down) + bottom * down
+
+
+def _box_mean(values: np.ndarray, factor: int) -> np.ndarray:
+    if factor == 1:
+        return values
+    bands, height, width = values.shape
+    return values.reshape(bands, height // factor, factor, width // factor, factor).mean(axis=(2, 4))
+
+
+def _as_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtype.kind == "f":
+        return values.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+
+
+def _remap_can(dtype: np.dtype, shape: tuple[int, ...]) -> bool:
+    if max(shape[1:]) > LARGEST_SIDE or min(shape[1:]) < 2:
+        return False
+    return dtype in (np.uint8, np.uint16, np.float32) and _remap_is_exact(np.dtype(dtype).name)
+
+
+@lru_cache(maxsize=8)
+def _remap_is_exact(dtype: str) -> bool:
+    try:
+        import cv2
+    except ImportError:
+        return False
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 250, (40, 50)).astype(dtype)
+    rows, cols = random.uniform(1, 37, (31, 33)).astype(np.float32), random.uniform(1, 47, (31, 33)).astype(np.float32)
+    found = cv2.remap(pixels, cols, rows, cv2.INTER_LINEAR).astype(float)
+    wanted = _bilinear_numpy(pixels[None].astype(np.float64), rows, cols)[0]
+    # 1/32 px on a contrast of 250 would show as several units; rounding to integers costs half of one.
+    return bool(np.abs(found - wanted).max() <= (0.51 if dtype.startswith("u") else 1e-3))
