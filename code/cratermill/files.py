@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,19 @@ def stat_fingerprint(path: Path) -> list:
     """Size and modification time: enough to know whether an input changed, at no cost for large mosaics."""
     stat = Path(path).stat()
     return [stat.st_size, stat.st_mtime_ns]
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Another name for a file that is never changed in place: a hard link where the file system allows it, else a copy."""
+    with atomic_path(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
+def fingerprint(value: Any) -> str:
+    """sha256 of the canonical JSON of a plain value."""
+    from .batch.plan import fingerprint as of_plain
+
+    return of_plain(value)

@@ -104,6 +104,15 @@ class DataFolder:
     def eval_positions(self, fid: int) -> Path:
         return self.root / "conn_data" / "eval_positions" / f"eval_positions_crater_{fid}.csv"
 
+    @property
+    def img_norm(self) -> Path:
+        return self.root / "conn_data" / "img_norm.json"
+
+    @property
+    def annuli(self) -> Path:
+        """Mean band values around each drawn crater, per pair of buffer bounds."""
+        return self.root / "ejc_data" / "annuli.csv"
+
     def stack(self, area: str, view: str) -> Path:
         """``area``: ``conn_data`` or ``ejc_data``; ``view``: what was sampled, e.g. ``pair_112x224``."""
         return self.root / area / "stacks" / view

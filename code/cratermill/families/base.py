@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..paths import cell_tag
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -73,11 +75,40 @@ class Family:
         """Apply the trained cell to the data it has not seen; files into ``workspace.folder``, metrics returned."""
         raise NotImplementedError
 
-    def gather(self, config: Config, version: int, cells: pd.DataFrame, into: Path) -> None:
-        """Family-specific files of ``results/{short}_results/version_N`` beside the common tables."""
+    def data_fingerprint(self, config: Config, row: Any) -> Any:
+        """A plain value that changes when the data that this row trains on change, and only then."""
+        raise NotImplementedError
+
+    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
+        """Names below ``log/{short}_log/version_N/`` that users look for, and the files of a cell's product they stand for."""
+        tag = cell_tag(params.split, params.iteration)
+        if stage == "evaluate":
+            return {f"tests/eval_{tag}.json": "eval.json"}
+        return {
+            f"checkpoints/best-checkpoint_{tag}.ckpt": "best.ckpt",
+            f"norms/norm_{tag}.npy": "norm.npy",
+            f"tests/results_{tag}.json": "results.json",
+        }
+
+    def gather(self, config: Config, version: int, cells: pd.DataFrame, into: Path) -> list[dict]:
+        """Family-specific files of ``results/{short}_results/version_N``; returns further rows of ``eval_metrics.csv``.
+
+        ``cells``: one row per done cell: stage, split, iteration, product, metrics, hparams.
+        """
+        return []
+
+    maps = False
+    """Whether maps are made by this family."""
+
+    def map_name(self, config: Config) -> str:
+        """Folder of the configured map below ``results/output_masks``."""
+        raise NotImplementedError
 
     def map_cells(self, config: Config) -> list[dict[str, Any]]:
-        """Params of the map cells of a configuration, one per independent part (crater, tile, …)."""
+        """Params of the map cells of a configuration, one per independent part (crater, tile, …), each with a ``key``.
+
+        Everything that the result depends on must show in the params, since a cell is redone only when they change.
+        """
         raise NotImplementedError
 
     def map(self, config: Config, params: dict[str, Any], workspace: Any) -> dict:

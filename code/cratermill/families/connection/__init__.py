@@ -1,0 +1,60 @@
+"""EJCONN: which tiles hold the ejecta of a given crater."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...paths import cell_tag
+from ..base import CellParams, Datasets, Family
+
+
+class Connection(Family):
+    name, short = "connection", "conn"
+
+    def hparams_model(self):
+        from .hparams import Hparams
+
+        return Hparams
+
+    def prepare(self, config, rows, progress, workers=1) -> dict:
+        from ..ejmap.prepare import Preparation
+
+        with Preparation(config, progress, workers) as work:
+            work.positions()
+            work.evaluation_tiles()
+            work.norm()
+            for layout, size_px, radii in sorted({(row.pair_layout, row.tile_size_px, row.pair_crater_radii) for row in rows}):
+                work.connection_stack(layout, size_px, radii)
+            return {"made": work.made}
+
+    def datasets(self, config, params: CellParams) -> Datasets:
+        from .data import datasets
+
+        return datasets(config, params, self.hparams_model().from_plan(params.hparams))
+
+    def task(self, params: CellParams, norm):
+        from ..networks import build_classifier
+        from ..task import binary_task
+
+        row = self.hparams_model().from_plan(params.hparams)
+        return binary_task(row, build_classifier(row.model_name, norm.shape[1], 1, row.pretrained), norm)
+
+    def evaluate(self, config, params: CellParams, workspace) -> dict:
+        from .evaluate import evaluate
+
+        return evaluate(config, params, workspace)
+
+    def data_fingerprint(self, config, row):
+        from ..ejmap.prepare import pair_view
+        from ..ejmap.stacks import Stack
+
+        return Stack(config.data.stack("conn_data", pair_view(row.pair_layout, row.tile_size_px, row.pair_crater_radii))).digest()
+
+    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
+        names = super().log_names(stage, params)
+        return names | {f"positions/eval-pos_{cell_tag(params.split, params.iteration)}.csv": "eval-pos.csv"} if stage == "evaluate" else names
+
+    def gather(self, config, version: int, cells, into: Path) -> list[dict]:
+        from .evaluate import gather
+
+        return gather(config, version, cells, into)

@@ -1,0 +1,87 @@
+"""EJSEG: where on a tile the ejecta of its crater lie; and the map made of it."""
+
+from __future__ import annotations
+
+from ...paths import cell_tag
+from ..base import CellParams, Datasets, Family
+
+
+class Ejecta(Family):
+    name, short = "ejecta", "ejc"
+
+    def hparams_model(self):
+        from .hparams import Hparams
+
+        return Hparams
+
+    def prepare(self, config, rows, progress, workers=1) -> dict:
+        from ..ejmap.prepare import Preparation
+
+        rows = list(rows)
+        with Preparation(config, progress, workers) as work:
+            work.positions()
+            work.evaluation_tiles()
+            work.norm()
+            work.annuli([tuple(row.buffer_bounds) for row in rows if row.accept_midinput])
+            for size_px in sorted({row.tile_size_px for row in rows}):
+                work.ejecta_stack(size_px)
+            return {"made": work.made}
+
+    def datasets(self, config, params: CellParams) -> Datasets:
+        from .data import datasets
+
+        return datasets(config, params, self.hparams_model().from_plan(params.hparams))
+
+    def task(self, params: CellParams, norm):
+        from ..networks import build_segmenter
+        from ..task import binary_task
+        from .channels import midinput_size
+
+        row = self.hparams_model().from_plan(params.hparams)
+        channels = norm.shape[1]
+        size = midinput_size(channels - 1, row.distance_mode) if row.accept_midinput else 0
+        network = build_segmenter(row.model_name, in_chans=channels, classes=1, pretrained=row.pretrained, midinput_size=size, **row.keywords_of("MDL"))
+        return binary_task(row, network, norm, list(range(size)) if size else None)
+
+    def upstream(self, hparams, split) -> list[tuple[str, int, int]]:
+        version = hparams.get("eval_conn_version")
+        return [] if version is None else [("connection", version, split)]
+
+    def evaluate(self, config, params: CellParams, workspace) -> dict:
+        from .evaluate import evaluate
+
+        return evaluate(config, params, workspace)
+
+    def data_fingerprint(self, config, row):
+        from ..ejmap.prepare import square_view
+        from ..ejmap.stacks import Stack
+
+        return Stack(config.data.stack("ejc_data", square_view(row.tile_size_px))).digest()
+
+    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
+        if stage != "evaluate":
+            return super().log_names(stage, params)
+        conn = params.hparams.get("eval_conn_version")
+        return {f"tests/eval_conn-version-{'none' if conn is None else conn}_{cell_tag(params.split, params.iteration)}.json": "eval.json"}
+
+    maps = True
+
+    def map_name(self, config) -> str:
+        from .mapping import map_name
+
+        return map_name(config)
+
+    def map_cells(self, config):
+        from .mapping import map_cells
+
+        return map_cells(config)
+
+    def map(self, config, params, workspace) -> dict:
+        from .mapping import map_crater
+
+        return map_crater(config, params, workspace)
+
+    def composite(self, config, products, workspace) -> dict:
+        from .composite import composite
+
+        return composite(config, products, workspace)

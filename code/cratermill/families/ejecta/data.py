@@ -1,0 +1,123 @@
+"""Training data of the ejecta family: tiles that hold a crater's ejecta, its mask, and how far the crater is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+
+from ...errors import InputError
+from ...files import read_json
+from ...mosaic import Mosaic
+from ..base import CellParams, Datasets
+from ..ejmap.prepare import square_view
+from ..ejmap.stacks import Stack
+from ..ejmap.tables import split_rows
+from ..normalised import channel_norm
+from ..order import EpochOrder, sample_seed, train_val
+from .channels import FIXED_NORMS, distance_channel, midinput_vector, tile_distances_m
+
+if TYPE_CHECKING:
+    from ...config import Config
+    from .hparams import Hparams
+
+
+class Tiles(Dataset):
+    """Raw tiles: ``image`` (B + 1, S, S) float32 (bands, then distance), ``target`` (1, S, S) 0/1, and ``extra`` (M,) where wanted."""
+
+    def __init__(self, stack: Stack, rows: np.ndarray, distance: np.ndarray, extra: np.ndarray | None, augmenter: Any = None, seed: int = 0):
+        self.image, self.mask = stack.array("image"), stack.array("mask")
+        self.rows, self.distance, self.extra, self.augmenter, self.seed = rows, distance, extra, augmenter, seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: int | tuple[int, int, int]) -> dict[str, torch.Tensor]:
+        epoch, position, index = key if isinstance(key, tuple) else (0, 0, key)
+        row = self.rows[index]
+        image, mask, distance = np.asarray(self.image[row]), np.asarray(self.mask[row]), self.distance[row]
+        if self.augmenter is not None:
+            image, mask, distance = self._augment(image, mask, distance, sample_seed(self.seed, epoch, position))
+        item = {
+            "image": torch.from_numpy(np.concatenate([image.astype(np.float32), distance[None]])),
+            "target": torch.from_numpy(mask[None].astype(np.float32)),
+        }
+        return item if self.extra is None else item | {"extra": torch.from_numpy(self.extra[row])}
+
+    def _augment(self, image_CHW: np.ndarray, mask_HW: np.ndarray, distance_HW: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
+        coloured = self.augmenter.colour(np.ascontiguousarray(image_CHW.transpose(1, 2, 0)), seed)
+        image, mask, distance = self.augmenter.geometry([coloured, mask_HW, distance_HW], seed)
+        return np.ascontiguousarray(image.transpose(2, 0, 1)), np.ascontiguousarray(mask), np.ascontiguousarray(distance)
+
+
+def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
+    """Train, validation and test tiles of one cell, its sample order and its normalisation (2, B + 1)."""
+    from ..augment import Augmenter
+
+    stack = Stack(config.data.stack("ejc_data", square_view(hparams.tile_size_px)))
+    table = stack.rows()
+    tv, test = split_rows(table, params.split, config.data.az_positions)
+    train, val = train_val(table["split_class"].to_numpy()[tv], hparams.val_frac, params.seed)
+    distance = stack_distances(table, config, hparams)
+    norm = bands_and_distance_norm(stack, distance, tv, config, hparams)
+    extra = crater_vectors(table, config, hparams, norm) if hparams.accept_midinput else None
+    augmenter = Augmenter("ejecta") if hparams.img_augment else None
+    weights = overlap_weights(table.iloc[tv[train]], hparams.num_1_factor, hparams.num_1_point95)
+    return Datasets(
+        train=Tiles(stack, tv[train], distance, extra, augmenter, params.seed),
+        val=Tiles(stack, tv[val], distance, extra),
+        test=Tiles(stack, test, distance, extra),
+        sampler=EpochOrder(len(train), params.seed, weights),
+        norm=norm,
+    )
+
+
+def stack_distances(table: pd.DataFrame, config: Config, hparams: Hparams) -> np.ndarray:
+    """The distance channel (N, S, S) of every training tile."""
+    with Mosaic.open(config.mosaic) as mosaic:
+        resolution_m = mosaic.grid.resolution_m
+        grid_size = azimuthal_size(mosaic)
+    metres = tile_distances_m(table["x"], table["y"], table["height"], table["width"], grid_size, resolution_m, hparams.tile_size_px)
+    return distance_channel(metres, table["radius"].to_numpy(), hparams.distance_mode, hparams.log_dist)
+
+
+def azimuthal_size(mosaic: Mosaic) -> int:
+    """Pixels along a side of the conceptual azimuthal raster: the same for every crater."""
+    from ...grid import azimuthal_grid
+
+    return azimuthal_grid(mosaic.grid.body, 0.0, 0.0, mosaic.grid.resolution_m).shape[0]
+
+
+def bands_and_distance_norm(stack: Stack, distance: np.ndarray, tv: np.ndarray, config: Config, hparams: Hparams) -> np.ndarray:
+    """Offsets and divisors (2, B + 1), measured on the TV tiles or fixed."""
+    if hparams.norm_from_train:
+        return np.column_stack([channel_norm(np.asarray(stack.array("image")[tv])), channel_norm(distance[tv][:, None])])
+    fixed = read_json(config.data.img_norm)
+    return np.column_stack([[fixed["mean"], fixed["std"]], FIXED_NORMS[hparams.distance_mode, hparams.log_dist]])
+
+
+def crater_vectors(table: pd.DataFrame, config: Config, hparams: Hparams, norm: np.ndarray) -> np.ndarray:
+    """The mid-level vector of every training tile, (N, M) raw."""
+    inner, outer = hparams.buffer_bounds
+    annuli = pd.read_csv(config.data.annuli) if config.data.annuli.exists() else pd.DataFrame({"inner": [], "outer": [], "crat_FID": []})
+    annuli = annuli[(annuli["inner"] == inner) & (annuli["outer"] == outer)].set_index("crat_FID")
+    missing = sorted(set(table["crat_FID"]) - set(annuli.index))
+    if missing:
+        raise InputError(f"no annulus of ({inner:g}, {outer:g}) radii was measured for craters {missing[:5]}", next_step="run 'cratermill prepare CONFIG'")
+    means = annuli.loc[table["crat_FID"], [name for name in annuli if name.startswith("mean_")]].to_numpy()
+    return midinput_vector(means, table["radius"].to_numpy(), hparams.distance_mode, hparams.log_dist, norm[0, : means.shape[1]])
+
+
+def overlap_weights(table: pd.DataFrame, factor: float | None, point95: float | None) -> np.ndarray | None:
+    """Weights 1 + factor·s(h_num_1 / num_1): tiles crowded by others' ejecta are drawn more often; None without a factor.
+
+    s is a hyperbolic tangent, 0 where the tile holds the crater's ejecta alone and .95 at ``point95``. The 1 keeps such tiles
+    in the draw and lets ``factor`` matter: a factor on the whole weight would cancel out.
+    """
+    if factor is None:
+        return None
+    crowding = table["h_num_1"].to_numpy(float) / table["num_1"].to_numpy(float)
+    return 1 + factor * np.tanh(np.arctanh(0.95) * (crowding - 1) / ((point95 or 10.0) - 1))

@@ -1,0 +1,65 @@
+"""Cross-split evaluation of the ejecta family: predict the connected tiles, build the mask, compare inside the drawn tiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ...errors import InputError
+from ...files import write_json
+from ...mosaic import Mosaic
+from ..base import CellParams
+from ..connection.evaluate import connected_tiles, votes
+from ..ejmap.evaluation import DrawnCrater, drawn_craters, land, opened, truly_connected
+from ..ejmap.predict import EjectaEnsemble
+from ..ejmap.scoring import TileScores, score_crater
+
+if TYPE_CHECKING:
+    from ...config import Config
+
+
+def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
+    """Scores of one iteration over all drawn craters, with the connections of the row's ``eval_conn_version`` (blank: the true ones)."""
+    checkpoint = config.project.cell_product("ejc", params.version, "train", params.split, params.iteration) / "best.ckpt"
+    ensemble = EjectaEnsemble.load([checkpoint], "ejecta", params.version)
+    chosen = chosen_tiles(config, params)
+    scores, craters = TileScores(), 0
+    with opened(config) as mosaic:
+        for drawn in drawn_craters(config, mosaic, params.split):
+            workspace.keep_going()
+            table = tiles_to_predict(drawn, chosen, mosaic)
+            share, _ = ensemble.predict(mosaic, drawn.crater, table)
+            score_crater(scores, land(share, table, drawn.crater, mosaic, 0.5), drawn.tiles, drawn.mask, mosaic.grid)
+            craters += 1
+            workspace.report(item=craters)
+    if not craters:
+        raise InputError(f"no crater with train = 1 has tiles in split {params.split}", next_step="check the crater list and az_positions_all.csv")
+    conn = params.hparams.get("eval_conn_version")
+    metrics = {"test-set": params.split, "iteration": params.iteration, "conn_version": conn, **scores.scores()}
+    write_json(workspace.folder / "eval.json", metrics)
+    return metrics
+
+
+def chosen_tiles(config: Config, params: CellParams) -> pd.DataFrame | None:
+    """The tiles connected by vote, or None for the true connections."""
+    version = params.hparams.get("eval_conn_version")
+    if version is None:
+        return None
+    return connected_tiles(votes(config, version, params.split), threshold_of(config, version))
+
+
+def threshold_of(config: Config, version: int) -> float | None:
+    """``iter_threshold`` of a connection version, read where it was trained; .5 by default where that is not known."""
+    from ...files import read_json
+
+    for path in sorted((config.project.version_log("conn", version) / "cells").glob("train_*/cell.json")):
+        return read_json(path, {}).get("params", {}).get("hparams", {}).get("iter_threshold")
+    return None
+
+
+def tiles_to_predict(drawn: DrawnCrater, chosen: pd.DataFrame | None, mosaic: Mosaic) -> pd.DataFrame:
+    if chosen is None:
+        return drawn.eval_tiles[truly_connected(drawn, mosaic)].reset_index(drop=True)
+    wanted = set(chosen.loc[chosen["crat_FID"] == drawn.crater.fid, "eval_pos_index"])
+    return drawn.eval_tiles[drawn.eval_tiles["eval_pos_index"].isin(wanted)].reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""What the connection and the ejecta family share: craters, azimuthal tiles, splits, stacks."""

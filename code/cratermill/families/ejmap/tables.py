@@ -1,0 +1,27 @@
+"""Reading a split off the tile tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...errors import InputError, nearest
+
+
+def split_rows(table: pd.DataFrame, split: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers (TV, Test) of one TV-Test split; rows marked -1 are in neither."""
+    column = f"test_{split}"
+    if column not in table:
+        known = [name.removeprefix("test_") for name in table if name.startswith("test_")]
+        raise InputError(
+            f"unknown TV-Test split {split}: {path} has no column {column}",
+            valid=nearest(str(split), known) if known else "none: no split has been made",
+            next_step="correct the row's test-set, or set splits.count in the config and run 'cratermill prepare CONFIG'",
+        )
+    flags = table[column].to_numpy()
+    tv, test = np.flatnonzero(flags == 0), np.flatnonzero(flags == 1)
+    if not len(tv) or not len(test):
+        raise InputError(f"split {split} has {len(tv)} TV and {len(test)} Test tiles", next_step="draw more tiles, or another split")
+    return tv, test

@@ -1,0 +1,80 @@
+"""What training asks of a family's network: losses, optimisers and scores, and nothing about loops or devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from .counts import Counts
+
+Batch = dict[str, torch.Tensor]
+
+
+class Task(nn.Module):
+    """A network with its losses. ``network`` is what a checkpoint keeps; ``parts`` losses are taken in turn on every batch."""
+
+    network: nn.Module
+    parts = 1
+
+    def optimizers(self) -> list[tuple[torch.optim.Optimizer, Any]]:
+        """One (optimiser, scheduler or None) per part; schedulers step once per epoch."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch, part: int = 0) -> torch.Tensor:
+        """The loss (scalar) of one part on one batch."""
+        raise NotImplementedError
+
+    def start_scoring(self) -> None:
+        raise NotImplementedError
+
+    def score(self, batch: Batch) -> None:
+        """Add one batch of validation or test data to the scores; called without gradients."""
+        raise NotImplementedError
+
+    def scores(self, sum_over_processes: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
+        """Named scores of all batches since :meth:`start_scoring`, those of all processes together; ``loss`` is one of them."""
+        raise NotImplementedError
+
+
+class BinaryTask(Task):
+    """One logit per tile or pixel. Scores come from counts over the whole set, so they do not depend on the batch size."""
+
+    def __init__(self, network: nn.Module, loss: nn.Module, make_optimizer: Callable[[nn.Module], Any], make_scheduler: Callable[[Any], Any]):
+        super().__init__()
+        self.network, self.loss = network, loss
+        self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
+
+    def optimizers(self) -> list[tuple[torch.optim.Optimizer, Any]]:
+        optimizer = self._make_optimizer(self.network)
+        return [(optimizer, self._make_scheduler(optimizer))]
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """Logits shaped like ``batch["target"]``, in 32 bits: losses are not taken in half precision."""
+        extra = (batch["extra"],) if "extra" in batch else ()
+        return self.network(batch["image"], *extra).float()
+
+    def forward(self, batch: Batch, part: int = 0) -> torch.Tensor:
+        return self.loss(self.logits(batch), batch["target"])
+
+    def start_scoring(self) -> None:
+        self.counts = Counts.zeros(next(self.network.parameters()).device)
+
+    def score(self, batch: Batch) -> None:
+        logits = self.logits(batch)
+        self.counts.add(logits > 0, batch["target"] > 0.5, self.loss(logits, batch["target"]))
+
+    def scores(self, sum_over_processes: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
+        return self.counts.summed(sum_over_processes).scores()
+
+
+def binary_task(hparams: Any, network: nn.Module, norm: Any, extra_channels: list[int] | None = None) -> BinaryTask:
+    """The task of a row on raw inputs: normalisation inside the network, loss, optimiser and schedule as the row says."""
+    from functools import partial
+
+    from .normalised import Normalised
+    from .optim import build_loss, build_optimizer, build_scheduler
+
+    return BinaryTask(Normalised(network, norm, extra_channels), build_loss(hparams), partial(build_optimizer, hparams), partial(build_scheduler, hparams))

@@ -1,0 +1,80 @@
+"""Launching: from a config to a frozen plan that is run, here or by a scheduler."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config import load_config
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .batch.plan import Plan
+    from .config import Config
+
+EXECUTORS = ("local",)
+
+
+def launch(kind: str, config_path: Path, *, executor: str = "local", workers: int = 1, dry_run: bool = False, overwrite: bool = False, as_json: bool = False) -> int:
+    """Plan, freeze and run; returns the exit code (0 all done, 1 some cells failed). ``kind``: train or map."""
+    if executor not in EXECUTORS:
+        raise InputError(f"executor {executor!r}", valid=", ".join(EXECUTORS), next_step="choose one of these")
+    config = load_config(config_path)
+    plan = PLANNERS[kind](config)
+    if dry_run:
+        return _describe(plan, workers, as_json)
+    return run_plan(plan, workers=workers, overwrite=overwrite, as_json=as_json)
+
+
+def plan_training(config: Config) -> Plan:
+    """The training plan of a config whose data are prepared and whose weights are there."""
+    from .families.weights import check
+    from .planning import prepared_or_refuse, train_plan, wanted_rows
+
+    rows = wanted_rows(config)
+    check([row for found in rows.values() for row in found])
+    prepared_or_refuse(config)
+    return train_plan(config, rows)
+
+
+def plan_mapping(config: Config) -> Plan:
+    from .planning import map_plan
+
+    return map_plan(config)
+
+
+PLANNERS: dict[str, Callable[[Any], Any]] = {"train": plan_training, "map": plan_mapping}
+
+
+def run_plan(plan: Plan, *, workers: int = 1, overwrite: bool = False, as_json: bool = False) -> int:
+    """Run what a plan still lacks on this machine."""
+    from .batch.local import LocalExecutor
+    from .batch.observe import make_observer
+    from .batch.plan import freeze
+    from .batch.workspace import check_products
+
+    check_products(plan, overwrite)
+    freeze(plan)
+    result = LocalExecutor(plan, workers=workers, observer=None if as_json else make_observer()).run()
+    if as_json:
+        print(json.dumps({"run": plan.run, "cells": result.counts(), "exit_code": result.exit_code}))
+    return result.exit_code
+
+
+def _describe(plan: Plan, workers: int, as_json: bool) -> int:
+    from .batch.estimate import describe, describe_text
+
+    found = describe(plan, workers)
+    print(json.dumps(found) if as_json else describe_text(found))
+    return 0
+
+
+def prepare(config_path: Path, workers: int = 1, progress: Callable[[str, int, int], None] | None = None) -> dict[str, dict]:
+    """Prepare the data of every row that the config trains."""
+    from .planning import wanted_rows
+    from .stages.prepare import prepare as make
+
+    config = load_config(config_path)
+    return make(config, wanted_rows(config), progress or (lambda *_: None), workers)

@@ -1,0 +1,72 @@
+"""All versions of a family side by side, with the uncertainty that splits and iterations leave."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..files import read_json, write_table
+from ..paths import Project
+
+METRICS = ("test_F1_Score", "test_IoU", "test_Precision", "test_Recall", "test_Accuracy", "test_conn_F1_Score")
+FALLBACK = ("F1_Score", "IoU", "Precision", "Recall", "Accuracy")
+
+
+def leaderboard(project: Project, short: str) -> Path:
+    """Write ``results/{short}_results/leaderboard.csv`` from the versions summarised so far, best first."""
+    folder = project.results / f"{short}_results"
+    rows = [row for path in sorted(folder.glob("version_*")) if (row := version_row(path))]
+    table = pd.DataFrame(rows)
+    key = next((f"{name}_mean" for name in (*METRICS, *FALLBACK) if f"{name}_mean" in table), None)
+    if key:
+        table = table.sort_values([key, "version"], ascending=[False, True])
+    return write_table(folder / "leaderboard.csv", table)
+
+
+def version_row(folder: Path) -> dict | None:
+    """Mean, standard error and 95 % interval of each metric of one version; evaluation scores where there are any, else test scores."""
+    missing = read_json(folder / "missing.json", [])
+    table, metrics = _table(folder)
+    if table is None:
+        return None
+    row = {
+        "version": int(folder.name.removeprefix("version_")),
+        "splits": table["test-set"].nunique(),
+        "cells": len(table),
+        "missing": " ".join(missing),
+        "interval_over": "splits" if table["test-set"].nunique() > 1 else "iterations",
+    }
+    for name in metrics:
+        if name in table:
+            mean, error, low, high = interval(table["test-set"].to_numpy(), table[name].to_numpy(float))
+            row |= {f"{name}_mean": mean, f"{name}_se": error, f"{name}_ci95_low": low, f"{name}_ci95_high": high}
+    return row
+
+
+def _table(folder: Path) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
+    for name, metrics in (("eval_metrics.csv", METRICS), ("test_metrics.csv", FALLBACK)):
+        if (folder / name).exists():
+            table = pd.read_csv(folder / name)
+            # A vote's row joins iterations that have rows of their own.
+            return table[table["iteration"].astype(str) != "vote"], metrics
+    return None, ()
+
+
+def interval(splits: np.ndarray, values: np.ndarray) -> tuple[float, float, float, float]:
+    """Mean, standard error, and Student's 95 % interval.
+
+    Iterations on one split share their Test tiles, so with several splits the split means are the independent values;
+    with one split the iterations are, and the interval leaves out how splits differ. One value alone has no interval.
+    """
+    from scipy.stats import t
+
+    groups = pd.Series(values).groupby(splits).mean().to_numpy() if len(set(splits)) > 1 else values
+    mean = float(np.mean(groups))
+    if len(groups) < 2:
+        return mean, math.nan, math.nan, math.nan
+    error = float(np.std(groups, ddof=1) / math.sqrt(len(groups)))
+    half = float(t.ppf(0.975, len(groups) - 1)) * error
+    return mean, error, mean - half, mean + half

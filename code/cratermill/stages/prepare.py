@@ -1,0 +1,17 @@
+"""Make the data that the wanted rows train on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..families import get_family
+from ..families.base import Progress
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..planning import Rows
+
+
+def prepare(config: Config, rows: Rows, progress: Progress, workers: int = 1) -> dict[str, dict]:
+    """Prepare every family's data in turn; what is there and up to date is left alone. Returns what was made, by family."""
+    return {name: get_family(name).prepare(config, found, progress, workers) for name, found in rows.items()}

@@ -1,0 +1,97 @@
+"""Gather the cells of a run into ``results/``: tables, checkpoints, a leaderboard, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..config import Config
+from ..errors import WorkError
+from ..families import get_family
+from ..families.base import CellParams, Family
+from ..files import link_or_copy, read_json, write_json, write_table
+from .leaderboard import leaderboard
+
+TEST_COLUMNS = ["test-set", "iteration", "loss", "Accuracy", "F1_Score", "IoU", "Precision", "Recall", "epochs_run", "runtime"]
+
+
+def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
+    """Write what there is; the result names what is missing."""
+    return summarise(config, [(one.key, one.params) for one in plan.cells if one.stage in ("train", "evaluate") and not is_done(plan, one)], plan)
+
+
+def is_done(plan: Any, cell: Any) -> bool:
+    made = read_json(plan.root / cell.product / "cell.json")
+    return bool(made) and made.get("fingerprint") == cell.fingerprint
+
+
+def summarise(config: Config, missing: list[tuple[str, dict]], plan: Any) -> dict:
+    """Summarise every version of a plan, then the leaderboards of its families."""
+    versions = sorted({(cell.params["family"], cell.params["version"]) for cell in plan.cells if cell.stage == "train"})
+    written = []
+    for name, version in versions:
+        gone = [key for key, params in missing if (params["family"], params["version"]) == (name, version)]
+        written += summarise_version(config, get_family(name), version, gone)
+    boards = [leaderboard(config.project, get_family(name).short) for name in sorted({name for name, _ in versions})]
+    return {"missing": [key for key, _ in missing], "results": [config.project.relative(path) for path in written + boards]}
+
+
+def summarise_version(config: Config, family: Family, version: int, missing: list[str]) -> list[Path]:
+    """``results/{short}_results/version_N`` from all of the version's done cells, whichever run made them."""
+    into = config.project.version_results(family.short, version)
+    cells = done_cells(config, family, version)
+    if cells.empty:
+        return []
+    name_products(config, family, version, cells)
+    trained = cells[cells["stage"] == "train"]
+    if not trained.empty:
+        table = pd.DataFrame(list(trained["metrics"])).sort_values(["test-set", "iteration"])
+        first = [column for column in TEST_COLUMNS if column in table]
+        write_table(into / "test_metrics.csv", table[first + [column for column in table if column not in first]])
+        keep_checkpoints(trained, into)
+    extra = family.gather(config, version, cells, into)
+    evaluated = list(cells.loc[cells["stage"] == "evaluate", "metrics"])
+    if evaluated:
+        write_table(into / "eval_metrics.csv", pd.DataFrame(sorted(evaluated, key=lambda row: (row["test-set"], row["iteration"])) + extra))
+    write_json(into / "hparams.json", cells.iloc[0]["hparams"])
+    write_json(into / "missing.json", missing)
+    return [into]
+
+
+def done_cells(config: Config, family: Family, version: int) -> pd.DataFrame:
+    """One row per published cell of a version: stage, split, iteration, product, metrics, hparams."""
+    rows = []
+    for path in sorted((config.project.version_log(family.short, version) / "cells").glob("*/cell.json")):
+        if path.parent.suffix or (made := read_json(path)) is None:
+            continue  # a replaced or unfinished product
+        params = made["params"]
+        one = {"stage": made["stage"], "split": params["split"], "iteration": params["iteration"], "product": path.parent}
+        rows.append(one | {"params": params, "metrics": made["metrics"], "hparams": params["hparams"]})
+    return pd.DataFrame(rows)
+
+
+def name_products(config: Config, family: Family, version: int, cells: pd.DataFrame) -> None:
+    """The names below ``log/`` that users' notebooks read, as further names of the cells' files."""
+    folder = config.project.version_log(family.short, version)
+    for cell in cells.itertuples():
+        for name, source in family.log_names(cell.stage, CellParams(**cell.params)).items():
+            if (cell.product / source).exists():
+                link_or_copy(cell.product / source, folder / name)
+
+
+def keep_checkpoints(trained: pd.DataFrame, into: Path) -> None:
+    """Every iteration's checkpoint, and per split the best one, chosen by its validation score and never by its test score."""
+    for split, cells in trained.groupby("split"):
+        for cell in cells.itertuples():
+            link_or_copy(cell.product / "best.ckpt", into / f"best-checkpoint_test-set-{split}_iteration-{cell.iteration}.ckpt")
+        best = max(cells.itertuples(), key=lambda cell: cell.metrics.get(f"val_{cell.hparams['val_metric']}", float("-inf")))
+        link_or_copy(best.product / "best.ckpt", into / f"best-checkpoint_test-set-{split}.ckpt")
+        link_or_copy(best.product / "norm.npy", into / f"best-norm_test-set-{split}.npy")
+
+
+def require_complete(result: dict) -> None:
+    """Raise ``WorkError`` naming the missing cells, after everything there is has been written."""
+    if result["missing"]:
+        raise WorkError(f"{len(result['missing'])} cells are missing: {', '.join(result['missing'][:5])}", next_step="launch again to make them")

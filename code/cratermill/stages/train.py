@@ -1,0 +1,91 @@
+"""Train one cell: one row of a table on one TV-Test split and one random Train-Val split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric, seed_everything
+
+from ..errors import InputError
+from ..families import get_family
+from ..families.base import CellParams, Datasets
+from ..families.checkpoint import load
+from ..files import write_json
+from .device import choose_accelerator, choose_precision, is_bf16_fast, loader_workers
+from .loaders import Loaders
+from .loop import BEST, Training
+
+if TYPE_CHECKING:
+    from ..config import Config, Trainer
+
+
+def train(config: Config, params: CellParams, workspace: Any) -> dict:
+    """Fit, keep the best epoch by validation, score it once on the Test tiles; write checkpoint, norm, curve and results.
+
+    Raises ``WorkError`` on a NaN loss and ``InputError`` on data that cannot be trained on. A stopped cell goes on from its
+    last step with the same random numbers.
+    """
+    family = get_family(params.family)
+    hparams = family.hparams_model().from_plan(params.hparams)
+    data = family.datasets(config, params)
+    require_samples(data, params)
+    fabric = start_fabric(config.run.trainer)
+    seed_everything(params.seed % 2**32, verbose=False)
+    task = family.task(params, data.norm)
+    if fabric.device.type == "cuda" or is_bf16_fast():
+        task = task.to(memory_format=torch.channels_last)
+    workers = loader_workers(config.run.trainer.loader_workers)
+    loaders = Loaders(data, hparams.batch_size, workers, fabric.global_rank, fabric.world_size, pin_memory=fabric.device.type == "cuda")
+    training = Training(fabric, task, loaders, params, hparams, data.norm, workspace)
+    training.fit()
+    return finish(training, params, workspace.folder)
+
+
+def start_fabric(options: Trainer) -> Fabric:
+    """Fabric on what is there: CPU, one GPU, many GPUs or nodes."""
+    accelerator = choose_accelerator(options.accelerator)
+    precision = choose_precision(options.precision, accelerator)
+    fabric = Fabric(accelerator=accelerator, devices=options.devices, num_nodes=options.nodes, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def finish(training: Training, params: CellParams, folder: Path) -> dict:
+    """Score the best epoch on the Test tiles, on which nothing was chosen, and write the cell's files."""
+    best = load(folder / BEST, params.family, params.version)
+    best.load_into(training.task.network, folder / BEST)
+    scores = training.evaluate(training.loaders.test())
+    training.count_time()
+    results = {
+        "test-set": params.split,
+        "iteration": params.iteration,
+        **scores,
+        "epochs_run": training.epoch,
+        "best_epoch": best.epoch,
+        **{f"val_{name}": value for name, value in best.scores.items()},
+        "runtime": training.seconds,
+        "time_per_epoch": training.seconds / max(1, training.epoch),
+        "gpu_name": torch.cuda.get_device_name() if training.fabric.device.type == "cuda" else "cpu",
+        "precision": str(training.fabric.strategy.precision.precision),
+        "parameters": sum(weight.numel() for weight in training.task.network.parameters()),
+    }
+    if training.fabric.is_global_zero:
+        np.save(folder / "norm.npy", training.norm)
+        write_json(folder / "results.json", results)
+    return results
+
+
+def require_samples(data: Datasets, params: CellParams) -> None:
+    for name, part, least in (("training", data.train, 2), ("validation", data.val, 1), ("test", data.test, 1)):
+        if len(part) < least:
+            raise InputError(
+                f"{params.family} version {params.version}, split {params.split}: only {len(part)} {name} samples",
+                next_step="draw more tiles, or change val_frac or the split",
+            )
+
+
+def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
+    return train(config, CellParams(**cell.params), workspace)
