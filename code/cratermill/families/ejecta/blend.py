@@ -1,0 +1,52 @@
+"""Several craters on one block of the map: who owns a pixel, in which colour it shows, how probable ejecta are at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...report.palette import colour
+
+NO_OWNER = -1
+"""In the map of owners, where no crater's ejecta lie; a FID may be 0."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One crater's part of a block: mask (h, w) bool and ensemble probability (h, w) float32, NaN where nobody looked."""
+
+    fid: int
+    mask: np.ndarray
+    probability: np.ndarray
+
+
+@dataclass(frozen=True)
+class Blended:
+    """``owner`` (h, w) int32, ``rgba`` (4, h, w) uint8, ``probability`` (h, w) float32: the highest of all, NaN where nobody looked."""
+
+    owner: np.ndarray
+    rgba: np.ndarray
+    probability: np.ndarray
+
+
+def blend(layers: list[Layer], shape: tuple[int, int], alpha: float) -> Blended:
+    """Join layers, given in any order: they are taken by FID.
+
+    The highest probability owns a pixel, ties go to the lower FID. In colour, the first crater is opaque and each later one
+    lies over it with opacity ``alpha``.
+    """
+    owner = np.full(shape, NO_OWNER, np.int32)
+    best, probability = np.full(shape, -np.inf, np.float32), np.full(shape, np.nan, np.float32)
+    rgb, painted = np.zeros((3, *shape), np.float32), np.zeros(shape, bool)
+    for layer in sorted(layers, key=lambda layer: layer.fid):
+        np.fmax(probability, layer.probability, out=probability)
+        if not layer.mask.any():
+            continue
+        wins = layer.mask & (layer.probability > best)
+        owner[wins], best[wins] = layer.fid, layer.probability[wins]
+        opacity = np.where(painted, np.float32(alpha), np.float32(1)) * layer.mask
+        rgb += opacity * (np.array(colour(layer.fid), np.float32)[:, None, None] - rgb)
+        painted |= layer.mask
+    rgba = np.concatenate([np.rint(rgb), np.where(painted, 255, 0)[None]]).astype(np.uint8)
+    return Blended(owner, rgba, probability)

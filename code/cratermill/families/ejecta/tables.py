@@ -1,0 +1,129 @@
+"""What a map says in numbers: areas on the ellipsoid, extents, overlaps.
+
+Masks are (h, w) arrays, not 0 where there are ejecta; a window is where they lie on the mosaic's grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ...bodies import Body
+from ...errors import InputError
+from ...grid import Grid, Window
+
+CHUNK_ROWS = 512
+
+
+def pixel_areas_m2(grid: Grid) -> np.ndarray:
+    """Area of one pixel in each row of a cylindrical or geographic grid, (rows,) float64 m²; exact on the ellipsoid."""
+    turn = grid.columns_per_turn
+    if turn is None:
+        given = "the mosaic is neither geographic nor equidistant cylindrical"
+        raise InputError(given, valid="a cylindrical mosaic", next_step="reproject it with gdalwarp")
+    _, lat = grid.lonlat(np.arange(grid.height + 1) - 0.5, np.zeros(grid.height + 1))
+    # A mosaic may reach half a pixel beyond a pole; there is no ground.
+    up_to = _zone_m2_per_radian(grid.body, np.radians(np.clip(lat, -90, 90)))
+    return np.abs(np.diff(up_to)) * 2 * np.pi / turn
+
+
+def _zone_m2_per_radian(body: Body, lat: np.ndarray) -> np.ndarray:
+    """Area from the equator to a planetodetic latitude, per radian of longitude (Snyder 1987, eq. 3-12 times a²/2)."""
+    sin = np.sin(lat)
+    if body.is_sphere:
+        return body.semi_major_m**2 * sin
+    e2 = 1 - (body.semi_minor_m / body.semi_major_m) ** 2
+    half_q = sin / (1 - e2 * sin**2) + np.arctanh(np.sqrt(e2) * sin) / np.sqrt(e2)
+    return body.semi_minor_m**2 / 2 * half_q
+
+
+def area_km2(mask: np.ndarray, areas_m2: np.ndarray) -> float:
+    """Area of a mask whose rows have pixels of ``areas_m2`` (h,)."""
+    return float(np.count_nonzero(mask, axis=1) @ areas_m2) / 1e6
+
+
+def extents_m(mask: np.ndarray, window: Window, grid: Grid, lon: float, lat: float) -> tuple[float, float]:
+    """Mean (by area) and largest geodesic distance of a mask's pixels from the crater's centre; NaN for an empty mask."""
+    areas = pixel_areas_m2(grid.window(window))
+    total = weight = 0.0
+    largest = np.nan
+    for start in range(0, len(mask), CHUNK_ROWS):
+        rows, cols = np.nonzero(mask[start : start + CHUNK_ROWS])
+        if not len(rows):
+            continue
+        distance = grid.body.distance_m(lon, lat, *grid.lonlat(rows + start + window.row, cols + window.col))
+        area = areas[rows + start]
+        total, weight, largest = total + float(distance @ area), weight + float(area.sum()), np.fmax(largest, distance.max())
+    return (total / weight if weight else np.nan), float(largest)
+
+
+@dataclass
+class Overlaps:
+    """Areas gathered block by block: what pairs of craters share, and what each crater owns after that is settled."""
+
+    pairs_m2: dict[tuple[int, int], float] = field(default_factory=dict)
+    shared_m2: dict[int, float] = field(default_factory=dict)
+    owned_m2: dict[int, float] = field(default_factory=dict)
+
+    def add(self, fids: list[int], masks: np.ndarray, owner: np.ndarray, areas_m2: np.ndarray) -> None:
+        """One block: ``masks`` (K, h, w) bool in the order of ``fids``, ``owner`` (h, w) FIDs, ``areas_m2`` (h,)."""
+        crowded = masks.sum(0, dtype=np.uint16) > 1
+        for index, fid in enumerate(fids):
+            _increase(self.owned_m2, fid, np.count_nonzero(owner == fid, axis=1) @ areas_m2)
+            both = masks[index] & crowded
+            rows = np.flatnonzero(both.any(1))
+            if not len(rows):
+                continue
+            _increase(self.shared_m2, fid, np.count_nonzero(both[rows], axis=1) @ areas_m2[rows])
+            for other in range(index + 1, len(fids)):
+                counts = np.count_nonzero(both[rows] & masks[other][rows], axis=1)
+                if counts.any():
+                    _increase(self.pairs_m2, (fid, fids[other]), counts @ areas_m2[rows])
+
+
+def _increase(totals: dict, key, by: float) -> None:
+    totals[key] = totals.get(key, 0.0) + float(by)
+
+
+def crater_table(facts: list[dict], overlaps: Overlaps) -> pd.DataFrame:
+    """One row per crater, by FID: where it is, its tiles, and the area and extent of its ejecta."""
+    rows = []
+    for fact in sorted(facts, key=lambda fact: fact["FID"]):
+        area, radius = fact["area_km2"], fact["radius_m"]
+        shared = overlaps.shared_m2.get(fact["FID"], 0.0) / 1e6
+        rows.append(
+            {
+                **{key: fact[key] for key in ("FID", "lon", "lat", "radius_m", "tiles", "connected", "area_km2")},
+                "owned_km2": overlaps.owned_m2.get(fact["FID"], 0.0) / 1e6,
+                "shared_fraction": shared / area if area else 0.0,
+                "mean_extent_m": fact["mean_extent_m"],
+                "max_extent_m": fact["max_extent_m"],
+                "mean_extent_radii": _ratio(fact["mean_extent_m"], radius),
+                "max_extent_radii": _ratio(fact["max_extent_m"], radius),
+                "note": fact.get("note", ""),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _ratio(extent_m: float | None, radius_m: float) -> float:
+    return np.nan if extent_m is None else extent_m / radius_m
+
+
+def overlap_table(facts: list[dict], overlaps: Overlaps) -> pd.DataFrame:
+    """One row per pair of craters that share ground: the area and its share of either crater's ejecta."""
+    area = {fact["FID"]: fact["area_km2"] for fact in facts}
+    columns = ["FID_a", "FID_b", "overlap_km2", "share_of_a", "share_of_b"]
+    rows = [(a, b, m2 / 1e6, m2 / 1e6 / area[a], m2 / 1e6 / area[b]) for (a, b), m2 in sorted(overlaps.pairs_m2.items())]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def clean_table(craters: pd.DataFrame) -> pd.DataFrame:
+    """Areas with every overlap given to its owner: ``area_km2`` is what the crater keeps, ``given_km2`` what others got."""
+    kept = craters["owned_km2"]
+    given = craters["area_km2"] - kept
+    # The two areas are summed in different orders; a remainder of rounding is no area.
+    given = given.where(given > 1e-9 * craters["area_km2"], 0.0)
+    return pd.DataFrame({"FID": craters["FID"], "area_km2": kept, "given_km2": given, "total_km2": craters["area_km2"]})
