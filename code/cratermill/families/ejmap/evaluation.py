@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ...backprojection import to_mosaic
 from ...mosaic import Mosaic
+from . import stitch
 from .craters import Crater, read_craters
 from .positions import count_ejecta, read_positions
 from .prepare import read_table
 from .scoring import Pieces
-from .stitch import stitch
 from .tables import split_rows
 
 if TYPE_CHECKING:
@@ -62,13 +61,8 @@ def land(values: np.ndarray, table: pd.DataFrame, crater: Crater, mosaic: Mosaic
     """Predicted tiles (N, S, S) brought to the mosaic's grid and thresholded: windows and boolean masks."""
     if table.empty:
         return []
-    pieces = []
-    for window, layers in landed_layers(values, table, crater, mosaic):
-        coverage = layers[-1]
-        mean = np.divide(layers[0], coverage, out=np.zeros_like(coverage), where=coverage > 0)
-        # Less than half a pixel of tile is no answer for the whole pixel.
-        pieces.append((window, (mean >= threshold) & (coverage >= 0.5)))
-    return pieces
+    pieces = stitch.land(stitch.stitch(values, table), crater.grid(mosaic.grid), mosaic.grid)
+    return [(window, mean[0] >= threshold) for window, mean in pieces]  # NaN, where no tile lies, is not
 
 
 def truly_connected(drawn: DrawnCrater, mosaic: Mosaic) -> np.ndarray:
