@@ -61,8 +61,12 @@ def _line(finding: Finding) -> str:
 
 
 def python_version() -> Iterable[Finding]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("python", OK, f"{version} at {sys.executable}")
+    """The Python in use; a PYTHONPATH, as clusters' modules set it, would win over the environment's own packages."""
+    found = f"{'.'.join(map(str, sys.version_info[:3]))} at {sys.executable}"
+    if foreign := os.environ.get("PYTHONPATH"):
+        yield Finding("python", WARN, f"{found}, with PYTHONPATH={foreign}", "unset PYTHONPATH")
+    else:
+        yield Finding("python", OK, found)
 
 
 def packages(root: Path) -> Iterable[Finding]:
@@ -181,8 +185,8 @@ def folders(root: Path) -> Iterable[Finding]:
     for name in ("data", "results", "log"):
         folder = root / name
         nearest = folder if folder.exists() else root
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            yield Finding(name, FAIL, f"{folder} can't be written", f"chmod u+rwx '{nearest}', or work in a copy of the project")
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            yield Finding(name, FAIL, f"{folder} can't be written", "make it a folder of yours, or work in a copy of the project")
         else:
             yield Finding(name, OK, f"{folder} can be written")
 
@@ -199,10 +203,11 @@ def slurm() -> Iterable[Finding]:
     if not shutil.which("sbatch"):
         yield Finding("slurm", OK, "none here; runs use this machine")
         return
-    version = _ask("sbatch", "--version")
+    version = _ask("sbatch", "--version") or "sbatch is installed"
     partitions = _ask("sinfo", "--noheader", "--format=%P %l %G")
     if partitions is None:
-        yield Finding("slurm", WARN, f"{version}, but the controller does not answer", "sinfo")
+        step = "nothing for runs on this machine; for a cluster, see what 'sinfo' says"
+        yield Finding("slurm", WARN, f"{version}, but no controller answers", step)
         return
     yield Finding("slurm", OK, f"{version}; partitions (time limit, gres): " + "; ".join(sorted(set(partitions.splitlines()))))
     if _ask("sacct", "--noheader", "--starttime=now") is None:

@@ -13,8 +13,12 @@ from .failures import reported, silence_output
 class _Guarded(TyperGroup):
     """A command group whose verbs end in a message and an exit code, never in a traceback."""
 
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        ctx.meta["json"] = "--json" in args
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: typer.Context):
-        with reported(debug=bool(ctx.params.get("debug")), as_json="--json" in sys.argv):
+        with reported(debug=bool(ctx.params.get("debug")), as_json=ctx.meta["json"]):
             return super().invoke(ctx)
 
 
@@ -52,7 +56,7 @@ def _options(
 
 def main() -> None:
     try:
-        app()
+        app(prog_name="cratermill")  # the same for `python -m cratermill`
     finally:
         try:
             sys.stdout.flush()
@@ -60,6 +64,6 @@ def main() -> None:
             silence_output()
 
 
-from . import machine  # noqa: E402 - verbs register themselves on `app`
+from . import machine, runs  # noqa: E402 - verbs register themselves on `app`
 
-__all__ = ["app", "machine", "main"]
+__all__ = ["app", "group", "machine", "main", "runs"]
