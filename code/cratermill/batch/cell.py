@@ -14,6 +14,7 @@ from pathlib import Path
 from ..errors import CratermillError, WorkError
 from . import disk, state
 from .plan import Cell, Plan
+from .ranks import rank
 from .signals import StopFlag
 from .workspace import Busy, Stopped, Workspace
 
@@ -78,7 +79,21 @@ def run_cell(
                 stack.enter_context(redirected(plan.log_path(index)))
         except CratermillError as error:
             return _result(cell, state.FAILED, error)
+        if rank() > 0:
+            return _help(plan, cell, science, flag)
         return _run_locked(plan, cell, science, flag, on_report, wait_s)
+
+
+def _help(plan: Plan, cell: Cell, science: Science, flag: StopFlag) -> CellResult:
+    """Another rank of a distributed cell: the same work in the same folder, while rank 0 locks, records and publishes."""
+    try:
+        metrics = science(plan, cell, Workspace(plan, cell, flag))
+        stopped = metrics is None and flag.requested
+        return CellResult(cell.index, cell.key, state.STOPPED if stopped else state.DONE)
+    except Stopped:
+        return CellResult(cell.index, cell.key, state.STOPPED)
+    except CratermillError as error:
+        return _result(cell, state.FAILED, error)
 
 
 def missing_needs(plan: Plan, cell: Cell) -> list[Cell]:
@@ -94,9 +109,23 @@ def _blocked(plan: Plan, cell: Cell, missing: list[Cell]) -> CellResult:
     return CellResult(cell.index, cell.key, state.BLOCKED, cause)
 
 
+def job_facts() -> dict:
+    """Which job of which submission this is, for the record; nothing outside Slurm."""
+    names = {
+        "job": "SLURM_JOB_ID",
+        "array_job": "SLURM_ARRAY_JOB_ID",
+        "task": "SLURM_ARRAY_TASK_ID",
+        "restart": "SLURM_RESTART_COUNT",
+        "node": "SLURMD_NODENAME",
+        "submission": "CRATERMILL_SUBMISSION",
+    }
+    found = {name: os.environ[variable] for name, variable in names.items() if variable in os.environ}
+    return {"slurm": found} if "job" in found else {}
+
+
 def _run_locked(plan, cell, science, flag, on_report, wait_s) -> CellResult:
     """Lock, work, publish, unlock; the record says `running` only while the lock is held."""
-    record = state.Record(plan, cell)
+    record = state.Record(plan, cell, **job_facts())
 
     def report(progress: dict) -> None:
         record.report(progress)

@@ -14,7 +14,7 @@ class Graph:
     A cell's state is one of the names in `state`; blocked cells carry the culprits' names.
     """
 
-    def __init__(self, plan: Plan, only=None):
+    def __init__(self, plan: Plan, only=None, with_needs: bool = True):
         self.plan = plan
         self.states: dict[int, str] = {}
         self.causes: dict[int, str] = {}
@@ -24,7 +24,8 @@ class Graph:
             if state.is_done(plan, cell) and not cell.always:
                 self.states[cell.index] = state.DONE
         self.already_done = frozenset(self.states)
-        self.wanted = frozenset(range(len(plan.cells)) if only is None else self._with_needs(only))
+        only = range(len(plan.cells)) if only is None else only
+        self.wanted = frozenset(self._with_needs(only) if with_needs else only)
         self._open = [cell.index for cell in plan.cells if cell.index in self.wanted and cell.index not in self.states]
         self.todo = tuple(self._open)
 
@@ -74,7 +75,7 @@ class Graph:
         return len(self._open) + len(self._running)
 
     def _is_ready(self, index: int) -> bool:
-        return all(self.states.get(need) in ENDED for need in self.plan.cells[index].needs)
+        return all(self.states.get(need) in ENDED for need in self.plan.cells[index].needs if need in self.wanted)
 
     def _block(self) -> list[int]:
         """Block what needs a cell that ended badly; plan order makes one pass enough."""

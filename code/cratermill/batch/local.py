@@ -39,6 +39,7 @@ class RunResult:
     causes: dict[int, str]
     wanted: frozenset[int]
     interrupted: bool
+    signum: int | None
     seconds: float
 
     @property
@@ -62,10 +63,14 @@ class LocalExecutor:
 
     `gpus` are CUDA device names, one leased to each worker (`workers_per_gpu` share one); default: those visible here.
     `worker_command` gets the plan's path as its last argument. `observer` (observe.py) shows what happens.
+    `only` restricts the run to some cells and those they need. A job of a cluster that runs its share of cells isn't the
+    `whole_run`: it takes just those cells, and doesn't keep others from executing the run.
     """
 
-    def __init__(self, plan: Plan, *, workers=1, gpus=None, workers_per_gpu=1, worker_command=None, observer=None, only=None):
-        self.plan, self.observer, self.only = plan, observer, only
+    def __init__(
+        self, plan: Plan, *, workers=1, gpus=None, workers_per_gpu=1, worker_command=None, observer=None, only=None, whole_run=True
+    ):
+        self.plan, self.observer, self.only, self.whole_run = plan, observer, only, whole_run
         self.workers = workers
         self.gpus = leases(visible_gpus() if gpus is None else list(gpus), workers, workers_per_gpu)
         self.command = [*(worker_command or WORKER_COMMAND), str(plan.path)]
@@ -79,18 +84,18 @@ class LocalExecutor:
         WorkError when another launch executes this run, or when workers can't even start.
         """
         began = time.time()
-        with run_lock(self.plan), StopFlag() as stop:
+        lock = run_lock(self.plan) if self.whole_run else contextlib.nullcontext()
+        with lock, StopFlag() as stop:
             # Only now: what another launch was doing is finished.
-            self.graph = Graph(self.plan, self.only)
+            self.graph = Graph(self.plan, self.only, with_needs=self.whole_run)
             self._tell("start", self.graph)
             try:
                 self._loop(stop)
             finally:
                 self._end_lanes(stop)
                 self._tell("close", stop.requested)
-        return RunResult(
-            self.plan, dict(self.graph.states), dict(self.graph.causes), self.graph.wanted, stop.requested, time.time() - began
-        )
+        states, causes, seconds = dict(self.graph.states), dict(self.graph.causes), time.time() - began
+        return RunResult(self.plan, states, causes, self.graph.wanted, stop.requested, stop.signum, seconds)
 
     # ------------------------------------------------------------------ the loop
 
@@ -146,7 +151,7 @@ class LocalExecutor:
         elif message["event"] == "end":
             lane.index = None
             self._finish(message["index"], message["state"], message.get("cause"), message.get("kind"))
-            if message.get("kind") in ("crash", "oom"):
+            if message.get("last") or message.get("kind") in ("crash", "oom"):
                 lane.quit()  # a GPU or a library may be left in a bad way
 
     def _finish(self, index: int, outcome: str, cause: str | None, kind: str | None = None) -> None:

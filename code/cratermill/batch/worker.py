@@ -13,10 +13,12 @@ import threading
 
 from . import plan as plans
 from .cell import CellResult, Science, run_cell
+from .ranks import rank
 from .signals import StopFlag
 
 # A cell of another run may hold the lock for as long as it needs; the executor stops us if nobody wants to wait.
 WAIT_S = 7 * 24 * 3600.0
+CELL_VARIABLE = "CRATERMILL_CELL"
 
 
 def serve(plan_path, science: Science) -> int:
@@ -25,6 +27,9 @@ def serve(plan_path, science: Science) -> int:
     Events on stdout: {"event": "ready"}, {"event": "progress", "index", "progress"}, {"event": "end", ...CellResult}.
     """
     plan = plans.load(plan_path)
+    if rank() > 0:
+        # Started by rank 0's training as one of its processes, with the same command line: it helps with that cell alone.
+        return run_cell(plan, int(os.environ[CELL_VARIABLE]), science).exit_code
     answers = _Answers()
     with StopFlag() as stop:
         indices = _follow_stdin(stop)
@@ -36,6 +41,7 @@ def serve(plan_path, science: Science) -> int:
                 continue
             if index is None:
                 break
+            os.environ[CELL_VARIABLE] = str(index)
             result = run_cell(
                 plan,
                 index,
@@ -45,7 +51,11 @@ def serve(plan_path, science: Science) -> int:
                 log_to_file=True,
                 wait_s=WAIT_S,
             )
-            answers.send(event="end", **_plain(result))
+            # A distributed training leaves a process that can't begin another one.
+            last = "LOCAL_RANK" in os.environ
+            answers.send(event="end", last=last, **_plain(result))
+            if last:
+                break
     return 0
 
 

@@ -1,0 +1,139 @@
+"""The facts of one cluster (or of this machine), as data: configs/clusters/<name>.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from ..errors import InputError, nearest
+
+# What becomes part of an #SBATCH line must stay on it; quotes and $ are harmless there, line breaks are not.
+Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", strip_whitespace=True)]
+Flag = Annotated[str, StringConstraints(pattern=r"^--?[A-Za-z][^\x00-\x1f\x7f]*$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Resources(_Part):
+    """What one job of a stage asks for. A job runs `pack` cells, `side_by_side` of them at a time."""
+
+    cpus: int = Field(1, ge=1, description="per task")
+    mem_gb: float = Field(4.0, gt=0, description="per node")
+    time_min: int = Field(60, ge=1)
+    gpus: int = Field(0, ge=0, description="per node")
+    nodes: int = Field(1, ge=1)
+    tasks_per_node: int = Field(1, ge=1, description="processes per node of one distributed training; equals its devices")
+    partition: Word | None = Field(None, description="instead of the profile's")
+    pack: int = Field(1, ge=1, description="cells per job, one after another; for small cells")
+    side_by_side: int = Field(1, ge=1, description="of these, how many share the job's CPUs and GPU at a time")
+
+    @property
+    def tasks(self) -> int:
+        return self.nodes * self.tasks_per_node
+
+
+class Retry(_Part):
+    """How far `retry` may go."""
+
+    attempts: int = Field(4, ge=1, description="jobs per cell, the first included; requeues don't count")
+    mem_factor: float = Field(2.0, ge=1)
+    mem_gb_max: float | None = None
+    time_factor: float = Field(2.0, ge=1)
+    time_min_max: int | None = None
+
+
+class Limits(_Part):
+    """Bounds of the site; read from scontrol and sacctmgr when left out."""
+
+    max_array_size: int | None = Field(None, ge=2, description="Slurm's MaxArraySize: the highest index is one less")
+    max_submitted: int | None = Field(None, ge=1, description="jobs (array tasks) in the queue at a time")
+    max_concurrent: int | None = Field(None, ge=1, description="jobs of one run running at a time; none: as the scheduler likes")
+
+
+class Profile(_Part):
+    """One cluster. `stages` holds what differs from `default` per stage; `modules` and `activate` prepare each job's shell."""
+
+    name: str
+    executor: Literal["slurm", "local"] = "slurm"
+    partition: Word | None = Field(None, description="one, or several with commas")
+    account: Word | None = None
+    qos: Word | None = None
+    constraint: Word | None = None
+    exclude: Word | None = None
+    wckey: Word | None = None
+    gres_name: Word = Field("gpu", description="gpu, or with a type: gpu:a100")
+    modules: tuple[Word, ...] = ()
+    activate: tuple[str, ...] = Field((), description="shell lines run as they are before the work, e.g. source .../activate")
+    flags: tuple[Flag, ...] = Field((), description="further options of sbatch, e.g. --reservation=night")
+    requeue: bool = Field(True, description="whether jobs may be requeued; without, cells wait for retry or the next launch")
+    warn_s: int = Field(120, ge=10, description="seconds before the time limit at which a cell is asked to save itself")
+    max_requeues: int = Field(20, ge=0)
+    default: Resources = Resources()
+    stages: dict[str, Resources] = Field(default_factory=dict)
+    limits: Limits = Limits()
+    retry: Retry = Retry()
+    workers: int = Field(1, ge=1, description="local only")
+    workers_per_gpu: int = Field(1, ge=1, description="local only")
+
+    def resources(self, stage: str) -> Resources:
+        return self.stages.get(stage, self.default)
+
+
+def load_profile(name: str, root: Path, known_stages=()) -> Profile:
+    """A profile by name (configs/clusters/<name>.yaml) or by path; InputError names file, key and what is valid."""
+    import yaml
+
+    path = profile_path(name, root)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no readable YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds a {type(values).__name__}", valid="a mapping of keys to values; see configs/clusters/example.yaml")
+    values = {"name": path.stem, **values}
+    values["stages"] = _with_default(values)
+    try:
+        profile = Profile(**values)
+    except ValidationError as error:
+        raise InputError(f"{path}:\n" + "\n".join(_explain(item) for item in error.errors())) from error
+    for stage in profile.stages:
+        if known_stages and stage not in known_stages:
+            raise InputError(f"{path}: stages.{stage} is no stage", valid=nearest(stage, known_stages))
+    return profile
+
+
+def _with_default(values: dict):
+    """Stages inherit what they don't say from `default`."""
+    stages, default = values.get("stages") or {}, values.get("default") or {}
+    if not isinstance(stages, dict) or not isinstance(default, dict):
+        return stages
+    return {stage: {**default, **own} if isinstance(own, dict) else own for stage, own in stages.items()}
+
+
+def profile_path(name: str, root: Path) -> Path:
+    """The file of a profile; InputError lists those there are."""
+    folder = root / "configs" / "clusters"
+    for path in (Path(name), folder / f"{name}.yaml"):
+        if path.suffix == ".yaml" and path.is_file():
+            return path
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    raise InputError(
+        f"There is no profile {name!r}", valid=nearest(name, names) or "none in configs/clusters", next_step="copy example.yaml there"
+    )
+
+
+def _explain(item: dict) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        return f"  {where}: {item['input']!r}: {item['msg']}"
+    model = _model_at(item["loc"][:-1])
+    return f"  {where}: unknown key. Valid: {nearest(str(item['loc'][-1]), model.model_fields)}"
+
+
+def _model_at(location) -> type[BaseModel]:
+    models = {"default": Resources, "stages": Resources, "limits": Limits, "retry": Retry}
+    return models.get(location[0], Profile) if location else Profile
