@@ -19,6 +19,9 @@ from cratermill.bodies import as_crs
 from cratermill.errors import InputError
 from cratermill.grid import Grid, Window
 
+# GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker.
+CACHE_MB = 128
+
 
 class Statistics(NamedTuple):
     """Per band: mean, standard deviation, and the number of pixels looked at, missing ones left out; (C,) each."""
@@ -129,7 +132,7 @@ class Mosaic:
         return self._dataset
 
     def _read(self, piece: RasterioWindow | None, shape: tuple[int, int, int] | None = None) -> np.ndarray:
-        with self._lock:
+        with self._lock, rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
             try:
                 return self._handle().read(list(self.bands), window=piece, out_shape=shape, out_dtype=self.dtype)
             except rasterio.errors.RasterioError as error:
