@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from cratermill.errors import InputError
-from cratermill.footprints import edge_points, footprint, split_at_seam, tile_window
-from cratermill.grid import Grid, Window
-from cratermill.positions import BLOCK_PX, Link, blocks
-from cratermill.resampling import bilinear, nearest_or_fill
+from .errors import InputError
+from .footprints import edge_points, footprint, split_at_seam, tile_window
+from .grid import Grid, Window
+from .positions import BLOCK_PX, Link, blocks
+from .resampling import bilinear, nearest_or_fill
 
 __all__ = ["footprint", "inscribed_square", "to_mosaic"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyproj
 
-from cratermill.errors import InputError, nearest
+from .errors import InputError, nearest
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs" / "bodies"
 # Radii equal to one part in 10 million are the same body: the rounding of an inverse flattening in a file, not a different figure.

@@ -17,10 +17,10 @@ import pandas as pd
 import pyogrio
 import shapely
 
-from cratermill import craterstats
-from cratermill.bodies import Body, body_of_crs, require_same_body, wrap_lon
-from cratermill.errors import InputError, WorkError, nearest
-from cratermill.files import atomic_path, write_table
+from . import craterstats
+from .bodies import Body, body_of_crs, require_same_body, wrap_lon
+from .errors import InputError, WorkError, nearest
+from .files import atomic_path, write_table
 
 VECTOR_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json")
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv")

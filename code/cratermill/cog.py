@@ -16,10 +16,10 @@ from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
-from cratermill.errors import InputError, WorkError
-from cratermill.files import atomic_path
-from cratermill.grid import Grid, Window
-from cratermill.mosaic import CACHE_MB
+from .errors import InputError, WorkError
+from .files import atomic_path
+from .grid import Grid, Window
+from .mosaic import CACHE_MB
 
 BLOCK_PX = 512
 # Rasters up to this size are put together in memory, larger ones in a temporary file beside the target.

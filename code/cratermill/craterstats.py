@@ -10,9 +10,9 @@ import math
 import re
 from pathlib import Path
 
-from cratermill.bodies import Body
-from cratermill.errors import InputError
-from cratermill.files import write_text
+from .bodies import Body
+from .errors import InputError
+from .files import write_text
 
 SUFFIXES = (".scc", ".diam")
 _TABLE = re.compile(r"^\s*(\w+)\s*=\s*\{(.*)$")

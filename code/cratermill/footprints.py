@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from cratermill.grid import Grid, Window
-from cratermill.positions import Link
-from cratermill.projections import Linear
+from .grid import Grid, Window
+from .positions import Link
+from .projections import Linear
 
 # Spacing of the points along a tile's edge, in tile pixels: between them an edge bulges by less than the margin.
 EDGE_STEP_PX = 8

@@ -12,9 +12,9 @@ import numpy as np
 import pyproj
 from affine import Affine
 
-from cratermill.bodies import Body, as_crs, body_of_crs, wrap_lon
-from cratermill.errors import InputError
-from cratermill.projections import Linear, Projection, projection_of
+from .bodies import Body, as_crs, body_of_crs, wrap_lon
+from .errors import InputError
+from .projections import Linear, Projection, projection_of
 
 
 @dataclass(frozen=True)

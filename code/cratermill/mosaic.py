@@ -15,9 +15,9 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window as RasterioWindow
 
-from cratermill.bodies import as_crs
-from cratermill.errors import InputError
-from cratermill.grid import Grid, Window
+from .bodies import as_crs
+from .errors import InputError
+from .grid import Grid, Window
 
 # GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker.
 CACHE_MB = 128

@@ -13,9 +13,9 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from cratermill.bodies import require_same_body
-from cratermill.grid import Grid, Window
-from cratermill.projections import Linear
+from .bodies import require_same_body
+from .grid import Grid, Window
+from .projections import Linear
 
 BLOCK_PX = 256
 SMALLEST_BLOCK_PX = 32

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import pyproj
 
-from cratermill.bodies import Body, as_crs, body_of_crs, wrap_lon
+from .bodies import Body, as_crs, body_of_crs, wrap_lon
 
 _SAMPLE_LON = np.array([0.0, 1.0, 2.0, 3.0, 90.0, -90.0])
 _SAMPLE_LAT = np.array([0.0, 10.0, -45.0, 60.0, 89.0, -80.0])

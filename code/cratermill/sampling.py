@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cratermill.errors import InputError
-from cratermill.footprints import tile_window
-from cratermill.grid import Grid, Window
-from cratermill.mosaic import Mosaic
-from cratermill.positions import BLOCK_PX, Link, blocks
-from cratermill.resampling import bilinear, nearest
+from .errors import InputError
+from .footprints import tile_window
+from .grid import Grid, Window
+from .mosaic import Mosaic
+from .positions import BLOCK_PX, Link, blocks
+from .resampling import bilinear, nearest
 
 METHODS = ("bilinear", "nearest", "average", "auto")
 # Shrinking by less than this isn't worth averaging: bilinear weights already cover the pixels in between.
