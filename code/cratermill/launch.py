@@ -30,11 +30,11 @@ def launch(kind: str, config_path: Path, *, executor: str = "local", workers: in
 
 def plan_training(config: Config) -> Plan:
     """The training plan of a config whose data are prepared and whose weights are there."""
-    from .families.weights import check
+    from .families.weights import require_weights
     from .planning import prepared_or_refuse, train_plan, wanted_rows
 
     rows = wanted_rows(config)
-    check([row for found in rows.values() for row in found])
+    require_weights([row for found in rows.values() for row in found], str(config.source))
     prepared_or_refuse(config)
     return train_plan(config, rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -55,3 +56,10 @@ def train_val(classes: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
 
     held_out = stratified_mask(classes, fraction, seed)
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def build_augmenter(kind: str) -> Any:
+    """The augmenter of a family; imgaug is imported only where a row augments."""
+    from .augment import Augmenter
+
+    return Augmenter(kind)

@@ -33,11 +33,10 @@ class Connection(Family):
         return datasets(config, params, self.hparams_model().from_plan(params.hparams))
 
     def task(self, params: CellParams, norm):
-        from ..networks import build_classifier
         from ..task import binary_task
 
         row = self.hparams_model().from_plan(params.hparams)
-        return binary_task(row, build_classifier(row.model_name, norm.shape[1], 1, row.pretrained), norm)
+        return binary_task(row, row.build_network(norm.shape[1] - 1), norm)
 
     def evaluate(self, config, params: CellParams, workspace) -> dict:
         from .evaluate import evaluate

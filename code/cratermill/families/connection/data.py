@@ -14,7 +14,7 @@ from ..ejmap.prepare import pair_view
 from ..ejmap.stacks import Stack
 from ..ejmap.tables import split_rows
 from ..normalised import channel_norm
-from ..order import EpochOrder, sample_seed, train_val
+from ..order import EpochOrder, build_augmenter, sample_seed, train_val
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,15 +53,13 @@ class Pairs(Dataset):
 
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     """Train, validation and test pairs of one cell, its sample order and its normalisation (2, C)."""
-    from ..augment import Augmenter
-
     stack = Stack(config.data.stack("conn_data", pair_view(hparams.pair_layout, hparams.tile_size_px, hparams.pair_crater_radii)))
     table = stack.rows()
     tv, test = split_rows(table, params.split, config.data.az_positions)
     train, val = train_val(table["split_class"].to_numpy()[tv], hparams.val_frac, params.seed)
     targets = (table["num_1"].to_numpy() > 0).astype(np.float32)
     weights = sample_weights(table.iloc[tv[train]], hparams.connection_weights, hparams.distance_weights)
-    augmenter = Augmenter("connection") if hparams.img_augment else None
+    augmenter = build_augmenter("connection") if hparams.img_augment else None
     return Datasets(
         train=Pairs(stack, tv[train], targets[tv[train]], augmenter, params.seed),
         val=Pairs(stack, tv[val], targets[tv[val]]),

@@ -33,15 +33,12 @@ class Ejecta(Family):
         return datasets(config, params, self.hparams_model().from_plan(params.hparams))
 
     def task(self, params: CellParams, norm):
-        from ..networks import build_segmenter
         from ..task import binary_task
-        from .channels import midinput_size
 
         row = self.hparams_model().from_plan(params.hparams)
-        channels = norm.shape[1]
-        size = midinput_size(channels - 1, row.distance_mode) if row.accept_midinput else 0
-        network = build_segmenter(row.model_name, in_chans=channels, classes=1, pretrained=row.pretrained, midinput_size=size, **row.keywords_of("MDL"))
-        return binary_task(row, network, norm, list(range(size)) if size else None)
+        bands = norm.shape[1] - 1
+        size = row.midinput_size(bands)
+        return binary_task(row, row.build_network(bands), norm, list(range(size)) if size else None)
 
     def upstream(self, hparams, split) -> list[tuple[str, int, int]]:
         version = hparams.get("eval_conn_version")

@@ -45,6 +45,3 @@ def midinput_vector(annulus_mean: np.ndarray, radius_m: np.ndarray, mode: str, l
         return means.astype(np.float32)
     return np.column_stack([means, np.log10(radius_m) if log else radius_m]).astype(np.float32)
 
-
-def midinput_size(bands: int, mode: str) -> int:
-    return bands + (mode == "absolute")

@@ -17,7 +17,7 @@ from ..ejmap.prepare import square_view
 from ..ejmap.stacks import Stack
 from ..ejmap.tables import split_rows
 from ..normalised import channel_norm
-from ..order import EpochOrder, sample_seed, train_val
+from ..order import EpochOrder, build_augmenter, sample_seed, train_val
 from .channels import FIXED_NORMS, distance_channel, midinput_vector, tile_distances_m
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ class Tiles(Dataset):
 
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     """Train, validation and test tiles of one cell, its sample order and its normalisation (2, B + 1)."""
-    from ..augment import Augmenter
-
     stack = Stack(config.data.stack("ejc_data", square_view(hparams.tile_size_px)))
     table = stack.rows()
     tv, test = split_rows(table, params.split, config.data.az_positions)
@@ -64,7 +62,7 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     distance = stack_distances(table, config, hparams)
     norm = bands_and_distance_norm(stack, distance, tv, config, hparams)
     extra = crater_vectors(table, config, hparams, norm) if hparams.accept_midinput else None
-    augmenter = Augmenter("ejecta") if hparams.img_augment else None
+    augmenter = build_augmenter("ejecta") if hparams.img_augment else None
     weights = overlap_weights(table.iloc[tv[train]], hparams.num_1_factor, hparams.num_1_point95)
     return Datasets(
         train=Tiles(stack, tv[train], distance, extra, augmenter, params.seed),
