@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import load_config
-from .errors import InputError
+from .errors import InputError, WorkError
 
 if TYPE_CHECKING:
     from .batch.plan import Plan
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 EXECUTORS = ("local",)
 
 
-def launch(kind: str, config_path: Path, *, executor: str = "local", workers: int = 1, dry_run: bool = False, overwrite: bool = False, as_json: bool = False) -> int:
+def launch(
+    kind: str,
+    config_path: Path,
+    *,
+    executor: str = "local",
+    workers: int = 1,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    as_json: bool = False,
+) -> int:
     """Plan, freeze and run; returns the exit code (0 all done, 1 some cells failed). ``kind``: train or map."""
     if executor not in EXECUTORS:
         raise InputError(f"executor {executor!r}", valid=", ".join(EXECUTORS), next_step="choose one of these")
@@ -58,8 +67,14 @@ def run_plan(plan: Plan, *, workers: int = 1, overwrite: bool = False, as_json: 
     check_products(plan, overwrite)
     freeze(plan)
     result = LocalExecutor(plan, workers=workers, observer=None if as_json else make_observer()).run()
+    troubles = result.troubles()
     if as_json:
-        print(json.dumps({"run": plan.run, "cells": result.counts(), "exit_code": result.exit_code}))
+        failed = [{"cell": key, "state": state, "cause": cause} for key, state, cause in troubles]
+        print(json.dumps({"run": plan.run, "cells": result.counts, "failed": failed, "exit_code": result.exit_code}))
+    elif troubles:
+        print(f"\n{len(troubles)} of {len(plan.cells)} cells failed or had to wait for one that did:")
+        print("\n".join(f"  {key}  {state}: {cause}" for key, state, cause in troubles))
+        print(f"Next: read their logs in {plan.folder / 'cells'}, then give the same command again: it does only what is missing")
     return result.exit_code
 
 
@@ -78,3 +93,19 @@ def prepare(config_path: Path, workers: int = 1, progress: Callable[[str, int, i
 
     config = load_config(config_path)
     return make(config, wanted_rows(config), progress or (lambda *_: None), workers)
+
+
+def summarise_run(plan: Plan) -> dict:
+    """Summarise a training run again: what was written (``results``) and which cells are ``missing``."""
+    from .batch.cell import run_cell
+    from .batch.state import CELL_FILE, DONE
+    from .files import read_json
+    from .stages import run_cell as science
+
+    cell = next((cell for cell in plan.cells if cell.stage == "summarise"), None)
+    if cell is None:
+        raise InputError(f"run {plan.run} has nothing to summarise", valid="a run of 'launch train'")
+    result = run_cell(plan, cell.index, science)
+    if result.state != DONE:
+        raise WorkError(f"summarise: {result.cause}")
+    return read_json(plan.product(cell) / CELL_FILE)["metrics"]
