@@ -109,10 +109,11 @@ class Record:
             write_json(self.path, self.value)
 
 
-def note(plan: Plan, cell: Cell, state: str, cause: str | None = None, kind: str | None = None, **extra) -> None:
+def note(plan: Plan, cell: Cell, state: str, cause: str | None = None, kind: str | None = None, *, ended=None, **extra) -> None:
     """Record the state of a cell that doesn't run here (blocked, killed, submitted), keeping what its record knew."""
     value = read_json(plan.state_path(cell.index)) or {"attempt": 0}
-    value.update(state=state, cause=cause, kind=kind, stage=cell.stage, group=list(cell.group), ended=time.time(), **extra)
+    value.update(state=state, cause=cause, kind=kind, stage=cell.stage, group=list(cell.group), **extra)
+    value["ended"] = ended or time.time()
     if value.get("started"):
         value["seconds"] = value["ended"] - value["started"]
     write_json(plan.state_path(cell.index), value)

@@ -1,0 +1,187 @@
+"""What can be done with a run on a cluster: retry with what its cells lacked, cancel, logs, efficiency."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, field
+
+from ..errors import InputError
+from ..files import read_json
+from . import ledger, scheduler, slurm_state, state
+from .plan import Plan
+from .profile import Profile, Resources, Retry
+from .slurm import SlurmExecutor, Submitted, target_of
+from .slurm_state import Run
+from .state import CellState
+
+# Kinds of failure that are the work's own fault: the same again would fail the same again.
+OWN_FAULT = ("error", "crash", "input", "disk")
+MISSING = (state.WAITING, state.BLOCKED, state.LOST, state.STOPPED)
+
+
+@dataclass(frozen=True)
+class RetryPlan:
+    """Which cells would be submitted again with what; `not_again` says why of the others that failed."""
+
+    resources: dict[int, Resources] = field(default_factory=dict)
+    not_again: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> list[int]:
+        return sorted(self.resources)
+
+
+def plan_retry(run: Run, profile: Profile, *, failed: bool = True, missing: bool = True, errors: bool = False, only=None) -> RetryPlan:
+    """Choose cells and resources by cause: OOM gets more memory, a time-out more time, what the cluster did goes as it was.
+
+    Python's own errors go again only with `errors` or when named in `only`; named cells also pass the limit of attempts.
+    """
+    found = RetryPlan()
+    attempts = ledger.attempts_by_cell(run.submissions)
+    for current in run.states:
+        index = current.index
+        if current.state in (state.DONE, state.RUNNING, state.QUEUED) or run.active(index) or (only is not None and index not in only):
+            continue
+        if only is None and not (failed and current.state in (state.FAILED, state.LOST)) and not (missing and current.state in MISSING):
+            continue
+        if only is None and current.kind in OWN_FAULT and not errors:
+            found.not_again[index] = f"{first_line(current.cause)} (its own error: mend it, then retry --errors)"
+        elif only is None and attempts.get(index, 0) >= profile.retry.attempts:
+            found.not_again[index] = f"{attempts[index]} attempts, as many as the profile allows: {first_line(current.cause)}"
+        else:
+            _choose(found, run, profile, current)
+    return found
+
+
+def _choose(found: RetryPlan, run: Run, profile: Profile, current: CellState) -> None:
+    last = run.latest.get(current.index)
+    before = Resources(**last.resources) if last else profile.resources(current.stage)
+    asked = raised(before, current.kind, profile.retry)
+    if asked is None:
+        bound = "memory" if current.kind == "oom" else "time"
+        found.not_again[current.index] = f"{first_line(current.cause)}; it had all the {bound} that the profile's retry allows"
+    else:
+        found.resources[current.index] = asked
+
+
+def raised(before: Resources, kind: str | None, retry: Retry) -> Resources | None:
+    """The resources of the next attempt; None when the limit is reached already."""
+    if kind == "oom":
+        more = min(before.mem_gb * retry.mem_factor, retry.mem_gb_max or float("inf"))
+        return before.model_copy(update={"mem_gb": more}) if more > before.mem_gb else None
+    if kind == "timeout":
+        more = int(min(before.time_min * retry.time_factor, retry.time_min_max or float("inf")))
+        return before.model_copy(update={"time_min": more}) if more > before.time_min else None
+    return before
+
+
+def retry(executor: SlurmExecutor, **choice) -> tuple[RetryPlan, Submitted | None]:
+    """Submit again what `plan_retry` chooses, and what waits for it; Submitted is None when there's nothing to do."""
+    chosen = plan_retry(slurm_state.look(executor.plan), executor.profile, **choice)
+    if not chosen.cells:
+        return chosen, None
+    return chosen, executor.launch(only=set(chosen.cells), resources=chosen.resources)
+
+
+def cancel(plan: Plan, only=None) -> list[int]:
+    """Cancel the queued and running jobs of a run, or those of some cells; returns the cells concerned.
+
+    A job of several cells is cancelled as a whole. Running cells save themselves first.
+    """
+    run = slurm_state.look(plan)
+    if run.silent:
+        raise scheduler.Silent(run.silent)
+    targets, concerned = set(), []
+    for cell in plan.cells:
+        if (only is None or cell.index in only) and run.active(cell.index):
+            submission = run.latest[cell.index]
+            together = submission.tasks[submission.task_of(cell.index)]
+            targets.add(target_of(submission, cell.index))
+            concerned += [index for index in together if index not in concerned]
+    for submission in run.submissions:
+        mine = submission.cells.intersection(concerned)
+        if mine:
+            ledger.mark_cancelled(plan, submission, mine)
+    scheduler.cancel(sorted(targets))
+    return sorted(concerned)
+
+
+def log_files(plan: Plan, index: int) -> list:
+    """The files in which a cell's words stand: its own log, then what the scheduler said around it."""
+    paths = [plan.log_path(plan.cell(index).index)]
+    for submission in ledger.read(plan):
+        if index in submission.cells and submission.job_id:
+            paths.append(slurm_state.output_path(plan, submission, index))
+    return [path for path in paths if path.exists() and path.stat().st_size]
+
+
+def follow_log(plan: Plan, index: int, write, *, follow: bool = False, pause_s: float = 1.0) -> None:
+    """Write a cell's logs; with `follow` go on with what is appended until the cell has ended."""
+    paths = log_files(plan, index)
+    if not paths and not follow:
+        raise InputError(f"Cell {index} of {plan.run} has said nothing yet", next_step=f"cratermill status {plan.run}")
+    for path in paths:
+        write(path.read_text(encoding="utf-8", errors="replace"))
+    path, offset = plan.log_path(index), plan.log_path(index).stat().st_size if plan.log_path(index).exists() else 0
+    while follow:
+        ended = state.read_state(plan, plan.cells[index]).state not in (state.RUNNING, state.QUEUED, state.WAITING)
+        if path.exists() and path.stat().st_size > offset:
+            with path.open(encoding="utf-8", errors="replace") as stream:
+                stream.seek(offset)
+                write(stream.read())
+                offset = stream.tell()
+        if ended:
+            return
+        time.sleep(pause_s)
+
+
+def efficiency(plan: Plan) -> dict:
+    """Used against asked, per cell and per group (stage, family, version): from the cells' own records, no scheduler.
+
+    Seconds, hours and shares (0 to 1); None where nothing was measured (cells that were killed leave no usage).
+    """
+    latest = ledger.latest_by_cell(ledger.read(plan))
+    rows = [row for cell in plan.cells if (row := _usage(plan, cell, latest.get(cell.index)))]
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault((row["stage"], row["family"], row["version"]), []).append(row)
+    return {"run": plan.run, "cells": rows, "groups": [_summary(name, members) for name, members in groups.items()]}
+
+
+def _usage(plan: Plan, cell, submission) -> dict | None:
+    record = read_json(plan.state_path(cell.index)) or {}
+    if not record.get("seconds"):
+        return None
+    asked = Resources(**submission.resources) if submission else None
+    seconds, cpu_s, memory = record["seconds"], record.get("cpu_s"), record.get("max_rss_mb")
+    # A requeued cell has waited more than once; its first wait alone can be told.
+    wait = record["started"] - submission.created if submission and record.get("attempt", 1) == 1 else None
+    return {
+        "cell": cell.index,
+        "key": cell.key,
+        "stage": cell.stage,
+        "family": cell.params.get("family", ""),
+        "version": cell.params.get("version", ""),
+        "state": record.get("state"),
+        "elapsed_s": round(seconds, 1),
+        "wait_s": None if wait is None else round(wait, 1),
+        "cpu_share": None if cpu_s is None or asked is None else round(cpu_s / (seconds * asked.cpus), 3),
+        "memory_share": None if memory is None or asked is None else round(memory / 1024 / asked.mem_gb, 3),
+        "gpu_hours": 0.0 if asked is None else round(seconds / 3600 * asked.gpus * asked.nodes / asked.side_by_side, 4),
+    }
+
+
+def _summary(name: tuple, rows: list[dict]) -> dict:
+    def middle(what: str):
+        values = [row[what] for row in rows if row[what] is not None]
+        return round(statistics.median(values), 3) if values else None
+
+    stage, family, version = name
+    found = {"stage": stage, "family": family, "version": version, "cells": len(rows)}
+    found |= {what: middle(what) for what in ("elapsed_s", "wait_s", "cpu_share", "memory_share")}
+    return {**found, "gpu_hours": round(sum(row["gpu_hours"] for row in rows), 4)}
+
+
+def first_line(text: str | None) -> str:
+    return (text or "").split("\n")[0]

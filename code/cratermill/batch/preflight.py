@@ -1,0 +1,192 @@
+"""What can be known before anything is queued: the site's limits, whether jobs like ours are allowed, room to write."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import CratermillError, InputError, WorkError
+from ..files import write_text
+from . import scheduler
+from .plan import Plan
+from .profile import Profile
+from .slurm import SlurmExecutor
+
+LEAST_FREE_BYTES = 1 << 30
+FILES_PER_CELL = 6
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer; `ok` is None when it couldn't be asked here."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+def with_site_limits(profile: Profile) -> Profile:
+    """The profile with the limits it leaves out, as scontrol and sacctmgr tell them."""
+    limits = profile.limits
+    if limits.max_array_size is None:
+        size = scheduler.configuration().get("MaxArraySize", "")
+        limits = limits.model_copy(update={"max_array_size": int(size) if size.isdigit() and int(size) > 1 else None})
+    if limits.max_submitted is None:
+        limits = limits.model_copy(update={"max_submitted": _quota(profile)})
+    return profile.model_copy(update={"limits": limits})
+
+
+def _quota(profile: Profile) -> int | None:
+    """The smallest bound on jobs in the queue that applies to this user here; None when there is none or it isn't told."""
+    try:
+        options = ("--noheader", "--parsable2", "format=Account,Partition,MaxSubmitJobs,GrpSubmitJobs")
+        lines = scheduler.ask("sacctmgr", "show", "assoc", f"user={_user()}", *options).splitlines()
+    except CratermillError:
+        return None
+    bounds = []
+    for line in lines:
+        account, partition, *numbers = (line.split("|") + [""] * 4)[:4]
+        if account in ("", profile.account or account) and partition in ("", profile.partition):
+            bounds += [int(number) for number in numbers if number.isdigit()]
+    return min(bounds, default=None)
+
+
+def _user() -> str:
+    import pwd
+
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def run_checks(plan: Plan, profile: Profile, more: Callable[[], list[Check]] | None = None, python: str | None = None) -> list[Check]:
+    """All checks of a launch; submits nothing. `more` adds those that know of the work (rows, weights, data)."""
+    checks = [check_folder(plan.root / name) for name in ("log", "results")]
+    checks.append(check_room(plan))
+    if profile.executor == "slurm":
+        checks += check_jobs(plan, profile, python)
+    return checks + (more() if more else [])
+
+
+def require(checks: list[Check]) -> None:
+    """InputError naming every check that failed."""
+    failed = [check for check in checks if check.ok is False]
+    if failed:
+        lines = "\n".join(f"  {check.name}: {check.detail}" for check in failed)
+        raise InputError(
+            f"Preflight found {len(failed)} problem(s), so nothing was submitted:\n{lines}", next_step="mend these and launch again"
+        )
+
+
+def check_folder(folder: Path) -> Check:
+    """Whether files can be made in a folder, tried truly."""
+    name = f"write in {folder.name}/"
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=nearest, prefix=".cratermill-probe-") as stream:
+            stream.write(b"x" * 4096)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        return Check(name, False, f"{nearest}: {error.strerror}")
+    return Check(name, True, str(folder))
+
+
+def check_room(plan: Plan) -> Check:
+    """Free bytes and files where the run will write; quotas show themselves in what the file system reports, or not at all."""
+    found = os.statvfs(next(parent for parent in (plan.folder, *plan.folder.parents) if parent.exists()))
+    free, files = found.f_bavail * found.f_frsize, found.f_favail
+    needed = FILES_PER_CELL * len(plan.cells)
+    detail = f"{free / 2**30:.1f} GiB free, " + (f"{files} files" if found.f_files else "files without limit")
+    # Some file systems have no fixed number of files and say 0.
+    short = free < LEAST_FREE_BYTES or (found.f_files and files < needed)
+    return Check("room on the disk", not short, detail + (f"; needs {LEAST_FREE_BYTES >> 30} GiB and {needed} files" if short else ""))
+
+
+def check_jobs(plan: Plan, profile: Profile, python: str | None = None) -> list[Check]:
+    """One `sbatch --test-only` per stage: the scheduler itself judges partition, account, QOS, time, memory, GPUs."""
+    if not shutil.which("sbatch"):
+        return [Check("sbatch", False, "not on this machine; use a login node")]
+    executor = SlurmExecutor(plan, profile, python=python or "python")
+    checks, seen = [], set()
+    for chunk in executor.chunks(range(len(plan.cells))):
+        if chunk.stage in seen:
+            continue
+        seen.add(chunk.stage)
+        one = executor.script(0, f"test.{chunk.stage}", type(chunk)(chunk.level, chunk.stage, chunk.tasks[:1], chunk.resources))
+        checks.append(_test_only(chunk.stage, one))
+    return checks
+
+
+def _test_only(stage: str, text: str) -> Check:
+    with tempfile.TemporaryDirectory(prefix="cratermill-") as folder:
+        write_text(Path(folder) / "test.sh", text)
+        try:
+            scheduler.submit(Path(folder) / "test.sh", folder, test_only=True)
+        except CratermillError as error:
+            said = re.sub(r"^sbatch: (error: )?", "", str(error).split("\n")[0].removeprefix("sbatch: "))
+            return Check(f"jobs of {stage}", False, said)
+    return Check(f"jobs of {stage}", True, "accepted by sbatch --test-only")
+
+
+def probe(profile: Profile, folder: Path, stage: str = "train", timeout_s: float = 300) -> dict:
+    """Run one tiny job as `stage` would run and return what a node said of itself; WorkError when none answers in time.
+
+    submitit brings the function to the node and its answer, or its traceback, back.
+    """
+    import submitit
+
+    resources = profile.resources(stage)
+    executor = submitit.SlurmExecutor(folder=folder, python=None if not profile.activate else "python")
+    options = {"account": profile.account, "qos": profile.qos, "constraint": profile.constraint, "exclude": profile.exclude}
+    given = {name: value for name, value in options.items() if value is not None}
+    if resources.gpus:
+        given["gres"] = f"{profile.gres_name}:{resources.gpus}"
+    executor.update_parameters(
+        job_name="cratermill-probe",
+        partition=resources.partition or profile.partition,
+        time=5,
+        mem=f"{round(min(resources.mem_gb, 4) * 1024)}M",
+        cpus_per_task=resources.cpus,
+        setup=[*(f"module load {shlex.quote(name)}" for name in profile.modules), *profile.activate],
+        wckey=profile.wckey or "",
+        **given,
+    )
+    job = executor.submit(describe_node, str(folder))
+    return _await(job, timeout_s)
+
+
+def _await(job, timeout_s: float) -> dict:
+    """submitit's own waiting trusts sacct, which may be off; the answer's file doesn't."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        if job.paths.result_pickle.exists():
+            return job.result()
+        time.sleep(1)
+    scheduler.cancel([job.job_id])
+    said = job.stderr() or "its queue is long, or Python doesn't start there"
+    raise WorkError(
+        f"The probe job {job.job_id} gave no answer within {timeout_s:.0f} s: {said.strip()[-500:]}", next_step="sinfo; squeue --me"
+    )
+
+
+def describe_node(folder: str) -> dict:
+    """Run on a node: what Python, what devices, whether the project's folder is there and writable."""
+    import platform
+    import socket
+    import sys
+
+    checked = check_folder(Path(folder))
+    return {
+        "node": os.environ.get("SLURMD_NODENAME", socket.gethostname()),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        "writable": bool(checked.ok),
+        "detail": checked.detail,
+    }
