@@ -10,7 +10,8 @@ from .grid import Grid, Window
 from .positions import Link
 from .projections import Linear
 
-# Spacing of the points along a tile's edge, in tile pixels: between them an edge bulges by less than the margin.
+# Spacing of the points along a tile's edge, in tile pixels; closer for coarse tiles, so that an edge bulges by less than the margin between
+# its points.
 EDGE_STEP_PX = 8
 MARGIN_PX = 2
 # A pole this close to a tile (share of its side) counts as inside: meridians crowd there, and so edges would need closer points.
@@ -27,7 +28,7 @@ def footprint(tiles: Grid | Iterable[Grid], mosaic_grid: Grid) -> list[Window]:
 def tile_window(tile: Grid, mosaic_grid: Grid) -> Window | None:
     """The window of the mosaic that holds a tile, a pixel or two larger than needed; it may cross the seam. None if the tile misses it."""
     link = Link(tile, mosaic_grid)
-    rows, cols = link.to_mosaic(*edge_points(tile.shape, EDGE_STEP_PX))
+    rows, cols = link.to_mosaic(*edge_points(tile.shape, _edge_step(link)))
     on_body = np.isfinite(rows) & np.isfinite(cols)
     if not on_body.all():
         # The tile reaches beyond the antipode, so its edge doesn't bound it: it may touch anything.
@@ -61,10 +62,22 @@ def split_at_seam(window: Window, period: int | None) -> list[Window]:
     return [Window(window.row, col, window.height, first), Window(window.row, 0, window.height, width - first)]
 
 
+def _edge_step(link: Link) -> float:
+    """Tile pixels between points whose arc, on a circle of the body's radius, bulges by half a mosaic pixel at most."""
+    body_radius_px = link.mosaic.body.semi_major_m / link.mosaic.resolution_m
+    return min(EDGE_STEP_PX, 2 * body_radius_px**0.5 / _coarseness(link))
+
+
+def _coarseness(link: Link) -> float:
+    return link.tile.resolution_m / link.mosaic.resolution_m
+
+
 def _clipped(grid: Grid, link: Link, rows: np.ndarray, cols: np.ndarray | None) -> Window | None:
     """The window around positions, cut to the rows and columns that exist; ``cols`` None means all the way round."""
-    row = max(int(np.floor(rows.min())) - MARGIN_PX, 0)
-    stop_row = min(int(np.ceil(rows.max())) + MARGIN_PX + 1, grid.height)
+    # Around a pole edges bulge most, by half a tile pixel between points eight apart.
+    margin = MARGIN_PX + int(_coarseness(link) / 2)
+    row = max(int(np.floor(rows.min())) - margin, 0)
+    stop_row = min(int(np.ceil(rows.max())) + margin + 1, grid.height)
     if stop_row <= row:
         return None
     period = grid.period_px
@@ -72,7 +85,7 @@ def _clipped(grid: Grid, link: Link, rows: np.ndarray, cols: np.ndarray | None) 
         # Starting opposite the crater, not at the file's first column, so that the result doesn't depend on where the seam is.
         col, width = ((link.anchor - period // 2) % period, period) if period else (0, grid.width)
         return Window(row, col, stop_row - row, width)
-    col, stop_col = int(np.floor(cols.min())) - MARGIN_PX + link.anchor, int(np.ceil(cols.max())) + MARGIN_PX + 1 + link.anchor
+    col, stop_col = int(np.floor(cols.min())) - margin + link.anchor, int(np.ceil(cols.max())) + margin + 1 + link.anchor
     if period:
         return _clipped(grid, link, rows, None) if stop_col - col >= period else Window(row, col % period, stop_row - row, stop_col - col)
     if link.turn:

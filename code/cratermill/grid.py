@@ -12,9 +12,12 @@ import numpy as np
 import pyproj
 from affine import Affine
 
-from .bodies import Body, as_crs, body_of_crs, wrap_lon
+from .bodies import Body, as_crs, body_of_crs, require_same_body, wrap_lon
 from .errors import InputError
 from .projections import Linear, Projection, projection_of
+
+# Rasters whose pixels lie this close together count as being on one grid: more than the rounding of a written transform, less than a shift.
+ALIGNMENT_PX = 0.05
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Grid:
-    """A north-up raster grid. ``affine`` maps (col + 0.5, row + 0.5) of a pixel centre to the CRS's x, y; ``shape`` is (rows, cols)."""
+    """A raster grid. ``affine`` maps (col + 0.5, row + 0.5) of a pixel centre to the CRS's x, y; ``shape`` is (rows, cols).
+
+    Mosaics are north-up; a tile's grid may be turned, to follow a ray.
+    """
 
     crs: pyproj.CRS
     affine: Affine
@@ -60,11 +66,12 @@ class Grid:
     def __post_init__(self):
         object.__setattr__(self, "crs", as_crs(self.crs))
         object.__setattr__(self, "shape", (int(self.shape[0]), int(self.shape[1])))
-        step_x, skew_x, _, skew_y, step_y, _ = self.affine[:6]
-        if skew_x or skew_y:
-            raise InputError("the raster is rotated or sheared", valid="a north-up raster", next_step="gdalwarp SRC DST makes one")
-        if not (np.all(np.isfinite(self.affine[:6])) and step_x and step_y):
+        if not (np.all(np.isfinite(self.affine[:6])) and self.affine.determinant):
             raise InputError(f"the raster's transform is {tuple(self.affine[:6])}", valid="finite steps that aren't zero")
+
+    @property
+    def is_north_up(self) -> bool:
+        return self.affine.b == 0 and self.affine.d == 0
 
     @property
     def height(self) -> int:
@@ -84,10 +91,11 @@ class Grid:
 
     @cached_property
     def resolution_m(self) -> float:
-        """Ground size of a pixel in metres along y, at the grid's centre (along a meridian for geographic and cylindrical grids)."""
+        """Ground size of a pixel in metres: along a meridian for geographic and cylindrical grids, else of its longer side."""
         if isinstance(self.projection, Linear):
             return abs(self.affine.e / self.projection.y_per_degree) * np.pi / 180 * self.body.semi_major_m
-        return abs(self.affine.e) * self.crs.axis_info[1].unit_conversion_factor
+        longer = max(np.hypot(self.affine.a, self.affine.d), np.hypot(self.affine.b, self.affine.e))
+        return float(longer) * self.crs.axis_info[1].unit_conversion_factor
 
     @cached_property
     def columns_per_turn(self) -> float | None:
@@ -113,15 +121,19 @@ class Grid:
 
     def xy(self, rows, cols):
         """Coordinates of pixel centres; fractional numbers lie between them."""
-        x = self.affine.c + (np.asarray(cols) + 0.5) * self.affine.a
-        y = self.affine.f + (np.asarray(rows) + 0.5) * self.affine.e
-        return x, y
+        rows, cols, (a, b, c, d, e, f) = np.asarray(rows) + 0.5, np.asarray(cols) + 0.5, self.affine[:6]
+        if self.is_north_up:
+            return c + cols * a, f + rows * e
+        return c + cols * a + rows * b, f + cols * d + rows * e
 
     def rowcol(self, x, y):
         """Fractional rows and columns of coordinates, inverse of ``xy``; not wrapped, not clipped."""
-        rows = (np.asarray(y) - self.affine.f) / self.affine.e - 0.5
-        cols = (np.asarray(x) - self.affine.c) / self.affine.a - 0.5
-        return rows, cols
+        a, b, c, d, e, f = self.affine[:6]
+        dx, dy = np.asarray(x) - c, np.asarray(y) - f
+        if self.is_north_up:
+            return dy / e - 0.5, dx / a - 0.5
+        determinant = a * e - b * d
+        return (a * dy - d * dx) / determinant - 0.5, (e * dx - b * dy) / determinant - 0.5
 
     def lonlat(self, rows, cols):
         """Longitude in [−180, 180) and planetodetic latitude of pixel centres in degrees; NaN off the body."""
@@ -138,6 +150,28 @@ class Grid:
             start = -0.5 if self.period_px else self.width / 2 - turn / 2
             cols = np.mod(cols - start, turn) + start
         return rows, cols
+
+    def window_of(self, other: Grid, what: str) -> Window:
+        """The window of this grid that another raster covers pixel by pixel.
+
+        InputError, naming ``what``, if it lies off the grid or between its pixels.
+        """
+        require_same_body(self.body, other.body, what)
+        rows, cols = self.rowcol_of_lonlat(*other.lonlat(np.array([0, other.height - 1]), np.array([0, other.width - 1])))
+        size = np.array([rows[1] - rows[0], (cols[1] - cols[0]) % (self.columns_per_turn or np.inf)]) + 1
+        first = np.round([rows[0], cols[0]])
+        if np.abs(size - other.shape).max() > ALIGNMENT_PX or np.abs(first - [rows[0], cols[0]]).max() > ALIGNMENT_PX:
+            raise InputError(
+                f"{what} has pixels of {other.resolution_m:.10g} m, starting at row {rows[0]:.2f}, column {cols[0]:.2f} of the mosaic",
+                valid=f"the mosaic's own pixels, {self.resolution_m:.10g} m, in whole rows and columns of it",
+                next_step="gdalwarp -r near -tap -tr … onto the mosaic's grid",
+            )
+        window = Window(int(first[0]), int(first[1]), *other.shape)
+        if window.row < 0 or window.stop_row > self.height or (not self.period_px and not 0 <= window.col <= self.width - window.width):
+            raise InputError(
+                f"{what} lies off the mosaic: {window}", valid=f"windows inside its {self.height} rows and {self.width} columns"
+            )
+        return window
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:

@@ -192,7 +192,10 @@ def _grid_of(dataset, path: Path) -> Grid:
     if dataset.transform.is_identity:
         raise InputError(f"{path} has no geotransform", valid="a georeferenced mosaic", next_step="gdal_edit.py -a_ullr writes its extent")
     try:
-        return Grid(as_crs(dataset.crs), dataset.transform, dataset.shape)
+        grid = Grid(as_crs(dataset.crs), dataset.transform, dataset.shape)
+        if not grid.is_north_up:
+            raise InputError("the raster is rotated or sheared", valid="a north-up raster", next_step="gdalwarp SRC DST makes one")
+        return grid
     except InputError as error:
         raise InputError(f"{path}: {error.given}", valid=error.valid, next_step=error.next_step) from error
 

@@ -85,7 +85,8 @@ class General:
         transformer, swapped = _transformer(self.wkt)
         first, second = np.broadcast_arrays(*((y, x) if swapped else (x, y)))
         lon, lat = transformer.transform(first, second, direction="INVERSE")
-        bad = ~(np.isfinite(lon) & np.isfinite(lat))
+        # PROJ runs on past the opposite pole, to latitudes below −90°.
+        bad = ~(np.isfinite(lon) & (np.abs(lat) <= 90 + 1e-9))
         lon, lat = np.where(bad, np.nan, lon), np.where(bad, np.nan, lat)
         return wrap_lon(lon - lon_ref), lat
 
@@ -132,18 +133,17 @@ def _azimuthal_centre(crs: pyproj.CRS) -> tuple[float, float] | None:
 def _linear_form(crs: pyproj.CRS, body: Body) -> Linear | None:
     # Measured rather than parsed: the formula behind a name depends on PROJ's version (equidistant cylindrical on an ellipsoid),
     # and axes may run west or be in kilometres; whatever is linear in both angles is recognised.
-    x, y_equator = _forward(crs.to_wkt(), _SAMPLE_LON, np.zeros(6))
-    x_meridian, y = _forward(crs.to_wkt(), np.zeros(6), _SAMPLE_LAT)
-    if not all(np.all(np.isfinite(values)) for values in (x, y, x_meridian, y_equator)):
+    lon, lat = np.meshgrid(_SAMPLE_LON, _SAMPLE_LAT)
+    x, y = _forward(crs.to_wkt(), lon, lat)
+    if not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
         return None
-    x_per_degree, y_per_degree = float(np.median(np.diff(x[:4]))), float((y[4] - y[5]) / 169.0)
+    x_per_degree, y_per_degree = float(np.median(np.diff(x[0, :4]))), float((y[4, 0] - y[5, 0]) / 169.0)
     period, tolerance = abs(360 * x_per_degree), 1e-9 * abs(360 * x_per_degree)
-    off_x = x - x[0] - _SAMPLE_LON * x_per_degree
+    off_x, off_y = x - x[0, 0] - lon * x_per_degree, y - y[0, 0] - lat * y_per_degree
     off_x -= np.round(off_x / period) * period if period else 0
-    errors = (off_x, x_meridian - x[0], y - y[0] - _SAMPLE_LAT * y_per_degree, y_equator - y[0])
-    if not period or not y_per_degree or any(np.any(np.abs(error) > tolerance) for error in errors):
+    if not period or not y_per_degree or max(np.abs(off_x).max(), np.abs(off_y).max()) > tolerance:
         return None
-    return Linear(x_per_degree, float(x[0]), y_per_degree, float(y[0]))
+    return Linear(x_per_degree, float(x[0, 0]), y_per_degree, float(y[0, 0]))
 
 
 def _forward(wkt: str, lon, lat):
