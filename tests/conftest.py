@@ -14,6 +14,7 @@ os.environ.update(
     NO_COLOR="1",
     COLUMNS="120",
     PYTHONHASHSEED="0",
+    OMP_NUM_THREADS="1",  # networks of tests are so small that threads only wait for each other
     CUBLAS_WORKSPACE_CONFIG=":4096:8",
 )
 

@@ -69,3 +69,31 @@ tiles: {shape_px: [10, 20], eval_size_px: 10}
 splits: {count: 2, test_fraction: 0.25}
 trainer: {accelerator: cpu, precision: 32-true}
 """
+
+CONNECTION = """\
+version,norm_from_train,img_augment,connection_weights,distance_weights,val_frac,val_metric,model_name,pretrained,batch_size,loss,LS_focal_alpha,lr,\
+scheduler,LR_StepLR_step_size,LR_StepLR_gamma,optimizer,OPT_AdamW_weight_decay,max_epochs,early_stop_patience,version_run,test-set,trainings_per_test,\
+iter_threshold,eval_ejc_version,tile_size_px
+3,False,False,True,False,0.2,F1_Score,test_efficientnet,False,8,focal,0.5,0.003,StepLR,10,0.9,AdamW,0.1,3,20,True,[0],2,0.5,,64
+"""
+
+EJECTA = """\
+version,buffer_bounds,img_augment,distance_mode,log_dist,num_1_factor,num_1_point95,norm_from_train,val_frac,val_metric,model_name,accept_midinput,\
+MDL_Unet_encoder_name,batch_size,loss,LS_focal_alpha,lr,scheduler,LR_StepLR_step_size,LR_StepLR_gamma,optimizer,OPT_AdamW_weight_decay,max_epochs,\
+early_stop_patience,version_run,test-set,trainings_per_test,eval_conn_version,pretrained,tile_size_px
+8,"(2,5)",False,absolute,True,0.25,10,True,0.2,F1_Score,Unet,True,tu-test_efficientnet,4,dice,,0.003,StepLR,10,0.9,AdamW,0.1,3,20,True,[0],2,3,False,32
+"""
+
+
+def tiny_project(root: Path) -> Path:
+    """A project with prepared data; returns its config."""
+    from cratermill.launch import prepare
+
+    (root / "configs").mkdir()
+    (root / "configs" / "connection.csv").write_text(CONNECTION)
+    (root / "configs" / "ejecta.csv").write_text(EJECTA)
+    config = root / "configs" / "tiny.yaml"
+    config.write_text(CONFIG + "train: {connection: {table: configs/connection.csv}, ejecta: {table: configs/ejecta.csv}}\n")
+    tiny_data(root / "data" / "tiny")
+    prepare(config)
+    return config

@@ -36,12 +36,16 @@ def _rebuild(kind, given, valid, next_step):
     return kind(given, valid=valid, next_step=next_step)
 
 
+_FEW = 8
+
+
 def nearest(value: str, valid) -> str:
     """Valid names, closest first, as one readable string (for the ``valid`` part of a message)."""
     import difflib
 
     names = [str(name) for name in valid]
     close = difflib.get_close_matches(str(value), names, n=3, cutoff=0.5)
-    if close:
-        return ", ".join(close) + (f" (of {len(names)})" if len(names) > len(close) else "")
-    return ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+    if len(names) <= _FEW:
+        return ", ".join(close + [name for name in names if name not in close])
+    shown = close or names[:_FEW]
+    return ", ".join(shown) + f", … ({len(names)} in all)"

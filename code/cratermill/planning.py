@@ -57,6 +57,7 @@ class _TrainCells:
 
     def evaluate(self) -> None:
         """Evaluate cells, those that others need first; families are asked whom they need."""
+        self._require_upstream()
         waiting = list(self.trained)
         while waiting:
             ready = [cell for cell in waiting if all(self._known(need, waiting) for need in self._upstream(cell))]
@@ -73,12 +74,19 @@ class _TrainCells:
         from .batch.plan import Cell
 
         index = len(self.cells)
-        product = f"log/runs-summaries/{self.config.run.name}-train"
+        product = f"log/summaries/{self.config.run.name}-train"
         needs = tuple(range(index))
         self.cells.append(Cell(index, "summarise", "summarise", {}, needs, product, fingerprint("summarise"), soft_needs=True, always=True))
 
     def _upstream(self, cell: Cell) -> list[tuple[str, int, int]]:
         return get_family(cell.params["family"]).upstream(cell.params["hparams"], cell.params["split"])
+
+    def _require_upstream(self) -> None:
+        """Evaluations that lean on rows outside this plan need their results now, not in the middle of the night."""
+        for cell in self.trained:
+            for name, version, split in self._upstream(cell):
+                if (name, version, split) not in {_of(one) for one in self.trained}:
+                    get_family(name).require_evaluated(self.config, version, split)
 
     def _known(self, need: tuple[str, int, int], waiting: list[Cell]) -> bool:
         """Whether what is needed stands in the plan already, or is no part of it (then earlier results must serve)."""

@@ -71,6 +71,9 @@ class Family:
         """(family, version, split) whose evaluate cells must be done before this row's own are."""
         return []
 
+    def require_evaluated(self, config: Config, version: int, split: int) -> None:
+        """Raise ``InputError`` unless results of these evaluations are there for other rows to build on."""
+
     def evaluate(self, config: Config, params: CellParams, workspace: Any) -> dict:
         """Apply the trained cell to the data it has not seen; files into ``workspace.folder``, metrics returned."""
         raise NotImplementedError

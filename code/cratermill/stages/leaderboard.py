@@ -69,4 +69,5 @@ def interval(splits: np.ndarray, values: np.ndarray) -> tuple[float, float, floa
         return mean, math.nan, math.nan, math.nan
     error = float(np.std(groups, ddof=1) / math.sqrt(len(groups)))
     half = float(t.ppf(0.975, len(groups) - 1)) * error
-    return mean, error, mean - half, mean + half
+    # The scores are shares, so the interval ends where they do.
+    return mean, error, max(0.0, mean - half), min(1.0, mean + half)

@@ -11,10 +11,11 @@ from ..config import Config
 from ..errors import WorkError
 from ..families import get_family
 from ..families.base import CellParams, Family
+from ..families.counts import SCORES
 from ..files import link_or_copy, read_json, write_json, write_table
 from .leaderboard import leaderboard
 
-TEST_COLUMNS = ["test-set", "iteration", "loss", "Accuracy", "F1_Score", "IoU", "Precision", "Recall", "epochs_run", "runtime"]
+FIRST_COLUMNS = ("test-set", "iteration", "conn_version", "loss", *SCORES, "epochs_run", "runtime", "test_loss", *(f"test_{name}" for name in SCORES))
 
 
 def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
@@ -47,17 +48,23 @@ def summarise_version(config: Config, family: Family, version: int, missing: lis
     name_products(config, family, version, cells)
     trained = cells[cells["stage"] == "train"]
     if not trained.empty:
-        table = pd.DataFrame(list(trained["metrics"])).sort_values(["test-set", "iteration"])
-        first = [column for column in TEST_COLUMNS if column in table]
-        write_table(into / "test_metrics.csv", table[first + [column for column in table if column not in first]])
+        write_table(into / "test_metrics.csv", metrics_table(trained))
         keep_checkpoints(trained, into)
     extra = family.gather(config, version, cells, into)
-    evaluated = list(cells.loc[cells["stage"] == "evaluate", "metrics"])
-    if evaluated:
-        write_table(into / "eval_metrics.csv", pd.DataFrame(sorted(evaluated, key=lambda row: (row["test-set"], row["iteration"])) + extra))
+    evaluated = cells[cells["stage"] == "evaluate"]
+    if not evaluated.empty:
+        write_table(into / "eval_metrics.csv", metrics_table(evaluated, extra))
     write_json(into / "hparams.json", cells.iloc[0]["hparams"])
     write_json(into / "missing.json", missing)
     return [into]
+
+
+def metrics_table(cells: pd.DataFrame, extra: list[dict] | None = None) -> pd.DataFrame:
+    """The cells' metrics by split and iteration, the columns that users look for first."""
+    rows = sorted(cells["metrics"], key=lambda row: (row["test-set"], row["iteration"]))
+    table = pd.DataFrame(rows + (extra or []))
+    first = [column for column in FIRST_COLUMNS if column in table]
+    return table[first + [column for column in table if column not in first]]
 
 
 def done_cells(config: Config, family: Family, version: int) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,9 @@ def train(config: Config, params: CellParams, workspace: Any) -> dict:
 
 def start_fabric(options: Trainer) -> Fabric:
     """Fabric on what is there: CPU, one GPU, many GPUs or nodes."""
+    # Neither helps a user: cells need no srun of their own, and a resumed schedule steps before the optimiser does.
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+    warnings.filterwarnings("ignore", message=".*`lr_scheduler.step\\(\\)` before `optimizer.step\\(\\)`.*")
     accelerator = choose_accelerator(options.accelerator)
     precision = choose_precision(options.precision, accelerator)
     fabric = Fabric(accelerator=accelerator, devices=options.devices, num_nodes=options.nodes, precision=precision)

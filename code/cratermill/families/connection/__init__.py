@@ -38,6 +38,11 @@ class Connection(Family):
         row = self.hparams_model().from_plan(params.hparams)
         return binary_task(row, row.build_network(norm.shape[1] - 1), norm)
 
+    def require_evaluated(self, config, version: int, split: int) -> None:
+        from .evaluate import votes
+
+        votes(config, version, split)
+
     def evaluate(self, config, params: CellParams, workspace) -> dict:
         from .evaluate import evaluate
 

@@ -48,7 +48,8 @@ def perfect_segmentation(drawn: DrawnCrater, connected: np.ndarray, mosaic: Mosa
     """The hand-drawn mask wherever a connected tile lies: what a segmenter without fault would draw."""
     table = drawn.eval_tiles[connected].reset_index(drop=True)
     area = land(np.ones((len(table), 8, 8), np.float32), table, drawn.crater, mosaic, 0.5)
-    return [(window, covered & read_mask(drawn.mask, window, mosaic.grid)) for window, covered in area]
+    place = mosaic.grid.window_of(drawn.mask.grid, f"the mask {drawn.mask.path}")
+    return [(window, covered & read_mask(drawn.mask, window, place)) for window, covered in area]
 
 
 def votes(config: Config, version: int, split: int) -> pd.DataFrame:

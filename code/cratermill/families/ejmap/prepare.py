@@ -48,7 +48,7 @@ class Preparation:
     def mosaic(self) -> Mosaic:
         mosaic = self._open.enter_context(Mosaic.open(self.config.mosaic))
         if self.config.run.body:
-            _require_body(mosaic, self.config.run.body)
+            require_body(mosaic, self.config.run.body)
         return mosaic
 
     @cached_property
@@ -114,7 +114,7 @@ class Preparation:
 
         def work() -> None:
             with Mosaic.open(mask) as own, Mosaic.open(joint) as every:
-                require_mask(own, self.mosaic, mask)
+                self.mosaic.grid.window_of(own.grid, f"the mask {mask}")
                 table = training_positions(crater, self.mosaic.grid, own, every, read_positions(tiles), self.config.run.tiles)
             write_table(output, table)
 
@@ -270,20 +270,7 @@ def mask_tile(mask: Mosaic, grid) -> np.ndarray:
     return (fine > 0).astype(np.uint8)
 
 
-def require_mask(mask: Mosaic, mosaic: Mosaic, path: Path) -> None:
-    """A mask must lie on the mosaic's body and have its resolution."""
-    from ...bodies import require_same_body
-
-    require_same_body(mosaic.grid.crs, mask.grid.crs, f"the mask {path}")
-    if abs(mask.grid.resolution_m / mosaic.grid.resolution_m - 1) > 0.01:
-        raise InputError(
-            f"the mask {path} has pixels of {mask.grid.resolution_m:.2f} m, the mosaic of {mosaic.grid.resolution_m:.2f} m",
-            valid="a mask on the mosaic's own grid, or on a window of it",
-            next_step="resample the mask to the mosaic (gdalwarp -r near)",
-        )
-
-
-def _require_body(mosaic: Mosaic, name: str) -> None:
+def require_body(mosaic: Mosaic, name: str) -> None:
     body, own = get_body(name), mosaic.grid.body
     if abs(body.semi_major_m / own.semi_major_m - 1) > 0.01:
         raise InputError(

@@ -50,16 +50,16 @@ def count(predicted: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 def score_crater(scores: TileScores, pieces: Pieces, tiles: pd.DataFrame, mask: Mosaic, mosaic_grid: Grid) -> None:
     """Add one crater's drawn tiles (``x, y, height, width, is_test``) to the scores."""
+    place = mosaic_grid.window_of(mask.grid, f"the mask {mask.path}")
     for tile in tiles.itertuples():
         window = window_of(tile)
-        drawn = read_mask(mask, window, mosaic_grid)
+        drawn = read_mask(mask, window, place)
         scores.add(cut(pieces, window, mosaic_grid.period_px), drawn, bool(tile.is_test))
 
 
-def read_mask(mask: Mosaic, window: Window, mosaic_grid: Grid) -> np.ndarray:
-    """A window of the mosaic's grid out of a mask that may cover only part of it; 0 outside."""
-    row, col = (round(float(value)) for value in mask.grid.rowcol(*mosaic_grid.xy(window.row, window.col)))
-    pixels = mask.read(Window(row, col, window.height, window.width))
+def read_mask(mask: Mosaic, window: Window, place: Window) -> np.ndarray:
+    """A window of the mosaic's grid out of a mask that covers ``place`` of it; 0 outside."""
+    pixels = mask.read(Window(window.row - place.row, window.col - place.col, window.height, window.width))
     missing = mask.missing(pixels)
     return (pixels[0] > 0) if missing is None else (pixels[0] > 0) & ~missing[0]
 
