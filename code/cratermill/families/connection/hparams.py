@@ -15,7 +15,8 @@ class Hparams(TrainingHparams):
 
     model_name: str = Field(
         min_length=1,
-        description="classifier: a timm network, with its weights' tag if wanted (densenet169.tv_in1k), or smp:, torchgeo:, terratorch: and a name",
+        description="classifier: a timm network, with its weights' tag if wanted (densenet169.tv_in1k), "
+        "or smp:, torchgeo:, terratorch: and a name",
     )
     connection_weights: Flag = Field(description="draw connected and unconnected tiles equally often")
     distance_weights: Flag = Field(description="draw connected tiles in proportion to their distance, unconnected ones to its inverse")
