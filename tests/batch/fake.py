@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from cratermill.batch.plan import Cell, fingerprint, load, make_plan
+from cratermill.batch.ranks import rank
 from cratermill.batch.workspace import Stopped
 from cratermill.errors import WorkError
 
@@ -35,25 +36,48 @@ def science(plan, cell, workspace):
         raise ZeroDivisionError("unexpected")
     if do == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if do == "hog":
+        kept = [bytearray(1 << 20) for _ in range(cell.params["hog_mb"])]
+        time.sleep(cell.params.get("hold_s", 0))
+        print(len(kept))
+    if do == "deaf" and len(lines(trace / f"{cell.index}.begun")) == 1:
+        time.sleep(cell.params["deaf_s"])
     if do == "full":
         raise OSError(28, "No space left on device", str(workspace.folder / "best.ckpt"))
-    return _steps(trace, cell, workspace)
+    if rank() > 0:
+        return _follow(cell, workspace)
+    began = time.time()
+    try:
+        return _steps(trace, cell, workspace)
+    finally:
+        (trace / f"{cell.index}.spans").open("a").write(f"{began} {time.time()}\n")
+
+
+def _follow(cell, workspace):
+    """Another process of a distributed cell: as long at work as rank 0, but it writes nothing."""
+    for _ in range(cell.params.get("steps", 1)):
+        time.sleep(cell.params.get("step_s", 0))
+        if workspace.stop_requested:
+            raise Stopped
+    return {}
 
 
 def _steps(trace, cell, workspace):
     checkpoint = workspace.folder / "last.ckpt"
-    step = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    step, loss = json.loads(checkpoint.read_text()) if checkpoint.exists() else (0, 1.0)
     total = cell.params.get("steps", 1)
     while step < total:
         time.sleep(cell.params.get("step_s", 0))
         step += 1
+        # A curve that depends on every step before, and on no clock.
+        loss = loss * 0.9 + 0.01 * ((step * 7919) % 13)
         (trace / f"{cell.index}.steps").open("a").write(f"{step}\n")
-        checkpoint.write_text(str(step))
+        checkpoint.write_text(json.dumps([step, loss]))
         workspace.report(step=step, steps=total)
         if workspace.stop_requested and step < total:
             raise Stopped
     (workspace.folder / "best.ckpt").write_text(json.dumps(cell.params))
-    return {"steps": step, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "pid": os.getpid()}
+    return {"steps": step, "loss": loss, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "pid": os.getpid()}
 
 
 def plan_of(root, specs, name="fake", seed=1):
@@ -73,7 +97,7 @@ def lines(path: Path) -> list[str]:
 
 
 def main() -> int:
-    from cratermill.batch.cell import run_cell
+    from cratermill.batch.job import run_cells
     from cratermill.batch.local import LocalExecutor
     from cratermill.batch.observe import PlainObserver
     from cratermill.batch.worker import serve
@@ -82,7 +106,8 @@ def main() -> int:
         executor = LocalExecutor(load(sys.argv[2]), workers=int(sys.argv[3]), worker_command=WORKER, observer=PlainObserver())
         return executor.run().exit_code
     if sys.argv[1] == "--cell":
-        return run_cell(load(sys.argv[2]), int(sys.argv[3]), science).exit_code
+        at_a_time = int(sys.argv.pop(4)) if sys.argv[3] == "--side-by-side" and sys.argv.pop(3) else 1
+        return run_cells(load(sys.argv[2]), map(int, sys.argv[3:]), science, side_by_side=at_a_time, worker_command=WORKER)
     return serve(sys.argv[1], science)
 
 

@@ -124,7 +124,7 @@ def test_remains_of_other_parameters_are_not_resumed(root):
     part = root / "log/products/0.part"
 
     def stopping(plan, cell, workspace):
-        (workspace.folder / "last.ckpt").write_text("2")
+        (workspace.folder / "last.ckpt").write_text("[2, 1.0]")
         (workspace.folder / "deep").mkdir(exist_ok=True)
         raise Stopped
 

@@ -94,6 +94,10 @@ def _help(plan: Plan, cell: Cell, science: Science, flag: StopFlag) -> CellResul
         return CellResult(cell.index, cell.key, state.STOPPED)
     except CratermillError as error:
         return _result(cell, state.FAILED, error)
+    except Exception as error:
+        if not flag.requested:
+            raise  # the traceback goes to the job's output; rank 0 ends with the job
+        return CellResult(cell.index, cell.key, state.STOPPED, _one_line(error))
 
 
 def missing_needs(plan: Plan, cell: Cell) -> list[Cell]:
@@ -105,7 +109,7 @@ def _blocked(plan: Plan, cell: Cell, missing: list[Cell]) -> CellResult:
     names = ", ".join(need.key for need in missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
     cause = f"needs {names}"
     with contextlib.suppress(OSError):
-        state.note(plan, cell, state.BLOCKED, cause)
+        state.note(plan, cell, state.BLOCKED, cause, **job_facts())
     return CellResult(cell.index, cell.key, state.BLOCKED, cause)
 
 

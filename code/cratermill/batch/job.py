@@ -19,7 +19,7 @@ from .ranks import rank
 from .signals import StopFlag
 
 
-def run_cells(plan: Plan, indices, science: Science, *, side_by_side: int = 1, other_code: bool = False) -> int:
+def run_cells(plan: Plan, indices, science: Science, *, side_by_side=1, other_code=False, worker_command=None) -> int:
     """Execute cells, one after another or several at a time; returns an exit code (0, 1, 2 or 75: try again).
 
     InputError when the code isn't that of the plan, unless `other_code`. Within a Slurm job, what cells print goes to
@@ -28,7 +28,7 @@ def run_cells(plan: Plan, indices, science: Science, *, side_by_side: int = 1, o
     refuse_other_code(plan, other_code)
     indices = [plan.cell(index).index for index in indices]
     if side_by_side > 1 and len(indices) > 1:
-        codes, signum = _side_by_side(plan, indices, side_by_side)
+        codes, signum = _side_by_side(plan, indices, side_by_side, worker_command)
     else:
         codes, signum = _one_by_one(plan, indices, science)
     code = next((code for code in (1, 2, TRY_AGAIN) if code in codes), 0)
@@ -71,10 +71,11 @@ def _one_by_one(plan: Plan, indices: list[int], science: Science) -> tuple[set[i
     return codes, stop.signum
 
 
-def _side_by_side(plan: Plan, indices: list[int], workers: int) -> tuple[set[int], int | None]:
+def _side_by_side(plan: Plan, indices: list[int], workers: int, command) -> tuple[set[int], int | None]:
     """Worker processes that share this job's CPUs and devices."""
     workers = min(workers, len(indices))
-    result = LocalExecutor(plan, workers=workers, workers_per_gpu=workers, only=indices, whole_run=False).run()
+    options = {"workers": workers, "workers_per_gpu": workers, "worker_command": command}
+    result = LocalExecutor(plan, only=indices, whole_run=False, **options).run()
     codes = set()
     for index in indices:
         outcome = result.states.get(index, state.WAITING)

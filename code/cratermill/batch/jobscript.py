@@ -10,13 +10,13 @@ from .profile import Profile, Resources
 
 @dataclass(frozen=True)
 class Job:
-    """One submission: an array whose task i executes the cells `tasks[i]` of `plan_path`."""
+    """One submission: an array whose task i executes the cells `tasks[i]` of `plan_path` with `command PLAN CELL...`."""
 
     name: str
     stage: str
     number: int
     plan_path: str
-    python: str
+    command: tuple[str, ...]
     tasks: tuple[tuple[int, ...], ...]
     resources: Resources
     max_concurrent: int | None = None
@@ -82,9 +82,11 @@ def _prepare(job: Job, profile: Profile) -> list[str]:
 
 
 def _work(job: Job, profile: Profile) -> list[str]:
-    python = "python" if profile.activate else shlex.quote(job.python)
+    # A site's own activation brings its own Python.
+    python = "python" if profile.activate else shlex.quote(job.command[0])
+    command = " ".join([python, *map(shlex.quote, job.command[1:])])
     options = f" --side-by-side {job.resources.side_by_side}" if job.resources.side_by_side > 1 else ""
-    line = f'{python} -m cratermill cell "$plan"{options} ${{cells[$SLURM_ARRAY_TASK_ID]}}'
+    line = f'{command} "$plan"{options} ${{cells[$SLURM_ARRAY_TASK_ID]}}'
     if job.resources.tasks == 1:
         return [f"exec {line}"]
     return [

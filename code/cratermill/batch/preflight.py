@@ -64,12 +64,12 @@ def _user() -> str:
     return pwd.getpwuid(os.geteuid()).pw_name
 
 
-def run_checks(plan: Plan, profile: Profile, more: Callable[[], list[Check]] | None = None, python: str | None = None) -> list[Check]:
+def run_checks(plan: Plan, profile: Profile, more: Callable[[], list[Check]] | None = None) -> list[Check]:
     """All checks of a launch; submits nothing. `more` adds those that know of the work (rows, weights, data)."""
     checks = [check_folder(plan.root / name) for name in ("log", "results")]
     checks.append(check_room(plan))
     if profile.executor == "slurm":
-        checks += check_jobs(plan, profile, python)
+        checks += check_jobs(plan, profile)
     return checks + (more() if more else [])
 
 
@@ -108,11 +108,11 @@ def check_room(plan: Plan) -> Check:
     return Check("room on the disk", not short, detail + (f"; needs {LEAST_FREE_BYTES >> 30} GiB and {needed} files" if short else ""))
 
 
-def check_jobs(plan: Plan, profile: Profile, python: str | None = None) -> list[Check]:
+def check_jobs(plan: Plan, profile: Profile) -> list[Check]:
     """One `sbatch --test-only` per stage: the scheduler itself judges partition, account, QOS, time, memory, GPUs."""
     if not shutil.which("sbatch"):
         return [Check("sbatch", False, "not on this machine; use a login node")]
-    executor = SlurmExecutor(plan, profile, python=python or "python")
+    executor = SlurmExecutor(plan, profile)
     checks, seen = [], set()
     for chunk in executor.chunks(range(len(plan.cells))):
         if chunk.stage in seen:

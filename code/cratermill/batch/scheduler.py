@@ -56,7 +56,7 @@ def ask(*command: str, timeout_s: float = TIMEOUT_S, **options) -> str:
         raise Silent(f"{command[0]} doesn't answer: {error}", next_step="try again later; nothing is lost") from error
     if answer.returncode:
         said = answer.stderr.strip() or answer.stdout.strip() or f"exit code {answer.returncode}"
-        if re.search(r"[Uu]nable to contact|[Cc]onnection (refused|timed out)|Socket timed out|not responding", said):
+        if re.search(r"[Uu]nable to contact|configuration source|[Cc]onnection (refused|timed out)|Socket timed out|not responding", said):
             raise Silent(f"The scheduler doesn't answer: {said}", next_step="try again later; nothing is lost")
         raise Refused(f"{command[0]}: {said}")
     return answer.stdout

@@ -24,6 +24,7 @@ from .slurm_state import Run
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
 DEFAULT_ARRAY_SIZE = 1001
+CELL_COMMAND = (sys.executable, "-m", "cratermill", "cell")
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,11 @@ class Submitted:
 class SlurmExecutor:
     """Submits what a frozen plan still lacks; may die at any moment and be run again.
 
-    `say` shows a line to the user. `command_python` is the interpreter on the nodes.
+    `say` shows a line to the user. `command` gets the plan's path and cell indices as its last arguments.
     """
 
-    def __init__(self, plan: Plan, profile: Profile, say: Callable[[str], None] = print, python: str = sys.executable):
-        self.plan, self.profile, self.say, self.python = plan, profile, say, python
+    def __init__(self, plan: Plan, profile: Profile, say: Callable[[str], None] = print, command=CELL_COMMAND):
+        self.plan, self.profile, self.say, self.command = plan, profile, say, tuple(command)
 
     # ------------------------------------------------------------------ what to submit
 
@@ -214,7 +215,7 @@ class SlurmExecutor:
 
     def script(self, number: int, name: str, chunk: Chunk) -> str:
         limit = self.profile.limits.max_concurrent
-        job = Job(name, chunk.stage, number, str(self.plan.path), self.python, chunk.tasks, chunk.resources, limit)
+        job = Job(name, chunk.stage, number, str(self.plan.path), self.command, chunk.tasks, chunk.resources, limit)
         return job_script(job, self.profile)
 
 

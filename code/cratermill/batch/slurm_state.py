@@ -33,7 +33,7 @@ EVIDENCE = (
     (re.compile(r"oom.kill|Out Of Memory|[Ee]xceeded (job|step) memory limit|memory limit.*being killed"), "OUT_OF_MEMORY"),
     (re.compile(r"DUE TO NODE FAILURE"), "NODE_FAIL"),
     (re.compile(r"DUE TO PREEMPTION"), "PREEMPTED"),
-    (re.compile(r"\*\*\* (JOB|STEP) .*CANCELLED"), "CANCELLED"),
+    (re.compile(r"\*\*\* (JOB|STEP) .*CANCELLED AT \S+ \*\*\*"), "CANCELLED"),
 )
 TAIL_BYTES = 8192
 NEVER = "DependencyNeverSatisfied"
@@ -192,7 +192,8 @@ def _reason(job: JobTask) -> str | None:
 def _ended(plan: Plan, cell: Cell, base: CellState, submission: Submission, job: JobTask | None, mine: bool) -> CellState:
     """The job is over and the cell has no product: why?"""
     word = job.state if job is not None else None
-    if word not in ENDS:
+    if word not in ENDS or (word == "CANCELLED" and cell.index not in submission.cancelled):
+        # Sites without memory cgroups call a job FAILED or CANCELLED that was killed for its memory.
         word = evidence(output_path(plan, submission, cell.index)) or word
     kind, cause = ENDS.get(word, (None, None))
     if kind is None and mine and base.state == state.STOPPED:
@@ -203,7 +204,7 @@ def _ended(plan: Plan, cell: Cell, base: CellState, submission: Submission, job:
     if kind is None and word in (None, "COMPLETED"):
         kind, cause = ("lost", "its job is gone without a word") if mine or word is None else ("lost", "its job ended before it began")
     if kind is None:
-        kind, cause = "killed", f"its job ended as {word}"
+        kind, cause = "killed", f"its process ended without a word (its job as {word})"
     if base.state == state.STOPPED:
         cause += "; saved, goes on from its checkpoint"
     outcome = state.LOST if kind == "lost" else state.FAILED
@@ -227,11 +228,14 @@ def output_path(plan: Plan, submission: Submission, index: int) -> Path:
 
 
 def evidence(path: Path) -> str | None:
-    """The scheduler's last word in a job's output, as one of ENDS."""
+    """The scheduler's last word in a job's output, as one of ENDS; earlier words may be of runs before a requeue."""
     try:
         with path.open("rb") as stream:
             stream.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            text = stream.read().decode(errors="replace")
+            lines = stream.read().decode(errors="replace").splitlines()
     except OSError:
         return None
-    return next((word for pattern, word in EVIDENCE if pattern.search(text)), None)
+    words = [word for line in lines for pattern, word in EVIDENCE if pattern.search(line)]
+    # "CANCELLED" alone only repeats what the line before gives the reason of.
+    reasons = [word for word in words[-2:] if word == "OUT_OF_MEMORY"]
+    return reasons[0] if reasons else words[-1] if words else None

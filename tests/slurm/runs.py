@@ -1,0 +1,102 @@
+"""Short ways to launch a plan of fake cells on a test cluster and to wait for what becomes of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from tests.batch import fake
+
+from cratermill.batch import slurm_state, status
+from cratermill.batch.plan import freeze, load
+from cratermill.batch.profile import Profile
+from cratermill.batch.slurm import SlurmExecutor
+
+COMMAND = (sys.executable, str(fake.HERE), "--cell")
+# Others may be editing the sources while these tests run.
+ENVIRONMENT = {"CRATERMILL_OTHER_CODE": "1"}
+
+
+class Bench:
+    """One run of fake cells below `root` on a cluster."""
+
+    def __init__(self, cluster, root, specs, name="fake", **profile):
+        self.cluster, self.root = cluster, root
+        self.plan = load(freeze(fake.plan_of(root, specs, name=name)))
+        options = {"name": "test", "partition": "main", "default": {"cpus": 1, "mem_gb": 0.1, "time_min": 5}, "warn_s": 10, **profile}
+        self.profile = Profile(**options)
+        self.said = []
+        self.executor = SlurmExecutor(self.plan, self.profile, say=self.said.append, command=COMMAND)
+
+    def launch(self, **options):
+        return self.executor.launch(**options)
+
+    def look(self):
+        return slurm_state.look(self.plan)
+
+    def states(self):
+        return [cell.state for cell in self.look().states]
+
+    def counts(self):
+        return status.counts(self.look().states)
+
+    def wait(self, true, what, timeout=60):
+        """Look every 0.3 s until `true(states)`; returns the states (CellState) of that moment."""
+        until = time.monotonic() + timeout
+        while True:
+            states = self.look().states
+            if true(states):
+                return states
+            if time.monotonic() > until:
+                shown = [(cell.key, cell.state, cell.cause) for cell in states]
+                raise AssertionError(f"{what}: not within {timeout} s: {shown}\n{self.cluster.run('squeue', '-a', '-t', 'all').stdout}")
+            time.sleep(0.3)
+
+    def wait_all(self, *wanted, timeout=60):
+        return self.wait(lambda states: {cell.state for cell in states} <= set(wanted), f"all {wanted}", timeout)
+
+    def wait_steps(self, indices, least=3, timeout=30):
+        """Until these cells run and have made some steps."""
+        self.wait(lambda states: all(self.steps(index) >= least for index in indices), f"steps of {indices}", timeout)
+
+    def steps(self, index):
+        return len(fake.lines(self.root / "trace" / f"{index}.steps"))
+
+    def begun(self, index):
+        return len(fake.lines(self.root / "trace" / f"{index}.begun"))
+
+    def metrics(self, index):
+        return json.loads((self.plan.product(self.plan.cells[index]) / "cell.json").read_text())["metrics"]
+
+    def start_now(self):
+        """A requeued job waits for a while; tests don't."""
+        for job in self.look().jobs.values():
+            if job.state == "PENDING" and job.job_id in {submission.job_id for submission in self.look().submissions}:
+                self.cluster.run("scontrol", "update", f"jobid={job.job_id}_{job.task}", "StartTime=now", check=False)
+
+    def tasks_of(self, *indices):
+        """Slurm's names of the array tasks of cells."""
+        run = self.look()
+        return [f"{run.latest[index].job_id}_{run.latest[index].task_of(index)}" for index in indices]
+
+    def most_at_once(self):
+        """The largest number of cells that were at work at the same time."""
+        moments = []
+        for path in (self.root / "trace").glob("*.spans"):
+            for line in path.read_text().splitlines():
+                began, ended = map(float, line.split())
+                moments += [(began, 1), (ended, -1)]
+        at_once = most = 0
+        for _, change in sorted(moments):
+            at_once += change
+            most = max(most, at_once)
+        return most
+
+
+def undisturbed_loss(steps):
+    """The loss that a fake cell comes to after so many steps without any interruption."""
+    loss = 1.0
+    for step in range(1, steps + 1):
+        loss = loss * 0.9 + 0.01 * ((step * 7919) % 13)
+    return loss

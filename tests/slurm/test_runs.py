@@ -1,0 +1,318 @@
+"""Plans of fake cells on a real Slurm: what a night on a cluster may bring."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from tests.batch import fake
+from tests.slurm.runs import COMMAND, ENVIRONMENT, Bench, undisturbed_loss
+
+from cratermill.batch import ledger, operations, scheduler, slurm_state, status
+from cratermill.batch.plan import load
+from cratermill.errors import WorkError
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / 'a project\'s $(folder) "x"'
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def on(monkeypatch):
+    """Points this process at a cluster, and sees to it that no job of the test outlives it."""
+    used = []
+
+    def use(cluster):
+        for name, value in {**ENVIRONMENT, "SLURM_CONF": cluster.env["SLURM_CONF"]}.items():
+            monkeypatch.setenv(name, value)
+        used.append(cluster)
+        return cluster
+
+    yield use
+    for cluster in used:
+        cluster.run("scancel", "--user=root", check=False)
+
+
+@pytest.fixture
+def cluster(slurm_cluster, on):
+    return on(slurm_cluster)
+
+
+def summarised(specs):
+    return [*specs, {"needs": list(range(len(specs))), "soft": True, "always": True, "stage": "summarise", "key": "summary"}]
+
+
+def test_thirty_cells_in_chunks_of_eleven_at_most_four_at_once(make_slurm_cluster, on, root):
+    cluster = on(make_slurm_cluster(nodes=2, max_array_size=11))
+    specs = summarised([{"n": n, "steps": 3, "step_s": 0.1} for n in range(30)])
+    bench = Bench(cluster, root, specs, limits={"max_array_size": 11, "max_concurrent": 4})
+    submitted = bench.launch()
+    assert [len(submission.tasks) for submission in submitted.submissions] == [11, 11, 8, 1]
+    bench.wait_all("done", timeout=90)
+    assert bench.most_at_once() <= 4
+    assert all(bench.begun(index) == 1 for index in range(31))
+    # Launched again, nothing is done again.
+    assert bench.launch().submissions == []
+    files = [path for path in bench.plan.folder.rglob("*") if path.is_file()]
+    assert len(files) / 31 <= 3, "files in the run's folder, per cell"
+
+
+def test_preempted_cells_go_on_where_they_were(cluster, root):
+    # As many as the node has CPUs: the high job can only begin by preempting.
+    bench = Bench(cluster, root, [{"n": n, "steps": 60, "step_s": 0.1} for n in range(2)], partition="low")
+    bench.launch()
+    bench.wait_steps([0, 1])
+    cluster.sbatch("--partition=high", "--nodes=4", "--exclusive", "--mem=0", wrap="sleep 1")
+    states = bench.wait(lambda states: all(cell.state == "queued" for cell in states), "back in the queue")
+    assert all("went back into the queue" in cell.cause for cell in states)
+    before = [bench.steps(index) for index in (0, 1)]
+    assert all(3 <= steps < 60 for steps in before)
+    time.sleep(2)
+    bench.start_now()
+    bench.wait_all("done")
+    for index in (0, 1):
+        assert bench.metrics(index)["loss"] == undisturbed_loss(60)
+        assert bench.begun(index) == 2 and bench.steps(index) == 60, "no step was lost or done twice"
+
+
+def test_distributed_cell_is_preempted_and_goes_on(cluster, root):
+    resources = {"cpus": 1, "mem_gb": 0.2, "time_min": 5, "nodes": 2, "tasks_per_node": 2}
+    bench = Bench(cluster, root, [{"steps": 40, "step_s": 0.1}], partition="low", default=resources)
+    bench.launch()
+    bench.wait_steps([0])
+    cluster.sbatch("--partition=high", "--nodes=4", "--exclusive", "--mem=0", wrap="sleep 1")
+    bench.wait(lambda states: states[0].state == "queued", "back in the queue")
+    time.sleep(2)
+    bench.start_now()
+    bench.wait_all("done")
+    assert bench.metrics(0)["loss"] == undisturbed_loss(40) and bench.begun(0) == 8, "two times four processes"
+
+
+def test_lost_node(cluster, root):
+    bench = Bench(cluster, root, summarised([{"n": n, "steps": 40, "step_s": 0.1} for n in range(4)]), requeue=False)
+    bench.launch()
+    bench.wait_steps(range(4))
+    node = bench.look().states[0].host
+    cluster.kill_node(node[1:], declare=True)
+    try:
+        states = bench.wait(lambda states: all(cell.state in ("done", "failed", "lost") for cell in states), "ended")
+        hit = [cell for cell in states if cell.state != "done" and cell.stage == "train"]
+        assert hit and {cell.kind for cell in hit} <= {"node", "lost"}, [(cell.kind, cell.cause) for cell in hit]
+        chosen, submitted = operations.retry(bench.executor)
+        assert set(chosen.cells) >= {cell.index for cell in hit} and not chosen.not_again
+        assert chosen.resources[hit[0].index].mem_gb == 0.1 and submitted.cells == len(hit) + 1
+        states = bench.wait_all("done")
+        for index in range(4):
+            assert bench.metrics(index)["loss"] == undisturbed_loss(40)
+            assert bench.steps(index) <= 41, "at most the step under way was done twice"
+    finally:
+        cluster.restore_node(node[1:])
+
+
+def test_a_bad_night_then_retry(cluster, root):
+    specs = [
+        {"key": "hungry", "do": "hog", "hog_mb": 150, "hold_s": 3},
+        {"key": "slow", "do": "deaf", "deaf_s": 60},
+        {"key": "wrong", "do": "fail"},
+        {"key": "long", "steps": 120, "step_s": 0.25},
+        {"key": "good", "steps": 2},
+        {"key": "depends", "needs": [2], "stage": "evaluate"},
+    ]
+    bench = Bench(cluster, root, summarised(specs), warn_s=60)
+    bench.launch()
+    bench.wait_steps([3])
+    slow, long = bench.tasks_of(1, 3)
+    cluster.end_soon(slow)
+    # Within the warning time, but not over: the cell is asked to save itself.
+    cluster.run("scontrol", "update", f"jobid={long}", "EndTime=now+85")
+    states = bench.wait(lambda states: states[1].state == "failed" and states[3].state == "queued" and states[0].state == "failed", "ends")
+    causes = {cell.key: (cell.state, cell.kind) for cell in states}
+    assert causes["hungry"] == ("failed", "oom") and causes["slow"] == ("failed", "timeout")
+    assert causes["wrong"] == ("failed", "error") and causes["good"][0] == "done"
+    time.sleep(1)
+    bench.start_now()
+    chosen, submitted = operations.retry(bench.executor)
+    assert chosen.resources[0].mem_gb == 0.2 and chosen.resources[1].time_min == 10
+    assert "mend it" in chosen.not_again[2] and 3 not in chosen.resources
+    # The summary that waited in the queue was replaced by one that waits for the new jobs too.
+    summaries = [submission for submission in ledger.read(bench.plan) if submission.stage == "summarise"]
+    assert len(summaries) == 2 and set(summaries[1].after) >= {submission.job_id for submission in submitted.submissions[:2]}
+    states = bench.wait(lambda states: all(cell.state in ("done", "failed", "blocked") for cell in states), "the end", timeout=90)
+    assert [cell.state for cell in states] == ["done", "done", "failed", "done", "done", "blocked", "done"]
+    assert states[5].cause == "needs wrong" and status.counts(states) == {"failed": 1, "blocked": 1, "done": 5}
+    assert bench.metrics(3)["loss"] == undisturbed_loss(120) and bench.steps(3) == 120 and bench.begun(3) == 2
+    # Mended and asked for, it goes again, and so does what waited for it.
+    (root / "mended").touch()
+    chosen, submitted = operations.retry(bench.executor, errors=True)
+    assert chosen.cells == [2, 5]
+    bench.wait_all("done")
+
+
+SUBMITTER = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from cratermill.batch import ledger, scheduler, slurm
+from cratermill.batch.plan import load
+from cratermill.batch.profile import Profile
+moment, profile, command = sys.argv[3], Profile.model_validate_json(sys.argv[4]), sys.argv[5:]
+count = [0]
+def dying(function, before):
+    def wrapped(*arguments, **options):
+        count[0] += 1
+        if before and count[0] == 2: os.kill(os.getpid(), 9)
+        answer = function(*arguments, **options)
+        if not before and count[0] == 2: os.kill(os.getpid(), 9)
+        return answer
+    return wrapped
+scheduler.submit = dying(scheduler.submit, moment == "before sbatch")
+slurm.SlurmExecutor(load(sys.argv[2]), profile, command=command).launch()
+"""
+
+
+@pytest.mark.parametrize("moment", ["before sbatch", "after sbatch"])
+def test_submitter_killed_while_submitting(cluster, root, moment):
+    specs = summarised([{"n": n, "steps": 2} for n in range(6)])
+    bench = Bench(cluster, root, specs, limits={"max_array_size": 2})
+    words = [str(fake.HERE.parents[2]), str(bench.plan.path), moment, bench.profile.model_dump_json(), *COMMAND]
+    ended = subprocess.run([sys.executable, "-c", SUBMITTER, *words], check=False, stdout=subprocess.DEVNULL)
+    assert ended.returncode == -signal.SIGKILL
+    bench.launch()
+    bench.wait_all("done")
+    assert all(bench.begun(index) == 1 for index in range(7))
+    jobs = {}
+    for job in scheduler.queue():
+        if job.name.startswith(f"{bench.plan.run}."):
+            submission = next(one for one in ledger.read(bench.plan) if one.job_id == job.job_id)
+            for index in submission.tasks[job.task]:
+                jobs.setdefault(index, set()).add((job.job_id, job.task))
+    assert all(len(found) == 1 for found in jobs.values()) and set(jobs) == set(range(7)), jobs
+
+
+def test_without_accounting_states_are_right_even_when_the_queue_has_forgotten(make_slurm_cluster, on, root):
+    cluster = on(make_slurm_cluster(nodes=2, accounting=False, set={"MinJobAge": 2}))
+    assert not scheduler.has_accounting()
+    specs = [
+        {"do": "hog", "hog_mb": 150, "hold_s": 3},
+        {"do": "kill"},
+        {"do": "fail"},
+        {"steps": 2},
+        {"needs": [3], "steps": 100, "step_s": 0.1},
+    ]
+    bench = Bench(cluster, root, specs)
+    bench.launch()
+    bench.wait_steps([4])
+    operations.cancel(bench.plan, {4})
+    # Nobody looks until Slurm has forgotten every job.
+    ids = {submission.job_id for submission in ledger.read(bench.plan)}
+    cluster.wait_until(lambda: not any(job.job_id in ids for job in scheduler.queue()), "jobs forgotten", timeout=60)
+    began = time.monotonic()
+    states = bench.look().states
+    assert time.monotonic() - began < 5
+    found = [(cell.state, cell.kind) for cell in states]
+    assert found == [("failed", "oom"), ("lost", "lost"), ("failed", "error"), ("done", None), ("failed", "cancelled")]
+    assert "goes on from its checkpoint" in states[4].cause
+    chosen, _ = operations.retry(bench.executor)
+    assert chosen.cells == [0, 1, 4] and chosen.resources[0].mem_gb == 0.2
+    states = bench.wait(lambda states: states[4].state == "done" and states[0].state == "done", "mended by retry")
+    assert bench.metrics(4)["loss"] == undisturbed_loss(100) and bench.steps(4) == 100
+
+
+def test_two_launches_at_once(cluster, root):
+    one = Bench(cluster, root, summarised([{"n": n, "product": f"log/products/one-{n}"} for n in range(4)]), name="one")
+    two = Bench(cluster, root, summarised([{"n": n, "product": f"log/products/two-{n}"} for n in range(4)]), name="two")
+    # They share their folders and the name of the summary's product differs, as results of different configs do.
+    threads = [threading.Thread(target=bench.launch) for bench in (one, two)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for bench in (one, two):
+        bench.wait(lambda states: all(cell.state == "done" for cell in states[:4]), "done")
+    assert len({job.name for job in scheduler.queue() if job.name.split(".")[0] in (one.plan.run, two.plan.run)}) == 4
+
+
+def test_thousand_cells(cluster, root, monkeypatch):
+    bench = Bench(cluster, root, [{"n": n} for n in range(1000)], flags=["--hold"])
+    began = time.monotonic()
+    submitted = bench.launch()
+    seconds = time.monotonic() - began
+    assert submitted.cells == 1000 and seconds < 5
+    asked = []
+    ask = scheduler.ask
+    monkeypatch.setattr(scheduler, "ask", lambda *words, **options: asked.append(words[0]) or ask(*words, **options))
+    began = time.monotonic()
+    assert bench.counts() == {"queued": 1000}
+    looked = time.monotonic() - began
+    assert looked < 1 and len(asked) <= 2
+    print(f"1000 cells: submitted in {seconds:.2f} s, status in {looked:.2f} s with {len(asked)} queries")
+    assert operations.cancel(bench.plan) == list(range(1000))
+    assert bench.counts() == {"failed": 1000}
+
+
+def test_quota_is_kept_and_the_rest_fed_as_room_appears(cluster, root):
+    bench = Bench(cluster, root, summarised([{"n": n, "steps": 3, "step_s": 0.1} for n in range(8)]), limits={"max_submitted": 3})
+    submitted = bench.launch()
+    assert submitted.cells == 3 and len(submitted.left) == 6
+    bench.executor.feed(submitted)
+    bench.wait_all("done")
+    assert all(bench.begun(index) == 1 for index in range(9))
+
+
+def test_several_cells_per_job_side_by_side(cluster, root):
+    resources = {"cpus": 2, "mem_gb": 0.3, "time_min": 5, "gpus": 1, "pack": 3, "side_by_side": 2}
+    bench = Bench(cluster, root, [{"n": n, "steps": 5, "step_s": 0.1} for n in range(5)], default=resources)
+    submitted = bench.launch()
+    assert [len(task) for task in submitted.submissions[0].tasks] == [3, 2]
+    bench.wait_all("done")
+    assert {bench.metrics(index)["gpu"] for index in range(5)} <= {"0", "1"}
+    report = operations.efficiency(bench.plan)["groups"][0]
+    assert report["cells"] == 5 and report["gpu_hours"] > 0 and report["wait_s"] is not None
+
+
+def test_two_logs_and_the_order_of_words(cluster, root):
+    bench = Bench(cluster, root, [{"do": "fail"}])
+    bench.launch()
+    bench.wait_all("failed")
+    said = []
+    operations.follow_log(bench.plan, 0, said.append)
+    assert "the loss is NaN" in said[0] and "cell 0: failed" in said[1]
+
+
+def test_template_by_hand(cluster, root, project_folder):
+    """`sbatch --array=… slurm/train.slurm PLAN` runs the same line as the launcher."""
+    bench = Bench(cluster, root, [{"n": n} for n in range(2)])
+    environment = {**cluster.env, "CRATERMILL_CELL_COMMAND": " ".join(COMMAND)}
+    options = ["--parsable", "--array=0-1", "--mem=100M", "--output=/dev/null"]
+    words = ["sbatch", *options, str(project_folder / "slurm" / "train.slurm"), str(bench.plan.path)]
+    subprocess.run(words, check=True, env={**environment, **ENVIRONMENT}, capture_output=True)
+    bench.wait_all("done")
+
+
+def test_other_code_is_refused_on_the_node(cluster, root, monkeypatch):
+    monkeypatch.delenv("CRATERMILL_OTHER_CODE")
+    bench = Bench(cluster, root, [{}])
+    frozen = json.loads(bench.plan.path.read_text())
+    frozen["provenance"]["code_sha256"] = "0" * 64
+    bench.plan.path.write_text(json.dumps(frozen))
+    bench.launch()
+    states = bench.wait_all("failed", "lost")
+    assert "code has changed" in slurm_state.output_path(bench.plan, ledger.read(bench.plan)[0], 0).read_text()
+    assert states[0].cause
+
+
+def test_scheduler_that_does_not_answer(root, monkeypatch, tmp_path):
+    conf = tmp_path / "slurm.conf"
+    conf.write_text("ClusterName=none\nSlurmctldHost=localhost\nSlurmctldPort=1\nNodeName=localhost\nPartitionName=x Nodes=ALL\n")
+    monkeypatch.setenv("SLURM_CONF", str(conf))
+    bench = Bench(None, root, [{}])
+    with pytest.raises(WorkError):
+        bench.launch()
+    assert load(bench.plan.path).cells
