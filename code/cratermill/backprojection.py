@@ -30,11 +30,11 @@ def to_mosaic(
     link = Link(azimuthal_grid, mosaic_grid)
     period = mosaic_grid.period_px
     if period and abs(link.turn - period) <= 1e-3:
-        landed = [(window, _land(planes, link, _from_anchor(window, link), fill, method))]
+        landed = [(window, _land(planes, link, _nearest_turn(window, link), fill, method))]
     else:
-        # A mosaic that isn't quite closed has a gap at its seam, so the two sides are computed apart.
-        parts = split_at_seam(window, period)
-        landed = [(part, _land(planes, link, _from_anchor(part, link), fill, method)) for part in parts]
+        # A mosaic that isn't quite closed has a gap at its seam, so the two sides are computed apart, each in the file's own columns.
+        parts = [(part, Window(part.row, part.col - link.anchor, part.height, part.width)) for part in split_at_seam(window, period)]
+        landed = [(part, _land(planes, link, from_anchor, fill, method)) for part, from_anchor in parts]
     pieces = [piece for whole, values in landed for piece in _split(whole, values, period)]
     return [(part, values.reshape(*array.shape[:-2], part.height, part.width)) for part, values in pieces]
 
@@ -92,14 +92,12 @@ def _planes(array: np.ndarray, grid: Grid, method: str) -> np.ndarray:
     return array.reshape(-1, *grid.shape)
 
 
-def _from_anchor(window: Window, link: Link) -> Window:
+def _nearest_turn(window: Window, link: Link) -> Window:
     """The window with columns counted from the crater's, on the turn where its middle is less than half a turn away."""
-    col = window.col - link.anchor
-    if link.mosaic.period_px:
-        half_turn = link.mosaic.period_px // 2
-        middle = col + window.width // 2
-        col += (middle + half_turn) % link.mosaic.period_px - half_turn - middle
-    return Window(window.row, col, window.height, window.width)
+    period = link.mosaic.period_px
+    half_width = window.width // 2
+    middle = window.col - link.anchor + half_width
+    return Window(window.row, (middle + period // 2) % period - period // 2 - half_width, window.height, window.width)
 
 
 def _land(planes: np.ndarray, link: Link, window: Window, fill: float, method: str) -> np.ndarray:
