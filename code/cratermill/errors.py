@@ -49,3 +49,8 @@ def nearest(value: str, valid) -> str:
         return ", ".join(close + [name for name in names if name not in close])
     shown = close or names[:_FEW]
     return ", ".join(shown) + f", … ({len(names)} in all)"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's error, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
