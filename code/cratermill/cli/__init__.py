@@ -9,9 +9,15 @@ from typer.core import TyperGroup
 
 from .failures import reported, silence_output
 
+# As a run goes; verbs that only executors call come last.
+ORDER = ("demo", "planet", "prepare", "import-ejmap", "versions", "weights", "launch", "status", "summarise", "doctor")
+
 
 class _Guarded(TyperGroup):
     """A command group whose verbs end in a message and an exit code, never in a traceback."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
         ctx.meta["json"] = "--json" in args
@@ -64,6 +70,6 @@ def main() -> None:
             silence_output()
 
 
-from . import machine, runs  # noqa: E402 - verbs register themselves on `app`
+from . import data, machine, rows, runs  # noqa: E402 - verbs register themselves on `app`
 
-__all__ = ["app", "group", "machine", "main", "runs"]
+__all__ = ["app", "data", "group", "machine", "main", "rows", "runs"]

@@ -11,7 +11,10 @@ from . import app
 
 @app.command()
 def doctor(as_json: bool = typer.Option(False, "--json", help="Print the findings as JSON.")) -> None:
-    """Look at this machine and say what is missing: packages, devices, memory, disk, Slurm."""
+    """Say what this machine has and lacks.
+
+    Looks at packages, devices, memory, disk, folders, cached weights and Slurm.
+    """
     from ..doctor import report
 
     raise typer.Exit(report(Path.cwd(), as_json))

@@ -1,4 +1,4 @@
-"""Verbs about runs: ``status``, and the two that executors call, ``cell`` and ``cells``."""
+"""Verbs about runs: ``launch``, ``status``, and the two that executors call, ``cell`` and ``cells``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from pathlib import Path
 
 import typer
 
-from . import app
+from . import app, group
+from .output import CONFIG, JSON, WORKERS, print_json
 
-JSON = typer.Option(False, "--json", help="Print the answer as JSON.")
+launch = group("launch", "Plan and run; again: only what is missing.")
+
+EXECUTOR = typer.Option("local", "--executor", help="Where cells run: local is this machine.")
+DRY_RUN = typer.Option(False, "--dry-run", help="Only say what would be done, and how long it may take.")
+OVERWRITE = typer.Option(False, "--overwrite", help="Move results of other hyper-parameters aside instead of refusing.")
 RUN = typer.Argument(metavar="RUN", help="A run's name, its beginning, 'latest', or its plan.json.", autocompletion=lambda: run_names())
 
 
@@ -28,16 +33,74 @@ def find_plan(run: str):
     return find_run(find_root(Path.cwd()), run)
 
 
+@launch.command()
+def train(
+    config: Path = CONFIG,
+    executor: str = EXECUTOR,
+    workers: int = WORKERS,
+    dry_run: bool = DRY_RUN,
+    overwrite: bool = OVERWRITE,
+    as_json: bool = JSON,
+) -> None:
+    """Train, evaluate and summarise a config.
+
+    One cell per version, split and iteration; a plan of all of them is frozen first. Launching again does only what is missing or failed.
+    """
+    _launch("train", config, executor=executor, workers=workers, dry_run=dry_run, overwrite=overwrite, as_json=as_json)
+
+
+@launch.command("map")
+def map_(
+    config: Path = CONFIG,
+    executor: str = EXECUTOR,
+    workers: int = WORKERS,
+    dry_run: bool = DRY_RUN,
+    overwrite: bool = OVERWRITE,
+    as_json: bool = JSON,
+) -> None:
+    """Make the map of a config.
+
+    Crater by crater, with the ensemble of the versions that the config names. Launching again does only what is missing or failed.
+    """
+    _launch("map", config, executor=executor, workers=workers, dry_run=dry_run, overwrite=overwrite, as_json=as_json)
+
+
+def _launch(kind: str, config: Path, **options) -> None:
+    from ..launch import launch as run
+
+    raise typer.Exit(run(kind, config, **options))
+
+
 @app.command()
 def status(
     run: str = RUN,
     watch: bool = typer.Option(False, "--watch", help="Show it again and again until all cells have ended."),
     as_json: bool = JSON,
 ) -> None:
-    """Show the cells of a run by state, with progress; exit code 1 if some failed."""
+    """Show how far a run is.
+
+    Its cells by state, with progress and causes; exit code 1 if some failed.
+    """
     from ..batch.status import show
 
     raise typer.Exit(show(find_plan(run), watch=watch, as_json=as_json))
+
+
+@app.command()
+def summarise(run: str = RUN, as_json: bool = JSON) -> None:
+    """Gather a run's results again.
+
+    Tables, best checkpoints and leaderboard below results/; exit code 1 if cells are missing, naming them.
+    """
+    from ..launch import summarise_run
+    from ..stages.summarise import require_complete
+
+    made = summarise_run(find_plan(run))
+    if as_json:
+        print_json(made)
+        raise typer.Exit(1 if made["missing"] else 0)
+    typer.echo("\n".join(made["results"]))
+    require_complete(made)
 
 
 @app.command()
@@ -45,7 +108,7 @@ def cell(
     plan: Path = typer.Argument(help="A frozen plan.json."),
     index: int = typer.Argument(help="The cell's number in the plan."),
 ) -> None:
-    """Execute one cell of a plan here and now (what a cluster job calls)."""
+    """Execute one cell (what a job calls)."""
     from ..batch.cell import run_cell
     from ..batch.plan import load
     from ..stages import run_cell as science

@@ -1,0 +1,128 @@
+"""Verbs about the rows of the tables: ``versions`` and ``weights``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from . import group
+from .output import CONFIG, JSON, print_json, print_table
+
+versions = group("versions", "Look at or check a *_version_hparams.csv.")
+weights = group("weights", "Fetch or check published weights.")
+
+TABLE = typer.Argument(metavar="FILE", help="The table, e.g. configs/ejecta_version_hparams.csv.")
+FAMILY = typer.Option(..., "--family", help="The family of the table's rows.", autocompletion=lambda: family_names())
+
+
+def family_names() -> list[str]:
+    from ..families import FAMILIES
+
+    return list(FAMILIES)
+
+
+@versions.command("list")
+def list_rows(table: Path = TABLE, family: str = FAMILY, as_json: bool = JSON) -> None:
+    """One line per sound row."""
+    from ..families.versions import list_versions
+
+    rows = list_versions(table, family)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(list(rows[0]), [row.values() for row in rows])
+
+
+@versions.command()
+def show(
+    table: Path = TABLE,
+    version: int = typer.Argument(help="The row's version."),
+    family: str = FAMILY,
+    as_json: bool = JSON,
+) -> None:
+    """Every column of one row, with its meaning."""
+    from ..families.versions import show_version
+
+    lines = show_version(table, family, version)
+    if as_json:
+        print_json({column: value for column, value, _ in lines})
+    else:
+        print_table(("column", "value", "meaning"), lines)
+
+
+@versions.command()
+def check(
+    table: Path = TABLE,
+    family: str = FAMILY,
+    build: bool = typer.Option(False, "--build", help="Also build each distinct network and run it once."),
+    size_px: int | None = typer.Option(None, "--size-px", min=32, help="Tile side for --build instead of the rows' own."),
+    as_json: bool = JSON,
+) -> None:
+    """Check every row of a table.
+
+    Problems are named with row, column, value and the nearest valid names; exit code 2 if there are any.
+    """
+    from ..families.versions import check_table
+    from ..progress import shown
+
+    with shown() as progress:
+        report = check_table(table, family, build=build, size_px=size_px, progress=progress)
+    if as_json:
+        sound = [row.version for row in report.table.rows]
+        problems = [asdict(problem) for problem in report.problems]
+        print_json({"sound": sound, "problems": problems, "built": [asdict(network) for network in report.built]})
+        raise typer.Exit(2 if problems else 0)
+    if report.built:
+        rows = [(one.network, one.versions, f"{one.parameters / 1e6:.1f}", f"{one.seconds:.1f}") for one in report.built]
+        print_table(("network", "versions", "million parameters", "seconds"), rows)
+    report.require()
+    typer.echo(f"{table}: {len(report.table.rows)} rows, all sound")
+
+
+@weights.command()
+def fetch(config: Path = CONFIG, as_json: bool = JSON) -> None:
+    """Download what a config's rows need.
+
+    Rows with pretrained True start from published weights. On a cluster, run this on a login node.
+    """
+    from ..families.weights import fetch_weights
+    from ..progress import shown
+
+    rows = _rows(config)
+    with shown() as progress:
+        paths = fetch_weights(rows, progress)
+    if as_json:
+        print_json(paths)
+    else:
+        typer.echo("\n".join(map(str, paths)) or "No row asks for published weights.")
+
+
+@weights.command("check")
+def check_weights(config: Path = CONFIG, as_json: bool = JSON) -> None:
+    """Say which weights are there and which not.
+
+    Looks at this machine only, not at the network; exit code 2 if some are missing.
+    """
+    from ..families.weights import require_weights, required_weights
+
+    rows = _rows(config)
+    needed = required_weights(rows)
+    found = [{"network": one.network, "file": one.local()} for one in needed]
+    if as_json:
+        print_json(found)
+    elif needed:
+        print_table(("network", "file"), [(one["network"], one["file"] or "missing") for one in found])
+    else:
+        typer.echo("No row asks for published weights.")
+    if as_json:
+        raise typer.Exit(2 if any(one["file"] is None for one in found) else 0)
+    require_weights(rows, str(config))
+
+
+def _rows(config: Path) -> list:
+    from ..config import load_config
+    from ..planning import wanted_rows
+
+    return [row for rows in wanted_rows(load_config(config)).values() for row in rows]
