@@ -3,7 +3,7 @@
 # Reads: dir, nodes, gpus, cpus, mem_mb, accounting, cgroup, max_array_size, settings[], port_*.
 set -euo pipefail
 
-# Slurm splits these lines at spaces and commas, so values with spaces are quoted.
+# Paths stand unquoted: dev-cluster.sh takes only a folder with a plain name.
 slurm_conf_values() {
   local host="$1"
   cat <<EOF
