@@ -89,7 +89,9 @@ def _storable(dtype: np.dtype) -> np.dtype:
 @contextlib.contextmanager
 def _scratch(target: Path, profile: dict):
     """A writable dataset in memory or beside the target; its name stays readable until the context ends."""
-    options = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "SPARSE_OK": True, "BIGTIFF": "IF_SAFER"}
+    # Band by band: in pixel-interleaved files GDAL fills the unwritten rest of a block with nodata in the first band only, with 0 in others.
+    options = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "interleave": "band"}
+    options |= {"SPARSE_OK": True, "BIGTIFF": "IF_SAFER"}
     if profile["count"] == 4 and profile["dtype"] == np.uint8:
         options |= {"photometric": "RGB", "alpha": "YES"}
     elif profile["count"] == 3 and profile["dtype"] == np.uint8:

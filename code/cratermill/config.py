@@ -53,6 +53,7 @@ class MapRun(_Part):
     name: str | None = Field(None, description="folder below results/output_masks; made from versions and split when left out")
     data: str | None = Field(None, description="map another data folder than the one trained on")
     mosaic: str | None = Field(None, description="a mosaic elsewhere")
+    bands: list[int] | None = Field(None, description="its bands to use, from 1; [1, 1, 1] makes three of a grey one. All when left out")
     craters: str | list[int] = Field("all", description="all, or a list of FIDs")
     catalogue: str | None = Field(None, description="a crater list elsewhere")
     overlap_alpha: float = Field(0.5, ge=0, le=1, description="opacity with which later craters blend over earlier ones in the composite")
@@ -79,7 +80,9 @@ class RunConfig(_Part):
     body: str | None = Field(None, description="checked against the mosaic's ellipsoid")
     tiles: Tiles = Tiles()
     splits: Splits = Splits()
-    img_norm: dict[str, list[float]] | None = Field(None, description="{mean: [...], std: [...]} per band; measured on the mosaic when left out")
+    img_norm: dict[str, list[float]] | None = Field(
+        None, description="{mean: [...], std: [...]} per band; measured on the mosaic when left out"
+    )
     train: dict[str, FamilyRun] = Field(default_factory=dict)
     trainer: Trainer = Trainer()
     map: MapRun | None = None
@@ -125,7 +128,9 @@ def load_config(path: Path) -> Config:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"can't read the config {path}: {error.strerror}", next_step="see configs/demo/demo.yaml for an example") from error
+        raise InputError(
+            f"can't read the config {path}: {error.strerror}", next_step="see configs/demo/demo.yaml for an example"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {error}", next_step="see configs/demo/demo.yaml for an example") from error
     return parse_config(content, find_root(path), path)
@@ -138,7 +143,9 @@ def parse_config(content: Any, root: Path, source: Path | None = None) -> Config
     try:
         return Config(RunConfig.model_validate(content), root, source)
     except ValidationError as error:
-        raise InputError(f"{source or 'the config'} can't be used:\n{explain(error, RunConfig)}", next_step="correct these keys and run again") from error
+        raise InputError(
+            f"{source or 'the config'} can't be used:\n{explain(error, RunConfig)}", next_step="correct these keys and run again"
+        ) from error
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

@@ -1,7 +1,4 @@
-"""What a map says in numbers: areas on the ellipsoid, extents, overlaps.
-
-Masks are (h, w) arrays, not 0 where there are ejecta; a window is where they lie on the mosaic's grid.
-"""
+"""What a map says in numbers: areas on the ellipsoid, overlaps, and the tables made of them."""
 
 from __future__ import annotations
 
@@ -12,9 +9,7 @@ import pandas as pd
 
 from ...bodies import Body
 from ...errors import InputError
-from ...grid import Grid, Window
-
-CHUNK_ROWS = 512
+from ...grid import Grid
 
 
 def pixel_areas_m2(grid: Grid) -> np.ndarray:
@@ -37,26 +32,6 @@ def _zone_m2_per_radian(body: Body, lat: np.ndarray) -> np.ndarray:
     e2 = 1 - (body.semi_minor_m / body.semi_major_m) ** 2
     half_q = sin / (1 - e2 * sin**2) + np.arctanh(np.sqrt(e2) * sin) / np.sqrt(e2)
     return body.semi_minor_m**2 / 2 * half_q
-
-
-def area_km2(mask: np.ndarray, areas_m2: np.ndarray) -> float:
-    """Area of a mask whose rows have pixels of ``areas_m2`` (h,)."""
-    return float(np.count_nonzero(mask, axis=1) @ areas_m2) / 1e6
-
-
-def extents_m(mask: np.ndarray, window: Window, grid: Grid, lon: float, lat: float) -> tuple[float, float]:
-    """Mean (by area) and largest geodesic distance of a mask's pixels from the crater's centre; NaN for an empty mask."""
-    areas = pixel_areas_m2(grid.window(window))
-    total = weight = 0.0
-    largest = np.nan
-    for start in range(0, len(mask), CHUNK_ROWS):
-        rows, cols = np.nonzero(mask[start : start + CHUNK_ROWS])
-        if not len(rows):
-            continue
-        distance = grid.body.distance_m(lon, lat, *grid.lonlat(rows + start + window.row, cols + window.col))
-        area = areas[rows + start]
-        total, weight, largest = total + float(distance @ area), weight + float(area.sum()), np.fmax(largest, distance.max())
-    return (total / weight if weight else np.nan), float(largest)
 
 
 @dataclass
@@ -90,13 +65,13 @@ def _increase(totals: dict, key, by: float) -> None:
 def crater_table(facts: list[dict], overlaps: Overlaps) -> pd.DataFrame:
     """One row per crater, by FID: where it is, its tiles, and the area and extent of its ejecta."""
     rows = []
-    for fact in sorted(facts, key=lambda fact: fact["FID"]):
+    for fact in sorted(facts, key=lambda fact: fact["crat_FID"]):
         area, radius = fact["area_km2"], fact["radius_m"]
-        shared = overlaps.shared_m2.get(fact["FID"], 0.0) / 1e6
+        shared = overlaps.shared_m2.get(fact["crat_FID"], 0.0) / 1e6
         rows.append(
             {
-                **{key: fact[key] for key in ("FID", "lon", "lat", "radius_m", "tiles", "connected", "area_km2")},
-                "owned_km2": overlaps.owned_m2.get(fact["FID"], 0.0) / 1e6,
+                **{key: fact[key] for key in ("crat_FID", "lon", "lat", "radius_m", "tiles", "connected", "area_km2")},
+                "owned_km2": overlaps.owned_m2.get(fact["crat_FID"], 0.0) / 1e6,
                 "shared_fraction": shared / area if area else 0.0,
                 "mean_extent_m": fact["mean_extent_m"],
                 "max_extent_m": fact["max_extent_m"],
@@ -114,7 +89,7 @@ def _ratio(extent_m: float | None, radius_m: float) -> float:
 
 def overlap_table(facts: list[dict], overlaps: Overlaps) -> pd.DataFrame:
     """One row per pair of craters that share ground: the area and its share of either crater's ejecta."""
-    area = {fact["FID"]: fact["area_km2"] for fact in facts}
+    area = {fact["crat_FID"]: fact["area_km2"] for fact in facts}
     columns = ["FID_a", "FID_b", "overlap_km2", "share_of_a", "share_of_b"]
     rows = [(a, b, m2 / 1e6, m2 / 1e6 / area[a], m2 / 1e6 / area[b]) for (a, b), m2 in sorted(overlaps.pairs_m2.items())]
     return pd.DataFrame(rows, columns=columns)
@@ -126,4 +101,4 @@ def clean_table(craters: pd.DataFrame) -> pd.DataFrame:
     given = craters["area_km2"] - kept
     # The two areas are summed in different orders; a remainder of rounding is no area.
     given = given.where(given > 1e-9 * craters["area_km2"], 0.0)
-    return pd.DataFrame({"FID": craters["FID"], "area_km2": kept, "given_km2": given, "total_km2": craters["area_km2"]})
+    return pd.DataFrame({"crat_FID": craters["crat_FID"], "area_km2": kept, "given_km2": given, "total_km2": craters["area_km2"]})

@@ -95,10 +95,14 @@ class Preparation:
     def positions(self) -> pd.DataFrame:
         """``az_positions_all.csv`` and one table per train crater."""
         if self.imported:
-            return read_table(self.data.az_positions)
+            table = read_table(self.data.az_positions)
+            require_columns(table, self.data.az_positions)
+            return table
         drawn = [crater for crater in self.craters if crater.train]
         if not drawn:
-            raise InputError(f"no crater in {self.data.craters} has train = 1", next_step="set train = 1 for the craters whose ejecta were drawn")
+            raise InputError(
+                f"no crater in {self.data.craters} has train = 1", next_step="set train = 1 for the craters whose ejecta were drawn"
+            )
         self.each("tile positions", drawn, self._positions_of)
         run, half = self.config.run, self.mosaic.grid.body.half_circumference_m
         inputs = [self.done[f"positions {crater.fid}"] for crater in drawn] + [run.splits.model_dump(mode="json"), run.seed, half]
@@ -128,14 +132,18 @@ class Preparation:
     def _write_splits(self, drawn: list[Crater], max_distance_m: float) -> None:
         table = pd.concat([read_table(self.data.az_positions_of(crater.fid)) for crater in drawn], ignore_index=True)
         if table.empty:
-            raise InputError("no drawn tile lies within reach of its crater", next_step="check the positions and tiles.max_distance_fraction")
+            raise InputError(
+                "no drawn tile lies within reach of its crater", next_step="check the positions and tiles.max_distance_fraction"
+            )
         run = self.config.run
         table["split_class"] = split_classes(table["num_1"].to_numpy(), table["distance"].to_numpy(), max_distance_m)
         for split in range(run.splits.count):
             try:
                 table[f"test_{split}"] = test_mask(table, run.splits.by, run.splits.test_fraction, run.seed + split).astype(int)
             except ValueError as error:
-                raise InputError(f"too few drawn tiles for a TV-Test split: {error}", next_step="draw more tiles or lower splits.test_fraction") from error
+                raise InputError(
+                    f"too few drawn tiles for a TV-Test split: {error}", next_step="draw more tiles or lower splits.test_fraction"
+                ) from error
         write_table(self.data.az_positions, table)
 
     def evaluation_tiles(self) -> None:
@@ -163,7 +171,9 @@ class Preparation:
     def _write_norm(self, given: dict[str, list[float]] | None) -> None:
         mean, std = (given["mean"], given["std"]) if given else self.mosaic.statistics()[:2]
         if len(mean) != self.mosaic.count or len(std) != self.mosaic.count:
-            raise InputError(f"img_norm has {len(mean)} means and {len(std)} deviations", valid=f"one per band: the mosaic has {self.mosaic.count}")
+            raise InputError(
+                f"img_norm has {len(mean)} means and {len(std)} deviations", valid=f"one per band: the mosaic has {self.mosaic.count}"
+            )
         write_json(self.data.img_norm, {"mean": [float(value) for value in mean], "std": [float(value) or 1.0 for value in std]})
 
     def connection_stack(self, layout: str, size_px: int, view_radii: float) -> None:
@@ -171,7 +181,9 @@ class Preparation:
         folder = self.data.stack("conn_data", pair_view(layout, size_px, view_radii))
         if not self.imported:
             inputs = [self.done["splits"], layout, size_px, view_radii, stat_fingerprint(self.config.mosaic)]
-            self.step(f"stack {folder.name}", inputs, [folder / "rows.parquet"], lambda: self._write_pairs(folder, layout, size_px, view_radii))
+            self.step(
+                f"stack {folder.name}", inputs, [folder / "rows.parquet"], lambda: self._write_pairs(folder, layout, size_px, view_radii)
+            )
 
     def _write_pairs(self, folder: Path, layout: str, size_px: int, view_radii: float) -> None:
         table = read_table(self.data.az_positions)
@@ -274,7 +286,7 @@ def require_body(mosaic: Mosaic, name: str) -> None:
     body, own = get_body(name), mosaic.grid.body
     if abs(body.semi_major_m / own.semi_major_m - 1) > 0.01:
         raise InputError(
-            f"the mosaic {mosaic.path} lies on a body of {own.semi_major_m:.0f} m radius, but the config says {name} ({body.semi_major_m:.0f} m)",
+            f"the mosaic {mosaic.path} has R = {own.semi_major_m:.0f} m, but the config says {name}, {body.semi_major_m:.0f} m",
             next_step="name the right body, or leave 'body' out: the mosaic's ellipsoid is trusted",
         )
 

@@ -1,0 +1,226 @@
+"""The global map from the craters' own windows, block by block: memory follows the block, not the planet, and order changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ...cog import write_cog
+from ...errors import WorkError
+from ...files import link_or_copy, read_json, write_json, write_table
+from ...grid import Grid, Window
+from ...mosaic import Mosaic
+from .blend import NO_OWNER, Blended, Layer, blend
+from .crater_files import CraterFiles, read_facts
+from .fan import fan_out
+from .mapping import map_name, map_run, open_mosaic
+from .polygons import outline, write_points, write_polygons
+from .tables import Overlaps, clean_table, crater_table, overlap_table, pixel_areas_m2
+
+if TYPE_CHECKING:
+    from shapely.geometry import MultiPolygon
+
+    from ...config import Config
+
+PROVENANCE = "provenance.json"
+BLOCK_PX = 2048
+OPEN_FILES = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """One mapped crater: its facts, the folder of its files and its window of the mosaic."""
+
+    fid: int
+    folder: Path
+    facts: dict
+    window: Window
+
+    @property
+    def files(self) -> CraterFiles:
+        return CraterFiles(self.folder, self.fid)
+
+
+def composite(config: Config, products: list[Path], workspace: Any) -> dict:
+    """Join the mapped craters below ``results/output_masks/<name>``: rasters, polygons, tables, preview, page."""
+    from ...report.map_page import write_map_page
+
+    run, folder = map_run(config), config.project.map_folder(map_name(config))
+    parts = read_parts(products)
+    with open_mosaic(config) as mosaic:
+        overlaps = write_rasters(folder, parts, mosaic.grid, run.overlap_alpha, workspace)
+        publish(parts, folder)
+        tables = write_tables(folder, parts, overlaps, mosaic.grid)
+        made = provenance(config, workspace, parts)
+        write_json(folder / PROVENANCE, made)
+        pictures = write_pictures(folder, mosaic, parts, tables["craters"])
+    write_map_page(folder, tables, made, pictures)
+    return {"name": folder.name, "craters": len(parts), "mapped": sum(part.facts["pixels"] > 0 for part in parts)}
+
+
+def read_parts(products: list[Path]) -> list[Part]:
+    """The craters of these product folders, by FID."""
+    facts = [(read_facts(folder), folder) for folder in products]
+    parts = [Part(fact["crat_FID"], folder, fact, Window(*fact["window"])) for fact, folder in facts]
+    if not parts:
+        raise WorkError("no crater has been mapped", next_step="see 'cratermill status' for why, then launch the map again")
+    return sorted(parts, key=lambda part: part.fid)
+
+
+# --- rasters ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Output:
+    """One global raster: its name, which part of a blended block goes into it, and how it is stored."""
+
+    name: str
+    part: str
+    options: dict[str, Any]
+
+    def write(self, folder: Path, grid: Grid, blocks: Iterator[tuple[Window, Blended]]) -> Path:
+        return write_cog(folder / self.name, ((window, getattr(made, self.part)) for window, made in blocks), grid, **self.options)
+
+
+OUTPUTS = [
+    Output("ml_FID_map_all.tif", "owner", {"dtype": "int32", "bands": 1, "nodata": NO_OWNER, "names": ["crat_FID"]}),
+    Output("ejecta-map_all.tif", "rgba", {"dtype": "uint8", "bands": 4, "resampling": "average"}),
+    Output(
+        "max_probability_all.tif",
+        "probability",
+        {"dtype": "float32", "bands": 1, "nodata": np.nan, "names": ["probability"], "resampling": "average"},
+    ),
+]
+
+
+def write_rasters(folder: Path, parts: list[Part], grid: Grid, alpha: float, workspace: Any) -> Overlaps:
+    """The global rasters in one pass over the blocks that any crater touches; returns what craters share and own."""
+    overlaps = Overlaps()
+    blocks = blended_blocks(parts, grid, alpha, overlaps, workspace)
+    fan_out(blocks, [partial(output.write, folder, grid) for output in OUTPUTS])
+    return overlaps
+
+
+def blended_blocks(parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps, workspace: Any) -> Iterator[tuple[Window, Blended]]:
+    """Every block of the mosaic that a crater's window meets, blended; adds to ``overlaps`` on the way."""
+    areas_m2 = pixel_areas_m2(grid)
+    blocks = [(window, near) for window in _blocks(grid) if (near := [part for part in parts if _common(part.window, window)])]
+    with Reader() as reader:
+        for number, (window, near) in enumerate(blocks, 1):
+            workspace.keep_going()
+            layers = [reader.layer(part, window) for part in near]
+            made = blend(layers, (window.height, window.width), alpha)
+            masks = np.stack([layer.mask for layer in layers])
+            overlaps.add([layer.fid for layer in layers], masks, made.owner, areas_m2[window.row : window.stop_row])
+            workspace.report(item=number, items=len(blocks), doing="blocks")
+            yield window, made
+
+
+def _blocks(grid: Grid) -> Iterator[Window]:
+    for row in range(0, grid.height, BLOCK_PX):
+        for col in range(0, grid.width, BLOCK_PX):
+            yield Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
+
+
+def _common(one: Window, other: Window) -> Window | None:
+    row, col = max(one.row, other.row), max(one.col, other.col)
+    height, width = min(one.stop_row, other.stop_row) - row, min(one.stop_col, other.stop_col) - col
+    return Window(row, col, height, width) if height > 0 and width > 0 else None
+
+
+class Reader:
+    """Reads craters' rasters by window of the mosaic; keeps the files of the last craters open."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self.files = lru_cache(maxsize=OPEN_FILES)(self._files)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.files.cache_clear()
+
+    def _files(self, files: CraterFiles) -> tuple[Mosaic, Mosaic]:
+        # A file dropped from the cache closes itself when nobody holds it any more.
+        return Mosaic.open(files.mask), Mosaic.open(files.shares, [2])
+
+    def layer(self, part: Part, window: Window) -> Layer:
+        """A crater on a block of the mosaic: 0 and NaN outside its window."""
+        mask, probability = np.zeros((window.height, window.width), bool), np.full((window.height, window.width), np.nan, np.float32)
+        common = _common(part.window, window)
+        inside = Window(common.row - part.window.row, common.col - part.window.col, common.height, common.width)
+        into = Window(common.row - window.row, common.col - window.col, common.height, common.width).slices
+        mask_file, probability_file = self.files(part.files)
+        mask[into], probability[into] = mask_file.read(inside)[0] > 0, probability_file.read(inside)[0]
+        return Layer(part.fid, mask, probability)
+
+
+# --- everything else ----------------------------------------------------------------------------------------------------------
+
+
+def publish(parts: list[Part], folder: Path) -> None:
+    """The craters' own files under the map's folder; those of craters that an earlier composite held and this one doesn't are removed."""
+    keep = {path.name for part in parts for path in part.files.published}
+    for name in read_json(folder / PROVENANCE, {}).get("crater_files", []):
+        if name not in keep:
+            (folder / Path(name).name).unlink(missing_ok=True)
+    for part in parts:
+        for path in part.files.published:
+            link_or_copy(path, folder / path.name)
+
+
+def write_tables(folder: Path, parts: list[Part], overlaps: Overlaps, grid: Grid) -> dict[str, pd.DataFrame]:
+    """``craters``, ``analysis_overlaps`` and ``analysis_clean`` as CSV; ``craters`` and ``ejecta_polygons`` as GeoPackage."""
+    facts = [part.facts for part in parts]
+    craters = crater_table(facts, overlaps)
+    tables = {"craters": craters, "analysis_overlaps": overlap_table(facts, overlaps), "analysis_clean": clean_table(craters)}
+    for name, table in tables.items():
+        write_table(folder / f"{name}.csv", table)
+    write_points(folder / "craters.gpkg", craters, grid)
+    write_polygons(folder / "ejecta_polygons.gpkg", craters, (outline_of(part) for part in parts), grid)
+    return tables
+
+
+def outline_of(part: Part) -> MultiPolygon:
+    with Mosaic.open(part.files.mask) as mask:
+        return outline(mask.read(Window(0, 0, *mask.grid.shape))[0], mask.grid)
+
+
+def write_pictures(folder: Path, mosaic: Mosaic, parts: list[Part], craters: pd.DataFrame) -> list[tuple[Path, str]]:
+    """``preview.png`` and, if there are any ejecta, ``craters.png``, each with its caption."""
+    from ...report.map_pictures import crater_sheet, preview
+
+    whole = preview(folder / "preview.png", mosaic, folder / "ejecta-map_all.tif", craters)
+    sheet = crater_sheet(folder / "craters.png", mosaic, {part.fid: part.files.mask for part in parts}, craters)
+    pictures = [(whole, "The mosaic, the ejecta in their craters' colours, and the rims with FIDs.")]
+    return pictures + ([(sheet, "The craters with most ejecta, seen from above: the mosaic, and the mask over it.")] if sheet else [])
+
+
+def missing_craters(plan: Any, parts: list[Part]) -> list[str]:
+    """Map cells of the plan that are not among the parts."""
+    here = {part.folder.resolve() for part in parts}
+    return [cell.key for cell in plan.cells if cell.stage == "map" and plan.product(cell).resolve() not in here] if plan else []
+
+
+def provenance(config: Config, workspace: Any, parts: list[Part]) -> dict:
+    """What the map was made of and with: enough to make it again."""
+    plan = getattr(workspace, "plan", None)
+    made_with = read_json(parts[0].folder / "cell.json", {}).get("params", {})
+    weights = {name: made_with.get(name) for name in ("versions", "split", "checkpoints", "threshold", "mosaic", "bands")}
+    return {
+        "run": plan and plan.run,
+        "code": plan and {key: value for key, value in plan.provenance.items() if key != "earlier"},
+        "config": config.dump(),
+        **weights,
+        "craters": [part.fid for part in parts],
+        "missing": missing_craters(plan, parts),
+        "crater_files": sorted(path.name for part in parts for path in part.files.published),
+    }

@@ -1,0 +1,113 @@
+"""The files of one crater's map: mask, vote share and probability, connected tiles, facts.
+
+The rasters are windows of the mosaic's grid. In the mask 1 is ejecta, and 0 is none or nobody looked (no nodata value); the bands of
+the other are ``vote_share`` and ``probability``, NaN (nodata) where no connected tile lies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ...cog import write_cog
+from ...errors import WorkError
+from ...files import read_json, write_json, write_table
+from ...grid import Grid, Window
+from ..ejmap.stitch import Pieces, hull
+from .tables import pixel_areas_m2
+
+if TYPE_CHECKING:
+    from ..ejmap.craters import Crater
+
+SHARE, PROBABILITY = 0, 1
+"""Layers of a crater's pieces, and (plus one) bands of its second raster."""
+
+
+@dataclass(frozen=True)
+class CraterFiles:
+    """Names of one crater's files in a folder."""
+
+    folder: Path
+    fid: int
+
+    @property
+    def mask(self) -> Path:
+        return self.folder / f"cylindrical_mask_crater_{self.fid}.tif"
+
+    @property
+    def shares(self) -> Path:
+        return self.folder / f"vote_share_crater_{self.fid}.tif"
+
+    @property
+    def tiles(self) -> Path:
+        return self.folder / f"connected_tiles_crater_{self.fid}.csv"
+
+    @property
+    def published(self) -> list[Path]:
+        """What a user gets; the facts go into the tables."""
+        return [self.mask, self.shares, self.tiles]
+
+
+def facts_path(folder: Path) -> Path:
+    return folder / "crater.json"
+
+
+def read_facts(folder: Path) -> dict:
+    facts = read_json(facts_path(folder))
+    if not facts:
+        raise WorkError(f"{facts_path(folder)} is missing or damaged", next_step=f"remove {folder} and launch the map again")
+    return facts
+
+
+def write_crater(folder: Path, crater: Crater, grid: Grid, pieces: Pieces, connected: pd.DataFrame, tiles: int, threshold: float) -> dict:
+    """Write a crater's files from its pieces (2, h, w) on the mosaic's grid; returns its facts.
+
+    ``connected``: those of the ``tiles`` around the crater that hold its ejecta. Without one the rasters hold the crater's own pixel, 0 and
+    NaN.
+    """
+    files, window = CraterFiles(folder, crater.fid), place(crater, grid, pieces)
+    masks = [(part, mask_of(values, threshold)) for part, values in pieces]
+    tags = {"crat_FID": crater.fid, "threshold": threshold}
+    write_cog(files.mask, masks, grid, window=window, dtype="uint8", bands=1, names=["ejecta"], tags=tags)
+    look = {"bands": 2, "names": ("vote_share", "probability"), "resampling": "average", "tags": tags}
+    write_cog(files.shares, pieces, grid, window=window, nodata=np.nan, dtype="float32", **look)
+    write_table(files.tiles, connected)
+    facts = {"crat_FID": crater.fid, "lon": crater.lon, "lat": crater.lat, "radius_m": crater.radius_m}
+    facts |= {"tiles": tiles, "connected": len(connected), "window": [window.row, window.col, window.height, window.width]}
+    facts |= measure(masks, grid, crater)
+    facts["note"] = "" if facts["pixels"] else "no ejecta" if len(connected) else "no connected tiles"
+    write_json(facts_path(folder), facts)
+    return facts
+
+
+def mask_of(values: np.ndarray, threshold: float) -> np.ndarray:
+    """The mean of the members' masks, thresholded: (h, w) uint8. The only place where a map is rounded; NaN is no ejecta."""
+    return (values[SHARE] >= threshold).astype(np.uint8)
+
+
+def place(crater: Crater, grid: Grid, pieces: Pieces) -> Window:
+    """The window of the mosaic that holds a crater's pieces: whole rows if they lie on both sides of the seam."""
+    if pieces:
+        return hull([window for window, _ in pieces])
+    row, col = (round(float(value)) for value in grid.rowcol_of_lonlat(crater.lon, crater.lat))
+    return Window(min(max(row, 0), grid.height - 1), min(max(col, 0), grid.width - 1), 1, 1)
+
+
+def measure(masks: Pieces, grid: Grid, crater: Crater) -> dict:
+    """Pixels and area of a crater's ejecta, mean (by area) and largest geodesic distance from its centre; no distance without ejecta."""
+    areas_m2 = pixel_areas_m2(grid)
+    pixels, area_m2, moment, largest = 0, 0.0, 0.0, None
+    for window, mask in masks:
+        rows, cols = np.nonzero(mask)
+        if not len(rows):
+            continue
+        distance = grid.body.distance_m(crater.lon, crater.lat, *grid.lonlat(rows + window.row, cols + window.col))
+        area = areas_m2[rows + window.row]
+        pixels, area_m2, moment = pixels + len(rows), area_m2 + float(area.sum()), moment + float(area @ distance)
+        largest = max(largest or 0.0, float(distance.max()))
+    mean = moment / area_m2 if area_m2 else None
+    return {"pixels": pixels, "area_km2": area_m2 / 1e6, "mean_extent_m": mean, "max_extent_m": largest}

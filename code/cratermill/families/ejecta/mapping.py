@@ -1,0 +1,198 @@
+"""Mapping one crater: tiles, votes, masks of the ensemble, back on the mosaic's grid. A crater is a cell of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ...errors import InputError
+from ...files import content_digest
+from ...mosaic import Mosaic
+from ...paths import DataFolder
+from ..ejmap.craters import Crater, choose, read_craters
+from ..ejmap.members import checkpoint_digests, frozen_paths
+from ..ejmap.positions import eval_positions
+from ..ejmap.prepare import read_table, require_body
+from ..ejmap.stitch import Pieces, Stitcher, land
+from .crater_files import write_crater
+
+if TYPE_CHECKING:
+    from ...config import Config, MapRun
+    from ..ejmap.predict import ConnectionEnsemble, EjectaEnsemble
+
+PORTION = 128
+"""Tiles predicted between two reports; bounds the memory, changes no result."""
+
+
+# --- what there is to map ---------------------------------------------------------------------------------------------------
+
+
+def map_run(config: Config) -> MapRun:
+    if config.run.map is None:
+        raise InputError("the config makes no map", valid="map: {versions: {…}, split: 0}", next_step="add 'map', as in configs/demo")
+    return config.run.map
+
+
+def map_data(config: Config) -> DataFolder:
+    run = map_run(config)
+    return DataFolder(config.path(run.data)) if run.data else config.data
+
+
+def map_mosaic(config: Config) -> Path:
+    run = map_run(config)
+    if run.mosaic:
+        return config.path(run.mosaic)
+    return map_data(config).mosaic if run.data else config.mosaic
+
+
+def map_catalogue(config: Config) -> Path:
+    run = map_run(config)
+    return config.path(run.catalogue) if run.catalogue else map_data(config).craters
+
+
+def map_name(config: Config) -> str:
+    """The configured name, or one made of versions, split and number of members, and of the mosaic where it isn't the one trained on."""
+    run = map_run(config)
+    if run.name:
+        return run.name
+    members = len(checkpoint_digests(config, "ejecta", run.versions["ejecta"], run.split))
+    name = f"ejc-version-{run.versions['ejecta']}_conn-version-{run.versions.get('connection', 'none')}_test-set-{run.split}_x{members}"
+    elsewhere = Path(run.mosaic).stem if run.mosaic else Path(run.data).name if run.data else ""
+    return f"{name}_{elsewhere}" if elsewhere else name
+
+
+def open_mosaic(config: Config) -> Mosaic:
+    path = map_data(config).require(map_mosaic(config), "the mosaic")
+    mosaic = Mosaic.open(path, map_run(config).bands)
+    if config.run.body and not map_run(config).mosaic and not map_run(config).data:
+        require_body(mosaic, config.run.body)
+    return mosaic
+
+
+def map_cells(config: Config) -> list[dict[str, Any]]:
+    """One cell per crater; its params hold all that the result depends on, contents of files as digests."""
+    run = map_run(config)
+    weights = {family: checkpoint_digests(config, family, version, run.split) for family, version in run.versions.items()}
+    with open_mosaic(config) as mosaic:
+        craters = read_craters(map_data(config).require(map_catalogue(config), "the crater list"), mosaic)
+        grid = mosaic.grid
+    common = {
+        "versions": run.versions,
+        "split": run.split,
+        "checkpoints": weights,
+        "threshold": run.threshold,
+        "mosaic": content_digest(map_mosaic(config)),
+        "bands": run.bands,
+    }
+    cells = []
+    for crater in choose(craters, run.craters):
+        place = {"fid": crater.fid, "lon": crater.lon, "lat": crater.lat, "radius_m": crater.radius_m}
+        tiles = tiles_mark(config, crater, grid.body.half_circumference_m)
+        cells.append({"key": f"crater_{crater.fid}", **place, **common, "tiles": tiles})
+    if not cells:
+        raise InputError(f"{map_catalogue(config)} lists no craters", next_step="give at least one crater")
+    return cells
+
+
+def prepared_tiles(config: Config, fid: int) -> Path | None:
+    """The table of tiles that prepare or EJMAP made, where the map is of the same craters on the same mosaic."""
+    run, path = map_run(config), map_data(config).eval_positions(fid)
+    return path if path.exists() and not run.mosaic and not run.catalogue else None
+
+
+def tiles_mark(config: Config, crater: Crater, half_circumference_m: float) -> Any:
+    """A plain value that changes when the tiles to map do."""
+    path, tiles = prepared_tiles(config, crater.fid), config.run.tiles
+    if path is not None:
+        return content_digest(path)
+    return [tiles.eval_size_px, tiles.eval_step, tiles.max_distance_m(crater.fid, half_circumference_m)]
+
+
+def tiles_to_map(config: Config, crater: Crater, mosaic: Mosaic) -> pd.DataFrame:
+    path = prepared_tiles(config, crater.fid)
+    return read_table(path) if path is not None else eval_positions(crater, mosaic.grid, None, config.run.tiles)
+
+
+# --- one crater -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Members:
+    """The two ensembles of a map; without a connection version every tile is segmented."""
+
+    ejecta: EjectaEnsemble
+    connection: ConnectionEnsemble | None
+
+    @property
+    def iter_threshold(self) -> float | None:
+        return self.connection.hparams.iter_threshold if self.connection else None
+
+
+def map_crater(config: Config, params: dict[str, Any], workspace: Any) -> dict:
+    """Map one crater into ``workspace.folder``; returns its facts as metrics."""
+    members = load_members(config, params)
+    crater = Crater(params["fid"], params["lon"], params["lat"], params["radius_m"])
+    with open_mosaic(config) as mosaic:
+        tiles = tiles_to_map(config, crater, mosaic)
+        connected = vote(members, mosaic, crater, tiles, workspace)
+        pieces = segment(members.ejecta, mosaic, crater, connected, workspace)
+        facts = write_crater(workspace.folder, crater, mosaic.grid, pieces, connected, len(tiles), params["threshold"])
+    return facts
+
+
+def vote(members: Members, mosaic: Mosaic, crater: Crater, tiles: pd.DataFrame, workspace: Any) -> pd.DataFrame:
+    """The tiles that the connection ensemble links to the crater, with ``votes``, the share of its members that say so."""
+    from ..connection.evaluate import connected_tiles
+
+    if members.connection is None:
+        return tiles.assign(votes=1.0)
+    shares = []
+    for start in range(0, len(tiles), PORTION):
+        workspace.keep_going()
+        portion = tiles.iloc[start : start + PORTION]
+        shares.append(members.connection.votes(mosaic, crater, portion).mean(0, dtype=np.float64))
+        workspace.report(item=start + len(portion), items=len(tiles), doing="connection")
+    voted = tiles.assign(votes=np.concatenate(shares) if shares else np.zeros(0))
+    return connected_tiles(voted, members.iter_threshold).reset_index(drop=True)
+
+
+def segment(ensemble: EjectaEnsemble, mosaic: Mosaic, crater: Crater, tiles: pd.DataFrame, workspace: Any) -> Pieces:
+    """The ensemble's vote share and mean probability around the crater: pieces (2, h, w) on the mosaic's grid."""
+    stitcher = Stitcher(tiles, layers=2)
+    for start in range(0, len(tiles), PORTION):
+        workspace.keep_going()
+        portion = tiles.iloc[start : start + PORTION]
+        stitcher.add(start, np.stack(ensemble.predict(mosaic, crater, portion), axis=1))
+        workspace.report(item=start + len(portion), items=len(tiles), doing="ejecta")
+    return land(stitcher.canvases(), crater.grid(mosaic.grid), mosaic.grid)
+
+
+def load_members(config: Config, params: dict[str, Any]) -> Members:
+    """The ensembles whose weights the plan froze; kept in memory for the process's next crater."""
+    frozen = tuple((family, version, tuple(params["checkpoints"][family].items())) for family, version in params["versions"].items())
+    paths = tuple(tuple(frozen_paths(config, family, version, params["split"], dict(digests))) for family, version, digests in frozen)
+    members = _load(frozen, paths)
+    bands = members.ejecta.checkpoint.norm.shape[1] - 1
+    with open_mosaic(config) as mosaic:
+        if mosaic.count != bands:
+            raise InputError(
+                f"the mosaic {mosaic.path} has {mosaic.count} band(s), the networks were trained on {bands}",
+                valid=f"a mosaic of {bands} band(s)",
+                next_step=f"name the bands to use in the config, such as map: {{bands: {[1] * bands}}}, or train on such a mosaic",
+            )
+    return members
+
+
+@lru_cache(maxsize=1)
+def _load(frozen: tuple, paths: tuple[tuple[Path, ...], ...]) -> Members:
+    """``frozen``: (family, version, digests) of each family, in the order of ``paths``."""
+    from ..ejmap.predict import ConnectionEnsemble, EjectaEnsemble
+
+    kinds = {"connection": ConnectionEnsemble, "ejecta": EjectaEnsemble}
+    loaded = {family: kinds[family].load(list(path), family, version) for (family, version, _), path in zip(frozen, paths, strict=True)}
+    return Members(loaded["ejecta"], loaded.get("connection"))

@@ -1,0 +1,127 @@
+"""Pictures of a map: the whole body with ejecta and rims, and the craters one by one."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from affine import Affine
+from matplotlib.figure import Figure
+
+from ..bodies import Body
+from ..grid import Grid
+from ..mosaic import Mosaic
+from ..sampling import sample
+from .images import grey_or_colour, overlaid, reduced_rgba, reduced_shape, save_figure, stretched
+from .palette import colour
+
+MOST_LABELS = 80
+SHEET_CRATERS, SHEET_COLUMNS = 12, 3
+PANEL_PX = 300
+OPACITY = 0.55
+
+
+def preview(path: Path, mosaic: Mosaic, composite: Path, craters: pd.DataFrame) -> Path:
+    """The mosaic with the colour composite over it and every crater's rim, north up, degrees at the sides."""
+    shape = reduced_shape(mosaic.grid)
+    picture = overlaid(grey_or_colour(mosaic, shape), reduced_rgba(composite), OPACITY)
+    figure = Figure(figsize=(16, 16 * shape[0] / shape[1] + 0.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(picture, interpolation="nearest", extent=(-0.5, mosaic.grid.width - 0.5, mosaic.grid.height - 0.5, -0.5))
+    draw_rims(axes, craters, mosaic.grid)
+    degree_ticks(axes, mosaic.grid)
+    return save_figure(figure, path, dpi=128)
+
+
+def draw_rims(axes, craters: pd.DataFrame, grid: Grid) -> None:
+    """Rims as circles on the ground, in the colours of their ejecta on a dark edge; the FID beside each unless there are too many."""
+    for crater in craters.itertuples():
+        rows, cols = rim(grid, crater.lon, crater.lat, crater.radius_m)
+        axes.plot(cols, rows, color="black", linewidth=2.0, alpha=0.6)
+        axes.plot(cols, rows, color="white", linewidth=0.9)
+        if len(craters) <= MOST_LABELS:
+            at = int(np.nanargmin(rows))
+            box = {"pad": 0.6, "facecolor": "black", "alpha": 0.45, "edgecolor": "none"}
+            look = {"fontsize": 7, "color": "white", "ha": "center", "va": "bottom", "clip_on": True, "bbox": box}
+            axes.annotate(str(crater.crat_FID), (cols[at], rows[at]), **look)
+    axes.set_xlim(-0.5, grid.width - 0.5)
+    axes.set_ylim(grid.height - 0.5, -0.5)
+
+
+def rim(grid: Grid, lon: float, lat: float, radius_m: float, points: int = 121) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of a geodesic circle on the mosaic, broken by NaN where it crosses the seam."""
+    azimuth = np.linspace(0, 360, points)
+    there = grid.body.geod.fwd(np.full(points, lon), np.full(points, lat), azimuth, np.full(points, radius_m))
+    rows, cols = grid.rowcol_of_lonlat(np.asarray(there[0]), np.asarray(there[1]))
+    period = grid.period_px or math.inf
+    jumps = np.flatnonzero(abs(np.diff(cols)) > period / 2) + 1
+    return np.insert(rows, jumps, np.nan), np.insert(cols, jumps, np.nan)
+
+
+def degree_ticks(axes, grid: Grid) -> None:
+    """Longitudes and latitudes along the edges, at round numbers of degrees."""
+    _, lat = grid.lonlat(np.array([0, grid.height - 1]), np.zeros(2))
+    step = next(step for step in (5, 10, 15, 30) if abs(lat[0] - lat[1]) / step <= 8 or step == 30)
+    lats = np.arange(-90, 91, step)
+    rows = grid.rowcol_of_lonlat(0.0, lats)[0]
+    lons = np.arange(-180, 180, step)
+    cols = grid.rowcol_of_lonlat(lons, 0.0)[1]
+    seen = (cols >= -0.5) & (cols <= grid.width - 0.5)
+    axes.set_xticks(cols[seen], [f"{lon}°" for lon in lons[seen]])
+    seen = (rows >= -0.6) & (rows <= grid.height - 0.4)
+    axes.set_yticks(rows[seen], [f"{lat}°" for lat in lats[seen]])
+    axes.tick_params(labelsize=8)
+
+
+def crater_sheet(path: Path, mosaic: Mosaic, masks: dict[int, Path], craters: pd.DataFrame) -> Path | None:
+    """The craters with most ejecta, each seen from above: the mosaic alone, and with the mask over it. None if no crater has any."""
+    chosen = craters[craters["area_km2"] > 0].nlargest(SHEET_CRATERS, "area_km2").sort_values("crat_FID")
+    if chosen.empty:
+        return None
+    columns = min(SHEET_COLUMNS, len(chosen))
+    rows = -(-len(chosen) // columns)
+    figure = Figure(figsize=(columns * 5.2, rows * 2.85), layout="constrained")
+    panels = figure.subplots(rows, columns * 2, squeeze=False)
+    for axes in panels.ravel():
+        axes.set_axis_off()
+    for number, crater in enumerate(chosen.itertuples()):
+        place = panels[number // columns, 2 * (number % columns) : 2 * (number % columns) + 2]
+        _draw_crater(place, mosaic, masks[crater.crat_FID], crater)
+    return save_figure(figure, path, dpi=110)
+
+
+def _draw_crater(panels, mosaic: Mosaic, mask_path: Path, crater) -> None:
+    half_m = max(crater.max_extent_m * 1.08, 3 * crater.radius_m)
+    grid = view_from_above(mosaic.grid.body, crater.lon, crater.lat, half_m)
+    picture = seen(mosaic, grid)
+    with Mosaic.open(mask_path) as mask:
+        ejecta = sample(mask, grid, "nearest", nodata="ignore")[0] > 0
+    tint = np.zeros((*grid.shape, 4), np.float32)
+    tint[ejecta] = (*(channel / 255 for channel in colour(crater.crat_FID)), 1.0)
+    extent = (-half_m / 1e3, half_m / 1e3, -half_m / 1e3, half_m / 1e3)
+    angle = np.linspace(0, 2 * np.pi, 121)
+    for axes, shown in zip(panels, (picture, overlaid(picture, tint, OPACITY)), strict=True):
+        axes.imshow(shown, extent=extent, interpolation="nearest")
+        axes.plot(*(crater.radius_m / 1e3 * wave for wave in (np.cos(angle), np.sin(angle))), color="white", linewidth=0.8)
+    panels[0].set_title(
+        f"crater {crater.crat_FID}   {crater.lon:.1f}°, {crater.lat:.1f}°   {2 * half_m / 1e3:.0f} km across", fontsize=8, loc="left"
+    )
+    panels[1].set_title(f"{crater.area_km2:,.0f} km²", fontsize=8, loc="right")
+
+
+def view_from_above(body: Body, lon: float, lat: float, half_m: float, size_px: int = PANEL_PX) -> Grid:
+    """A square azimuthal view centred on a point, not distorted whatever the latitude."""
+    step = 2 * half_m / size_px
+    return Grid(body.azimuthal_crs(lon, lat), Affine(step, 0, -half_m, 0, -step, half_m), (size_px, size_px))
+
+
+def seen(mosaic: Mosaic, grid: Grid) -> np.ndarray:
+    """The mosaic on a grid, stretched for the screen: (h, w, 3) float 0–1."""
+    pixels = sample(mosaic, grid)
+    missing = mosaic.missing(pixels)
+    pixels = pixels.astype(np.float32)
+    if missing is not None:
+        pixels[np.broadcast_to(missing, pixels.shape)] = np.nan
+    return stretched(pixels[:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 3, axis=0))

@@ -1,0 +1,182 @@
+"""The global map against the craters' own files: owners, colours, areas, order, seams, tables, pictures."""
+
+import json
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+from tests.families.ejecta import mapping_case as case
+from tests.families.ejecta.mapping_case import on_mosaic
+
+from cratermill.errors import WorkError
+from cratermill.families.ejecta import composite as module
+from cratermill.families.ejecta.blend import NO_OWNER
+from cratermill.families.ejecta.crater_files import CraterFiles
+from cratermill.families.ejecta.polygons import outline
+from cratermill.families.ejecta.tables import pixel_areas_m2
+from cratermill.report.palette import colour
+
+RASTERS = ["ml_FID_map_all.tif", "ejecta-map_all.tif", "max_probability_all.tif"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A config, its mapped craters and the folder of their composite."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        case.know(monkeypatch)
+        root = tmp_path_factory.mktemp("composite of 'all'")
+        config = case.make_config(root, name="the_map")
+        products = case.map_all(config, root)
+        metrics = module.composite(config, products, case.Workspace(root / "work"))
+        yield config, products, config.project.map_folder("the_map"), metrics
+
+
+def read(path):
+    with rasterio.open(path) as dataset:
+        return dataset.read()
+
+
+def layers(products, grid):
+    """Masks and probabilities of all craters on the whole mosaic, by FID."""
+    found = {}
+    for folder, fid in zip(products, case.CRATERS, strict=True):
+        files = CraterFiles(folder, fid)
+        found[fid] = on_mosaic(files.mask, grid, 0)[0] > 0, on_mosaic(files.shares, grid, np.nan)[1]
+    return found
+
+
+def test_rasters_equal_the_definition_on_the_whole_mosaic(made):
+    config, products, folder, _ = made
+    found = layers(products, case.mosaic_grid())
+    owner, best = np.full(case.SHAPE, NO_OWNER), np.full(case.SHAPE, -1.0)
+    rgb, painted = np.zeros((3, *case.SHAPE)), np.zeros(case.SHAPE, bool)
+    for fid, (mask, probability) in found.items():
+        wins = mask & (probability > best)
+        owner[wins], best[wins] = fid, probability[wins]
+        over = np.array(colour(fid))[:, None, None]
+        rgb = np.where(mask, np.where(painted, (rgb + over) / 2, over), rgb)
+        painted |= mask
+    np.testing.assert_array_equal(read(folder / RASTERS[0])[0], owner)
+    rgba = read(folder / RASTERS[1])
+    np.testing.assert_allclose(rgba[:3], rgb, atol=0.5001)
+    np.testing.assert_array_equal(rgba[3], painted * 255)
+    np.testing.assert_array_equal(read(folder / RASTERS[2])[0], np.fmax.reduce([probability for _, probability in found.values()]))
+    shared = found[1][0] & found[4][0]
+    assert shared.sum() > 20 and set(np.unique(owner[shared])) == {1, 4}
+
+
+def test_rasters_are_cogs_of_the_whole_mosaic_with_stated_nodata(made):
+    _, _, folder, _ = made
+    for name, nodata in zip(RASTERS, [NO_OWNER, None, np.nan], strict=True):
+        with rasterio.open(folder / name) as dataset:
+            assert dataset.shape == case.SHAPE and dataset.bounds == (-180, -90, 180, 90)
+            assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and dataset.crs.is_geographic
+            assert dataset.nodata == nodata or (np.isnan(nodata) and np.isnan(dataset.nodata))
+
+
+@pytest.mark.parametrize("block", [64, 100])
+def test_order_of_craters_and_size_of_blocks_change_nothing(made, tmp_path, monkeypatch, block):
+    config, products, folder, _ = made
+    monkeypatch.setattr(module, "BLOCK_PX", block)
+    parts = module.read_parts(products[::-1])
+    overlaps = module.write_rasters(tmp_path, parts, case.mosaic_grid(), 0.5, case.Workspace(tmp_path))
+    for name in RASTERS:
+        np.testing.assert_array_equal(read(tmp_path / name), read(folder / name))
+    pairs = pd.read_csv(folder / "analysis_overlaps.csv")
+    assert list(zip(pairs["FID_a"], pairs["FID_b"], strict=True)) == sorted(overlaps.pairs_m2)
+    np.testing.assert_allclose(pairs["overlap_km2"] * 1e6, [overlaps.pairs_m2[pair] for pair in sorted(overlaps.pairs_m2)])
+
+
+def test_tables_agree_with_the_rasters(made):
+    _, products, folder, metrics = made
+    grid = case.mosaic_grid()
+    areas, found = pixel_areas_m2(grid)[:, None] / 1e6, layers(products, grid)
+    craters = pd.read_csv(folder / "craters.csv").set_index("crat_FID")
+    assert craters.index.tolist() == list(case.CRATERS) and metrics["mapped"] == 4
+    for fid, (mask, _) in found.items():
+        assert craters.loc[fid, "area_km2"] == pytest.approx((mask * areas).sum())
+    owner = read(folder / RASTERS[0])[0]
+    clean = pd.read_csv(folder / "analysis_clean.csv").set_index("crat_FID")
+    for fid in found:
+        assert clean.loc[fid, "area_km2"] == pytest.approx(((owner == fid) * areas).sum())
+    shared = ((found[1][0] & found[4][0]) * areas).sum()
+    (pair,) = pd.read_csv(folder / "analysis_overlaps.csv").to_dict("records")
+    assert (pair["FID_a"], pair["FID_b"]) == (1, 4) and pair["overlap_km2"] == pytest.approx(shared)
+    assert craters.loc[1, "shared_fraction"] == pytest.approx(shared / craters.loc[1, "area_km2"]) == pytest.approx(pair["share_of_a"])
+    assert craters.loc[case.BARREN, "note"] == "no connected tiles"
+
+
+def test_polygons_have_the_craters_areas(made):
+    _, _, folder, _ = made
+    polygons = gpd.read_file(folder / "ejecta_polygons.gpkg").set_index("crat_FID")
+    assert polygons.crs.is_geographic and polygons.crs.ellipsoid.semi_major_metre == case.BODY.semi_major_m
+    assert polygons.index.tolist() == list(case.CRATERS) and polygons.loc[case.BARREN, "geometry"].is_empty
+    # Sides along parallels are geodesics to pyproj: give them more points.
+    for fid in (1, 7):
+        dense = polygons.loc[fid, "geometry"].segmentize(0.02)
+        exact_km2 = abs(case.BODY.geod.geometry_area_perimeter(dense)[0]) / 1e6
+        assert polygons.loc[fid, "area_km2"] == pytest.approx(exact_km2, rel=1e-5)
+    points = gpd.read_file(folder / "craters.gpkg")
+    assert points.geometry.x.tolist() == [place[0] for place in case.CRATERS.values()]
+
+
+def test_outlines_keep_holes_and_pixels_that_touch_at_corners():
+    mask = np.zeros((6, 6), np.uint8)
+    mask[0:3, 0:3], mask[1, 1], mask[3, 3] = 1, 0, 1
+    found = outline(mask, case.mosaic_grid().window(case.Window(0, 0, 6, 6)))
+    assert found.is_valid and found.area == mask.sum() and len(found.geoms) == 2
+
+
+def test_rolling_the_mosaic_rolls_the_composite(made, tmp_path, monkeypatch):
+    _, _, folder, _ = made
+    case.know(monkeypatch)
+    rolled = case.make_config(tmp_path, first_lon=-180.0 + 70, name="rolled")
+    module.composite(rolled, case.map_all(rolled, tmp_path), case.Workspace(tmp_path / "work"))
+    there = rolled.project.map_folder("rolled")
+    for name in RASTERS:
+        np.testing.assert_array_equal(np.roll(read(folder / name), -70, axis=2), read(there / name))
+    one, two = (pd.read_csv(place / "craters.csv") for place in (folder, there))
+    pd.testing.assert_frame_equal(one, two, rtol=1e-9)
+
+
+def test_provenance_names_what_the_map_was_made_of(made):
+    config, _, folder, _ = made
+    found = json.loads((folder / "provenance.json").read_text())
+    assert found["checkpoints"]["ejecta"] == {"0": "d", "1": "e"} and found["threshold"] == 0.5
+    assert found["craters"] == list(case.CRATERS) and found["config"]["map"]["versions"] == {"connection": 3, "ejecta": 2}
+
+
+def test_craters_that_left_the_map_leave_the_folder(tmp_path, monkeypatch):
+    case.know(monkeypatch)
+    config = case.make_config(tmp_path, name="m")
+    products, folder = case.map_all(config, tmp_path), config.project.map_folder("m")
+    module.composite(config, products, case.Workspace(tmp_path / "work"))
+    (folder / "cylindrical_mask_crater_mine.tif").write_text("the user's own")
+    module.composite(config, products[:2], case.Workspace(tmp_path / "work"))
+    names = {path.name for path in folder.glob("cylindrical_mask_*")}
+    assert names == {"cylindrical_mask_crater_1.tif", "cylindrical_mask_crater_4.tif", "cylindrical_mask_crater_mine.tif"}
+    assert set(np.unique(read(folder / RASTERS[0]))) == {NO_OWNER, 1, 4}
+
+
+def test_without_any_crater_there_is_no_map(made, tmp_path):
+    config, *_ = made
+    with pytest.raises(WorkError, match="no crater has been mapped"):
+        module.composite(config, [], case.Workspace(tmp_path))
+
+
+def test_a_failing_disk_leaves_the_older_map(made, tmp_path, monkeypatch):
+    from cratermill import cog
+
+    config, products, folder, _ = made
+    before = {path.name: path.read_bytes() for path in folder.glob("*_all.tif")}
+
+    def full(memory, target):
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr(cog, "_save", full)
+    with pytest.raises(WorkError, match="No space left"):
+        module.composite(config, products, case.Workspace(tmp_path))
+    assert {path.name: path.read_bytes() for path in folder.glob("*_all.tif")} == before
+    assert not list(folder.glob("*.tmp*")) and not list(folder.glob(".*"))
