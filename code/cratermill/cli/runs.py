@@ -33,6 +33,17 @@ def find_plan(run: str):
     return find_run(find_root(Path.cwd()), run)
 
 
+def reader(plan):
+    """How to learn the states of a run: from the scheduler where it was submitted to one, else (None) from its own files."""
+    from ..batch import ledger
+
+    if not ledger.read(plan):
+        return None
+    from ..batch.slurm_state import states
+
+    return states
+
+
 @launch.command()
 def train(
     config: Path = CONFIG,
@@ -83,7 +94,8 @@ def status(
     """
     from ..batch.status import show
 
-    raise typer.Exit(show(find_plan(run), watch=watch, as_json=as_json))
+    plan = find_plan(run)
+    raise typer.Exit(show(plan, watch=watch, as_json=as_json, read=reader(plan)))
 
 
 @app.command()
@@ -106,17 +118,19 @@ def summarise(run: str = RUN, as_json: bool = JSON) -> None:
 @app.command()
 def cell(
     plan: Path = typer.Argument(help="A frozen plan.json."),
-    index: int = typer.Argument(help="The cell's number in the plan."),
+    indices: list[int] = typer.Argument(metavar="INDEX...", help="The cells' numbers in the plan."),
+    side_by_side: int = typer.Option(1, "--side-by-side", min=1, help="How many of them at a time."),
+    other_code: bool = typer.Option(False, "--other-code", help="Run although the code has changed since the launch."),
 ) -> None:
-    """Execute one cell (what a job calls)."""
-    from ..batch.cell import run_cell
+    """Execute cells of a plan (what a job calls).
+
+    Exit code 75: stopped or busy, worth another try; it goes on from its last checkpoint.
+    """
+    from ..batch.job import run_cells
     from ..batch.plan import load
     from ..stages import run_cell as science
 
-    result = run_cell(load(plan), index, science)
-    if result.cause:
-        typer.echo(f"{result.key}: {result.state}: {result.cause}", err=True)
-    raise typer.Exit(result.exit_code)
+    raise typer.Exit(run_cells(load(plan), indices, science, side_by_side=side_by_side, other_code=other_code))
 
 
 @app.command(hidden=True)
