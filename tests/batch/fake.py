@@ -106,7 +106,7 @@ def main() -> int:
         executor = LocalExecutor(load(sys.argv[2]), workers=int(sys.argv[3]), worker_command=WORKER, observer=PlainObserver())
         return executor.run().exit_code
     if sys.argv[1] == "--cell":
-        at_a_time = int(sys.argv.pop(4)) if sys.argv[3] == "--side-by-side" and sys.argv.pop(3) else 1
+        at_a_time = int(sys.argv.pop(3)) if sys.argv[3] == "--side-by-side" and sys.argv.pop(3) else 1
         return run_cells(load(sys.argv[2]), map(int, sys.argv[3:]), science, side_by_side=at_a_time, worker_command=WORKER)
     return serve(sys.argv[1], science)
 

@@ -1,6 +1,8 @@
 """Plans of fake cells on a real Slurm: what a night on a cluster may bring."""
 
 import json
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,11 +189,10 @@ def test_submitter_killed_while_submitting(cluster, root, moment):
     bench.launch()
     bench.wait_all("done")
     assert all(bench.begun(index) == 1 for index in range(7))
-    jobs = {}
+    jobs, given = {}, {submission.name: submission for submission in ledger.read(bench.plan)}
     for job in scheduler.queue():
-        if job.name.startswith(f"{bench.plan.run}."):
-            submission = next(one for one in ledger.read(bench.plan) if one.job_id == job.job_id)
-            for index in submission.tasks[job.task]:
+        if job.name in given:
+            for index in given[job.name].tasks[job.task]:
                 jobs.setdefault(index, set()).add((job.job_id, job.task))
     assert all(len(found) == 1 for found in jobs.values()) and set(jobs) == set(range(7)), jobs
 
@@ -208,16 +209,17 @@ def test_without_accounting_states_are_right_even_when_the_queue_has_forgotten(m
     ]
     bench = Bench(cluster, root, specs)
     bench.launch()
-    bench.wait_steps([4])
+    # Nobody looks at the killed one until Slurm has forgotten it.
+    cluster.wait_until(lambda: bench.steps(4) >= 3, "steps of the last cell")
     operations.cancel(bench.plan, {4})
-    # Nobody looks until Slurm has forgotten every job.
     ids = {submission.job_id for submission in ledger.read(bench.plan)}
     cluster.wait_until(lambda: not any(job.job_id in ids for job in scheduler.queue()), "jobs forgotten", timeout=60)
     began = time.monotonic()
     states = bench.look().states
     assert time.monotonic() - began < 5
     found = [(cell.state, cell.kind) for cell in states]
-    assert found == [("failed", "oom"), ("lost", "lost"), ("failed", "error"), ("done", None), ("failed", "cancelled")]
+    assert found[1] in (("lost", "lost"), ("failed", "killed")), "whether cancel looked in time"
+    assert found[:1] + found[2:] == [("failed", "oom"), ("failed", "error"), ("done", None), ("failed", "cancelled")]
     assert "goes on from its checkpoint" in states[4].cause
     chosen, _ = operations.retry(bench.executor)
     assert chosen.cells == [0, 1, 4] and chosen.resources[0].mem_gb == 0.2
@@ -289,11 +291,18 @@ def test_two_logs_and_the_order_of_words(cluster, root):
 def test_template_by_hand(cluster, root, project_folder):
     """`sbatch --array=… slurm/train.slurm PLAN` runs the same line as the launcher."""
     bench = Bench(cluster, root, [{"n": n} for n in range(2)])
-    environment = {**cluster.env, "CRATERMILL_CELL_COMMAND": " ".join(COMMAND)}
-    options = ["--parsable", "--array=0-1", "--mem=100M", "--output=/dev/null"]
-    words = ["sbatch", *options, str(project_folder / "slurm" / "train.slurm"), str(bench.plan.path)]
-    subprocess.run(words, check=True, env={**environment, **ENVIRONMENT}, capture_output=True)
-    bench.wait_all("done")
+    # A project folder as install.sh leaves it, but for the program.
+    (root / ".venv/bin").mkdir(parents=True)
+    (root / "slurm").symlink_to(project_folder / "slurm")
+    program = root / ".venv/bin/cratermill"
+    program.write_text(f'#!/bin/sh\nshift\nexec {shlex.join(COMMAND)} "$@"\n')
+    program.chmod(0o755)
+    options = ["--parsable", "--array=0-1", "--mem=100M", "--cpus-per-task=1", "--output=/dev/null"]
+    for template in ("train.slurm", "map.slurm"):
+        words = ["sbatch", *options, str(project_folder / "slurm" / template), str(bench.plan.path)]
+        subprocess.run(words, check=True, env={**cluster.env, **ENVIRONMENT}, capture_output=True)
+        bench.wait_all("done")
+        shutil.rmtree(root / "log/products")
 
 
 def test_other_code_is_refused_on_the_node(cluster, root, monkeypatch):

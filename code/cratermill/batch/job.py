@@ -54,7 +54,8 @@ def refuse_other_code(plan: Plan, other_code: bool = False) -> None:
 
 
 def in_slurm() -> bool:
-    return "SLURM_JOB_ID" in os.environ and "CRATERMILL_SUBMISSION" in os.environ
+    """Whether this is one of our jobs, and not just a shell that somebody got from Slurm."""
+    return "SLURM_JOB_ID" in os.environ and "CRATERMILL_MAX_REQUEUES" in os.environ
 
 
 def _one_by_one(plan: Plan, indices: list[int], science: Science) -> tuple[set[int], int | None]:

@@ -77,8 +77,10 @@ def _flag(flag: str) -> str:
 def _prepare(job: Job, profile: Profile) -> list[str]:
     lines = [f"export CRATERMILL_SUBMISSION={job.number} CRATERMILL_MAX_REQUEUES={profile.max_requeues if profile.requeue else 0}"]
     lines += [f"module load {shlex.quote(name)} || exit 1" for name in profile.modules]
+    # Modules may set PYTHONPATH, and it would win over the environment's own packages; so would those in the user's home.
+    lines += profile.activate or ("unset PYTHONPATH", "export PYTHONNOUSERSITE=1")
     # Modules and activation scripts don't bear strictness; the rest does.
-    return [*lines, *profile.activate, "set -euo pipefail"]
+    return [*lines, "set -euo pipefail"]
 
 
 def _work(job: Job, profile: Profile) -> list[str]:
