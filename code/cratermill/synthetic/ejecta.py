@@ -16,7 +16,7 @@ from .noise import Octave, line_noise
 from .population import FreshCrater
 
 AZIMUTHS = 2048
-DISTANCES = 320
+DISTANCES = (320, 64)  # rows of the table: with rays, and for a blanket alone
 _FRAY = 0.85  # what the fine noise can add to or take from the table
 _FINE = ((0.4, 0.4), (0.16, 0.33), (0.06, 0.27))  # wavelengths in radii and shares of the fraying noise
 _NOTHING = -2.0
@@ -45,6 +45,7 @@ class Ejecta:
         self.edge = _blanket_edge(random)
         self.rays = _draw_rays(random, crater.reach) if rays else []
         farthest = max([ray.length for ray in self.rays], default=0.0)
+        self._distances = DISTANCES[0] if rays else DISTANCES[1]
         self.reach = float(max(farthest, self.edge.max() + 0.6))  # radii
         self._log_reach = np.log(self.reach)
         self._table = self._draw_table(random)
@@ -80,8 +81,8 @@ class Ejecta:
     def _look_up(self, azimuth: np.ndarray, distance: np.ndarray) -> np.ndarray:
         """Bilinear in the table; nothing inside the rim or beyond the reach."""
         column = azimuth * np.float32(AZIMUTHS / (2 * np.pi))
-        row = np.log(np.maximum(distance, np.float32(1))) * np.float32((DISTANCES - 1) / self._log_reach)
-        row = np.minimum(row, np.float32(DISTANCES - 1.001))
+        row = np.log(np.maximum(distance, np.float32(1))) * np.float32((self._distances - 1) / self._log_reach)
+        row = np.minimum(row, np.float32(self._distances - 1.001))
         left, top = column.astype(np.int32), row.astype(np.int32)
         across, down = column - left, row - top
         left = left & (AZIMUTHS - 1)
@@ -98,8 +99,8 @@ class Ejecta:
         return start + (self._table.take(second).astype(np.float32) - start) * share
 
     def _draw_table(self, random: np.random.Generator) -> np.ndarray:
-        """Strength without the fine noise, (DISTANCES × AZIMUTHS) float16."""
-        distance = np.exp(np.linspace(0, self._log_reach, DISTANCES)).astype(np.float32)
+        """Strength without the fine noise, (distances × AZIMUTHS) float16."""
+        distance = np.exp(np.linspace(0, self._log_reach, self._distances)).astype(np.float32)
         # The blanket thins outwards: 1 at the rim, 0 at its edge.
         table = 1.1 * (self.edge - distance[:, None]) / (self.edge - 1)
         np.maximum(table, _NOTHING, out=table)
