@@ -1,7 +1,7 @@
 """Where the pixels of a tile lie on a mosaic, and back: exact at nodes, interpolated between them to far below 0.01 px.
 
 The maps between an azimuthal tile and a cylindrical mosaic are analytic away from the poles and the antipode, so a polynomial through
-12 × 12 Chebyshev nodes per block of at most 256 px reproduces them to some 1e-6 px. Each block is checked at points between its nodes;
+12 × 12 Chebyshev nodes per block of at most 384 px reproduces them to some 1e-6 px. Each block is checked at points between its nodes;
 where it fails (a pole, the antipode, the edge of the projection) it is halved, down to blocks whose pixels are all computed exactly.
 """
 
@@ -17,7 +17,7 @@ from .bodies import require_same_body
 from .grid import Grid, Window
 from .projections import Linear
 
-BLOCK_PX = 256
+BLOCK_PX = 384
 SMALLEST_BLOCK_PX = 32
 NODES = 12
 TOLERANCE_PX = 1e-3
@@ -86,72 +86,82 @@ class Link:
 
     def mosaic_positions(self, window: Window, oversample: int = 1):
         """Mosaic (rows, columns − anchor) of the pixels of a window of the tile, (h·k, w·k) float64, with k × k points per pixel."""
-        return interpolate(self.to_mosaic, window, oversample, self.turn)
+        return _Field(self.to_mosaic, window, oversample, self.turn).arrays(np.float64)
 
     def tile_positions(self, window: Window):
-        """Tile (rows, columns) of the mosaic pixels of a window counted from ``anchor``, (h, w) float64 each."""
-        return interpolate(self.to_tile, window)
-
-
-def interpolate(exact: Exact, window: Window, oversample: int = 1, turn: float | None = None):
-    """``exact`` for all (sub)pixels of a window, block by block; the second coordinate may jump by ``turn`` (then unwrapped per block)."""
-    shape = (window.height * oversample, window.width * oversample)
-    first, second = np.empty(shape), np.empty(shape)
-    for block in blocks(shape, BLOCK_PX):
-        _fill_block(exact, window, oversample, turn, block, first, second)
-    return first, second
+        """Tile (rows, columns) of the mosaic pixels of a window counted from ``anchor``, (h, w) float32 each."""
+        return _Field(self.to_tile, window).arrays(np.float32)
 
 
 def blocks(shape: tuple[int, int], side: int):
     """Windows of at most ``side`` × ``side`` that tile a shape, all of nearly the same size."""
-    row_edges, col_edges = (np.linspace(0, length, -(-length // side) + 1).astype(int) for length in shape)
+    row_edges, col_edges = (np.linspace(0, length, -(-length // side) + 1).astype(int).tolist() for length in shape)
     for row, stop_row in zip(row_edges[:-1], row_edges[1:], strict=True):
         for col, stop_col in zip(col_edges[:-1], col_edges[1:], strict=True):
             yield Window(row, col, stop_row - row, stop_col - col)
 
 
-def _fill_block(exact: Exact, window: Window, oversample: int, turn: float | None, block: Window, first, second) -> None:
-    def at(rows, cols):
-        """``exact`` at fractional (sub)pixel numbers of the whole array, the second coordinate unwrapped around the block's middle."""
-        to_pixel = (0.5 / oversample) - 0.5
-        return exact(window.row + rows / oversample + to_pixel, window.col + cols / oversample + to_pixel)
+@dataclass(frozen=True)
+class _Field:
+    """Two coordinates as functions of the pixels of a window, ``oversample``² points each; the second may jump by ``turn``."""
 
-    values = _polynomial(at, block, turn)
-    if values is not None:
-        first[block.slices], second[block.slices] = values
-    elif max(block.height, block.width) > SMALLEST_BLOCK_PX:
-        for part in blocks((block.height, block.width), -(-max(block.height, block.width) // 2)):
-            moved = Window(block.row + part.row, block.col + part.col, part.height, part.width)
-            _fill_block(exact, window, oversample, turn, moved, first, second)
-    else:
-        rows, cols = np.arange(block.row, block.stop_row)[:, None], np.arange(block.col, block.stop_col)[None, :]
-        values = at(rows, cols)
-        first[block.slices], second[block.slices] = values[0], _unwrap(values[1], turn)
+    exact: Exact
+    window: Window
+    oversample: int = 1
+    turn: float | None = None
+
+    def arrays(self, dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Both coordinates of all points; jumps are taken out within each block."""
+        shape = (self.window.height * self.oversample, self.window.width * self.oversample)
+        out = np.empty(shape, dtype), np.empty(shape, dtype)
+        for block in blocks(shape, BLOCK_PX):
+            self._fill(block, out)
+        return out
+
+    def _fill(self, block: Window, out: tuple[np.ndarray, np.ndarray]) -> None:
+        cores = self._cores(block)
+        if cores is not None:
+            down, across = _weights(block.height), _weights(block.width)
+            for core, target in zip(cores, out, strict=True):
+                _product(down, core, across, target[block.slices])
+        elif max(block.height, block.width) > SMALLEST_BLOCK_PX:
+            for part in blocks((block.height, block.width), -(-max(block.height, block.width) // 2)):
+                self._fill(Window(block.row + part.row, block.col + part.col, part.height, part.width), out)
+        else:
+            rows, cols = np.arange(block.row, block.stop_row)[:, None], np.arange(block.col, block.stop_col)[None, :]
+            for values, target in zip(self._at(rows, cols), out, strict=True):
+                target[block.slices] = values
+
+    def _at(self, rows, cols) -> tuple[np.ndarray, np.ndarray]:
+        """The exact coordinates at (sub)pixel numbers of the window's array, which may be fractional."""
+        to_pixel = 0.5 / self.oversample - 0.5
+        first, second = self.exact(self.window.row + to_pixel + rows / self.oversample, self.window.col + to_pixel + cols / self.oversample)
+        return first, _unwrap(second, self.turn)
+
+    def _cores(self, block: Window) -> list[np.ndarray] | None:
+        """Both coordinates at nodes × nodes, or None if points between the nodes disagree with their polynomial by over the tolerance."""
+        points, at_checks = _points(), _weights_at_checks()
+        rows, cols = (start + (length - 1) / 2 * (1 + points) for start, length in ((block.row, block.height), (block.col, block.width)))
+        cores = []
+        for values in self._at(rows[:, None], cols[None, :]):
+            core = values[:NODES, :NODES]
+            # Nodes × nodes give the polynomial; checks × checks, which it hasn't seen, judge it.
+            error = np.abs(at_checks @ core @ at_checks.T - values[NODES:, NODES:]).max()
+            if not error <= TOLERANCE_PX:  # also catches NaN
+                return None
+            cores.append(core)
+        return cores
 
 
-def _polynomial(at: Exact, block: Window, turn: float | None):
-    """Both coordinates (h, w) from Chebyshev nodes, or None if points between the nodes disagree by more than the tolerance."""
-    nodes = _chebyshev_nodes()
-    checks = _check_points()
-    points = np.concatenate([nodes, checks])
-    half_height, half_width = (block.height - 1) / 2, (block.width - 1) / 2
-    first, second = at((block.row + half_height * (1 + points))[:, None], (block.col + half_width * (1 + points))[None, :])
-    second = _unwrap(second, turn)
-    weights, down, across = _weights_at_checks(), _weights(block.height), _weights(block.width)
-    results = []
-    for values in (first, second):
-        core = values[:NODES, :NODES]
-        # Nodes × nodes give the polynomial; checks × checks, which it hasn't seen, judge it.
-        error = np.abs(weights @ core @ weights.T - values[NODES:, NODES:]).max()
-        if not error <= TOLERANCE_PX:  # also catches NaN
-            return None
-        results.append(_product(down @ core, across.T))
-    return results
-
-
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _product(down: np.ndarray, core: np.ndarray, across: np.ndarray, out: np.ndarray) -> None:
+    """down @ core @ across.T into ``out``, in its precision."""
+    # Around the core's middle, so that single precision keeps its digits for the differences.
+    middle = core[NODES // 2, NODES // 2]
+    left, right = (down @ (core - middle)).astype(out.dtype), across.T.astype(out.dtype)
     # In slabs that BLAS finds too small to thread: its threads spin, which costs 100 times the product itself on a busy machine.
-    return np.concatenate([left[row : row + SLAB_ROWS] @ right for row in range(0, left.shape[0], SLAB_ROWS)])
+    for row in range(0, len(left), SLAB_ROWS):
+        np.matmul(left[row : row + SLAB_ROWS], right, out=out[row : row + SLAB_ROWS])
+    out += out.dtype.type(middle)
 
 
 def _unwrap(values, turn: float | None):
@@ -170,10 +180,15 @@ def _chebyshev_nodes() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _check_points() -> np.ndarray:
-    # The block's edges, where polynomials fail first, its middle, and points half-way between nodes.
+    # The block's edges, where polynomials fail first, and points half-way between nodes.
     nodes = _chebyshev_nodes()
     between = (nodes[:-1] + nodes[1:]) / 2
     return np.concatenate([[-1.0, 1.0], between[::2]])
+
+
+@lru_cache(maxsize=1)
+def _points() -> np.ndarray:
+    return np.concatenate([_chebyshev_nodes(), _check_points()])
 
 
 @lru_cache(maxsize=1)

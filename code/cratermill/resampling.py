@@ -23,9 +23,9 @@ def nearest(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarra
 
 def nearest_or_fill(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, fill: float) -> np.ndarray:
     """Like ``nearest``, with positions anywhere: ``fill`` where the nearest centre isn't one of (H, W), or the position is NaN."""
-    row_index, col_index = np.floor(rows + 0.5), np.floor(cols + 0.5)
     if pixels.dtype in (np.uint8, np.uint16, np.int16, np.float32) and max(pixels.shape[1:]) <= LARGEST_SIDE:
-        return _remap_whole_numbers(pixels, row_index, col_index, fill)
+        return _remap_nearest(pixels, rows, cols, fill)
+    row_index, col_index = np.floor(rows + 0.5), np.floor(cols + 0.5)
     height, width = pixels.shape[1:]
     inside = (row_index >= 0) & (row_index < height) & (col_index >= 0) & (col_index < width)
     flat = np.where(inside, row_index * width + col_index, 0).astype(np.intp)
@@ -66,18 +66,24 @@ def _each_band(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.nda
     return out
 
 
-def _remap_whole_numbers(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, fill: float) -> np.ndarray:
-    # The positions are whole numbers already, so nothing is left for remap to round.
+def _remap_nearest(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, fill: float) -> np.ndarray:
     import cv2
 
-    # Far positions (and NaN) are brought near first: float32 → integer conversion inside remap is undefined for them.
-    limits = ((cols, pixels.shape[2]), (rows, pixels.shape[1]))
-    map_x, map_y = (np.nan_to_num(np.clip(values, -2, length + 1), nan=-2).astype(np.float32) for values, length in limits)
+    map_x, map_y = _whole_numbers(cols, pixels.shape[2]), _whole_numbers(rows, pixels.shape[1])
     out = np.empty((pixels.shape[0], *rows.shape), dtype=pixels.dtype)
     for band, target in zip(pixels, out, strict=True):
         border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": float(fill)}
         cv2.remap(np.ascontiguousarray(band), map_x, map_y, cv2.INTER_NEAREST, dst=target, **border)
     return out
+
+
+def _whole_numbers(positions: np.ndarray, length: int) -> np.ndarray:
+    """Numbers of the nearest centres as float32, so that nothing is left for remap to round; −2 or length + 1 far outside and for NaN."""
+    numbers = np.add(positions, 0.5, dtype=np.float32, casting="same_kind")
+    np.floor(numbers, out=numbers)
+    # fmax and fmin take the number where the other is NaN; remap's conversion of far positions to integers would be undefined.
+    np.fmax(numbers, -2, out=numbers)
+    return np.fmin(numbers, length + 1, out=numbers)
 
 
 def _bilinear_numpy(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
