@@ -14,27 +14,50 @@ if TYPE_CHECKING:
     from .batch.plan import Plan
     from .config import Config
 
-EXECUTORS = ("local",)
+EXECUTORS = ("local", "slurm")
 
 
 def launch(
     kind: str,
     config_path: Path,
     *,
-    executor: str = "local",
+    executor: str | None = None,
+    profile: str | None = None,
     workers: int = 1,
+    wait: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Plan, freeze and run; returns the exit code (0 all done, 1 some cells failed). ``kind``: train or map."""
-    if executor not in EXECUTORS:
+    """Plan, freeze and run; returns the exit code (0 all done, 1 some cells failed). ``kind``: train or map.
+
+    ``executor`` is the profile's when left out, local without a profile; a cluster only submits, unless told to ``wait``.
+    """
+    if executor not in (None, *EXECUTORS):
         raise InputError(f"executor {executor!r}", valid=", ".join(EXECUTORS), next_step="choose one of these")
     config = load_config(config_path)
+    site = _site(executor, profile, config)
     plan = PLANNERS[kind](config)
+    if site is not None:
+        from .batch import cluster
+
+        if dry_run:
+            return cluster.dry_run(plan, site, as_json)
+        return cluster.launch(plan, site, overwrite=overwrite, wait=wait)
     if dry_run:
         return _describe(plan, workers, as_json)
     return run_plan(plan, workers=workers, overwrite=overwrite, as_json=as_json)
+
+
+def _site(executor: str | None, profile: str | None, config: Config):
+    """The profile of the cluster to run on; None for this machine."""
+    if executor == "local" or (executor is None and profile is None):
+        return None
+    from .batch.cluster import choose_profile
+    from .stages import STAGES
+
+    site = choose_profile(profile, config.root, STAGES)
+    return site if executor == "slurm" or site.executor == "slurm" else None
 
 
 def plan_training(config: Config) -> Plan:

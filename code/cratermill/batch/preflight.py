@@ -15,9 +15,9 @@ from pathlib import Path
 from ..errors import CratermillError, InputError, WorkError
 from ..files import write_text
 from . import scheduler
+from .jobscript import Job, job_script
 from .plan import Plan
-from .profile import Profile
-from .slurm import SlurmExecutor
+from .profile import Profile, Resources
 
 LEAST_FREE_BYTES = 1 << 30
 FILES_PER_CELL = 6
@@ -66,11 +66,17 @@ def _user() -> str:
 
 def run_checks(plan: Plan, profile: Profile, more: Callable[[], list[Check]] | None = None) -> list[Check]:
     """All checks of a launch; submits nothing. `more` adds those that know of the work (rows, weights, data)."""
-    checks = [check_folder(plan.root / name) for name in ("log", "results")]
-    checks.append(check_room(plan))
+    stages = {cell.stage: profile.resources(cell.stage) for cell in plan.cells}
+    return check_profile(plan.root, profile, stages, len(plan.cells)) + (more() if more else [])
+
+
+def check_profile(root: Path, profile: Profile, stages: dict[str, Resources] | None = None, cells: int = 1) -> list[Check]:
+    """What can be said of a profile on this machine: folders, room, and whether the scheduler takes jobs like its stages'."""
+    checks = [check_folder(root / name) for name in ("log", "results")]
+    checks.append(check_room(root, cells))
     if profile.executor == "slurm":
-        checks += check_jobs(plan, profile)
-    return checks + (more() if more else [])
+        checks += check_jobs(profile, stages or {"default": profile.default, **profile.stages})
+    return checks
 
 
 def require(checks: list[Check]) -> None:
@@ -97,30 +103,23 @@ def check_folder(folder: Path) -> Check:
     return Check(name, True, str(folder))
 
 
-def check_room(plan: Plan) -> Check:
+def check_room(root: Path, cells: int) -> Check:
     """Free bytes and files where the run will write; quotas show themselves in what the file system reports, or not at all."""
-    found = os.statvfs(next(parent for parent in (plan.folder, *plan.folder.parents) if parent.exists()))
+    found = os.statvfs(root)
     free, files = found.f_bavail * found.f_frsize, found.f_favail
-    needed = FILES_PER_CELL * len(plan.cells)
+    needed = FILES_PER_CELL * cells
     detail = f"{free / 2**30:.1f} GiB free, " + (f"{files} files" if found.f_files else "files without limit")
     # Some file systems have no fixed number of files and say 0.
     short = free < LEAST_FREE_BYTES or (found.f_files and files < needed)
     return Check("room on the disk", not short, detail + (f"; needs {LEAST_FREE_BYTES >> 30} GiB and {needed} files" if short else ""))
 
 
-def check_jobs(plan: Plan, profile: Profile) -> list[Check]:
+def check_jobs(profile: Profile, stages: dict[str, Resources]) -> list[Check]:
     """One `sbatch --test-only` per stage: the scheduler itself judges partition, account, QOS, time, memory, GPUs."""
     if not shutil.which("sbatch"):
         return [Check("sbatch", False, "not on this machine; use a login node")]
-    executor = SlurmExecutor(plan, profile)
-    checks, seen = [], set()
-    for chunk in executor.chunks(range(len(plan.cells))):
-        if chunk.stage in seen:
-            continue
-        seen.add(chunk.stage)
-        one = executor.script(0, f"test.{chunk.stage}", type(chunk)(chunk.level, chunk.stage, chunk.tasks[:1], chunk.resources))
-        checks.append(_test_only(chunk.stage, one))
-    return checks
+    jobs = [Job(f"test.{stage}", stage, 0, "plan.json", ("python",), ((0,),), asked) for stage, asked in stages.items()]
+    return [_test_only(job.stage, job_script(job, profile)) for job in jobs]
 
 
 def _test_only(stage: str, text: str) -> Check:

@@ -117,7 +117,7 @@ class SlurmExecutor:
         """Submit once, as far as the quota goes; WorkError when the scheduler refuses or doesn't answer."""
         disk.make_folder(ledger.folder(self.plan), "the run's submissions")
         with run_lock(self.plan):
-            run = slurm_state.look(self.plan)
+            run = slurm_state.look(self.plan, ask=True)
             if run.silent:
                 raise WorkError(run.silent, next_step="try again later; nothing was submitted twice, nothing is lost")
             wanted = self.wanted(run, only)

@@ -71,11 +71,14 @@ class Run:
         return bool(job and job.is_active)
 
 
-def look(plan: Plan) -> Run:
-    """Ask once (the queue) or twice (also the accounting, for jobs that ended without a word and aren't remembered)."""
+def look(plan: Plan, *, ask: bool = False) -> Run:
+    """Ask once (the queue) or twice (also the accounting, for jobs that ended without a word and aren't remembered).
+
+    A run that never submitted anything has nothing to ask for, unless told to `ask` how full the queue is.
+    """
     submissions = ledger.read(plan)
     try:
-        queue = scheduler.queue() if submissions else []
+        queue = scheduler.queue() if submissions or ask else []
     except scheduler.Silent as error:
         return Run(plan, submissions, {}, state.read_states(plan), silent=str(error).splitlines()[0])
     submissions = settle(plan, submissions, queue)

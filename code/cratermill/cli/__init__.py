@@ -10,7 +10,22 @@ from typer.core import TyperGroup
 from .failures import reported, silence_output
 
 # As a run goes; verbs that only executors call come last.
-ORDER = ("demo", "planet", "prepare", "import-ejmap", "versions", "weights", "launch", "status", "summarise", "doctor")
+ORDER = (
+    "demo",
+    "planet",
+    "prepare",
+    "import-ejmap",
+    "versions",
+    "weights",
+    "launch",
+    "status",
+    "logs",
+    "retry",
+    "cancel",
+    "summarise",
+    "report",
+    "doctor",
+)
 
 
 class _Guarded(TyperGroup):
@@ -70,6 +85,6 @@ def main() -> None:
             silence_output()
 
 
-from . import data, machine, rows, runs  # noqa: E402 - verbs register themselves on `app`
+from . import cluster, data, machine, rows, runs  # noqa: E402 - verbs register themselves on `app`
 
-__all__ = ["app", "data", "group", "machine", "main", "rows", "runs"]
+__all__ = ["app", "cluster", "data", "group", "machine", "main", "rows", "runs"]

@@ -11,7 +11,9 @@ from .output import CONFIG, JSON, WORKERS, print_json
 
 launch = group("launch", "Plan and run; again: only what is missing.")
 
-EXECUTOR = typer.Option("local", "--executor", help="Where cells run: local is this machine.")
+EXECUTOR = typer.Option(None, "--executor", help="Where cells run: local or slurm; the profile's when left out, local without one.")
+PROFILE = typer.Option(None, "--profile", envvar="CRATERMILL_PROFILE", help="A file of configs/clusters, without .yaml.")
+WAIT = typer.Option(False, "--wait", help="On a cluster: stay until all cells have ended; exit code 1 if some failed.")
 DRY_RUN = typer.Option(False, "--dry-run", help="Only say what would be done, and how long it may take.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Move results of other hyper-parameters aside instead of refusing.")
 RUN = typer.Argument(metavar="RUN", help="A run's name, its beginning, 'latest', or its plan.json.", autocompletion=lambda: run_names())
@@ -48,7 +50,9 @@ def reader(plan):
 def train(
     config: Path = CONFIG,
     executor: str = EXECUTOR,
+    profile: str = PROFILE,
     workers: int = WORKERS,
+    wait: bool = WAIT,
     dry_run: bool = DRY_RUN,
     overwrite: bool = OVERWRITE,
     as_json: bool = JSON,
@@ -57,14 +61,17 @@ def train(
 
     One cell per version, split and iteration; a plan of all of them is frozen first. Launching again does only what is missing or failed.
     """
-    _launch("train", config, executor=executor, workers=workers, dry_run=dry_run, overwrite=overwrite, as_json=as_json)
+    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json}
+    _launch("train", config, executor=executor, profile=profile, workers=workers, wait=wait, **options)
 
 
 @launch.command("map")
 def map_(
     config: Path = CONFIG,
     executor: str = EXECUTOR,
+    profile: str = PROFILE,
     workers: int = WORKERS,
+    wait: bool = WAIT,
     dry_run: bool = DRY_RUN,
     overwrite: bool = OVERWRITE,
     as_json: bool = JSON,
@@ -73,7 +80,8 @@ def map_(
 
     Crater by crater, with the ensemble of the versions that the config names. Launching again does only what is missing or failed.
     """
-    _launch("map", config, executor=executor, workers=workers, dry_run=dry_run, overwrite=overwrite, as_json=as_json)
+    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json}
+    _launch("map", config, executor=executor, profile=profile, workers=workers, wait=wait, **options)
 
 
 def _launch(kind: str, config: Path, **options) -> None:

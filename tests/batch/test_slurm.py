@@ -1,0 +1,319 @@
+"""The Slurm executor without Slurm: chunks, states and retries from made-up answers of the scheduler."""
+
+import json
+
+import pytest
+
+from cratermill.batch import cluster, ledger, operations, preflight, scheduler, slurm_state, state
+from cratermill.batch.cell import run_cell
+from cratermill.batch.plan import freeze, load
+from cratermill.batch.profile import Profile, Resources
+from cratermill.batch.scheduler import JobTask
+from cratermill.batch.slurm import SlurmExecutor
+from cratermill.errors import InputError, WorkError
+from cratermill.files import read_json, write_json
+
+from . import fake
+
+
+class Scheduler:
+    """Answers like Slurm, without any."""
+
+    def __init__(self):
+        self.jobs, self.accounting, self.scripts, self.cancelled, self.next_id = [], None, {}, [], 100
+
+    def queue(self):
+        return list(self.jobs)
+
+    def accounts_for(self, job_ids, since):
+        if self.accounting is None:
+            raise scheduler.Refused("Slurm accounting storage is disabled")
+        return [job for job in self.accounting if job.job_id in job_ids]
+
+    def named(self, name, since):
+        raise scheduler.Refused("Slurm accounting storage is disabled")
+
+    def submit(self, script, folder, after=(), test_only=False):
+        self.next_id += 1
+        text = script.read_text()
+        name = text.split("--job-name=")[1].split()[0]
+        tasks = text.count("\n  ") if "cells=(" in text else 1
+        self.scripts[self.next_id] = (text, tuple(after))
+        self.jobs += [JobTask(self.next_id, task, "PENDING", name=name) for task in range(tasks)]
+        return self.next_id
+
+    def cancel(self, targets):
+        self.cancelled += targets
+        self.jobs = [job if f"{job.job_id}_{job.task}" not in targets else self.as_(job, "CANCELLED") for job in self.jobs]
+
+    def as_(self, job, word, reason="", node=""):
+        return JobTask(job.job_id, job.task, word, reason, node, job.name)
+
+    def set(self, index, word, reason="", node="n1"):
+        """The newest job whose first task is this one goes over to another state."""
+        self.jobs = [self.as_(job, word, reason, node) if position == index else job for position, job in enumerate(self.jobs)]
+
+
+@pytest.fixture
+def slurm(monkeypatch):
+    answers = Scheduler()
+    for name in ("queue", "accounts_for", "named", "submit", "cancel"):
+        monkeypatch.setattr(scheduler, name, getattr(answers, name))
+    return answers
+
+
+def executor(root, specs, **profile):
+    plan = load(freeze(fake.plan_of(root, specs)))
+    return SlurmExecutor(plan, Profile(name="test", **profile), say=lambda _: None)
+
+
+SPECS = [{}, {}, {}, {"needs": [0, 1, 2], "soft": True, "always": True, "stage": "summarise"}]
+
+
+def test_stages_wait_for_those_they_need(root, slurm):
+    made = executor(root, [{}, {}, {"needs": [0], "stage": "evaluate"}, {"needs": [2], "soft": True, "stage": "summarise"}]).launch()
+    assert [(one.stage, one.after) for one in made.submissions] == [("train", ()), ("evaluate", (101,)), ("summarise", (102,))]
+    assert slurm.scripts[103][1] == (102,)
+
+
+def test_chunks_by_index_resources_and_packing(root, slurm):
+    runner = executor(root, [{"n": n} for n in range(25)], limits={"max_array_size": 10})
+    assert [len(chunk.tasks) for chunk in runner.chunks(range(25))] == [10, 10, 5]
+    more = runner.chunks(range(25), {3: Resources(mem_gb=64)})
+    assert sorted(len(chunk.tasks) for chunk in more) == [1, 4, 10, 10]
+    packed = executor(root, [{"n": n} for n in range(25)], default={"pack": 4}).chunks(range(25))
+    assert [len(task) for task in packed[0].tasks] == [4, 4, 4, 4, 4, 4, 1]
+
+
+def test_max_concurrent_holds_across_chunks(root, slurm):
+    made = executor(root, [{"n": n} for n in range(25)], limits={"max_array_size": 10, "max_concurrent": 3}).launch()
+    assert [one.after for one in made.submissions] == [(), (101,), (102,)]
+    assert all("%3\n" in text for text, _ in slurm.scripts.values())
+
+
+def test_launch_again_submits_nothing_twice(root, slurm):
+    runner = executor(root, SPECS)
+    assert runner.launch().cells == 4
+    assert runner.launch().submissions == []
+    slurm.set(0, "RUNNING")
+    assert runner.launch().submissions == []
+
+
+def test_intent_without_an_answer_is_found_by_its_name_or_submitted_again(root, slurm):
+    runner = executor(root, [{}])
+    lost = ledger.new(runner.plan, "train", [(0,)], Resources().model_dump())
+    slurm.jobs.append(JobTask(77, 0, "PENDING", name=lost.name))
+    assert runner.launch().submissions == []
+    assert ledger.read(runner.plan)[0].job_id == 77
+    slurm.jobs.clear()
+    (runner.plan.folder / "slurm/1.json").unlink()
+    ledger.new(runner.plan, "train", [(0,)], Resources().model_dump())
+    assert runner.launch().cells == 1
+    assert [one.number for one in ledger.read(runner.plan)] == [2], "the intent is remembered as given up"
+
+
+def test_intent_whose_cell_has_begun_is_not_submitted_again(root, slurm, monkeypatch):
+    runner = executor(root, [{"do": "fail"}])
+    ledger.new(runner.plan, "train", [(0,)], Resources().model_dump())
+    for name, value in {"SLURM_JOB_ID": "56", "SLURM_ARRAY_JOB_ID": "55", "CRATERMILL_SUBMISSION": "1"}.items():
+        monkeypatch.setenv(name, value)
+    run_cell(runner.plan, 0, fake.science)
+    run = slurm_state.look(runner.plan)
+    assert run.submissions[0].job_id == 55 and run.states[0].kind == "error"
+
+
+def test_refused_submission_says_why_and_leaves_no_trace(root, slurm, monkeypatch):
+    def refuse(*_, **__):
+        raise scheduler.Refused("sbatch: invalid partition specified: nowhere")
+
+    runner = executor(root, [{}])
+    monkeypatch.setattr(scheduler, "submit", refuse)
+    with pytest.raises(WorkError, match="invalid partition"):
+        runner.launch()
+    assert ledger.read(runner.plan) == []
+
+
+def test_quota(root, slurm):
+    runner = executor(root, [{"n": n} for n in range(5)], limits={"max_submitted": 3})
+    slurm.jobs.append(JobTask(9, 0, "RUNNING", name="another of mine"))
+    made = runner.launch()
+    assert made.cells == 2 and made.left == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("word", "reason", "expected"),
+    [
+        ("PENDING", "Resources", ("queued", None)),
+        ("PENDING", "Dependency", ("waiting", None)),
+        ("PENDING", "DependencyNeverSatisfied", ("failed", "dependency")),
+        ("RUNNING", "None", ("running", None)),
+        ("REQUEUE_HOLD", "", ("queued", None)),
+        ("TIMEOUT", "", ("failed", "timeout")),
+        ("OUT_OF_MEMORY", "", ("failed", "oom")),
+        ("NODE_FAIL", "", ("failed", "node")),
+        ("PREEMPTED", "", ("failed", "preempted")),
+        ("CANCELLED", "", ("failed", "cancelled")),
+        ("FAILED", "", ("failed", "killed")),
+        ("COMPLETED", "", ("lost", "lost")),
+    ],
+)
+def test_states_of_a_cell_that_wrote_nothing(root, slurm, word, reason, expected):
+    runner = executor(root, [{}])
+    runner.launch()
+    slurm.set(0, word, reason)
+    found = slurm_state.look(runner.plan).states[0]
+    assert (found.state, found.kind) == expected
+    # What was learnt of an end is kept when the scheduler has forgotten it.
+    if found.state == "failed" and word != "PENDING":
+        slurm.jobs.clear()
+        again = slurm_state.look(runner.plan).states[0]
+        assert (again.state, again.kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("slurmstepd: error: *** JOB 5 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***", "timeout"),
+        ("slurmstepd: error: Detected 1 oom_kill event in StepId=5.batch. Some of the step tasks have been OOM Killed.", "oom"),
+        ("error: StepId=2.batch exceeded memory limit (3 > 1), being killed\n*** JOB 2 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***", "oom"),
+        ("*** JOB 5 ON n1 CANCELLED AT x DUE TO PREEMPTION ***\nwork\n*** JOB 5 ON n1 CANCELLED AT x DUE TO NODE FAILURE ***", "node"),
+        ("*** JOB 5 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***", "cancelled"),
+        ("nothing of use", "lost"),
+    ],
+)
+def test_without_accounting_the_output_tells(root, slurm, text, kind):
+    runner = executor(root, [{}])
+    runner.launch()
+    slurm.jobs.clear()
+    (runner.plan.folder / "slurm/101_0.out").write_text(text)
+    assert slurm_state.look(runner.plan).states[0].kind == kind
+
+
+def test_accounting_is_asked_once_and_only_for_the_unexplained(root, slurm):
+    runner = executor(root, [{"n": 1}, {"n": 2}])
+    runner.launch()
+    slurm.jobs.clear()
+    slurm.accounting = [JobTask(101, 0, "TIMEOUT"), JobTask(101, 1, "NODE_FAIL")]
+    assert [cell.kind for cell in slurm_state.look(runner.plan).states] == ["timeout", "node"]
+
+
+def test_retry_by_cause_within_limits(root, slurm):
+    retry = {"mem_gb_max": 12, "time_min_max": 100, "attempts": 3}
+    runner = executor(root, [{"n": n} for n in range(5)], default={"mem_gb": 8, "time_min": 60}, retry=retry)
+    runner.launch()
+    for index, word in enumerate(("OUT_OF_MEMORY", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "FAILED")):
+        slurm.set(index, word)
+    state.note(runner.plan, runner.plan.cells[4], "failed", "ValueError: x", "crash", slurm={"submission": "1"})
+    chosen, submitted = operations.retry(runner)
+    asked = {index: (one.mem_gb, one.time_min) for index, one in chosen.resources.items()}
+    assert asked == {0: (12, 60), 1: (8, 100), 2: (8, 60), 3: (8, 60)} and submitted.cells == 4
+    assert "ValueError: x (its own error" in chosen.not_again[4]
+    named = operations.plan_retry(slurm_state.look(runner.plan), runner.profile, only={4})
+    assert named.cells == [4]
+    # The same end again: now the limits are reached.
+    slurm.jobs = [slurm.as_(job, "OUT_OF_MEMORY") if job.job_id > 101 else job for job in slurm.jobs]
+    again = operations.plan_retry(slurm_state.look(runner.plan), runner.profile)
+    assert "all the memory" in again.not_again[0] and again.resources[2].mem_gb == 12
+
+
+def test_too_many_attempts(root, slurm):
+    runner = executor(root, [{}], retry={"attempts": 1})
+    runner.launch()
+    slurm.set(0, "NODE_FAIL")
+    chosen, submitted = operations.retry(runner)
+    assert submitted is None and "1 attempts" in chosen.not_again[0]
+
+
+def test_retry_replaces_what_waits_in_the_queue(root, slurm):
+    runner = executor(root, SPECS)
+    runner.launch()
+    slurm.set(0, "NODE_FAIL")
+    slurm.set(3, "PENDING", "Dependency")
+    _, submitted = operations.retry(runner)
+    assert slurm.cancelled == ["102_0"]
+    assert [(one.stage, one.after) for one in submitted.submissions] == [("train", ()), ("summarise", (101, 103))]
+
+
+def test_stopped_without_requeue_is_a_time_out_with_a_checkpoint(root, slurm):
+    runner = executor(root, [{}], requeue=False)
+    runner.launch()
+    write_json(runner.plan.state_path(0), {"state": "stopped", "slurm": {"submission": "1"}, "attempt": 1})
+    slurm.set(0, "COMPLETED")
+    found = slurm_state.look(runner.plan).states[0]
+    assert (found.state, found.kind) == ("failed", "timeout") and "goes on from its checkpoint" in found.cause
+
+
+def test_cancel_some_cells(root, slurm):
+    runner = executor(root, [{"n": n} for n in range(4)], default={"pack": 2})
+    runner.launch()
+    assert operations.cancel(runner.plan, {1}) == [0, 1], "they share a job"
+    assert slurm.cancelled == ["101_0"]
+    assert [cell.kind for cell in slurm_state.look(runner.plan).states] == ["cancelled", "cancelled", None, None]
+
+
+def test_dry_run_submits_nothing_and_counts(root, slurm, capsys):
+    limits = {"max_concurrent": 2}
+    stages = {"train": {"gpus": 1, "time_min": 60}, "summarise": {"time_min": 10}}
+    plan = fake.plan_of(root, SPECS)
+    profile = Profile(name="test", limits=limits, stages=stages)
+    found = cluster.describe(plan, profile)
+    assert (found["jobs"], found["gpu_hours"], found["longest_chain_min"]) == (4, 3.0, 130)
+    assert cluster.dry_run(plan, profile) == 0
+    said = capsys.readouterr().out
+    assert said.count("#!/bin/bash") == 2 and "at most 3.0 GPU-hours, longest chain 2 h 10 min" in said.replace("130 min", "2 h 10 min")
+    assert slurm.scripts == {} and not plan.folder.exists()
+    assert cluster.dry_run(plan, profile, as_json=True) == 0 and json.loads(capsys.readouterr().out)["cells"] == 4
+
+
+def test_failing_preflight_names_all_problems(root, read_only):
+    read_only(root)
+    checks = preflight.check_profile(root, Profile(name="here", executor="local"))
+    with pytest.raises(InputError, match=r"2 problem\(s\), so nothing was submitted:\n  write in log/: .*\n  write in results/"):
+        preflight.require(checks)
+
+
+def test_no_scheduler_here(root, monkeypatch):
+    monkeypatch.setenv("PATH", str(root))
+    with pytest.raises(InputError, match="There is no squeue on this machine\nNext: use a login node"):
+        scheduler.queue()
+    assert preflight.check_jobs(Profile(name="x"), {"train": Resources()})[0].ok is False
+
+
+def test_efficiency_from_records(root, slurm):
+    runner = executor(root, [{"family": "net", "version": 3}], default={"cpus": 2, "mem_gb": 4, "gpus": 1})
+    runner.launch()
+    record = {
+        "state": "done",
+        "started": ledger.read(runner.plan)[0].created + 30,
+        "seconds": 1800,
+        "cpu_s": 2700,
+        "max_rss_mb": 1024,
+        "attempt": 1,
+    }
+    write_json(runner.plan.state_path(0), record)
+    found = operations.efficiency(runner.plan)["groups"][0]
+    expected = {"version": 3, "elapsed_s": 1800, "wait_s": 30, "cpu_share": 0.75, "memory_share": 0.25, "gpu_hours": 0.5}
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_answers_of_squeue_and_sacct_are_read():
+    assert scheduler._queue_line("12|3|RUNNING|None|n[1-2]|15|a|b") == JobTask(12, 3, "RUNNING", "None", "n[1-2]", "a|b")
+    assert scheduler._queue_line("12|N/A|PENDING|Resources||12|x").task == 0
+    assert scheduler._queue_line("slurm_load_jobs error") is None
+    assert scheduler._account_line("12_3|CANCELLED by 1000|n1|x") == JobTask(12, 3, "CANCELLED", node="n1", name="x")
+    assert scheduler._account_line("12_[4-9]|PENDING||x") is None
+
+
+def test_environment_of_sbatch(monkeypatch):
+    for name in ("SBATCH_PARTITION", "SLURM_JOB_ID", "SLURM_CONF", "HOME"):
+        monkeypatch.setenv(name, "x")
+    kept = scheduler.clean_environment()
+    assert "SBATCH_PARTITION" not in kept and "SLURM_JOB_ID" not in kept and kept["SLURM_CONF"] == "x" and kept["HOME"] == "x"
+
+
+def test_damaged_ledger_entry_is_left_out(root, slurm):
+    runner = executor(root, [{}])
+    runner.launch()
+    (runner.plan.folder / "slurm/2.json").write_text("{")
+    assert len(ledger.read(runner.plan)) == 1 and ledger.next_number(runner.plan) == 3
+    assert read_json(runner.plan.folder / "slurm/1.json")["job_id"] == 101
