@@ -153,7 +153,7 @@ def as_crs(crs) -> pyproj.CRS:
     """Any kind of CRS as pyproj's; InputError if there is none or it can't be understood."""
     if isinstance(crs, pyproj.CRS):
         return crs
-    if crs is None or not str(crs):
+    if not crs:  # None, "" or rasterio's empty CRS, whose str() would search the authority's codes for milliseconds
         raise InputError("no CRS", valid="a geographic or projected CRS of a planetary body")
     try:
         return pyproj.CRS.from_wkt(crs.to_wkt()) if hasattr(crs, "to_wkt") else pyproj.CRS.from_user_input(crs)
