@@ -1,0 +1,67 @@
+"""From a config to cells: seeds, needs, fingerprints."""
+
+from __future__ import annotations
+
+import pytest
+
+from cratermill.config import load_config, parse_config
+from cratermill.errors import InputError
+from cratermill.planning import map_plan, prepared_or_refuse, train_plan
+from tests.stages.conftest import prepared  # noqa: F401 - a fixture
+
+
+def replanned(config, **changes):
+    return train_plan(parse_config(config.dump() | changes, config.root))
+
+
+def test_every_cell_once_and_after_what_it_needs(prepared):  # noqa: F811
+    plan = train_plan(load_config(prepared))
+    assert [cell.stage for cell in plan.cells] == ["train"] * 4 + ["evaluate"] * 4 + ["summarise"]
+    names = {cell.key: cell for cell in plan.cells}
+    assert len(names) == 9
+    evaluation = names["evaluate_ejecta-v8_test-set-0_iteration-1"]
+    assert {plan.cells[need].key for need in evaluation.needs} == {
+        "train_ejecta-v8_test-set-0_iteration-1",
+        "evaluate_connection-v3_test-set-0_iteration-0",
+        "evaluate_connection-v3_test-set-0_iteration-1",
+    }
+
+
+def test_seeds_follow_from_seed_version_split_iteration_and_nothing_else(prepared):  # noqa: F811
+    config = load_config(prepared)
+    seeds = {cell.key: cell.params["seed"] for cell in train_plan(config).cells if cell.stage == "train"}
+    assert len(set(seeds.values())) == 4
+    more = {name: run | {"splits": [0, 1], "iterations": 3} for name, run in config.dump()["train"].items()}
+    again = {cell.key: cell.params["seed"] for cell in replanned(config, train=more).cells if cell.stage == "train"}
+    assert len(again) == 12 and {key: again[key] for key in seeds} == seeds
+    assert all(cell.params["seed"] != seeds.get(cell.key) for cell in replanned(config, seed=8).cells if cell.stage == "train")
+
+
+def test_only_what_a_cell_depends_on_changes_its_fingerprint(prepared):  # noqa: F811
+    config = load_config(prepared)
+    marks = {cell.key: cell.fingerprint for cell in train_plan(config).cells}
+    same = {cell.key: cell.fingerprint for cell in replanned(config, name="other", trainer=config.dump()["trainer"] | {"loader_workers": 3}).cells}
+    assert same == marks
+    moved = {cell.key: cell.fingerprint for cell in replanned(config, tiles=config.dump()["tiles"] | {"eval_step": 0.5}).cells}
+    changed = {key for key in marks if moved[key] != marks[key]}
+    assert changed == {key for key in marks if key.startswith("evaluate")}
+
+
+def test_evaluations_that_lean_on_untrained_rows_are_refused_at_launch(prepared):  # noqa: F811
+    config = load_config(prepared)
+    alone = {"ejecta": config.dump()["train"]["ejecta"]}
+    with pytest.raises(InputError, match="connection version 3 has not been evaluated on split 0"):
+        replanned(config, train=alone)
+
+
+def test_launching_unprepared_data_names_the_command(prepared, tmp_path):  # noqa: F811
+    config = load_config(prepared)
+    elsewhere = parse_config(config.dump() | {"data": str(tmp_path)}, config.root, prepared)
+    with pytest.raises(InputError, match="not prepared") as error:
+        prepared_or_refuse(elsewhere)
+    assert "cratermill prepare" in error.value.next_step
+
+
+def test_a_config_without_a_map_part_makes_no_map(prepared):  # noqa: F811
+    with pytest.raises(InputError, match="makes no map"):
+        map_plan(load_config(prepared))
