@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 
@@ -18,19 +19,11 @@ COMMAND = (sys.executable, str(fake.HERE), "--cell")
 ENVIRONMENT = {"CRATERMILL_OTHER_CODE": "1"}
 
 
-class Bench:
-    """One run of fake cells below `root` on a cluster."""
+class Follower:
+    """Waits for what becomes of a run."""
 
-    def __init__(self, cluster, root, specs, name="fake", **profile):
-        self.cluster, self.root = cluster, root
-        self.plan = load(freeze(fake.plan_of(root, specs, name=name)))
-        options = {"name": "test", "partition": "main", "default": {"cpus": 1, "mem_gb": 0.1, "time_min": 5}, "warn_s": 10, **profile}
-        self.profile = Profile(**options)
-        self.said = []
-        self.executor = SlurmExecutor(self.plan, self.profile, say=self.said.append, command=COMMAND)
-
-    def launch(self, **options):
-        return self.executor.launch(**options)
+    def __init__(self, plan):
+        self.plan = plan
 
     def look(self):
         return slurm_state.look(self.plan)
@@ -45,16 +38,39 @@ class Bench:
         """Look every 0.3 s until `true(states)`; returns the states (CellState) of that moment."""
         until = time.monotonic() + timeout
         while True:
-            states = self.look().states
-            if true(states):
-                return states
+            run = self.look()
+            if true(run.states):
+                return run.states
             if time.monotonic() > until:
-                shown = [(cell.key, cell.state, cell.cause) for cell in states]
-                raise AssertionError(f"{what}: not within {timeout} s: {shown}\n{self.cluster.run('squeue', '-a', '-t', 'all').stdout}")
+                shown = [(cell.key, cell.state, cell.cause) for cell in run.states if cell.state != "done"]
+                raise AssertionError(f"{what}: not within {timeout} s: {shown}\n{[job for job in run.jobs.values() if job.is_active]}")
             time.sleep(0.3)
 
     def wait_all(self, *wanted, timeout=60):
         return self.wait(lambda states: {cell.state for cell in states} <= set(wanted), f"all {wanted}", timeout)
+
+    def start_now(self):
+        """A requeued job waits for a while; tests don't."""
+        run = self.look()
+        for job in run.jobs.values():
+            if job.state == "PENDING" and job.job_id in {submission.job_id for submission in run.submissions}:
+                words = ["scontrol", "update", f"jobid={job.job_id}_{job.task}", "StartTime=now"]
+                subprocess.run(words, check=False, capture_output=True)
+
+
+class Bench(Follower):
+    """One run of fake cells below `root` on a cluster."""
+
+    def __init__(self, cluster, root, specs, name="fake", **profile):
+        super().__init__(load(freeze(fake.plan_of(root, specs, name=name))))
+        self.cluster, self.root = cluster, root
+        options = {"name": "test", "partition": "main", "default": {"cpus": 1, "mem_gb": 0.1, "time_min": 5}, "warn_s": 10, **profile}
+        self.profile = Profile(**options)
+        self.said = []
+        self.executor = SlurmExecutor(self.plan, self.profile, say=self.said.append, command=COMMAND)
+
+    def launch(self, **options):
+        return self.executor.launch(**options)
 
     def wait_steps(self, indices, least=3, timeout=30):
         """Until these cells run and have made some steps."""
@@ -68,12 +84,6 @@ class Bench:
 
     def metrics(self, index):
         return json.loads((self.plan.product(self.plan.cells[index]) / "cell.json").read_text())["metrics"]
-
-    def start_now(self):
-        """A requeued job waits for a while; tests don't."""
-        for job in self.look().jobs.values():
-            if job.state == "PENDING" and job.job_id in {submission.job_id for submission in self.look().submissions}:
-                self.cluster.run("scontrol", "update", f"jobid={job.job_id}_{job.task}", "StartTime=now", check=False)
 
     def tasks_of(self, *indices):
         """Slurm's names of the array tasks of cells."""

@@ -45,6 +45,8 @@ def plan_retry(run: Run, profile: Profile, *, failed: bool = True, missing: bool
             continue
         if only is None and not (failed and current.state in (state.FAILED, state.LOST)) and not (missing and current.state in MISSING):
             continue
+        if only is None and run.plan.cells[index].always and current.kind in OWN_FAULT:
+            continue  # a summary of what is incomplete; it goes again with what it lacks
         if only is None and current.kind in OWN_FAULT and not errors:
             found.not_again[index] = f"{first_line(current.cause)} (its own error: mend it, then retry --errors)"
         elif only is None and attempts.get(index, 0) >= profile.retry.attempts:

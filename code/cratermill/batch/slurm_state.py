@@ -164,6 +164,7 @@ def _judge(plan: Plan, cell: Cell, submission: Submission | None, jobs: dict, be
     record = read_json(plan.state_path(cell.index)) or {}
     mine = record.get("slurm", {}).get("submission") == str(submission.number)
     if job is not None and job.is_active:
+        base = replace(base, job=f"{job.job_id}_{task}")
         return _in_queue(base, job, mine, len(submission.tasks[task]) > 1, begun)
     if base.state == state.DONE and mine:
         return base

@@ -28,7 +28,10 @@ REPORT_S = 1.0
 
 @dataclass(frozen=True)
 class CellState:
-    """What a person or a script wants to know of a cell; `kind` of a failure is error, disk, killed, timeout, oom, ..."""
+    """What a person or a script wants to know of a cell; `kind` of a failure is error, disk, killed, timeout, oom, ...
+
+    `job` is the scheduler's name for it while it is in the queue.
+    """
 
     index: int
     key: str
@@ -43,6 +46,7 @@ class CellState:
     ended: float | None = None
     seconds: float | None = None
     attempt: int = 0
+    job: str | None = None
 
 
 class Record:

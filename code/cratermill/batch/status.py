@@ -112,8 +112,9 @@ def _watch_plain(plan: Plan, read, found: dict, interval_s: float) -> dict:
 
 
 def can_move(found: dict) -> bool:
-    """Whether something runs or is about to."""
-    return any(cell["state"] in (state.RUNNING, state.QUEUED) for cell in found["cells"])
+    """Whether something runs or is about to; what waits in a scheduler's queue will be run."""
+    moving = (state.RUNNING, state.QUEUED)
+    return any(cell["state"] in moving or (cell["state"] == state.WAITING and cell["job"]) for cell in found["cells"])
 
 
 def changed(before: dict, after: dict) -> bool:

@@ -1,0 +1,159 @@
+"""Real trainings on a real Slurm: the same numbers as on this machine, undisturbed or not, on one process or on four."""
+
+import csv
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from tests.slurm.runs import ENVIRONMENT, Follower
+from tests.tiny import tiny_project
+
+from cratermill.batch import operations
+from cratermill.batch.cell import run_cell
+from cratermill.batch.cluster import launch
+from cratermill.batch.plan import freeze, load
+from cratermill.batch.profile import Profile
+from cratermill.batch.slurm import SlurmExecutor
+from cratermill.config import load_config
+from cratermill.launch import plan_training
+from cratermill.stages import run_cell as science
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+CLOCKS = ("runtime", "time_per_epoch", "seconds")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """The config of a tiny prepared project; copied by each test."""
+    return tiny_project(tmp_path_factory.mktemp("tiny o'brien"))
+
+
+@pytest.fixture
+def project(prepared, tmp_path):
+    """A function that makes a copy of the project and changes its config's text."""
+
+    def copy(name, *changes):
+        root = tmp_path / name
+        shutil.copytree(prepared.parents[1], root)
+        config = root / prepared.relative_to(prepared.parents[1])
+        text = config.read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        config.write_text(text)
+        return config
+
+    return copy
+
+
+@pytest.fixture
+def cluster(slurm_cluster, monkeypatch):
+    for name, value in {**ENVIRONMENT, "SLURM_CONF": slurm_cluster.env["SLURM_CONF"], "OMP_NUM_THREADS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    yield slurm_cluster
+    slurm_cluster.run("scancel", "--user=root", check=False)
+
+
+def profile(**options):
+    usual = {"name": "test", "partition": "main", "default": {"cpus": 1, "mem_gb": 1.5, "time_min": 10}, "warn_s": 10}
+    return Profile(**usual | options)
+
+
+def metrics(plan, cell):
+    made = json.loads((plan.product(cell) / "cell.json").read_text())["metrics"]
+    return {name: value for name, value in made.items() if name not in CLOCKS}
+
+
+def tree(config):
+    results = config.parents[1] / "results"
+    return sorted(path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file())
+
+
+def test_same_numbers_and_files_as_on_this_machine(project, cluster):
+    once = ("table: configs/connection.csv}", "table: configs/connection.csv, iterations: 1}")
+    once_too = ("table: configs/ejecta.csv}", "table: configs/ejecta.csv, iterations: 1}")
+    here, there = project("here's", once, once_too), project("there $(x)", once, once_too)
+    plan = plan_training(load_config(here))
+    freeze(plan)
+    for cell in plan.cells:
+        assert run_cell(plan, cell.index, science).state == "done"
+    other = plan_training(load_config(there))
+    assert launch(other, profile(), say=lambda _: None) == 0
+    Follower(other).wait_all("done", timeout=180)
+    for cell, twin in zip(plan.cells, other.cells, strict=True):
+        if cell.stage in ("train", "evaluate"):
+            assert metrics(plan, cell) == metrics(other, twin), cell.key
+    assert tree(here) == tree(there) and tree(here)
+    assert {row["gpu_hours"] for row in operations.efficiency(other)["cells"]} == {0.0}
+
+
+def curve(plan, cell) -> list[dict[str, float]]:
+    with (plan.product(cell) / "curve.csv").open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def one_training(config, name):
+    plan = plan_training(load_config(config))
+    freeze(plan)
+    return plan, next(cell for cell in plan.cells if cell.stage == "train" and cell.params["family"] == name)
+
+
+def submit(plan, cell, **options):
+    SlurmExecutor(load(plan.path), profile(**options), say=lambda _: None).launch(only={cell.index})
+    return Follower(plan)
+
+
+def preempt(cluster, following, cell):
+    """Let a job of the `high` partition take all nodes once the training has made some steps; then let it go on."""
+    following.wait(lambda states: (states[cell.index].progress or {}).get("step", 0) >= 2, "two steps", 240)
+    cluster.sbatch("--partition=high", "--nodes=4", "--exclusive", "--mem=0", wrap="sleep 1")
+    following.wait(lambda states: states[cell.index].state == "queued", "back in the queue", 60)
+    time.sleep(2)
+    following.start_now()
+
+
+MORE_EPOCHS = {"ejecta": 12, "connection": 12}
+
+
+def lengthen(config: Path):
+    """More epochs, so that there is something to interrupt."""
+    for name in ("ejecta", "connection"):
+        table = config.parent / f"{name}.csv"
+        table.write_text(table.read_text().replace(",0.1,3,20,", f",0.1,{MORE_EPOCHS[name]},20,"))
+
+
+def test_preempted_training_ends_bit_equal(project, cluster):
+    straight, broken = project("straight"), project("broken")
+    for config in (straight, broken):
+        lengthen(config)
+    plan, cell = one_training(straight, "ejecta")
+    assert run_cell(plan, cell.index, science).state == "done"
+    other, twin = one_training(broken, "ejecta")
+    following = submit(other, twin, partition="low")
+    preempt(cluster, following, twin)
+    following.wait(lambda states: states[twin.index].state == "done", "done", 120)
+    assert json.loads(other.state_path(twin.index).read_text())["attempt"] == 2
+    assert curve(plan, cell) == curve(other, twin) and metrics(plan, cell) == metrics(other, twin)
+
+
+DISTRIBUTED = ("trainer: {accelerator: cpu,", "trainer: {devices: 2, nodes: 2, accelerator: cpu,")
+
+
+def test_two_nodes_of_two_processes_equal_one_and_survive_preemption(project, cluster):
+    single, double = project("single"), project("double", DISTRIBUTED)
+    for config in (single, double):
+        lengthen(config)
+    plan, cell = one_training(single, "ejecta")
+    assert run_cell(plan, cell.index, science).state == "done"
+    other, twin = one_training(double, "ejecta")
+    resources = {"cpus": 1, "mem_gb": 3.5, "time_min": 10, "nodes": 2, "tasks_per_node": 2}
+    following = submit(other, twin, partition="low", default=resources)
+    preempt(cluster, following, twin)
+    following.wait(lambda states: states[twin.index].state == "done", "done", 300)
+    first, second = curve(plan, cell), curve(other, twin)
+    assert len(first) == len(second)
+    for one, four in zip(first, second, strict=True):
+        assert one["train_loss"] == pytest.approx(four["train_loss"], abs=1e-5)
+        assert one["loss"] == pytest.approx(four["loss"], abs=1e-5)
