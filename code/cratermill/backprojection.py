@@ -116,7 +116,10 @@ def _land(planes: np.ndarray, link: Link, window: Window, fill: float, method: s
 
 
 def _misses(positions: np.ndarray, length: int) -> bool:
-    return not (np.nanmax(positions, initial=-np.inf) >= -0.5 and np.nanmin(positions, initial=np.inf) < length - 0.5)
+    low, high = positions.min(), positions.max()
+    if np.isnan(low):
+        low, high = np.nanmin(positions, initial=np.inf), np.nanmax(positions, initial=-np.inf)
+    return not (high >= -0.5 and low < length - 0.5)
 
 
 def _bilinear_or_fill(planes: np.ndarray, rows: np.ndarray, cols: np.ndarray, fill: float) -> np.ndarray:

@@ -81,9 +81,10 @@ def _whole_numbers(positions: np.ndarray, length: int) -> np.ndarray:
     """Numbers of the nearest centres as float32, so that nothing is left for remap to round; −2 or length + 1 far outside and for NaN."""
     numbers = np.add(positions, 0.5, dtype=np.float32, casting="same_kind")
     np.floor(numbers, out=numbers)
-    # fmax and fmin take the number where the other is NaN; remap's conversion of far positions to integers would be undefined.
-    np.fmax(numbers, -2, out=numbers)
-    return np.fmin(numbers, length + 1, out=numbers)
+    # remap's conversion of NaN and of far numbers to integers would be undefined. (np.fmax would do both at once, at four times the cost.)
+    if np.isnan(numbers.min()):
+        np.nan_to_num(numbers, copy=False, nan=-2)
+    return np.clip(numbers, -2, length + 1, out=numbers)
 
 
 def _bilinear_numpy(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
