@@ -126,7 +126,8 @@ def test_every_import_is_declared(project, project_folder, folder, extras):
 
 def test_shell_files_are_clean(project_folder):
     files = subprocess.run(["git", "ls-files", "-z"], cwd=project_folder, capture_output=True, text=True, check=True).stdout.split("\0")
-    shell = [name for name in files if name and is_shell(project_folder / name)]
+    # golden/ holds job scripts as they are made, with hostile names in them
+    shell = [name for name in files if name and "/golden/" not in name and is_shell(project_folder / name)]
     assert {"install.sh", "uninstall.sh", "slurm/launch_training.sh", "tests/run.sh", ".ci/run"} <= set(shell)
     checked = subprocess.run([sys.prefix + "/bin/shellcheck", *shell], cwd=project_folder, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
