@@ -111,10 +111,11 @@ def _describe(plan: Plan, workers: int, as_json: bool) -> int:
 
 def prepare(config_path: Path, workers: int = 1, progress: Callable[[str, int, int], None] | None = None) -> dict[str, dict]:
     """Prepare the data of every row that the config trains."""
-    from .planning import wanted_rows
+    from .planning import wanted_rows, whole_or_refuse
     from .stages.prepare import prepare as make
 
     config = load_config(config_path)
+    whole_or_refuse(config)
     return make(config, wanted_rows(config), progress or (lambda *_: None), workers)
 
 

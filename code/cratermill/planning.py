@@ -21,9 +21,12 @@ def wanted_rows(config: Config) -> Rows:
     from .families.table import load_versions
 
     if not config.run.train:
-        raise InputError("the config trains nothing", valid="train: {connection: {table: …}}", next_step="add a 'train' part; see configs/demo/demo.yaml")
+        raise InputError(
+            "the config trains nothing", valid="train: {connection: {table: …}}", next_step="add a 'train' part; see configs/demo/demo.yaml"
+        )
     return {
-        name: load_versions(config.path(run.table), get_family(name).hparams_model(), run.versions) for name, run in config.run.train.items()
+        name: load_versions(config.path(run.table), get_family(name).hparams_model(), run.versions)
+        for name, run in config.run.train.items()
     }
 
 
@@ -120,10 +123,16 @@ def map_plan(config: Config) -> Plan:
     from .batch.plan import Cell, make_plan
 
     if config.run.map is None:
-        raise InputError("the config makes no map", valid="map: {versions: {…}, split: 0}", next_step="add a 'map' part; see configs/demo/demo.yaml")
+        raise InputError(
+            "the config makes no map", valid="map: {versions: {…}, split: 0}", next_step="add a 'map' part; see configs/demo/demo.yaml"
+        )
     makers = [name for name in config.run.map.versions if get_family(name).maps]
     if len(makers) != 1:
-        raise InputError(f"map.versions names {list(config.run.map.versions)}", valid="one family that makes maps, and those it builds on", next_step="correct the config")
+        raise InputError(
+            f"map.versions names {list(config.run.map.versions)}",
+            valid="one family that makes maps, and those it builds on",
+            next_step="correct the config",
+        )
     family = get_family(makers[0])
     name, folder = family.map_name(config), config.project.map_log(family.map_name(config))
     cells = []
@@ -134,12 +143,36 @@ def map_plan(config: Config) -> Plan:
     product = config.project.relative(folder / "composite")
     needs = tuple(range(len(cells)))
     mark = [config.run.map.model_dump(mode="json"), [cell.fingerprint for cell in cells]]
-    cells.append(Cell(len(cells), "composite", f"composite_{name}", {"family": family.name}, needs, product, fingerprint(mark), soft_needs=True, always=True))
+    cells.append(
+        Cell(
+            len(cells),
+            "composite",
+            f"composite_{name}",
+            {"family": family.name},
+            needs,
+            product,
+            fingerprint(mark),
+            soft_needs=True,
+            always=True,
+        )
+    )
     return make_plan(f"{config.run.name}-map", config.root, config.dump(), config.run.seed, cells)
 
 
 def prepared_or_refuse(config: Config) -> None:
     """Launching needs prepared data; says so before anything is planned."""
+    whole_or_refuse(config)
     if not (read_json(config.data.prepared) or {}).get("steps"):
-        raise InputError(f"the data in {config.data.root} are not prepared", next_step=f"run 'cratermill prepare {config.source or 'CONFIG'}'")
+        raise InputError(
+            f"the data in {config.data.root} are not prepared", next_step=f"run 'cratermill prepare {config.source or 'CONFIG'}'"
+        )
 
+
+def whole_or_refuse(config: Config) -> None:
+    """Data of an import that was interrupted must not be mixed with what prepare would make in their place."""
+    made = (read_json(config.data.prepared) or {}).get("import", {})
+    if not made.get("complete", True):
+        raise InputError(
+            f"the import into {config.data.root} did not come to its end",
+            next_step=f"run 'cratermill import-ejmap {made['source']} --into {config.run.data}' again",
+        )

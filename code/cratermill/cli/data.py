@@ -1,4 +1,4 @@
-"""Verbs about data: ``planet``, ``prepare``."""
+"""Verbs about data: ``planet``, ``prepare``, ``import-ejmap``."""
 
 from __future__ import annotations
 
@@ -83,4 +83,51 @@ def prepare(config: Path = CONFIG, workers: int = WORKERS, as_json: bool = JSON)
         print_json(made)
         return
     for family, facts in made.items():
-        typer.echo(f"{family}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
+        steps = len(facts["made"])
+        typer.echo(f"{family}: {steps} steps done" if steps else f"{family}: nothing to do")
+
+
+TRUST = (
+    "Also convert EJMAP's pickled checkpoints. Reading a pickle can run code that its maker has put in: "
+    "they are read in a process of their own with stand-ins for all classes but tensors, yet trust only files whose origin you know."
+)
+
+
+@app.command("import-ejmap")
+def import_ejmap(
+    folder: Path = typer.Argument(metavar="DIR", help="EJMAP's folder with data/, code/, results/ and log/, or its data folder alone."),
+    into: str | None = typer.Option(None, "--into", help="The data folder to make; data/ and the name of DIR when left out."),
+    trust: bool = typer.Option(False, "--trust", help=TRUST),
+    resample: bool = typer.Option(False, "--resample", help="Leave the npy tiles out; prepare then samples all tiles from the mosaic."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only look: say what there is and what is missing or broken."),
+    workers: int = WORKERS,
+    as_json: bool = JSON,
+) -> None:
+    """Bring EJMAP's data, tables and results along.
+
+    DIR is only read, rasters are linked where the disk allows it; only what changed is done again. Exit code 1 if a checkpoint was refused.
+    """
+    from dataclasses import asdict
+
+    from ..ejmap_import import Options, import_ejmap
+    from ..paths import find_root
+    from ..progress import shown
+
+    with shown() as progress:
+        report = import_ejmap(folder, find_root(Path.cwd()), Options(into, trust, resample, dry_run, workers), progress)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        _show_import(report, dry_run)
+    raise typer.Exit(1 if report.refused else 0)
+
+
+def _show_import(report, dry_run: bool) -> None:
+    typer.echo(f"{report.into}: " + ("this would be imported" if dry_run else "imported"))
+    print_table(("what", "how much"), report.brought.items())
+    for note in report.notes:
+        typer.echo(f"Note: {note}")
+    for refused in report.refused:
+        typer.secho(f"Refused: {refused}", err=True)
+    if not dry_run:
+        typer.echo(f"Next: cratermill versions check its tables, then cratermill launch train {report.brought['config'].split(' ')[0]}")

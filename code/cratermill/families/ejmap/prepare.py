@@ -14,7 +14,7 @@ import pandas as pd
 
 from ...bodies import get_body
 from ...errors import InputError
-from ...files import fingerprint, read_json, stat_fingerprint, write_json, write_table
+from ...files import content_digest, fingerprint, read_json, stat_fingerprint, write_json, write_table
 from ...mosaic import Mosaic
 from ...sampling import sample
 from ..base import Progress
@@ -62,6 +62,11 @@ class Preparation:
     def imported(self) -> bool:
         """Whether the tile tables came with the data (import-ejmap) and are not ours to make."""
         return bool(read_json(self.data.prepared, {}).get("imported"))
+
+    @property
+    def imported_views(self) -> list[str]:
+        """Names of the stacks that were filled with imported tiles; all others are sampled from the mosaic."""
+        return read_json(self.data.prepared, {}).get("import", {}).get("views", [])
 
     def step(self, name: str, inputs: Any, outputs: Iterable[Path], work) -> None:
         """Run ``work`` unless it was done with these very inputs and its outputs are still there."""
@@ -148,11 +153,12 @@ class Preparation:
 
     def evaluation_tiles(self) -> None:
         """``eval_positions_crater_{FID}.csv`` of every crater, drawn or not."""
-        if not self.imported:
-            self.each("tiles to map", self.craters, self._eval_of)
+        self.each("tiles to map", self.craters, self._eval_of)
 
     def _eval_of(self, crater: Crater) -> None:
         output = self.data.eval_positions(crater.fid)
+        if self.imported and output.exists() and f"eval {crater.fid}" not in self.done:
+            return  # it came with the data
         tiles = self._tiles_of(crater) if crater.train else None
         inputs = [*self._common_inputs, vars_of(crater), tiles and stat_fingerprint(tiles)]
         grid, config = self.mosaic.grid, self.config.run.tiles
@@ -166,6 +172,8 @@ class Preparation:
     def norm(self) -> None:
         """The bands' offsets and divisors for rows without ``norm_from_train``: the config's, else the mosaic's mean and deviation."""
         given = self.config.run.img_norm
+        if self.imported and given is None and self.data.img_norm.exists():
+            return  # EJMAP's own
         self.step("norm", [given, stat_fingerprint(self.config.mosaic)], [self.data.img_norm], lambda: self._write_norm(given))
 
     def _write_norm(self, given: dict[str, list[float]] | None) -> None:
@@ -176,11 +184,16 @@ class Preparation:
             )
         write_json(self.data.img_norm, {"mean": [float(value) for value in mean], "std": [float(value) or 1.0 for value in std]})
 
+    @property
+    def _table_mark(self) -> str:
+        """What ``az_positions_all.csv`` was made of; of an imported one its content."""
+        return content_digest(self.data.az_positions) if self.imported else self.done["splits"]
+
     def connection_stack(self, layout: str, size_px: int, view_radii: float) -> None:
         """All training pairs in one layout and size."""
         folder = self.data.stack("conn_data", pair_view(layout, size_px, view_radii))
-        if not self.imported:
-            inputs = [self.done["splits"], layout, size_px, view_radii, stat_fingerprint(self.config.mosaic)]
+        if folder.name not in self.imported_views:
+            inputs = [self._table_mark, layout, size_px, view_radii, stat_fingerprint(self.config.mosaic)]
             self.step(
                 f"stack {folder.name}", inputs, [folder / "rows.parquet"], lambda: self._write_pairs(folder, layout, size_px, view_radii)
             )
@@ -202,8 +215,8 @@ class Preparation:
     def ejecta_stack(self, size_px: int) -> None:
         """The training tiles with ejecta, and their masks, at one size."""
         folder = self.data.stack("ejc_data", square_view(size_px))
-        if not self.imported:
-            inputs = [self.done["splits"], size_px, stat_fingerprint(self.config.mosaic)]
+        if folder.name not in self.imported_views:
+            inputs = [self._table_mark, size_px, stat_fingerprint(self.config.mosaic)]
             self.step(f"stack {folder.name}", inputs, [folder / "rows.parquet"], lambda: self._write_squares(folder, size_px))
 
     def _write_squares(self, folder: Path, size_px: int) -> None:
