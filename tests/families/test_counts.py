@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from cratermill.families.counts import Counts, binary_scores
+from cratermill.families.counts import Counts
+from cratermill.families.scores import binary_scores
 
 BITS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..files import atomic_path
 
 FORMAT = "cratermill-1"
@@ -43,7 +43,7 @@ class Checkpoint:
             network.load_state_dict(self.state_dict)
         except RuntimeError as error:
             raise InputError(
-                f"{path} does not fit the network of its own row: {str(error).splitlines()[0]}",
+                f"{path} does not fit the network of its own row: {first_line(error)}",
                 valid=f"weights of {self.family} version {self.version} made by this version of cratermill",
                 next_step="train the version again",
             ) from error
@@ -63,7 +63,9 @@ def load(path: Path, family: str | None = None, version: int | None = None) -> C
     for what, wanted in (("family", family), ("version", version)):
         if wanted is not None and getattr(checkpoint, what) != wanted:
             raise InputError(
-                f"{path} belongs to {checkpoint.family} version {checkpoint.version}", valid=f"{what} {wanted}", next_step="put the right file there, or train again"
+                f"{path} belongs to {checkpoint.family} version {checkpoint.version}",
+                valid=f"{what} {wanted}",
+                next_step="put the right file there, or train again",
             )
     return checkpoint
 
@@ -75,7 +77,9 @@ def read_tensors(path: Path) -> Any:
     except FileNotFoundError as error:
         raise InputError(f"there is no checkpoint {path}", next_step="train that version first, or copy its results") from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"the checkpoint {path} is damaged: {str(error).splitlines()[0][:200]}", next_step="remove it and launch again") from error
+        raise InputError(
+            f"the checkpoint {path} is damaged: {first_line(error)}", next_step="remove it and launch again"
+        ) from error
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} holds more than tensors and plain values; loading it would run code from the file",

@@ -7,22 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-SCORES = ("Accuracy", "F1_Score", "IoU", "Precision", "Recall")
-
-
-def binary_scores(tp: float, fp: float, fn: float, tn: float) -> dict[str, float]:
-    """Accuracy, F1, IoU, precision and recall; 0 where a ratio has no denominator, as scikit-learn's ``zero_division=0``."""
-
-    def ratio(part: float, whole: float) -> float:
-        return float(part) / float(whole) if whole else 0.0
-
-    return {
-        "Accuracy": ratio(tp + tn, tp + fp + fn + tn),
-        "F1_Score": ratio(2 * tp, 2 * tp + fp + fn),
-        "IoU": ratio(tp, tp + fp + fn),
-        "Precision": ratio(tp, tp + fp),
-        "Recall": ratio(tp, tp + fn),
-    }
+from .scores import binary_scores
 
 
 @dataclass
@@ -34,7 +19,10 @@ class Counts:
 
     @classmethod
     def zeros(cls, device: torch.device) -> Counts:
-        return cls(torch.zeros(4, dtype=torch.int64, device=device), torch.zeros(2, dtype=torch.float64 if device.type != "mps" else torch.float32, device=device))
+        return cls(
+            torch.zeros(4, dtype=torch.int64, device=device),
+            torch.zeros(2, dtype=torch.float64 if device.type != "mps" else torch.float32, device=device),
+        )
 
     def add(self, predicted: torch.Tensor, target: torch.Tensor, loss: torch.Tensor) -> None:
         tp = (predicted & target).sum()

@@ -42,7 +42,9 @@ class Task(nn.Module):
 class BinaryTask(Task):
     """One logit per tile or pixel. Scores come from counts over the whole set, so they do not depend on the batch size."""
 
-    def __init__(self, network: nn.Module, loss: nn.Module, make_optimizer: Callable[[nn.Module], Any], make_scheduler: Callable[[Any], Any]):
+    def __init__(
+        self, network: nn.Module, loss: nn.Module, make_optimizer: Callable[[nn.Module], Any], make_scheduler: Callable[[Any], Any]
+    ):
         super().__init__()
         self.network, self.loss = network, loss
         self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
@@ -77,4 +79,6 @@ def binary_task(hparams: Any, network: nn.Module, norm: Any, extra_channels: lis
     from .normalised import Normalised
     from .optim import build_loss, build_optimizer, build_scheduler
 
-    return BinaryTask(Normalised(network, norm, extra_channels), build_loss(hparams), partial(build_optimizer, hparams), partial(build_scheduler, hparams))
+    return BinaryTask(
+        Normalised(network, norm, extra_channels), build_loss(hparams), partial(build_optimizer, hparams), partial(build_scheduler, hparams)
+    )

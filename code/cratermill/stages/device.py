@@ -14,7 +14,9 @@ from ..errors import InputError
 def choose_accelerator(wanted: str) -> str:
     """``gpu`` where there is one, else ``cpu``; a GPU that was asked for and isn't there is refused."""
     if wanted == "gpu" and not torch.cuda.is_available():
-        raise InputError("trainer.accelerator is gpu, but no GPU is visible here", valid="auto, cpu", next_step="ask the cluster for a GPU, or use auto")
+        raise InputError(
+            "trainer.accelerator is gpu, but no GPU is visible here", valid="auto, cpu", next_step="ask the cluster for a GPU, or use auto"
+        )
     if wanted != "auto":
         return wanted
     return "gpu" if torch.cuda.is_available() else "cpu"

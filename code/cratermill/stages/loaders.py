@@ -16,7 +16,9 @@ class Loaders:
 
     def __init__(self, data: Datasets, batch_size: int, workers: int, rank: int = 0, world: int = 1, pin_memory: bool = False):
         if batch_size % world:
-            raise InputError(f"batch_size {batch_size} is not a multiple of the {world} processes", next_step="change the row or the devices")
+            raise InputError(
+                f"batch_size {batch_size} is not a multiple of the {world} processes", next_step="change the row or the devices"
+            )
         self.data, self.rank, self.world = data, rank, world
         self.batch_size = batch_size // world
         # With a generator of its own a loader draws nothing from the global one, whose state a resumed cell restores.

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 
+from ..batch.workspace import Stopped
 from ..errors import WorkError
 from ..families.base import CellParams
 from ..families.checkpoint import Checkpoint, read_tensors
@@ -126,7 +127,8 @@ class Training:
             asked = bool(self.fabric.all_reduce(torch.tensor(float(asked), device=self.fabric.device), reduce_op="sum"))
         if asked:
             self.save_last()
-            self.workspace.keep_going()
+            # Not every process need have got the signal, but all must leave together.
+            raise Stopped
         elif time.monotonic() - self._saved > SAVE_EVERY_S:
             self.save_last()
 
@@ -147,7 +149,9 @@ class Training:
         if self.fabric.is_global_zero:
             weights = {name: value.detach().cpu() for name, value in self.task.network.state_dict().items()}
             one = self.params
-            Checkpoint(one.family, one.version, one.split, one.iteration, one.seed, one.hparams, self.norm, weights, scores, self.epoch).save(self.folder / BEST)
+            Checkpoint(
+                one.family, one.version, one.split, one.iteration, one.seed, one.hparams, self.norm, weights, scores, self.epoch
+            ).save(self.folder / BEST)
 
     def save_last(self) -> None:
         """The whole state, random numbers of every process included; replaces the older one in one step."""
@@ -192,7 +196,7 @@ class Training:
 
     def write_curve(self) -> None:
         if self.fabric.is_global_zero and self.curve:
-            with atomic_path(self.folder / CURVE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            with atomic_path(self.folder / CURVE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, list(self.curve[0]))
                 writer.writeheader()
                 writer.writerows(self.curve)

@@ -11,16 +11,29 @@ from ..config import Config
 from ..errors import WorkError
 from ..families import get_family
 from ..families.base import CellParams, Family
-from ..families.counts import SCORES
+from ..families.scores import SCORES
 from ..files import link_or_copy, read_json, write_json, write_table
+from ..report.training_page import write_training_page
 from .leaderboard import leaderboard
 
-FIRST_COLUMNS = ("test-set", "iteration", "conn_version", "loss", *SCORES, "epochs_run", "runtime", "test_loss", *(f"test_{name}" for name in SCORES))
+FIRST_COLUMNS = (
+    "test-set",
+    "iteration",
+    "conn_version",
+    "loss",
+    *SCORES,
+    "epochs_run",
+    "runtime",
+    "test_loss",
+    *(f"test_{name}" for name in SCORES),
+)
 
 
 def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
     """Write what there is; the result names what is missing."""
-    return summarise(config, [(one.key, one.params) for one in plan.cells if one.stage in ("train", "evaluate") and not is_done(plan, one)], plan)
+    return summarise(
+        config, [(one.key, one.params) for one in plan.cells if one.stage in ("train", "evaluate") and not is_done(plan, one)], plan
+    )
 
 
 def is_done(plan: Any, cell: Any) -> bool:
@@ -29,14 +42,15 @@ def is_done(plan: Any, cell: Any) -> bool:
 
 
 def summarise(config: Config, missing: list[tuple[str, dict]], plan: Any) -> dict:
-    """Summarise every version of a plan, then the leaderboards of its families."""
+    """Summarise every version of a plan, then the leaderboards and pages of its families."""
     versions = sorted({(cell.params["family"], cell.params["version"]) for cell in plan.cells if cell.stage == "train"})
     written = []
     for name, version in versions:
         gone = [key for key, params in missing if (params["family"], params["version"]) == (name, version)]
         written += summarise_version(config, get_family(name), version, gone)
-    boards = [leaderboard(config.project, get_family(name).short) for name in sorted({name for name, _ in versions})]
-    return {"missing": [key for key, _ in missing], "results": [config.project.relative(path) for path in written + boards]}
+    for short in sorted({get_family(name).short for name, _ in versions}):
+        written += [leaderboard(config.project, short), write_training_page(config.project, short)]
+    return {"missing": [key for key, _ in missing], "results": [config.project.relative(path) for path in written]}
 
 
 def summarise_version(config: Config, family: Family, version: int, missing: list[str]) -> list[Path]:
@@ -101,4 +115,6 @@ def keep_checkpoints(trained: pd.DataFrame, into: Path) -> None:
 def require_complete(result: dict) -> None:
     """Raise ``WorkError`` naming the missing cells, after everything there is has been written."""
     if result["missing"]:
-        raise WorkError(f"{len(result['missing'])} cells are missing: {', '.join(result['missing'][:5])}", next_step="launch again to make them")
+        raise WorkError(
+            f"{len(result['missing'])} cells are missing: {', '.join(result['missing'][:5])}", next_step="launch again to make them"
+        )

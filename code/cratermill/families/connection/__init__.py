@@ -56,7 +56,9 @@ class Connection(Family):
 
     def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
         names = super().log_names(stage, params)
-        return names | {f"positions/eval-pos_{cell_tag(params.split, params.iteration)}.csv": "eval-pos.csv"} if stage == "evaluate" else names
+        return (
+            names | {f"positions/eval-pos_{cell_tag(params.split, params.iteration)}.csv": "eval-pos.csv"} if stage == "evaluate" else names
+        )
 
     def gather(self, config, version: int, cells, into: Path) -> list[dict]:
         from .evaluate import gather

@@ -37,7 +37,9 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
             score_crater(scores, perfect_segmentation(drawn, connected, mosaic), drawn.tiles, drawn.mask, mosaic.grid)
             workspace.report(item=number)
     if not tables:
-        raise InputError(f"no crater with train = 1 has tiles in split {params.split}", next_step="check the crater list and az_positions_all.csv")
+        raise InputError(
+            f"no crater with train = 1 has tiles in split {params.split}", next_step="check the crater list and az_positions_all.csv"
+        )
     write_table(workspace.folder / POSITIONS, pd.concat(tables, ignore_index=True))
     metrics = {"test-set": params.split, "iteration": params.iteration, **scores.scores()}
     write_json(workspace.folder / "eval.json", metrics)

@@ -36,7 +36,7 @@ def distance_channel(distance_m: np.ndarray, radius_m: np.ndarray, mode: str, lo
 
 
 def midinput_vector(annulus_mean: np.ndarray, radius_m: np.ndarray, mode: str, log: bool, band_offsets: np.ndarray) -> np.ndarray:
-    """Mean band values of each crater's annulus and, for ``absolute``, its radius like the distance (log10 or metres): (N, B) or (N, B + 1), raw.
+    """Mean band values of each crater's annulus and, for ``absolute``, its radius like the distance: (N, B) or (N, B + 1), raw.
 
     A crater whose annulus holds no data gets the bands' offsets, which normalise to zero.
     """
@@ -44,4 +44,3 @@ def midinput_vector(annulus_mean: np.ndarray, radius_m: np.ndarray, mode: str, l
     if mode != "absolute":
         return means.astype(np.float32)
     return np.column_stack([means, np.log10(radius_m) if log else radius_m]).astype(np.float32)
-

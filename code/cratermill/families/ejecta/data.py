@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 class Tiles(Dataset):
     """Raw tiles: ``image`` (B + 1, S, S) float32 (bands, then distance), ``target`` (1, S, S) 0/1, and ``extra`` (M,) where wanted."""
 
-    def __init__(self, stack: Stack, rows: np.ndarray, distance: np.ndarray, extra: np.ndarray | None, augmenter: Any = None, seed: int = 0):
+    def __init__(
+        self, stack: Stack, rows: np.ndarray, distance: np.ndarray, extra: np.ndarray | None, augmenter: Any = None, seed: int = 0
+    ):
         self.image, self.mask = stack.array("image"), stack.array("mask")
         self.rows, self.distance, self.extra, self.augmenter, self.seed = rows, distance, extra, augmenter, seed
 
@@ -104,7 +106,10 @@ def crater_vectors(table: pd.DataFrame, config: Config, hparams: Hparams, norm: 
     annuli = annuli[(annuli["inner"] == inner) & (annuli["outer"] == outer)].set_index("crat_FID")
     missing = sorted(set(table["crat_FID"]) - set(annuli.index))
     if missing:
-        raise InputError(f"no annulus of ({inner:g}, {outer:g}) radii was measured for craters {missing[:5]}", next_step="run 'cratermill prepare CONFIG'")
+        raise InputError(
+            f"no annulus of ({inner:g}, {outer:g}) radii was measured for craters {missing[:5]}",
+            next_step="run 'cratermill prepare CONFIG'",
+        )
     means = annuli.loc[table["crat_FID"], [name for name in annuli if name.startswith("mean_")]].to_numpy()
     return midinput_vector(means, table["radius"].to_numpy(), hparams.distance_mode, hparams.log_dist, norm[0, : means.shape[1]])
 

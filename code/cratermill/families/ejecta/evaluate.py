@@ -34,7 +34,9 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
             craters += 1
             workspace.report(item=craters)
     if not craters:
-        raise InputError(f"no crater with train = 1 has tiles in split {params.split}", next_step="check the crater list and az_positions_all.csv")
+        raise InputError(
+            f"no crater with train = 1 has tiles in split {params.split}", next_step="check the crater list and az_positions_all.csv"
+        )
     conn = params.hparams.get("eval_conn_version")
     metrics = {"test-set": params.split, "iteration": params.iteration, "conn_version": conn, **scores.scores()}
     write_json(workspace.folder / "eval.json", metrics)

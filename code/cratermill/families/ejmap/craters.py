@@ -61,5 +61,7 @@ def choose(craters: list[Crater], wanted: str | list[int]) -> list[Crater]:
         raise InputError(f"craters: {wanted!r}", valid="all, or a list of FIDs such as [3, 17]", next_step="correct the config")
     unknown = [fid for fid in wanted if fid not in known]
     if unknown:
-        raise InputError(f"craters {unknown} are not in the crater list", valid=nearest(str(unknown[0]), sorted(known)), next_step="correct the config")
+        raise InputError(
+            f"craters {unknown} are not in the crater list", valid=nearest(str(unknown[0]), sorted(known)), next_step="correct the config"
+        )
     return [known[fid] for fid in wanted]

@@ -53,7 +53,9 @@ def centre_distance_m(grid: Grid, table: pd.DataFrame) -> np.ndarray:
     return np.hypot(across, down) * grid.resolution_m
 
 
-def training_positions(crater: Crater, mosaic_grid: Grid, mask: Mosaic, human_mask: Mosaic, tiles: pd.DataFrame, config: Tiles) -> pd.DataFrame:
+def training_positions(
+    crater: Crater, mosaic_grid: Grid, mask: Mosaic, human_mask: Mosaic, tiles: pd.DataFrame, config: Tiles
+) -> pd.DataFrame:
     """One row per drawn tile: its inscribed azimuthal square, distance [m] and ejecta counts; tiles too far away are left out.
 
     ``num_1`` counts the crater's own ejecta pixels in the square, ``h_num_1`` those of any crater.
@@ -104,7 +106,7 @@ def _cells_meeting(tiles: pd.DataFrame, mosaic_grid: Grid, grid: Grid, origin: i
         rows, cols = np.mgrid[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width].reshape(2, -1)
         lon, lat = mosaic_grid.lonlat(rows, cols)
         az_row, az_col = grid.rowcol_of_lonlat(lon, lat)
-        # Pixel centres have whole numbers here, so pixel p lies in tile k if origin + k·step <= p < origin + k·step + size (to half a pixel).
+        # Pixel centres have whole numbers, so p lies in tile k if origin + k·step - .5 <= p < origin + k·step + size - .5.
         first = [np.ceil((axis - origin - size + 0.5) / step).astype(int) for axis in (az_row, az_col)]
         last = [np.floor((axis - origin + 0.5) / step).astype(int) for axis in (az_row, az_col)]
         for down in range(int((last[0] - first[0]).max()) + 1):

@@ -57,7 +57,14 @@ class Ensemble:
 
 
 def _network(checkpoint: Checkpoint, path: Path, device: torch.device) -> torch.nn.Module:
-    params = CellParams(checkpoint.family, checkpoint.version, checkpoint.split, checkpoint.iteration, checkpoint.seed, checkpoint.hparams | {"pretrained": False})
+    params = CellParams(
+        checkpoint.family,
+        checkpoint.version,
+        checkpoint.split,
+        checkpoint.iteration,
+        checkpoint.seed,
+        checkpoint.hparams | {"pretrained": False},
+    )
     network = get_family(checkpoint.family).task(params, checkpoint.norm).network
     checkpoint.load_into(network, path)
     if is_bf16_fast() or device.type == "cuda":
@@ -94,7 +101,9 @@ class EjectaEnsemble(Ensemble):
         """Raw channels (N, B + 1, S, S) and mid-level vectors (N, M) of a crater's tiles."""
         row, grid = self.hparams, crater.grid(mosaic.grid)
         image = views.square_images(mosaic, grid, table, row.tile_size_px)
-        metres = tile_distances_m(table["x"], table["y"], table["height"], table["width"], grid.shape[0], grid.resolution_m, row.tile_size_px)
+        metres = tile_distances_m(
+            table["x"], table["y"], table["height"], table["width"], grid.shape[0], grid.resolution_m, row.tile_size_px
+        )
         radius = np.full(len(table), crater.radius_m)
         distance = distance_channel(metres, radius, row.distance_mode, row.log_dist)
         channels = np.concatenate([image.astype(np.float32), distance[:, None]], axis=1)

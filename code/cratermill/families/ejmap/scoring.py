@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...grid import Grid, Window
-from ..counts import binary_scores
+from ..scores import binary_scores
 from .positions import window_of
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ def hash_files(folder: Path) -> str:
     found = hashlib.blake2b(digest_size=16)
     for path in sorted(folder.iterdir()):
         found.update(path.name.encode())
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             while block := file.read(1 << 22):
                 found.update(block)
     return found.hexdigest()

@@ -35,7 +35,9 @@ def square_images(mosaic: Mosaic, grid: Grid, table: pd.DataFrame, size_px: int)
     return sample_many(mosaic, tile_grids(grid, table, size_px))
 
 
-def pair_images(mosaic: Mosaic, crater: Crater, table: pd.DataFrame, layout: str, size_px: int, view_radii: float) -> tuple[np.ndarray, np.ndarray]:
+def pair_images(
+    mosaic: Mosaic, crater: Crater, table: pd.DataFrame, layout: str, size_px: int, view_radii: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, B, S/2, S) and attention (N, S/2, S) of crater and tile together.
 
     ``pair``: the crater's neighbourhood (``view_radii`` crater radii to each side) at the left, the tile at the right.
@@ -62,7 +64,9 @@ def _pair(mosaic: Mosaic, crater: Crater, table: pd.DataFrame, size_px: int, vie
 def neighbourhood(grid: Grid, half_side_m: float, size_px: int) -> Grid:
     """A square of the azimuthal grid around the crater itself, at least two mosaic pixels to each side."""
     half_side_m = max(half_side_m, 2 * grid.resolution_m)
-    return _metric_grid(grid, Affine(2 * half_side_m / size_px, 0, -half_side_m, 0, -2 * half_side_m / size_px, half_side_m), (size_px, size_px))
+    return _metric_grid(
+        grid, Affine(2 * half_side_m / size_px, 0, -half_side_m, 0, -2 * half_side_m / size_px, half_side_m), (size_px, size_px)
+    )
 
 
 def _corridor(mosaic: Mosaic, crater: Crater, table: pd.DataFrame, size_px: int, view_radii: float) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +83,7 @@ def _corridor_grid(grid: Grid, row, radius_m: float, shape: tuple[int, int]) -> 
     angle = math.degrees(math.atan2(tile[1], tile[0])) if distance > 0 else 0.0
     begin, end = -max(radius_m, width / 2), max(distance + width / 2, radius_m)
     along, across = (end - begin) / shape[1], width / shape[0]
-    transform = Affine.rotation(angle) * Affine(along, 0, begin, 0, -across, width / 2)
+    transform = Affine.rotation(angle) @ Affine(along, 0, begin, 0, -across, width / 2)
     position = begin + (np.arange(shape[1]) + 0.5) * along
     sideways = (shape[0] / 2 - np.arange(shape[0]) - 0.5)[:, None] * across
     attention = np.where(np.hypot(position[None], sideways) <= radius_m, CRATER, 0).astype(np.uint8)
@@ -95,11 +99,11 @@ def _metric_grid(grid: Grid, transform: Affine, shape: tuple[int, int]) -> Grid:
 def annulus_mean(mosaic: Mosaic, crater: Crater, bounds: tuple[float, float]) -> np.ndarray:
     """Mean of each band (B,) between two distances in crater radii; missing pixels left out, NaN if none is left.
 
-    The annulus is read at 256 pixels at most across: enough for a mean, whatever the crater's size.
+    The annulus is read at 64 to 256 pixels across: enough for a mean, whatever the crater's size.
     """
     grid = crater.grid(mosaic.grid)
     reach_m = bounds[1] * crater.radius_m
-    size = int(np.clip(math.ceil(2 * reach_m / grid.resolution_m), 8, 256))
+    size = int(np.clip(math.ceil(2 * reach_m / grid.resolution_m), 64, 256))
     view = neighbourhood(grid, reach_m, size)
     pixels = sample(mosaic, view)
     missing = mosaic.missing(pixels)
