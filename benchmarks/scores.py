@@ -52,7 +52,7 @@ def main() -> None:
     ours, theirs = measure(streamed, count), measure(flat, count, runs=1)
     few = measure(streamed, max(1, count // 10), runs=1)
     error = max(abs(ours.value[name] - theirs.value[name]) for name in CALLS)
-    row = Row(f"scores of {count} tiles", "five scikit-learn calls", ours.seconds, theirs.seconds, ours.peak_mb, theirs.peak_mb, wanted_ratio=100)
+    row = Row(f"scores of {count} tiles", "five scikit-learn calls", ours, theirs, wanted_ratio=100)
     show([row], {"largest difference": error, "memory for a tenth of the tiles": f"{few.peak_mb:.0f} MB"})
 
 

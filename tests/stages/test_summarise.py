@@ -56,7 +56,9 @@ def test_best_checkpoint_is_that_of_the_best_validation_score(trained):
     table = pd.read_csv(config.project.results / "ejc_results" / "version_8" / "test_metrics.csv")
     best = table.loc[table["val_F1_Score"].idxmax(), "iteration"]
     folder = config.project.results / "ejc_results" / "version_8"
-    assert (folder / "best-checkpoint_test-set-0.ckpt").read_bytes() == (folder / f"best-checkpoint_test-set-0_iteration-{best}.ckpt").read_bytes()
+    assert (folder / "best-checkpoint_test-set-0.ckpt").read_bytes() == (
+        folder / f"best-checkpoint_test-set-0_iteration-{best}.ckpt"
+    ).read_bytes()
 
 
 def test_missing_cells_are_named_after_all_else_is_written(trained, tmp_path):
