@@ -62,7 +62,8 @@ def write_cog(
         _write_blocks(dataset, blocks, place, fill, nodata)
         _describe(dataset, colormap, names, tags)
         dataset.close()
-        _to_cog(dataset.name, temporary, overviews, resampling)
+        levels = {"OVERVIEWS": "AUTO" if overviews else "NONE", "RESAMPLING": resampling.upper()}
+        _to_cog(dataset.name, temporary, levels | _packing(dtype))
     return path
 
 
@@ -89,7 +90,7 @@ def _storable(dtype: np.dtype) -> np.dtype:
 @contextlib.contextmanager
 def _scratch(target: Path, profile: dict):
     """A writable dataset in memory or beside the target; its name stays readable until the context ends."""
-    # Band by band: in pixel-interleaved files GDAL fills the unwritten rest of a block with nodata in the first band only, with 0 in others.
+    # Band by band: in pixel-interleaved files GDAL fills the unwritten rest of a block with nodata in the first band, with 0 in others.
     options = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "interleave": "band"}
     options |= {"SPARSE_OK": True, "BIGTIFF": "IF_SAFER"}
     if profile["count"] == 4 and profile["dtype"] == np.uint8:
@@ -137,14 +138,31 @@ def _describe(dataset, colormap, names: Iterable[str], tags) -> None:
         dataset.update_tags(**{key: str(value) for key, value in tags.items()})
 
 
-def _to_cog(source: str, target: Path, overviews: bool, resampling: str) -> None:
-    options = {"COMPRESS": "DEFLATE", "BLOCKSIZE": BLOCK_PX, "BIGTIFF": "IF_SAFER", "SPARSE_OK": True, "NUM_THREADS": "ALL_CPUS"}
-    options |= {"OVERVIEWS": "AUTO" if overviews else "NONE", "RESAMPLING": resampling.upper()}
-    # Written to memory first: GDAL reports some failed writes to a full disk only on closing, where nobody hears them; Python's own
-    # write and fsync are sure to raise. The compressed file is small beside the raster.
+def _packing(dtype: np.dtype) -> dict[str, object]:
+    """Compression; fractions are mostly noise, which the quickest level with a predictor packs as small as the slowest without."""
+    return {"COMPRESS": "DEFLATE"} | ({"LEVEL": 1, "PREDICTOR": "YES"} if dtype.kind == "f" else {})
+
+
+def _to_cog(source: str, target: Path, options: dict[str, object]) -> None:
+    options |= {"driver": "COG", "BLOCKSIZE": BLOCK_PX, "BIGTIFF": "IF_SAFER", "SPARSE_OK": True, "NUM_THREADS": "ALL_CPUS"}
+    # GDAL reports some failed writes to a full disk only on closing, where nobody hears them. What is small is written to memory first:
+    # Python's own write and fsync are sure to raise. What isn't is read back.
+    if not source.startswith("/vsimem/"):
+        rasterio.shutil.copy(source, target, **options)
+        _require_whole(target)
+        return
     with MemoryFile(ext=".tif") as memory:
-        rasterio.shutil.copy(source, memory.name, driver="COG", **options)
+        rasterio.shutil.copy(source, memory.name, **options)
         _save(memory, target)
+
+
+def _require_whole(path: Path) -> None:
+    """Raise an error of rasterio or of the system unless every block of a file can be read and lies on the disk."""
+    with rasterio.open(path) as dataset:
+        for _, window in dataset.block_windows(1):
+            dataset.read(window=window)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _save(memory: MemoryFile, target: Path) -> None:

@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 
 from cratermill.families.ejecta.blend import NO_OWNER, Layer, blend
+from cratermill.grid import Window
 from cratermill.report.palette import colour, hex_colour
 
 
 def layer(fid, mask, probability):
     mask = np.array(mask, bool)
-    return Layer(fid, mask, np.broadcast_to(np.array(probability, np.float32), mask.shape))
+    return Layer(fid, Window(0, 0, *mask.shape), mask, np.broadcast_to(np.array(probability, np.float32), mask.shape))
 
 
 def test_highest_probability_owns_and_ties_go_to_the_lower_fid():
@@ -29,7 +30,12 @@ def test_later_craters_lie_half_transparent_over_earlier_ones():
 
 def test_any_order_gives_the_same_block():
     random = np.random.default_rng(1)
-    layers = [Layer(fid, random.random((8, 9)) > 0.5, random.random((8, 9)).astype(np.float32)) for fid in (3, 11, 12, 400)]
+    windows = [Window(0, 0, 8, 9), Window(2, 1, 6, 5), Window(0, 4, 8, 5), Window(1, 1, 5, 5)]
+    shapes = [(window.height, window.width) for window in windows]
+    layers = [
+        Layer(fid, window, random.random(shape) > 0.5, random.random(shape).astype(np.float32))
+        for fid, window, shape in zip((3, 11, 12, 400), windows, shapes, strict=True)
+    ]
     first = blend(layers, (8, 9), 0.5)
     for order in itertools.permutations(layers):
         again = blend(list(order), (8, 9), 0.5)

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
-from tests.families.ejecta import mapping_case as case
-from tests.families.ejecta.mapping_case import on_mosaic
 
 from cratermill.errors import InputError, WorkError
 from cratermill.families.ejecta import mapping
 from cratermill.families.ejecta.crater_files import CraterFiles
 from cratermill.families.ejmap import members
+from tests.families.ejecta import mapping_case as case
+from tests.families.ejecta.mapping_case import on_mosaic
 
 
 @pytest.fixture

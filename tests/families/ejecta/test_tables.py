@@ -7,7 +7,8 @@ from affine import Affine
 from cratermill.bodies import Body
 from cratermill.errors import InputError
 from cratermill.families.ejecta import tables
-from cratermill.grid import Grid
+from cratermill.families.ejecta.blend import Layer
+from cratermill.grid import Grid, Window
 
 BODIES = [Body("sphere", 2439400.0, 2439400.0), Body("oblate", 3396190.0, 3376200.0)]
 
@@ -61,7 +62,9 @@ def test_overlaps_owned_and_clean_areas_add_up():
     masks[0, :, :2], masks[1, 1:, 1:3], masks[2, 2, 3] = True, True, True
     owner = np.where(masks[0], 3, np.where(masks[1], 5, np.where(masks[2], 9, -1)))
     overlaps = tables.Overlaps()
-    overlaps.add([3, 5, 9], masks, owner, areas)
+    windows = [Window(0, 0, 3, 2), Window(1, 1, 2, 2), Window(2, 3, 1, 1)]
+    layers = [Layer(fid, w, mask[w.slices], mask[w.slices]) for fid, w, mask in zip([3, 5, 9], windows, masks, strict=True)]
+    overlaps.add(layers, owner, areas)
     facts = [
         {"crat_FID": fid, "lon": 0.0, "lat": 0.0, "radius_m": 100.0, "tiles": 4, "connected": 1}
         | {"mean_extent_m": 50.0, "max_extent_m": 200.0}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...grid import Window
 from ...report.palette import colour
 
 NO_OWNER = -1
@@ -14,9 +15,10 @@ NO_OWNER = -1
 
 @dataclass(frozen=True)
 class Layer:
-    """One crater's part of a block: mask (h, w) bool and ensemble probability (h, w) float32, NaN where nobody looked."""
+    """One crater's part of a block: ``window`` in it, mask (h, w) bool, ensemble probability (h, w) float32, NaN where nobody looked."""
 
     fid: int
+    window: Window
     mask: np.ndarray
     probability: np.ndarray
 
@@ -40,13 +42,15 @@ def blend(layers: list[Layer], shape: tuple[int, int], alpha: float) -> Blended:
     best, probability = np.full(shape, -np.inf, np.float32), np.full(shape, np.nan, np.float32)
     rgb, painted = np.zeros((3, *shape), np.float32), np.zeros(shape, bool)
     for layer in sorted(layers, key=lambda layer: layer.fid):
-        np.fmax(probability, layer.probability, out=probability)
-        if not layer.mask.any():
-            continue
-        wins = layer.mask & (layer.probability > best)
-        owner[wins], best[wins] = layer.fid, layer.probability[wins]
-        opacity = np.where(painted, np.float32(alpha), np.float32(1)) * layer.mask
-        rgb += opacity * (np.array(colour(layer.fid), np.float32)[:, None, None] - rgb)
-        painted |= layer.mask
-    rgba = np.concatenate([np.rint(rgb), np.where(painted, 255, 0)[None]]).astype(np.uint8)
+        here, mask = layer.window.slices, layer.mask
+        np.fmax(probability[here], layer.probability, out=probability[here])
+        wins = mask & (layer.probability > best[here])
+        owner[here][wins], best[here][wins] = layer.fid, layer.probability[wins]
+        opacity = np.where(painted[here], np.float32(alpha), np.float32(1)) * mask
+        for band, value in zip(rgb, colour(layer.fid), strict=True):
+            band[here] += opacity * (np.float32(value) - band[here])
+        painted[here] |= mask
+    rgba = np.empty((4, *shape), np.uint8)
+    np.rint(rgb, out=rgba[:3], casting="unsafe")
+    np.multiply(painted, 255, out=rgba[3], casting="unsafe")
     return Blended(owner, rgba, probability)

@@ -17,12 +17,13 @@ from ...errors import WorkError
 from ...files import link_or_copy, read_json, write_json, write_table
 from ...grid import Grid, Window
 from ...mosaic import Mosaic
+from ..ejmap.stitch import hull
 from .blend import NO_OWNER, Blended, Layer, blend
 from .crater_files import CraterFiles, read_facts
 from .fan import fan_out
 from .mapping import map_name, map_run, open_mosaic
 from .polygons import outline, write_points, write_polygons
-from .tables import Overlaps, clean_table, crater_table, overlap_table, pixel_areas_m2
+from .tables import Overlaps, clean_table, common, crater_table, overlap_table, pixel_areas_m2
 
 if TYPE_CHECKING:
     from shapely.geometry import MultiPolygon
@@ -110,29 +111,25 @@ def write_rasters(folder: Path, parts: list[Part], grid: Grid, alpha: float, wor
 
 def blended_blocks(parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps, workspace: Any) -> Iterator[tuple[Window, Blended]]:
     """Every block of the mosaic that a crater's window meets, blended; adds to ``overlaps`` on the way."""
-    areas_m2 = pixel_areas_m2(grid)
-    blocks = [(window, near) for window in _blocks(grid) if (near := [part for part in parts if _common(part.window, window)])]
+    areas_m2, blocks = pixel_areas_m2(grid), list(met_blocks(parts, grid))
     with Reader() as reader:
         for number, (window, near) in enumerate(blocks, 1):
             workspace.keep_going()
             layers = [reader.layer(part, window) for part in near]
             made = blend(layers, (window.height, window.width), alpha)
-            masks = np.stack([layer.mask for layer in layers])
-            overlaps.add([layer.fid for layer in layers], masks, made.owner, areas_m2[window.row : window.stop_row])
+            overlaps.add(layers, made.owner, areas_m2[window.row : window.stop_row])
             workspace.report(item=number, items=len(blocks), doing="blocks")
             yield window, made
 
 
-def _blocks(grid: Grid) -> Iterator[Window]:
+def met_blocks(parts: list[Part], grid: Grid) -> Iterator[tuple[Window, list[Part]]]:
+    """The blocks of the mosaic that craters meet, each cut down to what they cover of it, and those craters."""
     for row in range(0, grid.height, BLOCK_PX):
         for col in range(0, grid.width, BLOCK_PX):
-            yield Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
-
-
-def _common(one: Window, other: Window) -> Window | None:
-    row, col = max(one.row, other.row), max(one.col, other.col)
-    height, width = min(one.stop_row, other.stop_row) - row, min(one.stop_col, other.stop_col) - col
-    return Window(row, col, height, width) if height > 0 and width > 0 else None
+            block = Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
+            covered = [(part, found) for part in parts if (found := common(part.window, block))]
+            if covered:
+                yield hull([found for _, found in covered]), [part for part, _ in covered]
 
 
 class Reader:
@@ -153,14 +150,12 @@ class Reader:
         return Mosaic.open(files.mask), Mosaic.open(files.shares, [2])
 
     def layer(self, part: Part, window: Window) -> Layer:
-        """A crater on a block of the mosaic: 0 and NaN outside its window."""
-        mask, probability = np.zeros((window.height, window.width), bool), np.full((window.height, window.width), np.nan, np.float32)
-        common = _common(part.window, window)
-        inside = Window(common.row - part.window.row, common.col - part.window.col, common.height, common.width)
-        into = Window(common.row - window.row, common.col - window.col, common.height, common.width).slices
-        mask_file, probability_file = self.files(part.files)
-        mask[into], probability[into] = mask_file.read(inside)[0] > 0, probability_file.read(inside)[0]
-        return Layer(part.fid, mask, probability)
+        """A crater's part of a block of the mosaic that it meets."""
+        here = common(part.window, window)
+        source = Window(here.row - part.window.row, here.col - part.window.col, here.height, here.width)
+        mask, probability = self.files(part.files)
+        into = Window(here.row - window.row, here.col - window.col, here.height, here.width)
+        return Layer(part.fid, into, mask.read(source)[0] > 0, probability.read(source)[0])
 
 
 # --- everything else ----------------------------------------------------------------------------------------------------------

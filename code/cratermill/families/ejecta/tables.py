@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ...bodies import Body
 from ...errors import InputError
-from ...grid import Grid
+from ...grid import Grid, Window
+
+if TYPE_CHECKING:
+    from .blend import Layer
 
 
 def pixel_areas_m2(grid: Grid) -> np.ndarray:
@@ -42,20 +46,43 @@ class Overlaps:
     shared_m2: dict[int, float] = field(default_factory=dict)
     owned_m2: dict[int, float] = field(default_factory=dict)
 
-    def add(self, fids: list[int], masks: np.ndarray, owner: np.ndarray, areas_m2: np.ndarray) -> None:
-        """One block: ``masks`` (K, h, w) bool in the order of ``fids``, ``owner`` (h, w) FIDs, ``areas_m2`` (h,)."""
-        crowded = masks.sum(0, dtype=np.uint16) > 1
-        for index, fid in enumerate(fids):
-            _increase(self.owned_m2, fid, np.count_nonzero(owner == fid, axis=1) @ areas_m2)
-            both = masks[index] & crowded
-            rows = np.flatnonzero(both.any(1))
-            if not len(rows):
+    def add(self, layers: list[Layer], owner: np.ndarray, areas_m2: np.ndarray) -> None:
+        """One block: the layers by FID, ``owner`` (h, w) FIDs, ``areas_m2`` (h,) of one pixel in each row."""
+        count = np.zeros(owner.shape, np.uint16)
+        for layer in layers:
+            count[layer.window.slices] += layer.mask
+        for index, layer in enumerate(layers):
+            here = layer.window.slices
+            _increase(self.owned_m2, layer.fid, row_sums(owner[here] == layer.fid) @ areas_m2[here[0]])
+            shared = layer.mask & (count[here] > 1)
+            if shared.any():
+                _increase(self.shared_m2, layer.fid, row_sums(shared) @ areas_m2[here[0]])
+                self._add_pairs(layer, layers[index + 1 :], areas_m2)
+
+    def _add_pairs(self, layer: Layer, others: list[Layer], areas_m2: np.ndarray) -> None:
+        for other in others:
+            window = common(layer.window, other.window)
+            if window is None:
                 continue
-            _increase(self.shared_m2, fid, np.count_nonzero(both[rows], axis=1) @ areas_m2[rows])
-            for other in range(index + 1, len(fids)):
-                counts = np.count_nonzero(both[rows] & masks[other][rows], axis=1)
-                if counts.any():
-                    _increase(self.pairs_m2, (fid, fids[other]), counts @ areas_m2[rows])
+            both = layer.mask[inside(window, layer.window)] & other.mask[inside(window, other.window)]
+            if both.any():
+                _increase(self.pairs_m2, (layer.fid, other.fid), row_sums(both) @ areas_m2[window.slices[0]])
+
+
+def row_sums(mask: np.ndarray) -> np.ndarray:
+    return np.count_nonzero(mask, axis=1)
+
+
+def common(one: Window, other: Window) -> Window | None:
+    """The pixels that two windows share."""
+    row, col = max(one.row, other.row), max(one.col, other.col)
+    height, width = min(one.stop_row, other.stop_row) - row, min(one.stop_col, other.stop_col) - col
+    return Window(row, col, height, width) if height > 0 and width > 0 else None
+
+
+def inside(window: Window, of: Window) -> tuple[slice, slice]:
+    """Where a window lies in the array of another that holds it."""
+    return Window(window.row - of.row, window.col - of.col, window.height, window.width).slices
 
 
 def _increase(totals: dict, key, by: float) -> None:
