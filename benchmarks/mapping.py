@@ -55,7 +55,7 @@ class Workspace:
 
 def the_crater(number: int = 0) -> Crater:
     """Craters whose ejecta overlap those of the next."""
-    return Crater(number, CRATER[0] + 20 * number, CRATER[1], RADIUS_M)
+    return Crater(number, (CRATER[0] + 20 * number + 180) % 360 - 180, CRATER[1] + 10 * (number // 18 % 6), RADIUS_M)
 
 
 def tiles_around(grid, across: int, down: int) -> pd.DataFrame:
