@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.mosaics import slow_bilinear
 
 from cratermill import resampling
 from cratermill.resampling import bilinear, nearest, nearest_or_fill
+from tests.mosaics import slow_bilinear
 
 TYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
 
@@ -76,6 +76,21 @@ def test_nearest_or_fill_outside_and_nowhere(dtype):
     np.testing.assert_array_equal(found, [[[99, 1, 20, 99, 99, 99, 99, 99]]])
 
 
-def test_one_pixel_wide_sources(backend):
-    pixels = np.array([[[7.0], [9.0]]], dtype=np.float32)
-    np.testing.assert_allclose(bilinear(np.repeat(pixels, 2, axis=2), np.array([[0.5]]), np.array([[0.0]]), None, 0), [[[8.0]]])
+def test_thinning_first_gives_nearly_the_same_mean(backend):
+    pixels = np.random.default_rng(8).uniform(0, 100, (2, 96, 120)).astype(np.float32)
+    missing = np.zeros((1, 96, 120), bool)
+    missing[:, 30:70, 40:90] = True
+    rows, cols = ((np.arange(length) + 0.5) * 3 - 0.5 for length in (32, 40))
+    rows, cols = np.broadcast_arrays(rows[:, None], cols[None, :])
+    for gaps in (None, missing):
+        thinned = bilinear(pixels, rows, cols, gaps, -1, factor=4, thin=3)
+        source = np.where(missing, np.nan, pixels) if gaps is not None else pixels
+        blocks = source.reshape(2, 8, 12, 10, 12)
+        wanted = np.where(np.isnan(blocks).mean(axis=(2, 4)) <= 0.5, np.nanmean(blocks, axis=(2, 4)), -1)
+        np.testing.assert_allclose(thinned, wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 2), (1, 1)])
+def test_sources_of_one_row_or_column(backend, shape):
+    pixels = np.full((1, *shape), 7.0, dtype=np.float32)
+    np.testing.assert_allclose(bilinear(pixels, np.array([[shape[0] - 1.0]]), np.array([[0.0]]), None, 0), [[[7.0]]])

@@ -76,10 +76,13 @@ class Mosaic:
             pixels[:, first - window.row : last - window.row, target : target + width] = self._read(piece)
         return pixels
 
-    def missing(self, pixels: np.ndarray) -> np.ndarray | None:
-        """Mask (1, h, w) or (C, h, w), True where pixels (C, h, w) are missing; None if none are."""
+    def missing(self, pixels: np.ndarray, *, declared: bool = True) -> np.ndarray | None:
+        """Mask (1, h, w) or (C, h, w), True where pixels (C, h, w) are missing; None if none are.
+
+        With ``declared=False`` the nodata value counts as data, and only what isn't finite is missing.
+        """
         missing = None
-        if self.nodata is not None and not np.isnan(self.nodata):
+        if declared and self.nodata is not None and not np.isnan(self.nodata):
             missing = np.all(pixels == self.nodata, axis=0, keepdims=True)
         if pixels.dtype.kind == "f":
             infinite = ~np.isfinite(pixels)

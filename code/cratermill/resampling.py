@@ -32,26 +32,42 @@ def nearest_or_fill(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, fill
     return np.where(inside, np.take(pixels.reshape(pixels.shape[0], -1), flat, axis=1), np.asarray(fill, dtype=pixels.dtype))
 
 
-def bilinear(pixels: np.ndarray, rows, cols, missing: np.ndarray | None, fill: float, factor: int = 1) -> np.ndarray:
+def bilinear(pixels: np.ndarray, rows, cols, missing: np.ndarray | None, fill: float, factor: int = 1, thin: int = 1) -> np.ndarray:
     """Pixels (C, H, W) at positions (h·k, w·k), averaged over k × k subpixels (k = ``factor``): (C, h, w) in the same dtype.
 
     ``missing`` (1 or C, H, W) marks source pixels without a say; where less than half of the weight remains, the result is ``fill``.
+    ``thin`` averages the source by so many pixels per side first.
     """
     dtype = pixels.dtype
-    if missing is None and factor == 1 and _remap_can(dtype, pixels.shape):
+    if missing is None and factor == thin == 1 and _remap_can(dtype, pixels.shape):
         return _each_band(pixels, rows, cols)
     working = np.float64 if dtype.itemsize > 4 or (dtype.kind != "f" and dtype.itemsize == 4) else np.float32
     values = pixels.astype(working)
+    if missing is not None:
+        # Zero first: a NaN times a weight of zero would still be NaN.
+        np.copyto(values, 0, where=missing)
+    if thin > 1:
+        rows, cols = (
+            np.clip((at - (thin - 1) / 2) / thin, 0, -(-length // thin) - 1)
+            for at, length in zip((rows, cols), pixels.shape[1:], strict=True)
+        )
+    total = _box_mean(_each_band(_thinned(values, thin), rows, cols), factor)
     if missing is None:
-        return _as_dtype(_box_mean(_each_band(values, rows, cols), factor), dtype)
-    present = (~missing).astype(working)
-    # Zero first: a NaN times a weight of zero would still be NaN.
-    np.copyto(values, 0, where=missing)
-    weight = _box_mean(_each_band(present, rows, cols), factor)
-    total = _box_mean(_each_band(values, rows, cols), factor)
+        return _as_dtype(total, dtype)
+    weight = _box_mean(_each_band(_thinned((~missing).astype(working), thin), rows, cols), factor)
     enough = weight >= 0.5 - 1e-6
     mean = np.divide(total, weight, out=np.zeros_like(total), where=np.broadcast_to(enough, total.shape))
     return np.where(enough, _as_dtype(mean, dtype), np.asarray(fill, dtype=dtype))
+
+
+def _thinned(values: np.ndarray, thin: int) -> np.ndarray:
+    """Means of blocks of thin × thin pixels; the last ones may be smaller."""
+    if thin == 1:
+        return values
+    rows, cols = (np.arange(0, length, thin) for length in values.shape[1:])
+    total = np.add.reduceat(np.add.reduceat(values, rows, axis=1), cols, axis=2)
+    total /= np.minimum(thin, values.shape[1] - rows)[:, None] * np.minimum(thin, values.shape[2] - cols)
+    return total
 
 
 def _each_band(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
@@ -89,21 +105,30 @@ def _whole_numbers(positions: np.ndarray, length: int) -> np.ndarray:
 
 def _bilinear_numpy(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     """The same in plain NumPy: floating-point pixels (C, H, W) at positions inside the array."""
+    height, width = pixels.shape[1:]
     row, col = np.floor(rows).astype(np.intp), np.floor(cols).astype(np.intp)
-    row, col = np.clip(row, 0, max(pixels.shape[1] - 2, 0)), np.clip(col, 0, max(pixels.shape[2] - 2, 0))
     down, right = (rows - row).astype(pixels.dtype), (cols - col).astype(pixels.dtype)
-    flat, corner = pixels.reshape(pixels.shape[0], -1), row * pixels.shape[2] + col
-    top = np.take(flat, corner, axis=1) * (1 - right) + np.take(flat, corner + 1, axis=1) * right
-    corner += pixels.shape[2]
-    bottom = np.take(flat, corner, axis=1) * (1 - right) + np.take(flat, corner + 1, axis=1) * right
-    return top * (1 - down) + bottom * down
+    below, beside = np.minimum(row + 1, height - 1), np.minimum(col + 1, width - 1)
+    flat = pixels.reshape(pixels.shape[0], -1)
+
+    def along(line):
+        return np.take(flat, line * width + col, axis=1) * (1 - right) + np.take(flat, line * width + beside, axis=1) * right
+
+    return along(row) * (1 - down) + along(below) * down
 
 
 def _box_mean(values: np.ndarray, factor: int) -> np.ndarray:
+    """Means of blocks of factor × factor pixels (C, h·k, w·k) → (C, h, w)."""
     if factor == 1:
         return values
     bands, height, width = values.shape
-    return values.reshape(bands, height // factor, factor, width // factor, factor).mean(axis=(2, 4))
+    lines = values.reshape(bands, height // factor, factor, width).sum(axis=2)
+    # Slice by slice: a reduction over a short last axis is several times slower in NumPy.
+    total = lines[..., ::factor].copy()
+    for start in range(1, factor):
+        total += lines[..., start::factor]
+    total /= factor * factor
+    return total
 
 
 def _as_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

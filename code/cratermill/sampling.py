@@ -3,7 +3,7 @@
 Between a mosaic's outermost pixel centres and its edge the outermost pixel is repeated (half a pixel; at the poles too).
 ``nodata="mask"`` (default): missing pixels (see mosaic.py) give nothing to their neighbours; where less than half of the weight is left
 the result is missing. A file that flags a legitimate value, such as 0 in a uint8 image, thus loses nothing: a dark pixel stays 0, only its
-blending with neighbours changes. ``nodata="ignore"``: every declared nodata value is data.
+blending with neighbours changes. ``nodata="ignore"``: declared nodata values are data; NaN and infinity never are.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from .errors import InputError
 from .footprints import tile_window
 from .grid import Grid, Window
 from .mosaic import Mosaic
-from .positions import BLOCK_PX, Link, blocks
+from .positions import Link, blocks
 from .resampling import bilinear, nearest
 
 METHODS = ("bilinear", "nearest", "average", "auto")
 # Shrinking by less than this isn't worth averaging: bilinear weights already cover the pixels in between.
 AVERAGE_FROM = 1.25
-MOST_SUBPIXELS = 32
+# From more subpixels per side on, the mosaic's pixels are averaged in small blocks first, which is much less work.
+MOST_SUBPIXELS = 8
+# Tiles are sampled in blocks that need about so many pixels of the mosaic per side, whatever the shrinking.
+SOURCE_BLOCK_PX = 768
 GROUP_BYTES = 96 * 2**20
 
 
@@ -51,7 +54,7 @@ def sample(mosaic: Mosaic, grid: Grid, method: str = "auto", *, nodata: str = "m
 
     ``auto`` averages when the grid's pixels are larger than the mosaic's, and is bilinear otherwise. InputError if the bodies differ.
     """
-    return _sample(mosaic, mosaic, grid, method, nodata)
+    return _sample(mosaic, mosaic, grid, _way(mosaic, grid, method, nodata))
 
 
 def sample_many(
@@ -68,7 +71,7 @@ def sample_many(
 
     def work(job: tuple[int, Region | Mosaic]) -> None:
         index, source = job
-        tiles[index] = _sample(mosaic, source, grids[index], method, nodata)
+        tiles[index] = _sample(mosaic, source, grids[index], _way(mosaic, grids[index], method, nodata))
 
     with ThreadPoolExecutor(threads or min(os.cpu_count() or 1, 8)) as pool:
         for members, window in _groups(mosaic, grids):
@@ -77,84 +80,102 @@ def sample_many(
     return tiles
 
 
-def _sample(mosaic: Mosaic, source: Region | Mosaic, grid: Grid, method: str, nodata: str) -> np.ndarray:
-    method, factor = _resolve(mosaic, grid, method)
-    if nodata not in ("mask", "ignore"):
-        raise InputError(f"nodata={nodata!r}", valid="mask, ignore")
-    link = Link(grid, mosaic.grid)
-    tile = np.empty((mosaic.count, *grid.shape), dtype=mosaic.dtype)
-    for block in blocks(grid.shape, max(1, BLOCK_PX // factor)):
-        tile[:, *block.slices] = _sample_block(mosaic, source, link, block, method, factor, nodata == "mask")
-    return tile
+@dataclass(frozen=True)
+class _Way:
+    """How to sample: by subpixels per side of a pixel (``factor``), out of the mosaic's pixels averaged by ``thin`` × ``thin``."""
+
+    method: str
+    factor: int = 1
+    thin: int = 1
+    masked: bool = True
 
 
-def _resolve(mosaic: Mosaic, grid: Grid, method: str) -> tuple[str, int]:
-    """The method to use, and the number of subpixels per side that averaging takes."""
+def _way(mosaic: Mosaic, grid: Grid, method: str, nodata: str) -> _Way:
     if method not in METHODS:
         raise InputError(f"sampling method {method!r}", valid=", ".join(METHODS))
-    shrink = grid.resolution_m / mosaic.grid.resolution_m
+    if nodata not in ("mask", "ignore"):
+        raise InputError(f"nodata={nodata!r}", valid="mask, ignore")
+    masked, shrink = nodata == "mask", grid.resolution_m / mosaic.grid.resolution_m
     if method == "auto":
         method = "average" if shrink >= AVERAGE_FROM else "bilinear"
     if method != "average":
-        return method, 1
-    return method, int(np.clip(np.ceil(shrink - 1e-6), 1, MOST_SUBPIXELS))
+        return _Way(method, masked=masked)
+    subpixels = max(1, int(np.ceil(shrink - 1e-6)))
+    thin = 1 if subpixels <= MOST_SUBPIXELS else subpixels // (MOST_SUBPIXELS // 2)
+    return _Way(method, -(-subpixels // thin), thin, masked)
 
 
-def _sample_block(mosaic: Mosaic, source: Region | Mosaic, link: Link, block: Window, method: str, factor: int, masked: bool) -> np.ndarray:
-    rows, cols = link.mosaic_positions(block, factor)
-    rows, cols, outside = _onto_mosaic(mosaic.grid, link, rows, cols)
+def _sample(mosaic: Mosaic, source: Region | Mosaic, grid: Grid, way: _Way) -> np.ndarray:
+    link = Link(grid, mosaic.grid)
+    tile = np.empty((mosaic.count, *grid.shape), dtype=mosaic.dtype)
+    for block in blocks(grid.shape, max(1, SOURCE_BLOCK_PX // (way.factor * way.thin))):
+        tile[:, *block.slices] = _sample_block(mosaic, source, link, block, way)
+    return tile
+
+
+def _sample_block(mosaic: Mosaic, source: Region | Mosaic, link: Link, block: Window, way: _Way) -> np.ndarray:
+    rows, cols, outside = _onto_mosaic(link, *link.mosaic_positions(block, way.factor))
     if outside is not None and outside.all():
         return np.full((mosaic.count, block.height, block.width), mosaic.fill, dtype=mosaic.dtype)
-    window = _window_around(rows, cols)
+    window = _window_around(link, rows, cols, way.thin)
     pixels = source.read(Window(window.row, window.col + link.anchor, window.height, window.width))
-    missing = mosaic.missing(pixels) if masked else None
     rows -= window.row
     cols -= window.col
-    if method == "nearest":
+    if way.method == "nearest":
         values = nearest(pixels, rows, cols)
     else:
-        values = bilinear(pixels, rows, cols, missing, mosaic.fill, factor)
+        missing = mosaic.missing(pixels, declared=way.masked)
+        values = bilinear(pixels, rows, cols, missing, mosaic.fill, way.factor, way.thin)
     if outside is not None:
         # A shrunk pixel is missing if more than half of it is.
-        share = outside.reshape(block.height, factor, block.width, factor).mean(axis=(1, 3))
+        share = outside.reshape(block.height, way.factor, block.width, way.factor).mean(axis=(1, 3))
         values[:, share > 0.5] = mosaic.fill
     return values
 
 
-def _onto_mosaic(grid: Grid, link: Link, rows: np.ndarray, cols: np.ndarray):
+def _onto_mosaic(link: Link, rows: np.ndarray, cols: np.ndarray):
     """Positions that can be read (clamped at the edges, columns in one piece), and where they were off the mosaic (None: nowhere)."""
+    grid = link.mosaic
     outside = ~((rows >= -0.5 - 1e-6) & (rows <= grid.height - 0.5 + 1e-6))  # True for NaN too
+    rows = np.clip(rows, 0, grid.height - 1)
     if grid.period_px:
-        cols = _around(grid, link, cols)
+        cols = _around(link, cols)
     else:
         if link.turn:
-            # A regional mosaic has one piece of the circle: take the turn that brings the tile nearest to its middle.
-            cols = cols - np.round((np.nanmedian(cols) + link.anchor - grid.width / 2) / link.turn) * link.turn
-        columns = cols + link.anchor
-        outside |= ~((columns >= -0.5 - 1e-6) & (columns <= grid.width - 0.5 + 1e-6))
+            # A regional mosaic has one piece of the circle: each position goes on the turn that is nearest to its middle.
+            start = grid.width / 2 - link.turn / 2 - link.anchor
+            cols = np.mod(cols - start, link.turn) + start
+        outside |= ~((cols >= -0.5 - 1e-6 - link.anchor) & (cols <= grid.width - 0.5 + 1e-6 - link.anchor))
         cols = np.clip(cols, -link.anchor, grid.width - 1 - link.anchor)
-    rows = np.clip(rows, 0, grid.height - 1)
     if not outside.any():
         return rows, cols, None
+    # Any position that can be read will do where the result is thrown away.
     inside_row, inside_col = (rows[~outside][0], cols[~outside][0]) if not outside.all() else (0.0, 0.0)
     return np.where(outside, inside_row, rows), np.where(outside, inside_col, cols), outside
 
 
-def _around(grid: Grid, link: Link, cols: np.ndarray) -> np.ndarray:
+def _around(link: Link, cols: np.ndarray) -> np.ndarray:
     """Columns of a global mosaic, in one piece of at most one turn, with the seam of a mosaic that isn't quite closed taken out."""
-    if np.nanmax(cols, initial=-np.inf) - np.nanmin(cols, initial=np.inf) > grid.period_px - 2:
+    period = link.mosaic.period_px
+    if np.nanmax(cols, initial=-np.inf) - np.nanmin(cols, initial=np.inf) > period - 2:
         cols = np.mod(cols, link.turn)
-    gap = link.turn - grid.period_px
+    gap = link.turn - period
     if abs(gap) > 1e-3:
         cols = cols - np.floor((cols + link.anchor + 0.5) / link.turn) * gap
     return cols
 
 
-def _window_around(rows: np.ndarray, cols: np.ndarray) -> Window:
-    """The pixels that bilinear interpolation at the positions needs."""
-    row, col = int(np.floor(rows.min())), int(np.floor(cols.min()))
-    # One more on the far side, always: it is multiplied by zero where a position falls on a pixel centre, but it must exist.
-    return Window(row, col, int(np.floor(rows.max())) - row + 2, int(np.floor(cols.max())) - col + 2)
+def _window_around(link: Link, rows: np.ndarray, cols: np.ndarray, thin: int) -> Window:
+    """The pixels, two by two at least, that interpolation at the positions needs; columns from the anchor."""
+    # Thin × thin blocks start where the first subpixel does, and one more block lies on every side.
+    margin, lead = (thin, (thin - 1) / 2 - 1e-3) if thin > 1 else (0, 0.0)
+    row, stop_row = int(np.floor(rows.min() - lead)) - margin, int(np.floor(rows.max() + lead)) + 2 + margin
+    row, stop_row = max(min(row, link.mosaic.height - 2), 0), min(stop_row, link.mosaic.height)
+    col, stop_col = int(np.floor(cols.min() - lead)) - margin, int(np.floor(cols.max() + lead)) + 2 + margin
+    if not link.mosaic.period_px:
+        first, end = -link.anchor, link.mosaic.width - link.anchor
+        col, stop_col = max(min(col, end - 2), first), min(stop_col, end)
+    return Window(row, col, stop_row - row, stop_col - col)
 
 
 def _groups(mosaic: Mosaic, grids: list[Grid]):
