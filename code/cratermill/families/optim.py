@@ -31,7 +31,7 @@ def losses() -> dict[str, type[nn.Module]]:
 def build_loss(hparams: TrainingHparams) -> nn.Module:
     """The loss of a row; takes (logits, targets) of one shape, targets 0 or 1, and gives a scalar.
 
-    Focal losses are normalised by the sum of their focal terms, as EJMAP's are, unless LS_focal_normalized says otherwise.
+    Focal losses are divided by the sum of their focal terms, as EJMAP's are, unless LS_focal_normalized is False.
     """
     keywords = hparams.keywords_of("LS")
     if hparams.loss == "bce":
@@ -41,6 +41,8 @@ def build_loss(hparams: TrainingHparams) -> nn.Module:
         return losses()["bce"](ignore_index=None, **keywords)
     if hparams.loss == "focal":
         keywords = {"normalized": True, **keywords}
+        if keywords["normalized"]:
+            keywords["reduction"] = "sum"  # the mean would divide by the number of pixels once more
     return losses()[hparams.loss](mode="binary", **keywords)
 
 

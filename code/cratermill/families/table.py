@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -73,14 +73,20 @@ def hparams_model(family: str | type[TrainingHparams]) -> type[TrainingHparams]:
     return importlib.import_module(f"{__package__}.{family}.hparams").Hparams
 
 
-def read_table(path: Path | str, family: str | type[TrainingHparams]) -> Table:
-    """Read and check a whole table. Raises ``InputError`` only if the file can't be read as a table at all."""
+def read_table(
+    path: Path | str, family: str | type[TrainingHparams], look_up: Callable[[TrainingHparams], bool] = lambda row: True
+) -> Table:
+    """Read and check a whole table. Raises ``InputError`` only if the file can't be read as a table at all.
+
+    ``look_up`` says of which rows the networks are looked up in their libraries, some of which take long to import.
+    """
     path, model = Path(path), hparams_model(family)
     header, lines = _read_cells(path)
     table = Table(path)
     table.problems += _header_problems(path, header, model)
     for line, cells in lines:
-        _add_row(table, model, header, line, cells)
+        row = _Row(path.name, line, dict(zip(header, cells, strict=False)), model)
+        _add_row(table, row, len(cells), len(header), look_up)
     return table
 
 
@@ -89,10 +95,10 @@ def load_versions(path: Path | str, family: str | type[TrainingHparams], version
 
     With ``versions``, only flaws of the header and of these rows count, so that a flaw elsewhere stops nobody.
     """
-    table = read_table(path, family)
     if versions is None:
-        return [row for row in table.require() if row.version_run]
+        return [row for row in read_table(path, family, lambda row: row.version_run).require() if row.version_run]
     wanted = list(dict.fromkeys(versions))
+    table = read_table(path, family, lambda row: row.version in wanted)
     texts = {str(version) for version in wanted}
     require_none(table.path, [p for p in table.problems if p.line == HEADER_LINE or (p.version or "").strip() in texts])
     rows = {row.version: row for row in table.rows}
@@ -144,21 +150,18 @@ def _header_problems(path: Path, header: list[str], model: type[TrainingHparams]
     return list(dict.fromkeys(found))
 
 
-def _add_row(table: Table, model: type[TrainingHparams], header: list[str], line: int, cells: list[str]) -> None:
-    row = _Row(table.path.name, line, dict(zip(header, cells, strict=False)), model)
-    if len(cells) != len(header):
-        row.add(
-            "(whole row)", f"has {len(cells)} cells, the header {len(header)}", "as many cells as the header, quotes around lists", value=""
-        )
-        hparams = None
+def _add_row(table: Table, row: _Row, cells: int, columns: int, look_up: Callable[[TrainingHparams], bool]) -> None:
+    hparams = None
+    if cells == columns:
+        hparams = row.read(look_up)
     else:
-        hparams = row.read()
+        row.add("(whole row)", f"has {cells} cells, the header {columns}", "as many cells as the header, quotes around lists", value="")
     if hparams is not None and hparams.version in table.lines:
         row.add("version", f"stands in line {table.lines[hparams.version]} already", "a number of its own")
     table.problems += row.problems
     if hparams is not None and not row.problems:
         table.rows.append(hparams)
-        table.lines[hparams.version] = line
+        table.lines[hparams.version] = row.line
 
 
 class _Row:
@@ -172,7 +175,7 @@ class _Row:
         value = self.cells.get(column, "") if value is None else value
         self.problems.append(Problem(self.file, self.line, self.cells.get("version"), column, value, reason, valid))
 
-    def read(self) -> TrainingHparams | None:
+    def read(self, look_up: Callable[[TrainingHparams], bool]) -> TrainingHparams | None:
         """The model of this row; None if its cells don't make one."""
         values = self._fields()
         values["keywords"] = self._keywords()
@@ -183,7 +186,9 @@ class _Row:
                 self._add_flaw(flaw)
             return None
         if not self.problems:
-            self._check_names(hparams)
+            self._check_keywords(hparams)
+            if look_up(hparams):
+                self._check_networks(hparams)
         return hparams
 
     def _fields(self) -> dict[str, Any]:
@@ -226,12 +231,14 @@ class _Row:
         else:
             self.add(column, "is out of range", flaw["msg"].removeprefix("Input should be ").lower())
 
-    def _check_names(self, hparams: TrainingHparams) -> None:
-        """Whether networks and weights exist, and whether keywords that have no default are given."""
+    def _check_keywords(self, hparams: TrainingHparams) -> None:
+        """Whether the keywords that have no default are given."""
         for prefix in hparams.keyword_groups:
             name = hparams.chosen(prefix)
             for column in keywords.missing(prefix, name, hparams.keywords_of(prefix)) if name else []:
                 self.add(column, f"is blank, but {hparams.keyword_groups[prefix]} {name} needs it", "a value")
+
+    def _check_networks(self, hparams: TrainingHparams) -> None:
         for column, name, home in self._named_networks(hparams):
             self._check_network(hparams, column, name, home)
 

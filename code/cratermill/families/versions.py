@@ -53,7 +53,7 @@ def list_versions(path: Path | str, family: str) -> list[dict[str, Any]]:
         "batch_size",
         "max_epochs",
     )
-    return [{name: getattr(row, name) for name in shown} for row in read_table(path, family).rows]
+    return [{name: getattr(row, name) for name in shown} for row in read_table(path, family, lambda row: False).rows]
 
 
 def show_version(path: Path | str, family: str, version: int) -> list[tuple[str, Any, str]]:

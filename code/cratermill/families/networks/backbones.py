@@ -57,6 +57,8 @@ def _torchgeo_features(backbone: Backbone, in_chans: int, pretrained: bool, imag
         net.features[0][0] = nn.Conv2d(in_chans, first.out_channels, first.kernel_size, first.stride)
     if pretrained:
         load_adapted(net, read_state(local_file(backbone)), str(backbone))
+    if hasattr(net, "reset_classifier"):
+        net.reset_classifier(0)  # the head for other classes is of no use here
     read = {"swin": _swin_stages, "dofa": _dofa_blocks}.get(family, _intermediates)
     return FeatureMaps(net, str(backbone), in_chans, image_size, read)
 

@@ -48,6 +48,10 @@ class FeatureMaps(nn.Module):
         finally:
             self.train(training)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FeatureMaps:
+        """Moves and conversions, called by ``to``. Weights of 3-D convolutions go flat, since ``channels_last`` knows four axes only."""
+        return super()._apply(lambda tensor: fn(tensor.flatten(1)).view(tensor.shape) if tensor.ndim == 5 else fn(tensor), recurse)
+
     def forward(self, image: Tensor) -> list[Tensor]:
         maps = [_as_map(feature, tuple(image.shape[-2:])) for feature in self.read(self.net, image)]
         maps = maps if self.keep is None else [maps[index] for index in self.keep]

@@ -55,7 +55,7 @@ def build_segmenter(
     common = {"encoder_weights": None, "in_channels": in_chans, "classes": classes, "activation": None, **keywords}
     try:
         if _native(backbone, model_name):
-            model = build(**_native_arguments(backbone, pretrained, image_size), **common)
+            model = build(**(common | _native_arguments(backbone, pretrained, image_size)))
             if pretrained and backbone.library == "smp":
                 load_adapted(model.encoder, read_state(local_file(backbone)), str(backbone))
         else:
