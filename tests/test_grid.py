@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.mosaics import KINDS, MARS, MERCURY, global_grid
 
 from cratermill.bodies import get_body
 from cratermill.errors import InputError
 from cratermill.grid import Grid, Window, azimuthal_grid, tile_distance_m
+from tests.mosaics import KINDS, MARS, MERCURY, global_grid
 
 
 def test_ejmap_mosaic_has_its_documented_grid():
@@ -19,6 +19,7 @@ def test_ejmap_mosaic_has_its_documented_grid():
     assert azimuthal_grid(MERCURY, 12, 34, grid.resolution_m).shape == (23040, 23040)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(KINDS), st.floats(-200, 500), st.floats(-89.9, 89.9))
 def test_every_longitude_finds_its_pixel_and_comes_back(kind, lon, lat):
     for body in (MERCURY, MARS):
