@@ -7,12 +7,11 @@ import subprocess
 import sys
 import time
 
-from tests.batch import fake
-
 from cratermill.batch import slurm_state, status
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
 from cratermill.batch.slurm import SlurmExecutor
+from tests.batch import fake
 
 COMMAND = (sys.executable, str(fake.HERE), "--cell")
 # Others may be editing the sources while these tests run.
@@ -48,6 +47,15 @@ class Follower:
 
     def wait_all(self, *wanted, timeout=60):
         return self.wait(lambda states: {cell.state for cell in states} <= set(wanted), f"all {wanted}", timeout)
+
+    def wait_done(self, index, enough=lambda cell: False, timeout=60):
+        """Until a cell is done, or `enough(cell)`; its failure ends the waiting."""
+
+        def reached(states):
+            assert states[index].state not in ("failed", "blocked", "lost"), states[index]
+            return states[index].state == "done" or enough(states[index])
+
+        return self.wait(reached, f"cell {index} done", timeout)
 
     def start_now(self):
         """A requeued job waits for a while; tests don't."""
