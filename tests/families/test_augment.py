@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cratermill.errors import InputError
-from cratermill.families.augment import Augmenter, draw_geometry, imgaug, moved
+from cratermill.families.augment import Augmenter, bands_first, bands_last, draw_geometry, imgaug, moved
 
 RNG = np.random.default_rng(0)
 IMAGE = np.kron(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
@@ -166,6 +166,18 @@ def test_fast_and_plain_moves_agree(dtype, shape):
                 assert np.array_equal(found, expected)
                 assert (found.dtype, found.shape) == (array.dtype, array.shape)
                 assert not np.shares_memory(found, array)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("bands", [1, 3, 5])
+def test_axes_are_exchanged(dtype, bands):
+    image = np.arange(bands * 6 * 4).reshape(bands, 6, 4).astype(dtype)
+    last = bands_last(image)
+    assert np.array_equal(last, image.transpose(1, 2, 0))
+    assert np.array_equal(bands_first(last), image)
+    assert np.array_equal(bands_first(last[::-1]), image[:, ::-1])
+    assert last.flags.c_contiguous
+    assert bands_first(last).flags.c_contiguous
 
 
 def test_colour_and_geometry_are_drawn_independently():

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ...files import read_json
+from ..augment import bands_first, bands_last
 from ..base import CellParams, Datasets
 from ..ejmap.prepare import pair_view
 from ..ejmap.stacks import Stack
@@ -46,9 +47,9 @@ class Pairs(Dataset):
         return {"image": torch.from_numpy(channels), "target": torch.tensor([self.targets[index]], dtype=torch.float32)}
 
     def _augment(self, image_CHW: np.ndarray, attention_HW: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        coloured = self.augmenter.colour(np.ascontiguousarray(image_CHW.transpose(1, 2, 0)), seed)
+        coloured = self.augmenter.colour(bands_last(image_CHW), seed)
         image, attention = self.augmenter.geometry([coloured, attention_HW], seed)
-        return np.ascontiguousarray(image.transpose(2, 0, 1)), np.ascontiguousarray(attention)
+        return bands_first(image), attention
 
 
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:

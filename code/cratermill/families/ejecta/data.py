@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from ...errors import InputError
 from ...files import read_json
 from ...mosaic import Mosaic
+from ..augment import bands_first, bands_last
 from ..base import CellParams, Datasets
 from ..ejmap.prepare import square_view
 from ..ejmap.stacks import Stack
@@ -50,9 +51,9 @@ class Tiles(Dataset):
         return item if self.extra is None else item | {"extra": torch.from_numpy(self.extra[row])}
 
     def _augment(self, image_CHW: np.ndarray, mask_HW: np.ndarray, distance_HW: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
-        coloured = self.augmenter.colour(np.ascontiguousarray(image_CHW.transpose(1, 2, 0)), seed)
+        coloured = self.augmenter.colour(bands_last(image_CHW), seed)
         image, mask, distance = self.augmenter.geometry([coloured, mask_HW, distance_HW], seed)
-        return np.ascontiguousarray(image.transpose(2, 0, 1)), np.ascontiguousarray(mask), np.ascontiguousarray(distance)
+        return bands_first(image), mask, distance
 
 
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
