@@ -231,6 +231,7 @@ def random_state(device: torch.device) -> torch.Tensor:
 def set_random_state(state: torch.Tensor, device: torch.device) -> None:
     state = state.cpu()
     size = len(torch.get_rng_state())
-    torch.set_rng_state(state[:size])
+    # A copy, because torch reads a part of a larger tensor from the wrong place, and may crash.
+    torch.set_rng_state(state[:size].clone())
     if device.type == "cuda" and len(state) > size:
-        torch.cuda.set_rng_state(state[size:], device)
+        torch.cuda.set_rng_state(state[size:].clone(), device)
