@@ -142,6 +142,19 @@ def test_weights_of_another_network_are_refused(cache):
         build_segmenter("Unet", "resnet50", pretrained=True)
 
 
+def test_a_file_that_was_cut_off_is_said_to_be_damaged(cache):
+    source = build_classifier("resnet10t", 3, 1000)
+    file = place_state(cache, "resnet10t", "timm", source.state_dict()).local()
+    file.write_bytes(file.read_bytes()[:100_000])
+    with pytest.raises(WorkError, match="can't be read") as caught:
+        build_classifier("resnet10t", 4, pretrained=True)
+    assert str(file) in str(caught.value)
+    old = place_state(cache, "torchgeo:resnet18.SENTINEL2_ALL_MOCO", "timm", {"x": torch.zeros(1000)}).local()
+    old.write_bytes(old.read_bytes()[:1000])
+    with pytest.raises(WorkError, match="can't be read"):
+        build_classifier("torchgeo:resnet18.SENTINEL2_ALL_MOCO", 4, pretrained=True)
+
+
 def test_fetch_downloads_what_is_missing_and_says_so(rows, cache, monkeypatch):
     asked, said = [], []
 

@@ -103,7 +103,27 @@ def local_file(backbone: Backbone) -> Path:
             f"the weights of {backbone} are not on this machine, and pretrained is True",
             next_step="run 'cratermill weights fetch CONFIG' where there is network, or set pretrained to False",
         )
+    _require_whole(local)
     return local
+
+
+def _require_whole(path: Path) -> None:
+    """Raises ``WorkError`` for a file that was cut off or is no such file; the header says how long it must be."""
+    if path.suffix != ".safetensors":
+        return
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except SafetensorError as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> WorkError:
+    return WorkError(
+        f"the weights in {path} can't be read: {_first_line(error)}", next_step="delete this file and run 'cratermill weights fetch CONFIG'"
+    )
 
 
 def required_weights(rows: Iterable[TrainingHparams]) -> list[Weights]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import WorkError
+from ..weights import damaged
 
 
 def adapted(weight: Tensor, in_chans: int) -> Tensor:
@@ -30,7 +32,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         return load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise damaged(path, error) from error
     for key in ("state_dict", "model"):
         state = state[key] if isinstance(state.get(key), dict) else state
     return state
