@@ -5,12 +5,12 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.mosaics import KINDS, MARS, MERCURY, exact_positions, global_grid, slow_bilinear
 
 from cratermill.backprojection import inscribed_square, largest_square, to_mosaic
 from cratermill.bodies import get_body
 from cratermill.errors import InputError
 from cratermill.grid import Grid, Window, azimuthal_grid
+from tests.mosaics import KINDS, MARS, MERCURY, exact_positions, global_grid, slow_bilinear
 
 ROWS = 360
 PLACES = {"equator": (10, 0), "seam": (179.9, 20), "other seam": (0.2, -35), "high": (100, 84), "pole": (-60, 90), "south pole": (0, -90)}

@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from tests.mosaics import MERCURY
 
 from cratermill.bodies import get_body
 from cratermill.catalogue import read_catalogue, write_catalogue
 from cratermill.errors import InputError, WorkError
+from tests.mosaics import MERCURY
 
 CORE = ["FID", "lon", "lat", "radius_m"]
 

@@ -8,7 +8,6 @@ import textwrap
 import numpy as np
 import pytest
 import rasterio
-from tests.mosaics import MERCURY, global_grid, noise
 
 from cratermill import cog
 from cratermill.bodies import body_of_crs, get_body
@@ -16,6 +15,7 @@ from cratermill.cog import write_cog
 from cratermill.errors import InputError, WorkError
 from cratermill.grid import Window
 from cratermill.mosaic import Mosaic
+from tests.mosaics import MERCURY, global_grid, noise
 
 
 @pytest.fixture(params=["in memory", "on disk"])

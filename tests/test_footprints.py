@@ -5,11 +5,11 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.mosaics import KINDS, MARS, MERCURY, exact_positions, global_grid
 
 from cratermill.bodies import get_body
 from cratermill.footprints import edge_points, footprint, split_at_seam, tile_window
 from cratermill.grid import Grid, Window, azimuthal_grid
+from tests.mosaics import KINDS, MARS, MERCURY, exact_positions, global_grid
 
 ROWS = 1440
 

@@ -8,12 +8,12 @@ import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
-from tests.mosaics import KINDS, MERCURY, global_grid, noise, write_mosaic
 
 from cratermill.cog import write_cog
 from cratermill.errors import InputError
 from cratermill.grid import Grid, Window
 from cratermill.mosaic import Mosaic
+from tests.mosaics import KINDS, MERCURY, global_grid, noise, write_mosaic
 
 
 @pytest.fixture

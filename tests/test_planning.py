@@ -40,9 +40,10 @@ def test_seeds_follow_from_seed_version_split_iteration_and_nothing_else(prepare
 def test_only_what_a_cell_depends_on_changes_its_fingerprint(prepared):  # noqa: F811
     config = load_config(prepared)
     marks = {cell.key: cell.fingerprint for cell in train_plan(config).cells}
-    same = {cell.key: cell.fingerprint for cell in replanned(config, name="other", trainer=config.dump()["trainer"] | {"loader_workers": 3}).cells}
-    assert same == marks
-    moved = {cell.key: cell.fingerprint for cell in replanned(config, tiles=config.dump()["tiles"] | {"eval_step": 0.5}).cells}
+    other = replanned(config, name="other", trainer=config.dump()["trainer"] | {"loader_workers": 3})
+    assert {cell.key: cell.fingerprint for cell in other.cells} == marks
+    finer = replanned(config, tiles=config.dump()["tiles"] | {"eval_step": 0.5})
+    moved = {cell.key: cell.fingerprint for cell in finer.cells}
     changed = {key for key in marks if moved[key] != marks[key]}
     assert changed == {key for key in marks if key.startswith("evaluate")}
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.mosaics import KINDS, MARS, MERCURY, column_distance, exact_positions, global_grid
 
 from cratermill.bodies import get_body
 from cratermill.errors import InputError
 from cratermill.grid import Window, azimuthal_grid
 from cratermill.positions import Link, blocks
+from tests.mosaics import KINDS, MARS, MERCURY, column_distance, exact_positions, global_grid
 
 # EJMAP's mosaic has 11 520 rows; positions don't need its pixels, so the full size costs nothing here.
 ROWS = 11520

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -66,15 +67,12 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def fingerprint(value: Any) -> str:
     """sha256 of the canonical JSON of a plain value."""
-    from .batch.plan import fingerprint as of_plain
-
-    return of_plain(value)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def content_digest(path: Path, whole_below: int = 2**28, pieces: int = 256, piece: int = 2**20) -> str:
     """sha256 of a file's content; of a large file's size and ``pieces`` evenly spaced parts, so that launching never waits for it."""
-    import hashlib
-
     size = Path(path).stat().st_size
     found = hashlib.sha256(str(size).encode())
     with Path(path).open("rb") as file:

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.families.ejecta import mapping_case as case
 
 from cratermill.cog import write_cog
 from cratermill.mosaic import Mosaic
 from cratermill.report import images, map_pictures
 from cratermill.report.palette import colour
+from tests.families.ejecta import mapping_case as case
 
 
 def test_reduced_colours_are_weighted_by_opacity(tmp_path):

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import rasterio
 import yaml
-from tests.stages.conftest import copy_project
 
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
@@ -20,6 +19,7 @@ from cratermill.errors import InputError
 from cratermill.files import read_json
 from cratermill.launch import plan_mapping
 from cratermill.stages import run_cell as science
+from tests.stages.conftest import copy_project
 
 NAME = "ejc-version-8_conn-version-3_test-set-0_x2"
 

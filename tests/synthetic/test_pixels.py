@@ -3,7 +3,7 @@ import pytest
 
 from cratermill.bodies import get_body
 from cratermill.synthetic.make import planet_grid
-from cratermill.synthetic.pixels import Block, around, cut, pixel_areas, windows_of
+from cratermill.synthetic.pixels import Block, around, cut, windows_of
 
 SHAPE = (180, 360)
 
@@ -49,27 +49,3 @@ def test_overlap_counts_each_pixel_once_whatever_the_blocks():
                 for part in block.overlap(window):
                     count[part.slices] += 1
             assert count.max() == 1 and count.sum() == window[2] * window[3]
-
-
-@pytest.mark.parametrize("name", ["moon", "mars", "vesta"])
-def test_pixel_areas_sum_to_the_ellipsoid(name):
-    body = get_body(name)
-    areas = pixel_areas(planet_grid(body, SHAPE))
-    a, b = body.semi_major_m, body.semi_minor_m
-    eccentricity = np.sqrt(1 - (b / a) ** 2)
-    surface = 4 * np.pi * a**2
-    if eccentricity:
-        surface = 2 * np.pi * a**2 * (1 + (b / a) ** 2 * np.arctanh(eccentricity) / eccentricity)
-    assert areas.sum() * SHAPE[1] == pytest.approx(surface, rel=1e-9)
-    assert np.allclose(areas, areas[::-1])
-
-
-def test_pixel_area_against_a_geodesic_polygon():
-    body = get_body("mars")
-    grid = planet_grid(body, SHAPE)
-    row = 40
-    edges = 90 - np.array([row, row + 1])
-    lons = np.concatenate([np.linspace(0, 1, 50), np.linspace(1, 0, 50)])
-    lats = np.concatenate([np.full(50, edges[0]), np.full(50, edges[1])])
-    expected = abs(body.geod.polygon_area_perimeter(lons, lats)[0])
-    assert pixel_areas(grid)[row] == pytest.approx(expected, rel=1e-6)

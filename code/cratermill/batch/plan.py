@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from ..errors import InputError, nearest
-from ..files import read_json, write_json, write_text
+from ..files import fingerprint, read_json, write_json, write_text
 from ..paths import Project
 from . import disk, provenance
 
@@ -75,16 +73,6 @@ class Plan:
     def identity(self) -> str:
         """sha256 of what is to be computed; equal plans continue the same run, whoever launches them from wherever."""
         return fingerprint({"config": self.config, "seed": self.seed, "cells": [asdict(cell) for cell in self.cells]})
-
-
-def canonical_json(value) -> str:
-    """The one JSON text of a plain value (sorted keys, no spaces), for hashing and comparing."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def fingerprint(value) -> str:
-    """sha256 of the canonical JSON of a plain value."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def make_plan(name: str, root: Path, config: dict, seed: int, cells) -> Plan:

@@ -91,7 +91,7 @@ class Training:
     def end_epoch(self, scores: dict[str, float]) -> None:
         """Record the epoch, keep it if it is the best, step the schedulers, save."""
         lr = self.optimizers[0].param_groups[0]["lr"]
-        self.curve.append({"epoch": self.epoch, "lr": lr, "train_loss": self.loss_sum / max(1, self.batch), **scores})
+        self.curve.append({"epoch": self.epoch, "lr": lr, "train_loss": self.train_loss(), **scores})
         if self.best_epoch == self.epoch:
             self.save_best(scores)
         for scheduler in self.schedulers:
@@ -99,6 +99,14 @@ class Training:
                 scheduler.step()
         self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
         self.save_last()
+
+    def train_loss(self) -> float:
+        """Mean loss of the epoch so far, over the shares of all processes."""
+        mean = self.loss_sum / max(1, self.batch)
+        if self.fabric.world_size == 1:
+            return mean
+        # A GPU has no fast double precision everywhere, but one number costs nothing.
+        return float(self.fabric.all_reduce(torch.tensor(mean, dtype=torch.float64, device=self.fabric.device), reduce_op="mean"))
 
     # --- judging ---------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..batch.state import is_done
 from ..config import Config
 from ..errors import WorkError
 from ..families import get_family
@@ -34,11 +35,6 @@ def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
     return summarise(
         config, [(one.key, one.params) for one in plan.cells if one.stage in ("train", "evaluate") and not is_done(plan, one)], plan
     )
-
-
-def is_done(plan: Any, cell: Any) -> bool:
-    made = read_json(plan.root / cell.product / "cell.json")
-    return bool(made) and made.get("fingerprint") == cell.fingerprint
 
 
 def summarise(config: Config, missing: list[tuple[str, dict]], plan: Any) -> dict:

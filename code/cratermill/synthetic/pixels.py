@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..grid import Grid
-
 
 @dataclass(frozen=True)
 class Block:
@@ -103,17 +101,3 @@ def frame(lon: np.ndarray, lat: np.ndarray, lon_0: float, lat_0: float) -> tuple
     up = np.cos(lat - lat_0).astype(np.float32)[:, None] - (np.cos(lat_0) * np.cos(lat)).astype(np.float32)[:, None] * short
     return east, north, up
 
-
-def pixel_areas(grid: Grid) -> np.ndarray:
-    """Ground area of one pixel in each row of a cylindrical or geographic grid, (rows,) float64 m², exact on the ellipsoid."""
-    body = grid.body
-    lat = np.radians(grid.lonlat(np.arange(grid.height + 1) - 0.5, np.zeros(grid.height + 1))[1])
-    squared = 1 - (body.semi_minor_m / body.semi_major_m) ** 2
-    sine = np.sin(lat)
-    # Area between the equator and a latitude per radian of longitude: Snyder 1987, eq. 3-12, times b² / (1 − e²) / 2.
-    zone = 2 * sine
-    if squared > 1e-12:
-        e = np.sqrt(squared)
-        zone = sine / (1 - squared * sine**2) + np.arctanh(e * sine) / e
-    width = 2 * np.pi / grid.columns_per_turn
-    return np.abs(np.diff(zone)) * body.semi_minor_m**2 / 2 * width

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..areas import pixel_areas_m2
 from ..cog import write_cog
 from ..grid import Grid, Window
 from .folder import PlanetFolder
 from .parameters import Parameters
-from .pixels import Block, cut, pixel_areas
+from .pixels import Block, cut
 from .render import Planet
 from .tiles import Campaign, TileCounts, choose
 
@@ -58,12 +59,12 @@ class Painter:
                 yield window, owner
 
         write_cog(self.folder.owner, pixels(), self.grid)
-        owned = pixel_areas(self.grid) @ pixels_in_row
+        owned = pixel_areas_m2(self.grid) @ pixels_in_row
         self.owned_area = {fid: float(area) for fid, area in enumerate(owned) if fid}
 
     def truth_masks(self) -> TileCounts:
         """All ejecta of each fresh crater, 1/0, on a window of the mosaic's grid; returns how much lies in which tile."""
-        counts, areas = TileCounts(self.parameters), pixel_areas(self.grid)
+        counts, areas = TileCounts(self.parameters), pixel_areas_m2(self.grid)
         for index, ejecta in enumerate(self.planet.fresh):
             fid, window = ejecta.crater.fid, _on_grid(self.planet.fresh_windows[index], self.parameters.shape)
             pixels_in_row = np.zeros(self.parameters.shape[0], np.int64)

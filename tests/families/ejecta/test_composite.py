@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import rasterio
 
+from cratermill.areas import pixel_areas_m2
 from cratermill.errors import WorkError
 from cratermill.families.ejecta import composite as module
 from cratermill.families.ejecta.blend import NO_OWNER
 from cratermill.families.ejecta.crater_files import CraterFiles
 from cratermill.families.ejecta.polygons import outline
-from cratermill.families.ejecta.tables import pixel_areas_m2
 from cratermill.report.palette import colour
 from tests.families.ejecta import mapping_case as case
 from tests.families.ejecta.mapping_case import on_mosaic

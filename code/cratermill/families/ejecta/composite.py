@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ...areas import pixel_areas_m2
 from ...cog import write_cog
 from ...errors import WorkError
 from ...files import link_or_copy, read_json, write_json, write_table
@@ -23,7 +24,7 @@ from .crater_files import CraterFiles, read_facts
 from .fan import fan_out
 from .mapping import map_name, map_run, open_mosaic
 from .polygons import outline, write_points, write_polygons
-from .tables import Overlaps, clean_table, common, crater_table, overlap_table, pixel_areas_m2
+from .tables import Overlaps, clean_table, common, crater_table, overlap_table
 
 if TYPE_CHECKING:
     from shapely.geometry import MultiPolygon

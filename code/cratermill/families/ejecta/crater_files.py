@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ...areas import pixel_areas_m2
 from ...cog import write_cog
 from ...errors import WorkError
 from ...files import read_json, write_json, write_table
 from ...grid import Grid, Window
 from ...positions import Link
 from ..ejmap.stitch import Pieces, hull
-from .tables import pixel_areas_m2
 
 if TYPE_CHECKING:
     from ..ejmap.craters import Crater
