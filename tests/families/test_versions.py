@@ -34,11 +34,12 @@ def test_equal_networks_are_built_once_and_failures_count_for_each_row(tmp_path)
     ]
     seen = []
     report = check_table(write(tmp_path / "e.csv", rows), "ejecta", build=True, size_px=64, progress=lambda *said: seen.append(said))
-    assert [(built.network, built.versions) for built in report.built] == [("Unet++ resnet18", [0, 1])]
+    assert [(built.network, built.versions) for built in report.built] == [("Unet++ resnet18, midinput 4", [0, 1])]
     assert report.built[0].parameters > 1e6
+    assert report.built[0].version_ranges == "0–1"
     assert [(p.line, p.version) for p in report.problems] == [(4, "2"), (5, "3")]
     assert "can't be built" in report.problems[0].reason
-    assert seen == [("Unet++ resnet18", 0, 2), ("Unet++ resnet18", 1, 2), ("", 2, 2)]
+    assert [done for _, done, _ in seen] == [0, 1, 2]
     with pytest.raises(InputError, match="2 problems"):
         report.require()
 

@@ -75,7 +75,7 @@ def check(
         print_json({"sound": sound, "problems": problems, "built": [asdict(network) for network in report.built]})
         raise typer.Exit(2 if problems else 0)
     if report.built:
-        rows = [(one.network, one.versions, f"{one.parameters / 1e6:.1f}", f"{one.seconds:.1f}") for one in report.built]
+        rows = [(one.network, one.version_ranges, f"{one.parameters / 1e6:.1f}", f"{one.seconds:.1f}") for one in report.built]
         print_table(("network", "versions", "million parameters", "seconds"), rows)
     report.require()
     typer.echo(f"{table}: {len(report.table.rows)} rows, all sound")

@@ -105,6 +105,10 @@ class TrainingHparams(BaseModel):
         """The row's network for a mosaic of so many bands; ``pretrained`` overrules the row's."""
         raise NotImplementedError
 
+    def network_label(self) -> str:
+        """The network in a few words."""
+        return " ".join(name for _, name, _ in self.backbones())
+
     def network_key(self) -> tuple:
         """Rows with equal keys build equal networks."""
         return (type(self).__name__, *self.backbones())

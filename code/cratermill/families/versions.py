@@ -24,6 +24,13 @@ class Built:
     parameters: int
     seconds: float
 
+    @property
+    def version_ranges(self) -> str:
+        """``0, 3, 5–9`` rather than every one."""
+        starts = [v for v in self.versions if v - 1 not in self.versions]
+        ends = [v for v in self.versions if v + 1 not in self.versions]
+        return ", ".join(str(a) if a == b else f"{a}–{b}" for a, b in zip(sorted(starts), sorted(ends), strict=True))
+
 
 @dataclass
 class CheckReport:
@@ -86,11 +93,11 @@ def _build_all(report: CheckReport, rows: list[TrainingHparams], progress: Progr
         _try(report, [row], _make_training)
     for done, group in enumerate(groups.values()):
         if progress:
-            progress(_label(group[0]), done, len(groups))
+            progress(group[0].network_label(), done, len(groups))
         start = time.perf_counter()
         parameters = _try(report, group, _run_network)
         if parameters is not None:
-            report.built.append(Built(_label(group[0]), [row.version for row in group], parameters, time.perf_counter() - start))
+            report.built.append(Built(group[0].network_label(), [row.version for row in group], parameters, time.perf_counter() - start))
     if progress:
         progress("", len(groups), len(groups))
 
@@ -128,11 +135,5 @@ def _run_network(row: TrainingHparams) -> int:
     with torch.no_grad():
         logits = network(*row.sample_input(batch=1))
     if logits.shape[:2] != (1, 1) or not torch.isfinite(logits).all():
-        raise InputError(f"{_label(row)} gives no single finite logit, but {tuple(logits.shape)}")
+        raise InputError(f"{row.network_label()} gives no single finite logit, but {tuple(logits.shape)}")
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def _label(row: TrainingHparams) -> str:
-    """The network in words: model, encoder."""
-    names = [name for column, name, _ in row.backbones() if column != "model_name"]
-    return " ".join([str(getattr(row, "model_name", "")), *names])

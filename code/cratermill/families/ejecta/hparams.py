@@ -94,6 +94,11 @@ class Hparams(TrainingHparams):
             **arguments,
         )
 
+    def network_label(self) -> str:
+        return f"{self.model_name} {self.encoder_name or 'resnet34'}" + (
+            f", midinput {self.midinput_size(3)}" if self.accept_midinput else ""
+        )
+
     def network_key(self) -> tuple:
         keywords = tuple(sorted((name, str(value)) for name, value in self.keywords_of("MDL").items()))
         return ("ejecta", self.model_name, keywords, self.accept_midinput, self.midinput_size(3), self.input_size)
