@@ -1,6 +1,7 @@
 """The global map against the craters' own files: owners, colours, areas, order, seams, tables, pictures."""
 
 import json
+import shutil
 
 import geopandas as gpd
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import rasterio
 
 from cratermill.areas import pixel_areas_m2
-from cratermill.errors import WorkError
+from cratermill.errors import InputError, WorkError
 from cratermill.families.ejecta import composite as module
 from cratermill.families.ejecta.blend import NO_OWNER
 from cratermill.families.ejecta.crater_files import CraterFiles
@@ -180,3 +181,26 @@ def test_a_failing_disk_leaves_the_older_map(made, tmp_path, monkeypatch):
         module.composite(config, products, case.Workspace(tmp_path))
     assert {path.name: path.read_bytes() for path in folder.glob("*_all.tif")} == before
     assert not list(folder.glob("*.tmp*")) and not list(folder.glob(".*"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(made, tmp_path, monkeypatch):
+    _, products, *_ = made
+    case.know(monkeypatch)
+    blocked = case.make_config(tmp_path, name="the_map")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "output_masks").write_text("a file in the way")
+    with pytest.raises(WorkError, match="output_masks.*can't be written"):
+        module.composite(blocked, products, case.Workspace(tmp_path / "work"))
+
+
+def test_a_damaged_crater_file_is_named(made, tmp_path):
+    _, products, *_ = made
+    broken = tmp_path / "crater_1"
+    shutil.copytree(products[0], broken)
+    mask = CraterFiles(broken, 1).mask
+    mask.write_bytes(mask.read_bytes()[:300])
+    with pytest.raises(InputError, match="cylindrical_mask_crater_1.tif"):
+        module.write_rasters(tmp_path, module.read_parts([broken]), case.mosaic_grid(), 0.5, case.Workspace(tmp_path))
+    (broken / "crater.json").write_text("{")
+    with pytest.raises(WorkError, match="crater.json is missing or damaged"):
+        module.read_parts([broken])
