@@ -8,7 +8,7 @@ from torch import nn
 
 from cratermill.errors import InputError
 from cratermill.families.ejecta.hparams import MODELS
-from cratermill.families.networks import build_classifier, build_segmenter, freeze_unused, resolve
+from cratermill.families.networks import build_classifier, build_segmenter, resolve
 from cratermill.families.networks.adapt import adapted
 from cratermill.families.networks.features import FeatureMaps, Pyramid
 from cratermill.families.networks.segmenter import architectures
@@ -172,15 +172,6 @@ def test_maps_with_channels_last_are_turned():
 
     features = FeatureMaps(Last(), "toy", 6, (32, 64))
     assert (features.channels, features.strides) == ([6, 6], [4.0, 8.0])
-
-
-def test_parameters_without_part_in_the_output_are_frozen():
-    network = build_segmenter("DeepLabV3", "resnet18", midinput_size=4, image_size=SIZE)
-    unused = freeze_unused(network, torch.zeros(1, 4, *SIZE), torch.zeros(1, 4))
-    assert unused == [f"injector.linears.{level}.{kind}" for level in range(4) for kind in ("weight", "bias")]
-    assert network.training
-    network(torch.randn(2, 4, *SIZE), torch.randn(2, 4)).sum().backward()
-    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
 
 
 def test_channels_last_knows_3d_convolutions():

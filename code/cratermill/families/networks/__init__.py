@@ -5,6 +5,5 @@ from __future__ import annotations
 from .classifier import build_classifier
 from .names import Backbone, resolve
 from .segmenter import build_segmenter
-from .unused import freeze_unused
 
-__all__ = ["Backbone", "build_classifier", "build_segmenter", "freeze_unused", "resolve"]
+__all__ = ["Backbone", "build_classifier", "build_segmenter", "resolve"]
