@@ -11,6 +11,7 @@ from cratermill.errors import InputError, WorkError
 from cratermill.families.ejecta import mapping
 from cratermill.families.ejecta.crater_files import CraterFiles
 from cratermill.families.ejmap import members
+from cratermill.grid import Window
 from tests.families.ejecta import mapping_case as case
 from tests.families.ejecta.mapping_case import on_mosaic
 
@@ -215,3 +216,21 @@ def test_checkpoints_are_found_in_cells_and_results(tmp_path):
     with pytest.raises(InputError, match="no checkpoint for split 61") as error:
         members.checkpoint_paths(config, "ejecta", 2, 61)
     assert "splits 0, 1" in str(error.value)
+
+
+def test_a_regional_mosaic_gets_its_part_of_the_map(config, tmp_path):
+    run(config, 1, tmp_path / "whole")
+    whole = on_mosaic(CraterFiles(tmp_path / "whole", 1).mask, case.mosaic_grid(), 0)[0]
+    part = Window(40, 90, 60, 33)  # its right edge runs through the ejecta
+    with rasterio.open(config.mosaic) as source:
+        pixels, transform, crs = source.read()[:, *part.slices], case.mosaic_grid().window(part).affine, source.crs
+    profile = {"driver": "GTiff", "count": 1, "height": part.height, "width": part.width, "dtype": "uint8"}
+    with rasterio.open(config.root / "region.tif", "w", **profile, crs=crs, transform=transform) as file:
+        file.write(pixels)
+    regional = case.make_config(config.root, mosaic="region.tif")
+    run(regional, 1, tmp_path / "part")
+    found = on_mosaic(CraterFiles(tmp_path / "part", 1).mask, case.mosaic_grid().window(part), 0)[0]
+    assert 100 < found.sum() < whole.sum()
+    np.testing.assert_array_equal(found, whole[part.slices])
+    metrics = run(regional, 12, tmp_path / "off")  # the crater itself is far off
+    assert metrics["note"] == "no connected tiles"
