@@ -52,7 +52,10 @@ def start_fabric(options: Trainer) -> Fabric:
     warnings.filterwarnings("ignore", message=".*`lr_scheduler.step\\(\\)` before `optimizer.step\\(\\)`.*")
     accelerator = choose_accelerator(options.accelerator)
     precision = choose_precision(options.precision, accelerator)
-    fabric = Fabric(accelerator=accelerator, devices=options.devices, num_nodes=options.nodes, precision=precision)
+    alone = options.devices == 1 and options.nodes == 1
+    # Some networks have weights that no loss reaches (old heads, layers a decoder leaves out); plain DDP stops at them.
+    strategy = "auto" if alone else "ddp_find_unused_parameters_true"
+    fabric = Fabric(accelerator=accelerator, devices=options.devices, num_nodes=options.nodes, precision=precision, strategy=strategy)
     fabric.launch()
     return fabric
 
