@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from tests.tiny import CONNECTION, EJECTA
 
 from cratermill.config import Config, load_config
 from cratermill.families.ejmap import views
@@ -17,6 +15,7 @@ from cratermill.families.ejmap.craters import read_craters
 from cratermill.families.ejmap.prepare import mask_tile
 from cratermill.grid import tile_distance_m
 from cratermill.mosaic import Mosaic
+from tests.tiny import CONNECTION, EJECTA
 
 PAIR_PX, SQUARE_PX = 64, 48
 
@@ -79,8 +78,3 @@ def _write_squares(mosaic, crater, rows, config: Config, data: Path, channels_la
 
 def _image(image: np.ndarray, channels_last: bool, dtype: str) -> np.ndarray:
     return (image.transpose(1, 2, 0) if channels_last else image).astype(dtype)
-
-
-def half_raster(mosaic: Mosaic) -> float:
-    """Half the side of EJMAP's azimuthal raster before it is cut to a whole number."""
-    return math.pi * mosaic.grid.body.semi_major_m / mosaic.grid.resolution_m

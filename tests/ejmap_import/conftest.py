@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.ejmap_folder import ejmap_folder
-from tests.tiny import tiny_project
 
 from cratermill.ejmap_import import Options, Report, import_ejmap
+from tests.ejmap_folder import ejmap_folder
+from tests.tiny import tiny_project
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.ejmap_folder import ejmap_folder
 
 from cratermill.config import load_config
 from cratermill.ejmap_import import Options, import_ejmap
@@ -18,6 +17,7 @@ from cratermill.errors import InputError
 from cratermill.files import read_json
 from cratermill.launch import prepare
 from cratermill.paths import DataFolder
+from tests.ejmap_folder import ejmap_folder
 
 
 def state(folder: Path) -> dict[str, tuple]:

@@ -23,6 +23,11 @@ WHAT_TRUST_MEANS = (
     "where every class but tensors is replaced by a stand-in; no such guard is perfect, so trust only files whose origin you know"
 )
 
+PAIRS_DIFFER = (
+    "EJMAP's connection networks were trained on pairs whose layout is not published; here they are shown our pairs, so look at their "
+    "votes before you trust them (EJMAP's own connected tiles came along and serve evaluation)"
+)
+
 
 class Results:
     """Brings the results of all versions; ``brought``, ``notes`` and ``refused`` say what became of them."""
@@ -35,6 +40,7 @@ class Results:
         self.refused: list[str] = []
         self.untrusted: list[str] = []
         self.stand_ins: set[str] = set()
+        self.connections = False
 
     def bring(self) -> None:
         for family in TABLES:
@@ -43,6 +49,8 @@ class Results:
                 if self._is_free(short, version):
                     self._tables(short, version, folder)
             self._checkpoints(family, short)
+        if self.connections:
+            self.notes.append(PAIRS_DIFFER)
         if self.untrusted:
             self.notes.append(f"{len(self.untrusted)} checkpoints are left out ({_few(self.untrusted)}): {WHAT_TRUST_MEANS}")
         if self.stand_ins:
@@ -95,6 +103,7 @@ class Results:
         try:
             self.work.step(f"import {label}", inputs, [target], lambda: self.stand_ins.update(convert(found, row, target, self.trust)))
             self.brought["checkpoints"] += 1
+            self.connections |= found.family == "connection"
         except NeedsTrust:
             self.untrusted.append(label)
         except Refused as reason:

@@ -1,0 +1,105 @@
+"""What the pages say is there: links, commands, options, files, columns and keys."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer.main
+import yaml
+from pydantic import BaseModel
+
+from cratermill.cli import app
+from cratermill.config import RunConfig
+from tests.docs import columns
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*/README.md"))]
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+FENCE = re.compile(r"^```(?:sh|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(cratermill [^`]+)`")
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page):
+    gone = [link for link in LINK.findall(text(page)) if "://" not in link and not (page.parent / link).exists()]
+    assert not gone
+
+
+def commands(page: Path) -> list[str]:
+    """Lines of a page that begin with cratermill, in blocks and between backticks; comments and continued input left out."""
+    blocks = [line.strip() for block in FENCE.findall(text(page)) for line in block.splitlines()]
+    lines = [part.strip() for line in blocks for part in line.split(";") if part.strip().startswith("cratermill ")]
+    return lines + INLINE.findall(text(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_their_options_exist(page):
+    wrong = [command for command in commands(page) if not known(command)]
+    assert not wrong
+
+
+def known(command: str) -> bool:
+    """Whether each verb is there and takes the options that follow it; words after the last verb are arguments."""
+    here: click.Command = typer.main.get_command(app)
+    for word in shlex.split(command.replace("…", ""), comments=True)[1:]:
+        if word.startswith("-"):
+            options = {name for parameter in here.params for name in (*parameter.opts, *parameter.secondary_opts)}
+            if word.split("=")[0] not in options | set(here.get_help_option_names(click.Context(here))):
+                return False
+        elif hasattr(here, "commands"):
+            verbs = [part for part in word.split("|") if part]
+            if not all(verb in here.commands for verb in verbs):
+                return False
+            here = here.commands[verbs[0]]
+    return True
+
+
+def test_a_wrong_command_would_be_noticed():
+    assert not known("cratermill lunch train") and not known("cratermill launch train CONFIG --executer slurm")
+    assert known("cratermill launch train CONFIG --executor slurm  # comment") and known("cratermill status --help")
+
+
+def test_scripts_named_in_the_pages_are_there():
+    named = {name for page in PAGES for name in re.findall(r"bash ((?:slurm/|tests/)?[a-z_]+\.sh)", text(page))}
+    assert named and not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_every_column_is_explained():
+    page = text(columns.PAGE)
+    assert page == columns.filled(page), "run: python -m tests.docs.columns"
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Dotted names of a configuration's keys, as docs/config.md writes them."""
+    from cratermill.config import FamilyRun, _models_in
+
+    found = []
+    for name, field in model.model_fields.items():
+        inner = next(iter(_models_in(field.annotation)), None)
+        dotted = f"{prefix}{name}.<family>." if inner is FamilyRun else f"{prefix}{name}."
+        found += keys(inner, dotted) if inner else [f"{prefix}{name}"]
+    return found
+
+
+def test_every_key_of_a_configuration_is_explained():
+    page = text(ROOT / "docs" / "config.md")
+    assert not [key for key in keys(RunConfig) if f"`{key}`" not in page]
+
+
+def test_the_benchmarks_named_are_there():
+    scripts = set(re.findall(r"`([a-z_]+\.py)`", text(ROOT / "docs" / "benchmarks.md")))
+    assert scripts and all((ROOT / "benchmarks" / name).exists() for name in scripts)
+
+
+def test_yaml_in_the_pages_is_yaml():
+    for page in PAGES:
+        for block in re.findall(r"^```yaml\n(.*?)^```$", text(page), re.MULTILINE | re.DOTALL):
+            assert isinstance(yaml.safe_load(block), dict), page.name
