@@ -54,3 +54,16 @@ def test_a_refused_checkpoint_ends_in_exit_code_1(folder, root, run):
     done = run("import-ejmap", folder, "--into", "data/mercury")
     assert done.exit_code == 1 and "Refused: ejecta version 8" in done.stderr
     assert (root / "data" / "mercury" / "conn_data" / "az_positions_all.csv").exists()
+
+
+def test_a_full_disk_is_said_and_the_data_stay_unused(whole, root, run, small_disk):
+    done = run("import-ejmap", whole, "--into", small_disk / "mercury")
+    assert done.exit_code == 1 and "no space left" in done.stderr
+    assert not json.loads((small_disk / "mercury" / "prepared.json").read_text())["import"]["complete"]
+    assert not list(small_disk.rglob("*.tmp*"))
+
+
+def test_a_project_that_cant_be_written_is_said(whole, root, run, read_only):
+    read_only(root)
+    done = run("import-ejmap", whole, "--into", "data/mercury")
+    assert done.exit_code == 2 and "not allowed to use" in done.stderr

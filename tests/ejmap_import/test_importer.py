@@ -249,3 +249,16 @@ def test_archives_are_no_arrays(tmp_path):
     (tmp_path / "a.npz").rename(tmp_path / "a.npy")
     with pytest.raises(Unreadable):
         mapped(tmp_path / "a.npy")
+
+
+def test_ejmaps_own_tables_are_taken_as_they_are(folder, root, bring, real_data):
+    for family in ("connection", "ejecta"):
+        shutil.copy(real_data(f"ejmap/{family}_version_hparams.csv"), folder / "code")
+    bring(folder)
+    data = DataFolder(root / "data" / "mercury")
+    assert np.load(data.stack("conn_data", "pair_112x224_3r") / "image.npy", mmap_mode="r").shape[1:] == (3, 112, 224)
+    assert np.load(data.stack("ejc_data", "tiles_224px") / "mask.npy", mmap_mode="r").shape[1:] == (224, 224)
+    annuli = pd.read_csv(data.annuli)
+    assert {(2, 3), (2, 5)} <= set(zip(annuli["inner"], annuli["outer"], strict=True))
+    config = load_config(root / "configs" / "mercury" / "mercury.yaml").run
+    assert {name: family.versions for name, family in config.train.items()} == {"connection": [0], "ejecta": [0]}
