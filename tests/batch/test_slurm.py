@@ -99,6 +99,12 @@ def test_launch_again_submits_nothing_twice(root, slurm):
     assert runner.launch().submissions == []
 
 
+def test_only_some_cells_and_what_can_run_then(root, slurm):
+    specs = [{}, {"n": 1}, {"needs": [0], "stage": "evaluate"}, {"needs": [0, 1], "stage": "evaluate", "n": 2}]
+    made = executor(root, specs).launch(only={0})
+    assert [sorted(one.cells) for one in made.submissions] == [[0], [2]]
+
+
 def test_intent_without_an_answer_is_found_by_its_name_or_submitted_again(root, slurm):
     runner = executor(root, [{}])
     lost = ledger.new(runner.plan, "train", [(0,)], Resources().model_dump())

