@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import BatchSampler, DataLoader
 
 from ..errors import InputError
 from ..families.base import Datasets
@@ -19,27 +19,27 @@ class Loaders:
             raise InputError(
                 f"batch_size {batch_size} is not a multiple of the {world} processes", next_step="change the row or the devices"
             )
-        self.data, self.rank, self.world = data, rank, world
-        self.batch_size = batch_size // world
+        self.data, self.rank, self.world, self.batch_size = data, rank, world, batch_size
         # With a generator of its own a loader draws nothing from the global one, whose state a resumed cell restores.
-        self.options = {"batch_size": self.batch_size, "num_workers": workers, "pin_memory": pin_memory, "generator": torch.Generator()}
+        self.options = {"num_workers": workers, "pin_memory": pin_memory, "generator": torch.Generator()}
         data.sampler.rank, data.sampler.world = rank, world
 
     @property
     def _drop_last(self) -> bool:
-        # Batch normalisation can't take a last batch of one sample.
-        return len(self.data.sampler) % self.batch_size == 1 and len(self.data.sampler) > 1
+        # A short last batch can't be shared evenly, and batch normalisation can't take one of a single sample. Samples are dealt anew
+        # in every epoch, so none is left out for good; a set smaller than one batch is taken as it is.
+        return self.data.sampler.size >= self.batch_size
 
     @property
     def train_batches(self) -> int:
-        count = len(self.data.sampler)
-        return count // self.batch_size if self._drop_last else -(-count // self.batch_size)
+        return max(1, self.data.sampler.size // self.batch_size)
 
     def train(self, epoch: int, skip: int = 0) -> Iterable:
         """The batches of one epoch, from batch ``skip`` on."""
+        own = self.batch_size // self.world
         self.data.sampler.set_epoch(epoch)
-        self.data.sampler.skip = skip * self.batch_size
-        return DataLoader(self.data.train, sampler=self.data.sampler, drop_last=self._drop_last, **self.options)
+        self.data.sampler.skip = skip * own
+        return DataLoader(self.data.train, sampler=self.data.sampler, batch_size=own, drop_last=self._drop_last, **self.options)
 
     def val(self) -> Iterable:
         return self._share(self.data.val)
@@ -48,6 +48,7 @@ class Loaders:
         return self._share(self.data.test)
 
     def _share(self, dataset) -> Iterable:
-        """This process's share of the samples, each scored exactly once."""
-        own = Subset(dataset, range(self.rank, len(dataset), self.world))
-        return DataLoader(own, **self.options)
+        """This process's share of the batches: whole ones, as a single process has them, so that the scores are the same."""
+        batches = BatchSampler(range(len(dataset)), self.batch_size, drop_last=False)
+        own = [batch for number, batch in enumerate(batches) if number % self.world == self.rank]
+        return DataLoader(dataset, batch_sampler=own, **self.options)

@@ -31,10 +31,11 @@ FIRST_COLUMNS = (
 
 
 def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
-    """Write what there is; the result names what is missing."""
-    return summarise(
-        config, [(one.key, one.params) for one in plan.cells if one.stage in ("train", "evaluate") and not is_done(plan, one)], plan
-    )
+    """Write what there is, then name what is missing: an incomplete summary is a failed cell."""
+    missing = [(one.key, one.params) for one in plan.cells if one.stage in ("train", "evaluate") and not is_done(plan, one)]
+    result = summarise(config, missing, plan)
+    require_complete(result)
+    return result
 
 
 def summarise(config: Config, missing: list[tuple[str, dict]], plan: Any) -> dict:
