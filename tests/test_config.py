@@ -20,7 +20,7 @@ def read(tmp_path, text: str):
 def test_defaults_are_ejmaps_and_paths_start_at_the_project(tmp_path):
     config = read(tmp_path, GOOD)
     assert config.root == tmp_path and config.data.root == tmp_path / "data" / "x"
-    assert config.run.tiles.shape_px == (112, 224) and config.run.tiles.max_distance_fraction == 0.25
+    assert config.run.tiles.eval_size_px == 112 and config.run.tiles.max_distance_fraction == 0.25
     assert config.mosaic == tmp_path / "data/x/mosaics/cylindrical_mosaic.tif"
 
 

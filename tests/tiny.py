@@ -65,7 +65,7 @@ CONFIG = """
 name: tiny
 seed: 7
 data: data/tiny
-tiles: {shape_px: [10, 20], eval_size_px: 10}
+tiles: {eval_size_px: 10}
 splits: {count: 2, test_fraction: 0.25}
 trainer: {accelerator: cpu, precision: 32-true}
 """

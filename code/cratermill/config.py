@@ -18,7 +18,6 @@ class _Part(BaseModel):
 class Tiles(_Part):
     """Sizes in pixels of the mosaic; the defaults are EJMAP's."""
 
-    shape_px: tuple[int, int] = Field((112, 224), description="rows, columns of a training tile on the cylindrical mosaic")
     eval_size_px: int = Field(112, ge=8, description="side of an azimuthal tile to map")
     eval_step: float = Field(0.9, gt=0, le=1, description="grid step of the tiles to map, as a share of their side")
     max_distance_fraction: float = Field(0.25, gt=0, le=1, description="tiles further from the crater than this share of pi R are left out")

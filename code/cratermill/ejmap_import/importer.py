@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ..config import parse_config
 from ..errors import InputError
 from ..families import get_family
-from ..families.ejmap.positions import read_positions
 from ..families.ejmap.prepare import Preparation
 from ..files import read_json, stat_fingerprint, write_json, write_table
 from ..mosaic import Mosaic
@@ -102,7 +101,7 @@ class _Import:
         self._say_what_is_there(seen)
         if self.options.dry_run:
             return self.report
-        self._configure(self._tile_options(seen))
+        self._configure(self._tile_options())
         self._record(complete=False)
         self._copy()
         with self.work:
@@ -140,13 +139,10 @@ class _Import:
         if self.options.resample:
             self.report.notes.append("tiles (npy) are left out: prepare will sample them from the mosaic")
 
-    def _tile_options(self, seen: Look) -> dict[str, Any]:
-        """``tiles`` of the run configuration: the sizes that EJMAP's own tiles have."""
-        data = self.source.data
-        drawn = [path for crater in seen.drawn if (path := data.positions(crater.fid)).exists()] or [data.human_positions]
-        shape = commonest([read_positions(path) for path in drawn], ["height", "width"])
-        sides = commonest([read_eval_positions(path) for path in data.all_eval_positions().values()], ["height"])
-        return ({"shape_px": list(shape)} if shape else {}) | ({"eval_size_px": sides[0]} if sides else {})
+    def _tile_options(self) -> dict[str, Any]:
+        """``tiles`` of the run configuration: the size that EJMAP's own tiles to map have."""
+        sides = commonest([read_eval_positions(path) for path in self.source.data.all_eval_positions().values()], ["height"])
+        return {"eval_size_px": sides[0]} if sides else {}
 
     # --- data ---------------------------------------------------------------------------------------------------------------
 
@@ -236,7 +232,7 @@ class _Import:
         self._record(complete=True, tables=bring_tables(self.source, path.parent, known, self.report.notes))
         results = {family: list(self.source.versions("results", get_family(family).short)) for family in TABLES}
         folder = self._relative(path.parent)
-        tiles = self.config.run.tiles.model_dump(mode="json", include={"shape_px", "eval_size_px"})
+        tiles = self.config.run.tiles.model_dump(mode="json", include={"eval_size_px"})
         content = config_content(self.source, folder, self._relative(self.data.root), ejmap_norm(seen), tiles, results)
         written = write_config(path, content, self.source)
         self.report.brought["config"] = self._relative(path) + ("" if written else " (kept)")

@@ -30,7 +30,8 @@ def test_far_connected_and_near_unconnected_tiles_are_drawn_more(by_connection):
         assert weights[CONNECTED].sum() == pytest.approx(2) and weights[~CONNECTED].sum() == pytest.approx(3)
 
 
-def test_votes_reach_the_threshold_or_are_a_majority():
+def test_votes_reach_the_threshold():
     voted = pd.DataFrame({"votes": [0.4, 0.5, 0.6]})
     assert connected_tiles(voted, 0.5)["votes"].tolist() == [0.5, 0.6]
-    assert connected_tiles(voted, None)["votes"].tolist() == [0.6]
+    assert connected_tiles(voted, None)["votes"].tolist() == [0.5, 0.6]
+    assert connected_tiles(voted, 0.6)["votes"].tolist() == [0.6]

@@ -14,7 +14,7 @@ from cratermill.grid import Window
 from cratermill.mosaic import Mosaic
 from tests.tiny import BODY, SHAPE, write_raster
 
-TILES = Tiles(shape_px=(10, 20), eval_size_px=10)
+TILES = Tiles(eval_size_px=10)
 
 
 @pytest.fixture(scope="module")

@@ -78,8 +78,8 @@ def votes(config: Config, version: int, split: int) -> pd.DataFrame:
 
 
 def connected_tiles(voted: pd.DataFrame, threshold: float | None) -> pd.DataFrame:
-    """The tiles that enough iterations call connected; more than half where the row names no threshold."""
-    return voted[voted["votes"] > 0.5 if threshold is None else voted["votes"] >= threshold]
+    """The tiles that enough iterations call connected; half of them where the row names no threshold."""
+    return voted[voted["votes"] >= (0.5 if threshold is None else threshold)]
 
 
 def gather(config: Config, version: int, cells: pd.DataFrame, into: Path) -> list[dict]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 FIXED_NORMS = {
-    # (mode, log): offset, divisor. EJMAP's own are not published; these bring each mode's range to about [-1, 1].
+    # (mode, log): offset, divisor. EJMAP leaves the distance as it is, (0, 1); these bring each mode's range to about [-1, 1].
     ("absolute", True): (5.5, 1.0),
     ("absolute", False): (1e6, 1e6),
     ("ratio", True): (1.0, 1.0),
