@@ -8,4 +8,5 @@ cd -- "$root"
 unset PYTHONPATH
 export PYTHONNOUSERSITE=1 PYTHONHASHSEED=0
 
-exec .venv/bin/python -m pytest -rs "$@"
+# Two files at a time: much of a test of the cluster is waiting.
+exec .venv/bin/python -m pytest -rs -n 2 --dist loadfile "$@"

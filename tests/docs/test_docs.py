@@ -6,7 +6,6 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 import typer.main
 import yaml
@@ -48,11 +47,11 @@ def test_commands_and_their_options_exist(page):
 
 def known(command: str) -> bool:
     """Whether each verb is there and takes the options that follow it; words after the last verb are arguments."""
-    here: click.Command = typer.main.get_command(app)
+    here = typer.main.get_command(app)
     for word in shlex.split(command.replace("…", ""), comments=True)[1:]:
         if word.startswith("-"):
             options = {name for parameter in here.params for name in (*parameter.opts, *parameter.secondary_opts)}
-            if word.split("=")[0] not in options | set(here.get_help_option_names(click.Context(here))):
+            if word.split("=")[0] not in options | set(here.get_help_option_names(typer.Context(here))):
                 return False
         elif hasattr(here, "commands"):
             verbs = [part for part in word.split("|") if part]
