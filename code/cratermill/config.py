@@ -53,6 +53,9 @@ class MapRun(_Part):
     data: str | None = Field(None, description="map another data folder than the one trained on")
     mosaic: str | None = Field(None, description="a mosaic elsewhere")
     bands: list[int] | None = Field(None, description="its bands to use, from 1; [1, 1, 1] makes three of a grey one. All when left out")
+    match_brightness: bool = Field(
+        False, description="bring its bands to the mean and deviation that the networks were trained with; for other mosaics than theirs"
+    )
     craters: str | list[int] = Field("all", description="all, or a list of FIDs")
     catalogue: str | None = Field(None, description="a crater list elsewhere")
     overlap_alpha: float = Field(0.5, ge=0, le=1, description="opacity with which later craters blend over earlier ones in the composite")

@@ -128,3 +128,24 @@ def test_a_damaged_checkpoint_fails_its_cells_and_is_named(project, mapped, tmp_
     result = run_cell(plan, 0, science)
     assert result.state == "failed" and "damaged" in result.cause and "iteration-0" in result.cause
     assert not plan.product(plan.cells[0]).exists()
+
+
+def test_matched_brightness_forgets_another_camera(project, mapped, tmp_path):
+    """A mosaic in other units maps like the first when both are matched to the training's brightness."""
+    config = copy_project(project, tmp_path)
+    content = yaml.safe_load(config.read_text())
+    with rasterio.open(load_config(config).mosaic) as source:
+        pixels, profile = source.read().astype(np.float32), source.profile
+    shares = []
+    for name, scale, offset in (("same", 1, 0), ("other", 40, 3000)):
+        path = config.parents[1] / f"{name}.tif"
+        with rasterio.open(path, "w", **{**profile, "dtype": "float32"}) as file:
+            file.write(pixels * scale + offset)
+        chosen = {**content["map"], "mosaic": path.name, "match_brightness": True, "craters": [2]}
+        config.write_text(yaml.safe_dump(content | {"map": chosen}))
+        plan = plan_mapping(load_config(config))
+        freeze(plan)
+        assert (result := run_cell(plan, 0, science)).state == "done", result.cause
+        with rasterio.open(plan.product(plan.cells[0]) / "vote_share_crater_2.tif") as dataset:
+            shares.append(dataset.read())
+    np.testing.assert_allclose(*(share[1] for share in shares), atol=0.02)

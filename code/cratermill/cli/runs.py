@@ -47,7 +47,7 @@ def reader(plan):
 
 
 @app.command()
-def demo(workers: int = WORKERS) -> None:
+def demo(workers: int = typer.Option(2, "--workers", min=1, help="Number of parallel workers.")) -> None:
     """Run everything once, on a synthetic planet.
 
     From planet to map in about ten minutes on two cores; what is done already is left alone.

@@ -22,6 +22,12 @@ class Normalised(nn.Module):
         self.register_buffer("offset", norm[0])
         self.register_buffer("divisor", norm[1])
 
+    def set_norm(self, norm: np.ndarray) -> None:
+        """Other offsets and divisors (2, C), on the device where the network is."""
+        norm = torch.as_tensor(np.asarray(norm), dtype=torch.float32)
+        self.offset.copy_(norm[0])
+        self.divisor.copy_(norm[1])
+
     def forward(self, image_BCHW: torch.Tensor, extra_BM: torch.Tensor | None = None) -> torch.Tensor:
         image = (image_BCHW - self.offset[:, None, None]) / self.divisor[:, None, None]
         if self.extra_channels is None:

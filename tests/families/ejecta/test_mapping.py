@@ -168,7 +168,7 @@ def test_a_mosaic_of_other_bands_is_refused_with_a_way_out(config, tmp_path, mon
     knowing.checkpoint = type("Checkpoint", (), {"norm": np.zeros((2, 4))})
     monkeypatch.setattr(mapping, "frozen_paths", lambda *given: [])
     monkeypatch.setattr(mapping, "_load", lambda *given: mapping.Members(knowing, None))
-    params = {"versions": {"ejecta": 2}, "checkpoints": {"ejecta": {}}, "split": 0}
+    params = {"versions": {"ejecta": 2}, "checkpoints": {"ejecta": {}}, "split": 0, "match_brightness": False, "mosaic": ""}
     with pytest.raises(InputError, match="has 1 band.*trained on 3") as error:
         mapping.load_members(config, params)
     assert "bands: [1, 1, 1]" in str(error.value)

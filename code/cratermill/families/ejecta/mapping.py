@@ -88,6 +88,7 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
         "threshold": run.threshold,
         "mosaic": content_digest(map_mosaic(config)),
         "bands": run.bands,
+        "match_brightness": run.match_brightness,
     }
     cells = []
     for crater in choose(craters, run.craters):
@@ -127,10 +128,21 @@ class Members:
 
     ejecta: EjectaEnsemble
     connection: ConnectionEnsemble | None
+    matched: bool = False
 
     @property
     def iter_threshold(self) -> float | None:
         return self.connection.hparams.iter_threshold if self.connection else None
+
+    def match_brightness(self, mosaic: Mosaic) -> None:
+        """Normalise bands by this mosaic's mean and deviation where the training's would have been taken."""
+        mean, deviation = mosaic.statistics()[:2]
+        for ensemble in (self.ejecta, self.connection):
+            if ensemble is not None:
+                norm = ensemble.checkpoint.norm.copy()
+                norm[:, : mosaic.count] = mean, np.where(deviation > 0, deviation, 1)
+                ensemble.renormalise(norm)
+        self.matched = True
 
 
 def map_crater(config: Config, params: dict[str, Any], workspace: Any) -> dict:
@@ -176,21 +188,27 @@ def load_members(config: Config, params: dict[str, Any]) -> Members:
     """The ensembles whose weights the plan froze; kept in memory for the process's next crater."""
     frozen = tuple((family, version, tuple(params["checkpoints"][family].items())) for family, version in params["versions"].items())
     paths = tuple(tuple(frozen_paths(config, family, version, params["split"], dict(digests))) for family, version, digests in frozen)
-    members = _load(frozen, paths)
-    bands = members.ejecta.checkpoint.norm.shape[1] - 1
+    matched = params["mosaic"] if params["match_brightness"] else None
+    members = _load(frozen, paths, matched)
     with open_mosaic(config) as mosaic:
-        if mosaic.count != bands:
-            raise InputError(
-                f"the mosaic {mosaic.path} has {mosaic.count} band(s), the networks were trained on {bands}",
-                valid=f"a mosaic of {bands} band(s)",
-                next_step=f"name the bands to use in the config, such as map: {{bands: {[1] * bands}}}, or train on such a mosaic",
-            )
+        require_bands(mosaic, members.ejecta.checkpoint.norm.shape[1] - 1)
+        if matched and not members.matched:
+            members.match_brightness(mosaic)
     return members
 
 
+def require_bands(mosaic: Mosaic, bands: int) -> None:
+    if mosaic.count != bands:
+        raise InputError(
+            f"the mosaic {mosaic.path} has {mosaic.count} band(s), the networks were trained on {bands}",
+            valid=f"a mosaic of {bands} band(s)",
+            next_step=f"name the bands to use in the config, such as map: {{bands: {[1] * bands}}}, or train on such a mosaic",
+        )
+
+
 @lru_cache(maxsize=1)
-def _load(frozen: tuple, paths: tuple[tuple[Path, ...], ...]) -> Members:
-    """``frozen``: (family, version, digests) of each family, in the order of ``paths``."""
+def _load(frozen: tuple, paths: tuple[tuple[Path, ...], ...], matched: str | None) -> Members:
+    """``frozen``: (family, version, digests) of each family, in the order of ``paths``; ``matched``: the mosaic they will be matched to."""
     from ..ejmap.predict import ConnectionEnsemble, EjectaEnsemble
 
     kinds = {"connection": ConnectionEnsemble, "ejecta": EjectaEnsemble}

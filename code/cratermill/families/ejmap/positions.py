@@ -74,9 +74,16 @@ def training_positions(
     return table.assign(num_1=own, h_num_1=np.maximum(own, every), radius=crater.radius_m)[POSITION_COLUMNS]
 
 
+def ejecta_pixels(mask: Mosaic, grid: Grid) -> np.ndarray:
+    """Where a mask holds ejecta on a tile's grid, (h, w) bool; what the mask marks as nodata, or does not cover, holds none."""
+    pixels = sample(mask, grid, method="nearest")
+    missing = mask.missing(pixels)
+    return (pixels[0] > 0) if missing is None else (pixels[0] > 0) & ~missing[0]
+
+
 def count_ejecta(mask: Mosaic, grid: Grid, table: pd.DataFrame) -> list[int]:
     """Ejecta pixels of each azimuthal tile."""
-    return [int(np.count_nonzero(sample(mask, grid.window(window_of(row)), method="nearest")[0])) for row in table.itertuples()]
+    return [int(np.count_nonzero(ejecta_pixels(mask, grid.window(window_of(row))))) for row in table.itertuples()]
 
 
 def eval_positions(crater: Crater, mosaic_grid: Grid, tiles: pd.DataFrame | None, config: Tiles) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,12 @@ class Ensemble:
 
     def __len__(self) -> int:
         return len(self.networks)
+
+    def renormalise(self, norm: np.ndarray) -> None:
+        """Other offsets and divisors (2, C) for raw input than those of the training."""
+        self.checkpoint = replace(self.checkpoint, norm=norm)
+        for network in self.networks:
+            network.set_norm(norm)
 
     @torch.inference_mode()
     def probabilities(self, image_BCHW: np.ndarray, extra_BM: np.ndarray | None = None) -> torch.Tensor:

@@ -16,11 +16,10 @@ from ...bodies import get_body
 from ...errors import InputError
 from ...files import content_digest, fingerprint, read_json, stat_fingerprint, write_json, write_table
 from ...mosaic import Mosaic
-from ...sampling import sample
 from ..base import Progress
 from . import stacks, views
 from .craters import Crater, read_craters
-from .positions import POSITION_COLUMNS, eval_positions, read_positions, training_positions, window_of
+from .positions import POSITION_COLUMNS, ejecta_pixels, eval_positions, read_positions, training_positions, window_of
 from .splits import grouped_mask, split_classes, stratified_mask
 
 if TYPE_CHECKING:
@@ -290,9 +289,8 @@ def test_mask(table: pd.DataFrame, by: str, fraction: float, seed: int) -> np.nd
 
 
 def mask_tile(mask: Mosaic, grid) -> np.ndarray:
-    """A 0/1 mask on a tile's grid; shrinking keeps a pixel if half of its ground is ejecta."""
-    fine = sample(mask, grid, method="nearest")[0]
-    return (fine > 0).astype(np.uint8)
+    """A 0/1 mask on a tile's grid, each pixel as the ground at its centre."""
+    return ejecta_pixels(mask, grid).astype(np.uint8)
 
 
 def require_body(mosaic: Mosaic, name: str) -> None:
