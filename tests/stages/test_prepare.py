@@ -54,7 +54,8 @@ def test_workers_change_nothing(project, tmp_path):
     stack = Stack(data.stack("ejc_data", "tiles_32px"))
     before, table = stack.digest(), data.az_positions.read_bytes()
     data.prepared.unlink()
-    prepare(project, workers=2)
+    prepare(project, workers=8)
+    assert made(project) == []
     assert stack.digest() == before and data.az_positions.read_bytes() == table
 
 

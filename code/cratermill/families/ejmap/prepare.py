@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -33,7 +34,7 @@ class Preparation:
         self.config, self.data, self.progress, self.workers = config, config.data, progress, max(1, workers)
         self.done: dict[str, str] = read_json(self.data.prepared, {}).get("steps", {})
         self.made: list[str] = []
-        self._open = ExitStack()
+        self._open, self._recording = ExitStack(), threading.Lock()
 
     def __enter__(self) -> Preparation:
         self.data.require(self.config.mosaic, "the mosaic")
@@ -73,9 +74,10 @@ class Preparation:
         if self.done.get(name) == mark and all(path.exists() for path in outputs):
             return
         work()
-        self.done[name] = mark
-        self.made.append(name)
-        self.save()
+        with self._recording:  # steps of single craters end on several threads
+            self.done[name] = mark
+            self.made.append(name)
+            self.save()
 
     def save(self) -> None:
         content = read_json(self.data.prepared, {}) | {"steps": self.done}
