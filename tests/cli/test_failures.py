@@ -31,6 +31,7 @@ def project(tmp_path, monkeypatch):
     folder = tmp_path / "it's a project"
     (folder / "configs").mkdir(parents=True)
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return folder
 
 
@@ -112,7 +113,7 @@ def test_surprise_where_log_can_not_be_written(project):
     (project / "log").write_text("a file in the way")
     answer = run(SURPRISE)
     assert answer.exit_code == 1
-    assert "the traceback is in " in answer.stderr
+    assert f"the traceback is in {project.parent}/" in answer.stderr
 
 
 TALKATIVE = """
