@@ -23,7 +23,7 @@ def launch(
     *,
     executor: str | None = None,
     profile: str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     wait: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
@@ -32,32 +32,40 @@ def launch(
     """Plan, freeze and run; returns the exit code (0 all done, 1 some cells failed). ``kind``: train or map.
 
     ``executor`` is the profile's when left out, local without a profile; a cluster only submits, unless told to ``wait``.
+    ``workers`` is the local profile's when left out, 1 without a profile.
     """
     if executor not in (None, *EXECUTORS):
         raise InputError(f"executor {executor!r}", valid=", ".join(EXECUTORS), next_step="choose one of these")
     config = load_config(config_path)
     site = _site(executor, profile, config)
     plan = PLANNERS[kind](config)
-    if site is not None:
+    if site is not None and site.executor == "slurm":
         from .batch import cluster
 
         if dry_run:
             return cluster.dry_run(plan, site, as_json)
         return cluster.launch(plan, site, overwrite=overwrite, wait=wait)
+    workers = workers or (site.workers if site else 1)
     if dry_run:
         return _describe(plan, workers, as_json)
-    return run_plan(plan, workers=workers, overwrite=overwrite, as_json=as_json)
+    return run_plan(plan, workers=workers, workers_per_gpu=site.workers_per_gpu if site else 1, overwrite=overwrite, as_json=as_json)
 
 
 def _site(executor: str | None, profile: str | None, config: Config):
-    """The profile of the cluster to run on; None for this machine."""
-    if executor == "local" or (executor is None and profile is None):
+    """The profile to run by, None where there is none; refuses an executor that is not the profile's."""
+    if profile is None and executor != "slurm":
         return None
     from .batch.cluster import choose_profile
     from .stages import STAGES
 
     site = choose_profile(profile, config.root, STAGES)
-    return site if executor == "slurm" or site.executor == "slurm" else None
+    if executor == "local" and site.executor == "slurm":
+        return None  # the profile may come from the environment, and this once the work is to stay here
+    if executor not in (None, site.executor):
+        raise InputError(
+            f"--executor {executor} with profile {site.name}, whose executor is {site.executor}", next_step="leave one of them out"
+        )
+    return site
 
 
 def plan_training(config: Config) -> Plan:
@@ -80,7 +88,7 @@ def plan_mapping(config: Config) -> Plan:
 PLANNERS: dict[str, Callable[[Any], Any]] = {"train": plan_training, "map": plan_mapping}
 
 
-def run_plan(plan: Plan, *, workers: int = 1, overwrite: bool = False, as_json: bool = False) -> int:
+def run_plan(plan: Plan, *, workers: int = 1, workers_per_gpu: int = 1, overwrite: bool = False, as_json: bool = False) -> int:
     """Run what a plan still lacks on this machine."""
     from .batch.local import LocalExecutor
     from .batch.observe import make_observer
@@ -89,7 +97,7 @@ def run_plan(plan: Plan, *, workers: int = 1, overwrite: bool = False, as_json: 
 
     check_products(plan, overwrite)
     freeze(plan)
-    result = LocalExecutor(plan, workers=workers, observer=None if as_json else make_observer()).run()
+    result = LocalExecutor(plan, workers=workers, workers_per_gpu=workers_per_gpu, observer=None if as_json else make_observer()).run()
     troubles = result.troubles()
     if as_json:
         failed = [{"cell": key, "state": state, "cause": cause} for key, state, cause in troubles]

@@ -7,13 +7,14 @@ from pathlib import Path
 import typer
 
 from . import app, group
-from .output import CONFIG, JSON, WORKERS, print_json
+from .output import CONFIG, JSON, print_json
 
 launch = group("launch", "Plan and run; again: only what is missing.")
 
 EXECUTOR = typer.Option(None, "--executor", help="Where cells run: local or slurm; the profile's when left out, local without one.")
 PROFILE = typer.Option(None, "--profile", envvar="CRATERMILL_PROFILE", help="A file of configs/clusters, without .yaml.")
 WAIT = typer.Option(False, "--wait", help="On a cluster: stay until all cells have ended; exit code 1 if some failed.")
+LAUNCH_WORKERS = typer.Option(None, "--workers", min=1, help="Parallel workers here; the local profile's when left out, else 1.")
 DRY_RUN = typer.Option(False, "--dry-run", help="Only say what would be done, and how long it may take.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Move results of other hyper-parameters aside instead of refusing.")
 RUN = typer.Argument(metavar="RUN", help="A run's name, its beginning, 'latest', or its plan.json.", autocompletion=lambda: run_names())
@@ -62,7 +63,7 @@ def train(
     config: Path = CONFIG,
     executor: str = EXECUTOR,
     profile: str = PROFILE,
-    workers: int = WORKERS,
+    workers: int | None = LAUNCH_WORKERS,
     wait: bool = WAIT,
     dry_run: bool = DRY_RUN,
     overwrite: bool = OVERWRITE,
@@ -81,7 +82,7 @@ def map_(
     config: Path = CONFIG,
     executor: str = EXECUTOR,
     profile: str = PROFILE,
-    workers: int = WORKERS,
+    workers: int | None = LAUNCH_WORKERS,
     wait: bool = WAIT,
     dry_run: bool = DRY_RUN,
     overwrite: bool = OVERWRITE,

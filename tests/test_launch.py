@@ -1,0 +1,59 @@
+"""Which profile a launch runs by, and with how many workers."""
+
+import shutil
+
+import pytest
+
+from cratermill import launch
+from cratermill.errors import InputError
+
+
+@pytest.fixture
+def calls(tmp_path, project_folder, monkeypatch):
+    """A config beside the shipped profiles; what a launch would run is noted, not run."""
+    shutil.copytree(project_folder / "configs" / "clusters", tmp_path / "configs" / "clusters")
+    (tmp_path / "configs" / "clusters" / "two.yaml").write_text("executor: local\nworkers: 2\nworkers_per_gpu: 3\n")
+    (tmp_path / "configs" / "run.yaml").write_text("name: run\ndata: data/none\n")
+    monkeypatch.delenv("CRATERMILL_PROFILE", raising=False)
+    monkeypatch.setattr(launch, "PLANNERS", {"train": lambda config: "plan"})
+    noted = []
+    monkeypatch.setattr(launch, "run_plan", lambda plan, **options: noted.append(options) or 0)
+    monkeypatch.setattr("cratermill.batch.cluster.launch", lambda plan, site, **options: noted.append(site.name) or 0)
+    noted.append(tmp_path / "configs" / "run.yaml")
+    return noted
+
+
+def run(calls, **options):
+    assert launch.launch("train", calls[0], **options) == 0
+    return calls[-1]
+
+
+def test_this_machine_without_a_profile(calls):
+    assert (run(calls)["workers"], run(calls, workers=4)["workers"]) == (1, 4)
+
+
+def test_local_profile_says_how_many_workers(calls):
+    found = run(calls, profile="two")
+    assert (found["workers"], found["workers_per_gpu"]) == (2, 3)
+    assert run(calls, profile="two", workers=1)["workers"] == 1
+
+
+def test_cluster_profile_submits_unless_the_work_is_to_stay_here(calls):
+    assert run(calls, profile="example") == "example"
+    assert run(calls, profile="example", executor="slurm") == "example"
+    assert run(calls, profile="example", executor="local")["workers"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ({"executor": "pbs"}, "executor 'pbs'"),
+        ({"executor": "slurm"}, "needs a profile"),
+        ({"executor": "slurm", "profile": "two"}, "whose executor is local"),
+        ({"profile": "exampel"}, "no profile 'exampel'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(calls, options, given):
+    with pytest.raises(InputError, match=given):
+        launch.launch("train", calls[0], **options)
+    assert len(calls) == 1
