@@ -143,7 +143,7 @@ def write_one(mosaic: Mosaic, folder: Path, across: int, down: int, ensemble: Ej
 # --- EJMAP's way --------------------------------------------------------------------------------------------------------------
 
 
-def crater_by_globe(path: Path, across: int, down: int) -> dict[str, float]:
+def crater_by_globe(path: Path, across: int, down: int) -> dict[str, np.ndarray]:
     """One crater, one checkpoint: seconds of each whole-globe step."""
     with rasterio.open(path) as file:
         grid = mosaic_grid(file.height)
@@ -163,7 +163,7 @@ def crater_by_globe(path: Path, across: int, down: int) -> dict[str, float]:
     del mask
     composite_blended(whole, path.parent / "whole.tif", grid)
     clock("composite")
-    return clock.seconds
+    return clock.steps
 
 
 def canvas_filled(azimuthal, tiles: pd.DataFrame) -> np.ndarray:
@@ -198,15 +198,21 @@ def composite_blended(mask: np.ndarray, path: Path, grid) -> None:
 
 
 class Clock:
+    """Seconds of steps, by the clock and on the CPU."""
+
     def __init__(self) -> None:
-        self.seconds, self._last = {}, time.perf_counter()
+        self.steps, self._last = {}, self._now()
 
     def __call__(self, what: str) -> None:
-        now = time.perf_counter()
-        self.seconds[what], self._last = now - self._last, now
+        now = self._now()
+        self.steps[what], self._last = now - self._last, now
+
+    @staticmethod
+    def _now() -> np.ndarray:
+        return np.array([time.perf_counter(), time.process_time()])
 
 
-def checkpoints_by_globe(path: Path, across: int, down: int, count: int) -> dict[str, float]:
+def checkpoints_by_globe(path: Path, across: int, down: int, count: int) -> dict[str, np.ndarray]:
     """``count`` checkpoints one after the other, each with its own canvas and its own way back to the grid; forward passes not counted."""
     with rasterio.open(path) as file:
         grid = mosaic_grid(file.height)
@@ -221,13 +227,13 @@ def checkpoints_by_globe(path: Path, across: int, down: int, count: int) -> dict
     ) as out:
         out.write((total / count >= THRESHOLD).astype(np.uint8), 1)
     clock("average and write")
-    return clock.seconds
+    return clock.steps
 
 
 # --- ensembles ----------------------------------------------------------------------------------------------------------------
 
 
-def ensemble_times(path: Path, across: int, down: int, count: int) -> dict[str, float]:
+def ensemble_times(path: Path, across: int, down: int, count: int) -> dict[str, np.ndarray]:
     """Seconds of the forward passes alone, of predicting the tiles, and of mapping the crater to its written files."""
     ensemble = members(count)
     with Mosaic.open(path) as mosaic:
@@ -242,7 +248,7 @@ def ensemble_times(path: Path, across: int, down: int, count: int) -> dict[str, 
         clock("predict")
     crater_written(path, across, down, ensemble)
     clock("map")
-    return clock.seconds
+    return clock.steps
 
 
 def chunks(tiles: pd.DataFrame) -> list[pd.DataFrame]:
@@ -267,13 +273,16 @@ def overhead(path: Path) -> tuple[list[Row], dict]:
     mapped, written = measure(craters_mapped, path, 10, 10, CRATERS, runs=3), measure(crater_written, path, 10, 10, runs=5)
     theirs = measure(crater_by_globe, path, 10, 10, runs=1)
     what, steps = "one crater of 100 tiles, all but the forward passes", theirs.value
-    ours = Measured(mapped.seconds / CRATERS, mapped.peak_mb)
-    rows = [
-        row(f"{what}: one of a map of {CRATERS}, with composite", "warp, canvas, grid and composite, whole-globe", ours, theirs, 50, 1500)
-    ]
-    without = Measured(theirs.seconds - steps["composite"], theirs.peak_mb)
-    rows.append(row(f"{what}, without composite", "the same without composite", written, without, 50, 1500))
-    return rows, {"whole-globe steps": ", ".join(f"{name} {seconds:.1f} s" for name, seconds in steps.items())}
+    ours = timed(np.array([mapped.seconds, mapped.cpu_s]) / CRATERS, mapped)
+    all_steps = "warp, canvas, grid and composite, whole-globe"
+    rows = [Row(f"{what}: one of a map of {CRATERS}, with composite", all_steps, ours, timed(sum(steps.values()), theirs), 50, 1500)]
+    without = timed(sum(steps.values()) - steps["composite"], theirs)
+    rows.append(Row(f"{what}, without composite", "the same without composite", written, without, 50, 1500))
+    return rows, {"whole-globe steps": ", ".join(f"{name} {wall:.1f} s (CPU {cpu:.1f})" for name, (wall, cpu) in steps.items())}
+
+
+def timed(wall_and_cpu: np.ndarray, like: Measured) -> Measured:
+    return Measured(*wall_and_cpu.tolist(), like.peak_mb)
 
 
 def growth(path: Path) -> tuple[list[Row], dict]:
@@ -286,34 +295,24 @@ def growth(path: Path) -> tuple[list[Row], dict]:
 def few_tiles(path: Path, count: int) -> tuple[list[Row], dict]:
     ours = measure(ensemble_times, path, 5, 1, count, runs=1)
     theirs = measure(checkpoints_by_globe, path, 5, 1, 2, runs=1)
-    times = theirs.value
-    baseline = times["canvases and masks"] / 2 * count + times["average and write"] + ours.value["forward"]
-    mapped = Measured(ours.value["map"], ours.peak_mb)
-    rows = [
-        row(
-            f"a crater of 5 tiles with {count} checkpoints, sample to written mask",
-            "whole canvases",
-            mapped,
-            Measured(baseline, theirs.peak_mb),
-            15,
-        )
-    ]
-    share = ours.value["map"] / ours.value["forward"]
+    globe, own = theirs.value, ours.value
+    baseline = globe["canvases and masks"] / 2 * count + globe["average and write"] + own["forward"]
+    what = f"a crater of 5 tiles with {count} checkpoints, sample to written mask"
+    rows = [Row(what, "whole canvases", timed(own["map"], ours), timed(baseline, theirs), 15)]
     return rows, {
-        f"5 tiles, {count} checkpoints": f"{share:.3f} × the forward passes alone (wanted ≤ 1.3)",
+        f"5 tiles, {count} checkpoints": f"{ratio(own['map'], own['forward'])} (wanted ≤ 1.3)",
         "whole canvases": f"measured with 2 checkpoints and scaled to {count}, plus our forward passes",
     }
 
 
 def ensembles(path: Path, count: int) -> tuple[list[Row], dict]:
     times = measure(ensemble_times, path, 10, 10, count, runs=1).value
-    share = times["predict"] / times["forward"]
-    text = f"{share:.3f} × the forward passes alone ({times['predict']:.1f} s against {times['forward']:.1f} s; wanted ≤ 1.15)"
-    return [], {f"{count}-member ensemble on 100 tiles": text}
+    return [], {f"{count}-member ensemble on 100 tiles": f"{ratio(times['predict'], times['forward'])} (wanted ≤ 1.15)"}
 
 
-def row(what: str, baseline: str, ours: Measured, theirs: Measured, wanted: float, wanted_mb: float | None = None) -> Row:
-    return Row(what, baseline, ours.seconds, theirs.seconds, ours.peak_mb, theirs.peak_mb, wanted, wanted_mb)
+def ratio(whole: np.ndarray, forward: np.ndarray) -> str:
+    wall, cpu = whole / forward
+    return f"{wall:.3f} × the forward passes alone, {cpu:.3f} × in CPU time; {whole[0]:.1f} s against {forward[0]:.1f} s"
 
 
 def run(folder: Path, rows: int, count: int, only: list[str]) -> tuple[list[Row], dict]:

@@ -19,7 +19,6 @@ from rasterio.windows import Window as RasterioWindow
 from .errors import InputError, WorkError
 from .files import atomic_path
 from .grid import Grid, Window
-from .mosaic import CACHE_MB
 
 BLOCK_PX = 512
 # Rasters up to this size are put together in memory, larger ones in a temporary file beside the target.
@@ -58,7 +57,7 @@ def write_cog(
     profile |= {"count": bands, "dtype": dtype, "nodata": nodata}
     if fill is None:
         fill = 0 if nodata is None else nodata
-    with _explained(path), rasterio.Env(GDAL_CACHEMAX=CACHE_MB), atomic_path(path) as temporary, _scratch(temporary, profile) as dataset:
+    with _explained(path), atomic_path(path) as temporary, _scratch(temporary, profile) as dataset:
         _write_blocks(dataset, blocks, place, fill, nodata)
         _describe(dataset, colormap, names, tags)
         dataset.close()

@@ -19,8 +19,9 @@ from .bodies import as_crs
 from .errors import InputError
 from .grid import Grid, Window
 
-# GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker.
-CACHE_MB = 128
+# GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker. It reads this once, at the first raster; rasterio.Env is
+# no way to set it, since there the number is one of bytes and holds for all threads until any of them leaves its Env.
+os.environ.setdefault("GDAL_CACHEMAX", "128")
 
 
 class Statistics(NamedTuple):
@@ -135,7 +136,7 @@ class Mosaic:
         return self._dataset
 
     def _read(self, piece: RasterioWindow | None, shape: tuple[int, int, int] | None = None) -> np.ndarray:
-        with self._lock, rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
+        with self._lock:
             try:
                 return self._handle().read(list(self.bands), window=piece, out_shape=shape, out_dtype=self.dtype)
             except rasterio.errors.RasterioError as error:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from ...config import Config
 
 PROVENANCE = "provenance.json"
-BLOCK_PX = 2048
-OPEN_FILES = 64
+BLOCK_PX = 1024
+OPEN_FILES = 16
 
 
 @dataclass(frozen=True)
