@@ -167,12 +167,12 @@ def crater_by_globe(path: Path, across: int, down: int) -> dict[str, np.ndarray]
 
 
 def canvas_filled(azimuthal, tiles: pd.DataFrame) -> np.ndarray:
-    total, count = np.zeros(azimuthal.shape), np.zeros(azimuthal.shape)
+    """The mean of overlapping tiles on a canvas of the whole planet, thresholded."""
+    total, count = np.zeros(azimuthal.shape), np.zeros(azimuthal.shape, np.uint8)
     for row, values in zip(tiles.itertuples(), blob(len(tiles)), strict=True):
         total[window_of(row).slices] += values
         count[window_of(row).slices] += 1
-    np.divide(total, count, out=total, where=count > 0)
-    return (total >= THRESHOLD).astype(np.uint8)
+    return (total / np.maximum(count, 1) >= THRESHOLD).astype(np.uint8)
 
 
 def mask_on_grid(mask: np.ndarray, azimuthal, grid) -> np.ndarray:
