@@ -6,7 +6,7 @@ import pytest
 
 from cratermill.config import load_config, parse_config
 from cratermill.errors import InputError
-from cratermill.planning import map_plan, prepared_or_refuse, train_plan
+from cratermill.planning import map_plan, prepared_or_refuse, train_plan, wanted_rows
 from tests.stages.conftest import prepared  # noqa: F401 - a fixture
 
 
@@ -59,7 +59,7 @@ def test_launching_unprepared_data_names_the_command(prepared, tmp_path):  # noq
     config = load_config(prepared)
     elsewhere = parse_config(config.dump() | {"data": str(tmp_path)}, config.root, prepared)
     with pytest.raises(InputError, match="not prepared") as error:
-        prepared_or_refuse(elsewhere)
+        prepared_or_refuse(elsewhere, wanted_rows(elsewhere))
     assert "cratermill prepare" in error.value.next_step
 
 

@@ -15,6 +15,10 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class NoOptions(_Part):
+    """Takes no keys: families without data or options of their own."""
+
+
 class Tiles(_Part):
     """Sizes in pixels of the mosaic; the defaults are EJMAP's."""
 
@@ -42,6 +46,7 @@ class FamilyRun(_Part):
     versions: list[int] | None = Field(None, description="rows to train; all rows with version_run True when left out")
     splits: list[int] | None = Field(None, description="instead of the row's test-set")
     iterations: int | None = Field(None, ge=1, description="instead of the row's trainings_per_test")
+    data: dict[str, Any] = Field(default_factory=dict, description="where the family's own data come from; its keys are the family's")
 
 
 class MapRun(_Part):
@@ -60,6 +65,7 @@ class MapRun(_Part):
     catalogue: str | None = Field(None, description="a crater list elsewhere")
     overlap_alpha: float = Field(0.5, ge=0, le=1, description="opacity with which later craters blend over earlier ones in the composite")
     threshold: float = Field(0.5, gt=0, lt=1, description="ensemble mean from which a pixel is ejecta")
+    options: dict[str, Any] = Field(default_factory=dict, description="keys of the family that makes the map")
 
 
 class Trainer(_Part):
@@ -77,7 +83,7 @@ class RunConfig(_Part):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="letters, digits, . _ -; names the run")
     seed: int = Field(0, ge=0)
-    data: str = Field(description="data folder in EJMAP's layout")
+    data: str = Field(description="data folder: EJMAP's layout, and a folder for each family with data of its own")
     mosaic: str | None = None
     body: str | None = Field(None, description="checked against the mosaic's ellipsoid")
     tiles: Tiles = Tiles()
@@ -118,6 +124,38 @@ class Config:
     def path(self, text: str) -> Path:
         return self.root / text
 
+    def family_data(self, name: str) -> Any:
+        """``train.<family>.data`` as the family's own model."""
+        from .families import get_family
+
+        given = self.run.train[name].data if name in self.run.train else {}
+        return self._parse(get_family(name).data_model(), given, f"train.{name}.data")
+
+    def map_options(self, name: str) -> Any:
+        """``map.options`` as the model of the family that makes the map."""
+        from .families import get_family
+
+        return self._parse(get_family(name).map_model(), self.run.map.options if self.run.map else {}, "map.options")
+
+    def _parse(self, model: type[BaseModel], given: dict[str, Any], where: str) -> Any:
+        try:
+            return model.model_validate(given)
+        except ValidationError as error:
+            raise InputError(
+                f"{self.source or 'the config'} can't be used:\n{explain(error, model, where + '.')}",
+                next_step="correct these keys and run again",
+            ) from error
+
+    def require_sound(self) -> None:
+        """Check what only the families can check; raises ``InputError``."""
+        from .families import get_family
+
+        for name in self.run.train:
+            self.family_data(name)
+        makers = [name for name in self.run.map.versions if get_family(name).maps] if self.run.map else []
+        for name in makers:
+            self.map_options(name)
+
     def dump(self) -> dict[str, Any]:
         return self.run.model_dump(mode="json")
 
@@ -143,18 +181,20 @@ def parse_config(content: Any, root: Path, source: Path | None = None) -> Config
     if not isinstance(content, dict):
         raise InputError(f"{source or 'the config'} holds no keys", valid="name, data, train, …", next_step="see configs/demo/demo.yaml")
     try:
-        return Config(RunConfig.model_validate(content), root, source)
+        config = Config(RunConfig.model_validate(content), root, source)
     except ValidationError as error:
         raise InputError(
             f"{source or 'the config'} can't be used:\n{explain(error, RunConfig)}", next_step="correct these keys and run again"
         ) from error
+    config.require_sound()
+    return config
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
+def explain(error: ValidationError, model: type[BaseModel], start: str = "") -> str:
     """One line per problem of a pydantic model: where, what was given, and for an unknown key the nearest valid ones."""
     lines = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
+        where = start + ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             valid = nearest(str(problem["loc"][-1]), _keys_at(model, problem["loc"][:-1]))
             lines.append(f"  {where}: unknown key; nearest valid: {valid}")

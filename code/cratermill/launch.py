@@ -75,7 +75,7 @@ def plan_training(config: Config) -> Plan:
 
     rows = wanted_rows(config)
     require_weights([row for found in rows.values() for row in found], str(config.source))
-    prepared_or_refuse(config)
+    prepared_or_refuse(config, rows)
     return train_plan(config, rows)
 
 

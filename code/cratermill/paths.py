@@ -117,6 +117,10 @@ class DataFolder:
         """``area``: ``conn_data`` or ``ejc_data``; ``view``: what was sampled, e.g. ``pair_112x224``."""
         return self.root / area / "stacks" / view
 
+    def family(self, name: str) -> Path:
+        """What prepare makes for a family with data of its own."""
+        return self.root / name
+
     @property
     def prepared(self) -> Path:
         """What prepare has done and from which inputs."""

@@ -159,13 +159,11 @@ def map_plan(config: Config) -> Plan:
     return make_plan(f"{config.run.name}-map", config.root, config.dump(), config.run.seed, cells)
 
 
-def prepared_or_refuse(config: Config) -> None:
+def prepared_or_refuse(config: Config, rows: Rows) -> None:
     """Launching needs prepared data; says so before anything is planned."""
     whole_or_refuse(config)
-    if not (read_json(config.data.prepared) or {}).get("steps"):
-        raise InputError(
-            f"the data in {config.data.root} are not prepared", next_step=f"run 'cratermill prepare {config.source or 'CONFIG'}'"
-        )
+    for name, found in rows.items():
+        get_family(name).require_prepared(config, found)
 
 
 def whole_or_refuse(config: Config) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,16 @@ def test_backbones_classify_and_segment(name):
 def test_a_3d_patch_embedding_can_go_channels_last():
     network = build_classifier("terratorch:prithvi_eo_tiny", 4, 1, image_size=(32, 64)).to(memory_format=torch.channels_last)
     assert network(torch.randn(2, 4, 32, 64)).shape == (2, 1)
+
+
+def test_looking_up_terratorch_leaves_the_precision_of_products_alone():
+    """Its import lowers it for the whole process, and other cells of the process would give other numbers."""
+    code = (
+        "import torch; from cratermill.families.networks.terratorch_backbones import registry;"
+        "before = torch.get_float32_matmul_precision(); registry(); print(before, torch.get_float32_matmul_precision())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert said[-1] == said[-2] == "highest"
 
 
 def test_unknown_names_and_too_many_channels():

@@ -11,8 +11,10 @@ from ..paths import cell_tag
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import BaseModel
 
     from ..config import Config
+    from .checkpoint import Checkpoint
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and how much there is."""
@@ -30,6 +32,14 @@ class CellParams:
     hparams: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Round:
+    """One of the trainings that a cell makes in turn; ``previous`` is the best network of the round before, None in the first."""
+
+    number: int = 0
+    previous: Checkpoint | None = None
+
+
 @dataclass
 class Datasets:
     """What training needs from a family.
@@ -45,6 +55,9 @@ class Datasets:
     norm: Any
 
 
+FIRST = Round()
+
+
 class Family:
     """Base of the families. Methods import what they need when called, so that listing families costs nothing."""
 
@@ -52,19 +65,51 @@ class Family:
     short: str
     """Folder names: ``log/{short}_log``, ``results/{short}_results``."""
 
+    metrics: tuple[str, ...] = ("F1_Score", "IoU", "Precision", "Recall", "Accuracy", "conn_F1_Score")
+    """Scores that the leaderboard shows, the deciding one first: columns of ``eval_metrics.csv``, those of the Test data (``test_…``)
+    where there are any, or of ``test_metrics.csv`` where nothing is evaluated."""
+    lower_is_better: frozenset[str] = frozenset()
+    """Those of them of which less is better."""
+
     def hparams_model(self):
         """The pydantic model of one CSV row."""
         raise NotImplementedError
+
+    def data_model(self) -> type[BaseModel]:
+        """What may stand in ``train.<family>.data`` of a run configuration: where the family's own data come from."""
+        from ..config import NoOptions
+
+        return NoOptions
+
+    def map_model(self) -> type[BaseModel]:
+        """What may stand in ``map.options`` where this family makes the map."""
+        from ..config import NoOptions
+
+        return NoOptions
 
     def prepare(self, config: Config, rows: Iterable[Any], progress: Progress, workers: int = 1) -> dict:
         """Make the data that these rows train on; redo only what changed. Returns what was made, for the user."""
         raise NotImplementedError
 
-    def datasets(self, config: Config, params: CellParams) -> Datasets:
+    def require_prepared(self, config: Config, rows: Iterable[Any]) -> None:
+        """Raise ``InputError`` unless ``prepare`` has made what these rows train on."""
+        from .steps import Steps
+
+        Steps(config).require()
+
+    def rounds(self, hparams: dict[str, Any]) -> int:
+        """How many trainings a cell makes in turn, each with a fresh network; the last one is the cell's result."""
+        return 1
+
+    def round_hparams(self, hparams: Any, number: int) -> Any:
+        """The row as the given round trains by it: its own learning rate, number of epochs and so on."""
+        return hparams
+
+    def datasets(self, config: Config, params: CellParams, round: Round = FIRST) -> Datasets:
         raise NotImplementedError
 
     def task(self, params: CellParams, norm) -> Any:
-        """The LightningModule of a row, its network built and its input normalisation inside it."""
+        """The :class:`~.task.Task` of a row, its network built and its input normalisation inside it."""
         raise NotImplementedError
 
     def upstream(self, hparams: dict[str, Any], split: int) -> list[tuple[str, int, int]]:

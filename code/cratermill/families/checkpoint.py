@@ -77,9 +77,7 @@ def read_tensors(path: Path) -> Any:
     except FileNotFoundError as error:
         raise InputError(f"there is no checkpoint {path}", next_step="train that version first, or copy its results") from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"the checkpoint {path} is damaged: {first_line(error)}", next_step="remove it and launch again"
-        ) from error
+        raise InputError(f"the checkpoint {path} is damaged: {first_line(error)}", next_step="remove it and launch again") from error
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} holds more than tensors and plain values; loading it would run code from the file",

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from .muon import MuonAdamW, is_matrix_weight
-from .training import WARMUP, TrainingHparams
+from .training import WARMUP, RowHparams, TrainingHparams
 
 OPTIMIZERS = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW, "SGD": torch.optim.SGD, "Muon": MuonAdamW}
 SCHEDULERS = {
@@ -46,7 +46,7 @@ def build_loss(hparams: TrainingHparams) -> nn.Module:
     return losses()[hparams.loss](mode="binary", **keywords)
 
 
-def build_optimizer(hparams: TrainingHparams, module: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(hparams: RowHparams, module: nn.Module) -> torch.optim.Optimizer:
     """The optimiser of a row over the trainable parameters of a module."""
     keywords = _tuples(hparams.keywords_of("OPT"))
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
@@ -57,7 +57,7 @@ def build_optimizer(hparams: TrainingHparams, module: nn.Module) -> torch.optim.
     return OPTIMIZERS[hparams.optimizer](parameters.values(), lr=hparams.lr, **keywords)
 
 
-def build_scheduler(hparams: TrainingHparams, optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler | None:
+def build_scheduler(hparams: RowHparams, optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler | None:
     """The schedule of a row, to be stepped once per epoch; None for a constant learning rate."""
     if hparams.scheduler is None:
         return None

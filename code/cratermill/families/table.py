@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from ..errors import InputError, nearest
 from . import keywords
-from .training import TrainingHparams
+from .training import RowHparams
 
 HEADER_LINE = 1
 
@@ -42,11 +42,11 @@ class Table:
     """The sound rows of a table, in file order, and what is wrong with the others. ``lines`` gives each version's line."""
 
     path: Path
-    rows: list[TrainingHparams] = field(default_factory=list)
+    rows: list[RowHparams] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     lines: dict[int, int] = field(default_factory=dict)
 
-    def require(self) -> list[TrainingHparams]:
+    def require(self) -> list[RowHparams]:
         """All rows; raises ``InputError`` listing every problem."""
         require_none(self.path, self.problems)
         return self.rows
@@ -60,7 +60,7 @@ def require_none(path: Path, problems: list[Problem]) -> None:
         raise InputError(f"{count} in {path}:{listed}", next_step="correct these cells, then run 'cratermill versions check' on the file")
 
 
-def hparams_model(family: str | type[TrainingHparams]) -> type[TrainingHparams]:
+def hparams_model(family: str | type[RowHparams]) -> type[RowHparams]:
     """The row model of a family, by its name."""
     import importlib
 
@@ -73,9 +73,7 @@ def hparams_model(family: str | type[TrainingHparams]) -> type[TrainingHparams]:
     return importlib.import_module(f"{__package__}.{family}.hparams").Hparams
 
 
-def read_table(
-    path: Path | str, family: str | type[TrainingHparams], look_up: Callable[[TrainingHparams], bool] = lambda row: True
-) -> Table:
+def read_table(path: Path | str, family: str | type[RowHparams], look_up: Callable[[RowHparams], bool] = lambda row: True) -> Table:
     """Read and check a whole table. Raises ``InputError`` only if the file can't be read as a table at all.
 
     ``look_up`` says of which rows the networks are looked up in their libraries, some of which take long to import.
@@ -90,7 +88,7 @@ def read_table(
     return table
 
 
-def load_versions(path: Path | str, family: str | type[TrainingHparams], versions: Iterable[int] | None = None) -> list[TrainingHparams]:
+def load_versions(path: Path | str, family: str | type[RowHparams], versions: Iterable[int] | None = None) -> list[RowHparams]:
     """The rows with these versions, or all with ``version_run`` True; raises ``InputError`` on problems.
 
     With ``versions``, only flaws of the header and of these rows count, so that a flaw elsewhere stops nobody.
@@ -130,7 +128,7 @@ def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, lines[1:]
 
 
-def _header_problems(path: Path, header: list[str], model: type[TrainingHparams]) -> list[Problem]:
+def _header_problems(path: Path, header: list[str], model: type[RowHparams]) -> list[Problem]:
     fields = model.columns()
     prefixes = tuple(model.keyword_groups)
     found = []
@@ -150,7 +148,7 @@ def _header_problems(path: Path, header: list[str], model: type[TrainingHparams]
     return list(dict.fromkeys(found))
 
 
-def _add_row(table: Table, row: _Row, cells: int, columns: int, look_up: Callable[[TrainingHparams], bool]) -> None:
+def _add_row(table: Table, row: _Row, cells: int, columns: int, look_up: Callable[[RowHparams], bool]) -> None:
     hparams = None
     if cells == columns:
         hparams = row.read(look_up)
@@ -167,7 +165,7 @@ def _add_row(table: Table, row: _Row, cells: int, columns: int, look_up: Callabl
 class _Row:
     """One line of the file on its way to a model."""
 
-    def __init__(self, file: str, line: int, cells: dict[str, str], model: type[TrainingHparams]):
+    def __init__(self, file: str, line: int, cells: dict[str, str], model: type[RowHparams]):
         self.file, self.line, self.cells, self.model = file, line, cells, model
         self.problems: list[Problem] = []
 
@@ -175,7 +173,7 @@ class _Row:
         value = self.cells.get(column, "") if value is None else value
         self.problems.append(Problem(self.file, self.line, self.cells.get("version"), column, value, reason, valid))
 
-    def read(self, look_up: Callable[[TrainingHparams], bool]) -> TrainingHparams | None:
+    def read(self, look_up: Callable[[RowHparams], bool]) -> RowHparams | None:
         """The model of this row; None if its cells don't make one."""
         values = self._fields()
         values["keywords"] = self._keywords()
@@ -231,25 +229,25 @@ class _Row:
         else:
             self.add(column, "is out of range", flaw["msg"].removeprefix("Input should be ").lower())
 
-    def _check_keywords(self, hparams: TrainingHparams) -> None:
+    def _check_keywords(self, hparams: RowHparams) -> None:
         """Whether the keywords that have no default are given."""
         for prefix in hparams.keyword_groups:
             name = hparams.chosen(prefix)
             for column in keywords.missing(prefix, name, hparams.keywords_of(prefix)) if name else []:
                 self.add(column, f"is blank, but {hparams.keyword_groups[prefix]} {name} needs it", "a value")
 
-    def _check_networks(self, hparams: TrainingHparams) -> None:
+    def _check_networks(self, hparams: RowHparams) -> None:
         for column, name, home in self._named_networks(hparams):
             self._check_network(hparams, column, name, home)
 
-    def _named_networks(self, hparams: TrainingHparams) -> list[tuple[str, str, str]]:
+    def _named_networks(self, hparams: RowHparams) -> list[tuple[str, str, str]]:
         """The row's networks, and encoders in columns of models that it doesn't use: a wrong name there would show later."""
         used = hparams.backbones()
         columns = {column for column, _, _ in used}
         idle = [(c, str(v), "smp") for c, v in hparams.keywords.items() if c.endswith("_encoder_name") and c not in columns]
         return used + idle
 
-    def _check_network(self, hparams: TrainingHparams, column: str, name: str, home: str) -> None:
+    def _check_network(self, hparams: RowHparams, column: str, name: str, home: str) -> None:
         from .networks.names import resolve, tags
         from .weights import weights_of
 
@@ -258,7 +256,7 @@ class _Row:
         except InputError as error:
             self.add(column, error.given.removeprefix(f"'{name}' "), error.valid or "", value=name)
             return
-        if hparams.pretrained and column in {c for c, _, _ in hparams.backbones()} and weights_of(backbone) is None:
+        if hparams.begins_pretrained and column in {c for c, _, _ in hparams.backbones()} and weights_of(backbone) is None:
             tagged = ", ".join(f"{backbone}.{tag}" for tag in tags(backbone.library, backbone.name)[:3])
             self.add(
                 "pretrained",

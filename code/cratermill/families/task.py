@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +27,12 @@ class Task(nn.Module):
     def forward(self, batch: Batch, part: int = 0) -> torch.Tensor:
         """The loss (scalar) of one part on one batch."""
         raise NotImplementedError
+
+    def after_step(self) -> None:
+        """Called after each optimisation step, for weights that follow others. What it changes must lie in the state dict."""
+
+    def end_epoch(self, epoch: int, folder: Path) -> None:
+        """Called after each epoch, in one process, for pictures of the progress; must draw no global random numbers."""
 
     def start_scoring(self) -> None:
         raise NotImplementedError

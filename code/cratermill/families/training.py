@@ -21,8 +21,10 @@ Scheduler = Literal[
 ]
 
 
-class TrainingHparams(BaseModel):
-    """One row of a table: plain values only, so that it can lie in a plan as JSON and come back by ``from_plan``.
+class RowHparams(BaseModel):
+    """The columns of every family. A family adds ``val_metric``, ``loss`` and its own.
+
+    One row of a table: plain values only, so that it can lie in a plan as JSON and come back by ``from_plan``.
 
     Types and ranges are checked here, without importing torch. Whether a network, loss or keyword exists is checked by
     :mod:`.table`, when a table is read.
@@ -30,19 +32,18 @@ class TrainingHparams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    keyword_groups: ClassVar[dict[str, str]] = {"LS": "loss", "LR": "scheduler", "OPT": "optimizer"}
+    keyword_groups: ClassVar[dict[str, str]] = {"LR": "scheduler", "OPT": "optimizer"}
     """Prefix of keyword columns and the field that says which of them are used."""
+
+    lower_is_better: ClassVar[frozenset[str]] = frozenset({"loss"})
+    """Validation scores of which less is better."""
 
     version: Integer = Field(ge=0, description="number of the row; names its folders below log/ and results/")
     version_run: Flag = Field(description="whether a launch without a list of versions trains this row")
     test_set: Integers = Field(alias="test-set", description="TV-Test splits to train, a list of their codes like [0] or [1, 2, 3]")
     trainings_per_test: Integer = Field(ge=1, description="iterations per split, each with its own Train-Val split and seed")
     val_frac: Number = Field(gt=0, lt=1, description="share of the TV tiles that validates; stratified on the split classes")
-    val_metric: Literal["Accuracy", "F1_Score", "IoU", "Precision", "Recall"] = Field(
-        description="validation score that picks the best epoch and decides on early stopping; more is better"
-    )
     batch_size: Integer = Field(ge=1, description="samples per optimisation step")
-    loss: Literal["dice", "focal", "bce"] = Field(description="loss; keywords in LS_{loss}_{keyword}")
     lr: Number = Field(gt=0, description="learning rate at the start (after the warm-up, if there is one)")
     scheduler: Scheduler | None = Field(
         None,
@@ -58,10 +59,6 @@ class TrainingHparams(BaseModel):
     early_stop_patience: Integer | None = Field(
         None, ge=1, description="epochs without a better val_metric before training stops; blank: never"
     )
-    pretrained: Flag = Field(description="begin with published weights; they must be in the local cache (cratermill weights fetch)")
-    norm_from_train: Flag = Field(description="normalise by mean and deviation of the TV tiles instead of fixed values")
-    img_augment: Flag = Field(description="augment training tiles: contrast, brightness, blur, flips (and right-angle turns in ejecta)")
-    tile_size_px: Integer = Field(224, ge=32, description="side of the network's input; tiles are resampled to it (ours; EJMAP: 224)")
     keywords: dict[str, Any] = Field(default_factory=dict, description="the filled keyword columns (LS_, LR_, OPT_, MDL_) by their names")
 
     @model_validator(mode="after")
@@ -97,6 +94,13 @@ class TrainingHparams(BaseModel):
         """Column names of the CSV and their fields, keyword columns aside."""
         return {field.alias or name: name for name, field in cls.model_fields.items() if name != "keywords"}
 
+    @classmethod
+    def validation_rank(cls, metric: str, scores: Mapping[str, float]) -> tuple[float, float]:
+        """Orders epochs and iterations, more is better: by the metric; on a tie, common with few tiles, by the lower loss."""
+        value = scores.get(metric, float("nan"))
+        known = float("-inf") if value != value else float(-value if metric in cls.lower_is_better else value)
+        return known, -float(scores.get("loss", float("inf")))
+
     def backbones(self) -> list[tuple[str, str, str]]:
         """(column, name, home library) of every network that the row names."""
         return []
@@ -104,6 +108,17 @@ class TrainingHparams(BaseModel):
     def build_network(self, bands: int = 3, pretrained: bool | None = None) -> Any:
         """The row's network for a mosaic of so many bands; ``pretrained`` overrules the row's."""
         raise NotImplementedError
+
+    @property
+    def begins_pretrained(self) -> bool:
+        """Whether the row's networks begin with published weights; only some families have the column."""
+        return getattr(self, "pretrained", False)
+
+    outputs: ClassVar[int | None] = None
+    """Channels of the network's output, where they are always as many."""
+
+    def build_loss(self) -> Any:
+        """The row's loss, where it has keywords that could be wrong; for checking."""
 
     def network_label(self) -> str:
         """The network in a few words."""
@@ -116,3 +131,24 @@ class TrainingHparams(BaseModel):
     def sample_input(self, bands: int = 3, batch: int = 2) -> tuple[Any, ...]:
         """Zero tensors that the network of ``build_network(bands)`` takes."""
         raise NotImplementedError
+
+
+class TrainingHparams(RowHparams):
+    """What the families of the ejecta map share besides: one logit per tile or pixel, binary scores, published weights."""
+
+    keyword_groups: ClassVar[dict[str, str]] = {"LS": "loss", **RowHparams.keyword_groups}
+    outputs: ClassVar[int | None] = 1
+
+    def build_loss(self) -> Any:
+        from .optim import build_loss
+
+        return build_loss(self)
+
+    val_metric: Literal["Accuracy", "F1_Score", "IoU", "Precision", "Recall"] = Field(
+        description="validation score that picks the best epoch and decides on early stopping; more is better"
+    )
+    loss: Literal["dice", "focal", "bce"] = Field(description="loss; keywords in LS_{loss}_{keyword}")
+    pretrained: Flag = Field(description="begin with published weights; they must be in the local cache (cratermill weights fetch)")
+    norm_from_train: Flag = Field(description="normalise by mean and deviation of the TV tiles instead of fixed values")
+    img_augment: Flag = Field(description="augment training tiles: contrast, brightness, blur, flips (and right-angle turns in ejecta)")
+    tile_size_px: Integer = Field(224, ge=32, description="side of the network's input; tiles are resampled to it (ours; EJMAP: 224)")

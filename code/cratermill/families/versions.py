@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import CratermillError, InputError
 from .table import Problem, Table, hparams_model, load_versions, read_table, require_none
-from .training import TrainingHparams
+from .training import RowHparams
 
 Progress = Callable[[str, int, int], None]
 
@@ -60,7 +60,7 @@ def list_versions(path: Path | str, family: str) -> list[dict[str, Any]]:
         "batch_size",
         "max_epochs",
     )
-    return [{name: getattr(row, name) for name in shown} for row in read_table(path, family, lambda row: False).rows]
+    return [{name: getattr(row, name, None) for name in shown} for row in read_table(path, family, lambda row: False).rows]
 
 
 def show_version(path: Path | str, family: str, version: int) -> list[tuple[str, Any, str]]:
@@ -86,8 +86,8 @@ def check_table(
     return report
 
 
-def _build_all(report: CheckReport, rows: list[TrainingHparams], progress: Progress | None) -> None:
-    groups: dict[tuple, list[TrainingHparams]] = {}
+def _build_all(report: CheckReport, rows: list[RowHparams], progress: Progress | None) -> None:
+    groups: dict[tuple, list[RowHparams]] = {}
     for row in rows:
         groups.setdefault(row.network_key(), []).append(row)
         _try(report, [row], _make_training)
@@ -102,7 +102,7 @@ def _build_all(report: CheckReport, rows: list[TrainingHparams], progress: Progr
         progress("", len(groups), len(groups))
 
 
-def _try(report: CheckReport, group: list[TrainingHparams], work: Callable[[TrainingHparams], int]) -> int | None:
+def _try(report: CheckReport, group: list[RowHparams], work: Callable[[RowHparams], int]) -> int | None:
     """Do ``work`` on the first row of a group of alike; a failure becomes a problem of each."""
     try:
         return work(group[0])
@@ -116,24 +116,24 @@ def _try(report: CheckReport, group: list[TrainingHparams], work: Callable[[Trai
         return None
 
 
-def _make_training(row: TrainingHparams) -> int:
+def _make_training(row: RowHparams) -> int:
     """Loss, optimiser and scheduler of a row on a module of one weight."""
     from torch import nn
 
-    from .optim import build_loss, build_optimizer, build_scheduler
+    from .optim import build_optimizer, build_scheduler
 
-    build_loss(row)
+    row.build_loss()
     build_scheduler(row, build_optimizer(row, nn.Linear(1, 1)))
     return 0
 
 
-def _run_network(row: TrainingHparams) -> int:
+def _run_network(row: RowHparams) -> int:
     """Build, run once, and give the number of parameters."""
     import torch
 
     network = row.build_network(pretrained=False).eval()
     with torch.no_grad():
-        logits = network(*row.sample_input(batch=1))
-    if logits.shape[:2] != (1, 1) or not torch.isfinite(logits).all():
-        raise InputError(f"{row.network_label()} gives no single finite logit, but {tuple(logits.shape)}")
+        output = network(*row.sample_input(batch=1))
+    if row.outputs not in (None, output.shape[1]) or not torch.isfinite(output).all():
+        raise InputError(f"{row.network_label()} gives {tuple(output.shape)}", valid=f"{row.outputs or 'any number of'} finite channels")
     return sum(parameter.numel() for parameter in network.parameters())

@@ -14,7 +14,7 @@ from ..errors import InputError, WorkError
 
 if TYPE_CHECKING:
     from .networks.names import Backbone
-    from .training import TrainingHparams
+    from .training import RowHparams
 
 Report = Callable[[str, int, int], None]
 """Called with the name of the weights, how many are done and how many there are."""
@@ -126,13 +126,13 @@ def damaged(path: Path, error: Exception) -> WorkError:
     )
 
 
-def required_weights(rows: Iterable[TrainingHparams]) -> list[Weights]:
+def required_weights(rows: Iterable[RowHparams]) -> list[Weights]:
     """The weights that rows with ``pretrained`` need, each once, in the order of the rows."""
     from .networks.names import resolve
 
     needed: dict[Weights, None] = {}
     for row in rows:
-        for _column, name, home in row.backbones() if row.pretrained else []:
+        for _column, name, home in row.backbones() if row.begins_pretrained else []:
             backbone = resolve(name, home)
             weights = weights_of(backbone)
             if weights is None:
@@ -143,12 +143,12 @@ def required_weights(rows: Iterable[TrainingHparams]) -> list[Weights]:
     return list(needed)
 
 
-def missing_weights(rows: Iterable[TrainingHparams]) -> list[Weights]:
+def missing_weights(rows: Iterable[RowHparams]) -> list[Weights]:
     """Those of the required weights that are not in the local cache."""
     return [weights for weights in required_weights(rows) if weights.local() is None]
 
 
-def fetch_weights(rows: Iterable[TrainingHparams], report: Report | None = None) -> list[Path]:
+def fetch_weights(rows: Iterable[RowHparams], report: Report | None = None) -> list[Path]:
     """Download what rows need and isn't here yet; ``report`` is called before each file and at the end."""
     needed = required_weights(rows)
     paths = []
@@ -161,7 +161,7 @@ def fetch_weights(rows: Iterable[TrainingHparams], report: Report | None = None)
     return paths
 
 
-def require_weights(rows: Iterable[TrainingHparams], config: str = "CONFIG") -> None:
+def require_weights(rows: Iterable[RowHparams], config: str = "CONFIG") -> None:
     """Raises ``InputError`` listing all missing weights and the command that fetches them."""
     lacking = missing_weights(rows)
     if lacking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ from .images import save_figure
 SPLIT_COLOURS = ("#1f6fb4", "#d9480f", "#2b8a3e", "#862e9c", "#b58900", "#0b7285", "#c2255c", "#495057")
 
 
-def learning_curves(path: Path, curves: dict[tuple[int, int], pd.DataFrame], metric: str) -> Path | None:
-    """Losses and the validation score by epoch, a line per (split, iteration); the best epoch of each is marked. None without curves."""
+def learning_curves(path: Path, curves: dict[tuple[int, int], pd.DataFrame], metric: str, rank: Callable) -> Path | None:
+    """Losses and the validation score by epoch, a line per (split, iteration); the best epoch of each is marked. None without curves.
+
+    ``rank(metric, scores)`` orders epochs: more is better.
+    """
     curves = {cell: curve for cell, curve in curves.items() if len(curve)}
     if not curves:
         return None
@@ -28,10 +32,12 @@ def learning_curves(path: Path, curves: dict[tuple[int, int], pd.DataFrame], met
         left.plot(epochs, curve["loss"], **look)
         if metric in curve:
             right.plot(epochs, curve[metric], **look)
-            best = int(curve[metric].to_numpy().argmax())
+            best = max(range(len(curve)), key=lambda row: rank(metric, curve.iloc[row]))
             right.plot(epochs.iloc[best], curve[metric].iloc[best], "o", color=look["color"], markersize=4)
     left.set(xlabel="epoch", ylabel="loss (dashed: training, solid: validation)")
-    right.set(xlabel="epoch", ylabel=f"validation {metric}", ylim=(0, 1))
+    right.set(xlabel="epoch", ylabel=f"validation {metric}")
+    if all(curve[metric].between(0, 1).all() for curve in curves.values() if metric in curve):
+        right.set_ylim(0, 1)
     for split in splits:
         right.plot([], [], color=SPLIT_COLOURS[splits.index(split) % len(SPLIT_COLOURS)], label=f"test-set {split}")
     right.legend(fontsize=8, loc="lower right")
@@ -53,7 +59,9 @@ def leaderboard_picture(path: Path, board: pd.DataFrame) -> Path | None:
     low, high = (board[f"{score}_ci95_{side}"].to_numpy(float) for side in ("low", "high"))
     axes.errorbar(mean, rows, xerr=np.nan_to_num([mean - low, high - mean]), fmt="o", color="#1f6fb4", ecolor="#9db9d3", capsize=3)
     axes.set_yticks(rows, [f"version {version}" for version in board["version"]])
-    axes.set(xlabel=f"{score}, mean and 95 % interval", xlim=(0, 1))
+    axes.set(xlabel=f"{score}, mean and 95 % interval")
+    if mean.min() >= 0 and mean.max() <= 1:
+        axes.set_xlim(0, 1)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     return save_figure(figure, path, dpi=110)

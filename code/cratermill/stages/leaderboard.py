@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,25 +12,29 @@ import pandas as pd
 from ..files import read_json, write_table
 from ..paths import Project
 
-METRICS = ("test_F1_Score", "test_IoU", "test_Precision", "test_Recall", "test_Accuracy", "test_conn_F1_Score")
-FALLBACK = ("F1_Score", "IoU", "Precision", "Recall", "Accuracy")
+if TYPE_CHECKING:
+    from ..families.base import Family
+
+TEST = "test_"
+"""Begins the names of evaluation scores that count the Test data alone."""
 
 
-def leaderboard(project: Project, short: str) -> Path:
+def leaderboard(project: Project, family: Family) -> Path:
     """Write ``results/{short}_results/leaderboard.csv`` from the versions summarised so far, best first."""
-    folder = project.results / f"{short}_results"
-    rows = [row for path in sorted(folder.glob("version_*")) if (row := version_row(path))]
+    folder = project.results / f"{family.short}_results"
+    rows = [row for path in sorted(folder.glob("version_*")) if (row := version_row(path, family.metrics))]
     table = pd.DataFrame(rows)
-    key = next((f"{name}_mean" for name in (*METRICS, *FALLBACK) if f"{name}_mean" in table), None)
-    if key:
-        table = table.sort_values([key, "version"], ascending=[False, True])
+    shown = [(name, f"{prefix}{name}_mean") for name in family.metrics for prefix in (TEST, "")]
+    deciding = next(((name, column) for name, column in shown if column in table), None)
+    if deciding:
+        table = table.sort_values([deciding[1], "version"], ascending=[deciding[0] in family.lower_is_better, True])
     return write_table(folder / "leaderboard.csv", table)
 
 
-def version_row(folder: Path) -> dict | None:
+def version_row(folder: Path, metrics: tuple[str, ...]) -> dict | None:
     """Mean, standard error and 95 % interval of each metric of one version; evaluation scores where there are any, else test scores."""
     missing = read_json(folder / "missing.json", [])
-    table, metrics = _table(folder)
+    table = _table(folder)
     if table is None:
         return None
     row = {
@@ -39,20 +44,21 @@ def version_row(folder: Path) -> dict | None:
         "missing": " ".join(missing),
         "interval_over": "splits" if table["test-set"].nunique() > 1 else "iterations",
     }
-    for name in metrics:
+    prefix = TEST if any(f"{TEST}{name}" in table for name in metrics) else ""
+    for name in (f"{prefix}{metric}" for metric in metrics):
         if name in table:
             mean, error, low, high = interval(table["test-set"].to_numpy(), table[name].to_numpy(float))
             row |= {f"{name}_mean": mean, f"{name}_se": error, f"{name}_ci95_low": low, f"{name}_ci95_high": high}
     return row
 
 
-def _table(folder: Path) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
-    for name, metrics in (("eval_metrics.csv", METRICS), ("test_metrics.csv", FALLBACK)):
+def _table(folder: Path) -> pd.DataFrame | None:
+    for name in ("eval_metrics.csv", "test_metrics.csv"):
         if (folder / name).exists():
             table = pd.read_csv(folder / name)
             # A vote's row joins iterations that have rows of their own.
-            return table[table["iteration"].astype(str) != "vote"], metrics
-    return None, ()
+            return table[table["iteration"].astype(str) != "vote"]
+    return None
 
 
 def interval(splits: np.ndarray, values: np.ndarray) -> tuple[float, float, float, float]:
@@ -69,5 +75,7 @@ def interval(splits: np.ndarray, values: np.ndarray) -> tuple[float, float, floa
         return mean, math.nan, math.nan, math.nan
     error = float(np.std(groups, ddof=1) / math.sqrt(len(groups)))
     half = float(t.ppf(0.975, len(groups) - 1)) * error
-    # The scores are shares, so the interval ends where they do.
+    if values.min() < 0 or values.max() > 1:
+        return mean, error, mean - half, mean + half
+    # Shares, so the interval ends where they do.
     return mean, error, max(0.0, mean - half), min(1.0, mean + half)

@@ -32,9 +32,11 @@ SAVE_EVERY_S = 600.0
 class Training:
     """Fits one task. ``folder`` gets ``best.ckpt`` (best epoch on validation), ``last.ckpt`` (to go on from) and ``curve.csv``."""
 
-    def __init__(self, fabric: Fabric, task: Task, loaders: Loaders, params: CellParams, hparams: Any, norm: np.ndarray, workspace: Any):
+    def __init__(
+        self, fabric: Fabric, task: Task, loaders: Loaders, params: CellParams, hparams: Any, norm: np.ndarray, workspace: Any, folder: Path
+    ):
         self.fabric, self.loaders, self.params, self.hparams, self.norm = fabric, loaders, params, hparams, norm
-        self.workspace, self.folder = workspace, Path(workspace.folder)
+        self.workspace, self.folder = workspace, folder
         self.task = task
         pairs = task.to(fabric.device).optimizers()
         self.schedulers = [scheduler for _, scheduler in pairs]
@@ -55,6 +57,8 @@ class Training:
             scores = self.evaluate(self.loaders.val())
             self.end_epoch(scores)
             self.stop_if_asked()
+        if self.best_epoch < 0:
+            self.save_best({})  # no epoch was asked for: the network as it was built
         self.write_curve()
 
     def train_epoch(self) -> None:
@@ -76,6 +80,7 @@ class Training:
             self.fabric.backward(loss)
             optimizer.step()
             total += float(loss.detach())
+        self.task.after_step()
         return total
 
     @torch.no_grad()
@@ -95,6 +100,8 @@ class Training:
         self.curve.append({"epoch": self.epoch, "lr": lr, "train_loss": train_loss, **scores})
         if self.best_epoch == self.epoch:
             self.save_best(scores)
+        if self.fabric.is_global_zero:
+            self.task.end_epoch(self.epoch, self.folder)
         for scheduler in self.schedulers:
             if scheduler is not None:
                 scheduler.step()
@@ -111,8 +118,8 @@ class Training:
     @property
     def best_epoch(self) -> int:
         """The epoch of the best validation score; on a tie the lower loss decides, since scores of few tiles are often equal."""
-        metric = self.hparams.val_metric
-        best = max(self.curve, key=lambda row: (-row["loss"] if metric == "loss" else row[metric], -row["loss"]), default={"epoch": -1})
+        rank = self.hparams.validation_rank
+        best = max(self.curve, key=lambda row: rank(self.hparams.val_metric, row), default={"epoch": -1})
         return int(best["epoch"])
 
     def out_of_patience(self) -> bool:

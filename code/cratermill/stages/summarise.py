@@ -45,8 +45,8 @@ def summarise(config: Config, missing: list[tuple[str, dict]], plan: Any) -> dic
     for name, version in versions:
         gone = [key for key, params in missing if (params["family"], params["version"]) == (name, version)]
         written += summarise_version(config, get_family(name), version, gone)
-    for short in sorted({get_family(name).short for name, _ in versions}):
-        written += [leaderboard(config.project, short), write_training_page(config.project, short)]
+    for family in map(get_family, sorted({name for name, _ in versions})):
+        written += [leaderboard(config.project, family), write_training_page(config.project, family)]
     return {"missing": [key for key, _ in missing], "results": [config.project.relative(path) for path in written]}
 
 
@@ -60,7 +60,7 @@ def summarise_version(config: Config, family: Family, version: int, missing: lis
     trained = cells[cells["stage"] == "train"]
     if not trained.empty:
         write_table(into / "test_metrics.csv", metrics_table(trained))
-        keep_checkpoints(trained, into)
+        keep_checkpoints(family, trained, into)
     extra = family.gather(config, version, cells, into)
     evaluated = cells[cells["stage"] == "evaluate"]
     if not evaluated.empty:
@@ -99,14 +99,19 @@ def name_products(config: Config, family: Family, version: int, cells: pd.DataFr
                 link_or_copy(cell.product / source, folder / name)
 
 
-def keep_checkpoints(trained: pd.DataFrame, into: Path) -> None:
+def keep_checkpoints(family: Family, trained: pd.DataFrame, into: Path) -> None:
     """Every iteration's checkpoint, and per split the best one, chosen by its validation score and never by its test score."""
+    rank = family.hparams_model().validation_rank
     for split, cells in trained.groupby("split"):
         for cell in cells.itertuples():
             link_or_copy(cell.product / "best.ckpt", into / f"best-checkpoint_test-set-{split}_iteration-{cell.iteration}.ckpt")
-        best = max(cells.itertuples(), key=lambda cell: cell.metrics.get(f"val_{cell.hparams['val_metric']}", float("-inf")))
+        best = max(cells.itertuples(), key=lambda cell: rank(cell.hparams["val_metric"], validation_scores(cell.metrics)))
         link_or_copy(best.product / "best.ckpt", into / f"best-checkpoint_test-set-{split}.ckpt")
         link_or_copy(best.product / "norm.npy", into / f"best-norm_test-set-{split}.npy")
+
+
+def validation_scores(metrics: dict) -> dict[str, float]:
+    return {name.removeprefix("val_"): value for name, value in metrics.items() if name.startswith("val_")}
 
 
 def require_complete(result: dict) -> None:

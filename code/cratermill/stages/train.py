@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from lightning.fabric import Fabric, seed_everything
 
 from ..errors import InputError
 from ..families import get_family
-from ..families.base import CellParams, Datasets
+from ..families.base import FIRST, CellParams, Datasets, Family, Round
 from ..families.checkpoint import load
 from ..files import write_json
 from .device import choose_accelerator, choose_precision, is_bf16_fast, loader_workers
@@ -30,19 +31,39 @@ def train(config: Config, params: CellParams, workspace: Any) -> dict:
     last step with the same random numbers.
     """
     family = get_family(params.family)
-    hparams = family.hparams_model().from_plan(params.hparams)
-    data = family.datasets(config, params)
-    require_samples(data, params)
     fabric = start_fabric(config.run.trainer)
-    seed_everything(params.seed % 2**32, verbose=False)
-    task = family.task(params, data.norm)
+    round, rounds, seconds = FIRST, family.rounds(params.hparams), 0.0
+    while True:
+        folder = round_folder(workspace.folder, round.number, rounds)
+        training = begin(fabric, config, family, params, round, workspace, folder)
+        training.fit()
+        seconds += training.seconds
+        if round.number == rounds - 1:
+            return finish(training, params, folder, seconds)
+        round = Round(round.number + 1, load(folder / BEST, params.family, params.version))
+
+
+def round_folder(folder: Path, number: int, rounds: int) -> Path:
+    """The last round's files are the cell's own; those of earlier rounds lie in folders beside them."""
+    if number == rounds - 1:
+        return folder
+    earlier = folder / f"round-{number}"
+    earlier.mkdir(exist_ok=True)
+    return earlier
+
+
+def begin(fabric: Fabric, config: Config, family: Family, params: CellParams, round: Round, workspace: Any, folder: Path) -> Training:
+    """One round's data, network and loop, nothing trained yet."""
+    hparams = family.round_hparams(family.hparams_model().from_plan(params.hparams), round.number)
+    data = family.datasets(config, params, round)
+    require_samples(data, params)
+    seed_everything((params.seed + round.number) % 2**32, verbose=False)
+    task = family.task(replace(params, hparams=hparams.model_dump(mode="json")), data.norm)
     if fabric.device.type == "cuda" or is_bf16_fast():
         task = task.to(memory_format=torch.channels_last)
     workers = loader_workers(config.run.trainer.loader_workers)
     loaders = Loaders(data, hparams.batch_size, workers, fabric.global_rank, fabric.world_size, pin_memory=fabric.device.type == "cuda")
-    training = Training(fabric, task, loaders, params, hparams, data.norm, workspace)
-    training.fit()
-    return finish(training, params, workspace.folder)
+    return Training(fabric, task, loaders, params, hparams, data.norm, workspace, folder)
 
 
 def start_fabric(options: Trainer) -> Fabric:
@@ -60,12 +81,14 @@ def start_fabric(options: Trainer) -> Fabric:
     return fabric
 
 
-def finish(training: Training, params: CellParams, folder: Path) -> dict:
+def finish(training: Training, params: CellParams, folder: Path, seconds: float) -> dict:
     """Score the best epoch on the Test tiles, on which nothing was chosen, and write the cell's files."""
     best = load(folder / BEST, params.family, params.version)
     best.load_into(training.task.network, folder / BEST)
     scores = training.evaluate(training.loaders.test())
+    before = training.seconds
     training.count_time()
+    seconds += training.seconds - before
     results = {
         "test-set": params.split,
         "iteration": params.iteration,
@@ -73,7 +96,7 @@ def finish(training: Training, params: CellParams, folder: Path) -> dict:
         "epochs_run": training.epoch,
         "best_epoch": best.epoch,
         **{f"val_{name}": value for name, value in best.scores.items()},
-        "runtime": training.seconds,
+        "runtime": seconds,
         "time_per_epoch": training.seconds / max(1, training.epoch),
         "gpu_name": torch.cuda.get_device_name() if training.fabric.device.type == "cuda" else "cpu",
         "precision": str(training.fabric.strategy.precision.precision),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...paths import cell_tag
-from ..base import CellParams, Datasets, Family
+from ..base import FIRST, CellParams, Datasets, Family, Round
 
 
 class Ejecta(Family):
@@ -27,7 +27,7 @@ class Ejecta(Family):
                 work.ejecta_stack(size_px)
             return {"made": work.made}
 
-    def datasets(self, config, params: CellParams) -> Datasets:
+    def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
 
         return datasets(config, params, self.hparams_model().from_plan(params.hparams))

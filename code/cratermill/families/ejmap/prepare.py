@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ...bodies import get_body
 from ...errors import InputError
-from ...files import content_digest, fingerprint, read_json, stat_fingerprint, write_json, write_table
+from ...files import content_digest, read_json, stat_fingerprint, write_json, write_table
 from ...mosaic import Mosaic
 from ..base import Progress
+from ..steps import Steps
 from . import stacks, views
 from .craters import Crater, read_craters
 from .positions import POSITION_COLUMNS, ejecta_pixels, eval_positions, read_positions, training_positions, window_of
@@ -27,14 +25,12 @@ if TYPE_CHECKING:
     from ...config import Config
 
 
-class Preparation:
-    """Prepares one data folder step by step. Each step remembers the fingerprint of its inputs in ``prepared.json``."""
+class Preparation(Steps):
+    """Prepares one data folder in EJMAP's layout step by step."""
 
     def __init__(self, config: Config, progress: Progress, workers: int = 1):
-        self.config, self.data, self.progress, self.workers = config, config.data, progress, max(1, workers)
-        self.done: dict[str, str] = read_json(self.data.prepared, {}).get("steps", {})
-        self.made: list[str] = []
-        self._open, self._recording = ExitStack(), threading.Lock()
+        super().__init__(config, progress, workers)
+        self._open = ExitStack()
 
     def __enter__(self) -> Preparation:
         self.data.require(self.config.mosaic, "the mosaic")
@@ -67,30 +63,6 @@ class Preparation:
     def imported_views(self) -> list[str]:
         """Names of the stacks that were filled with imported tiles; all others are sampled from the mosaic."""
         return read_json(self.data.prepared, {}).get("import", {}).get("views", [])
-
-    def step(self, name: str, inputs: Any, outputs: Iterable[Path], work) -> None:
-        """Run ``work`` unless it was done with these very inputs and its outputs are still there."""
-        mark = fingerprint(inputs)
-        if self.done.get(name) == mark and all(path.exists() for path in outputs):
-            return
-        work()
-        with self._recording:  # steps of single craters end on several threads
-            self.done[name] = mark
-            self.made.append(name)
-            self.save()
-
-    def save(self) -> None:
-        content = read_json(self.data.prepared, {}) | {"steps": self.done}
-        write_json(self.data.prepared, content)
-
-    def each(self, label: str, jobs: list, work) -> list:
-        """``work`` over ``jobs`` on threads (sampling releases the GIL), results in order, progress reported."""
-        results = []
-        with ThreadPoolExecutor(self.workers) as pool:
-            for number, result in enumerate(pool.map(work, jobs), 1):
-                results.append(result)
-                self.progress(label, number, len(jobs))
-        return results
 
     # --- steps -----------------------------------------------------------------------------------------------------
 

@@ -20,8 +20,13 @@ UNUSABLE = ("dinov3", "convnext", "IdentityBackbone")
 
 def registry() -> dict[str, Callable]:
     """Builders of the backbones that take one image, by name."""
+    import torch
+
+    # Its import lowers the precision of matrix products for the whole process; a cell's numbers must not depend on who ran before it.
+    precision = torch.get_float32_matmul_precision()
     from terratorch.registry import TERRATORCH_BACKBONE_REGISTRY as found
 
+    torch.set_float32_matmul_precision(precision)
     return {name: found[name] for name in found if not (name.startswith(UNUSABLE) or "tokenizer" in name or name.endswith("_tim"))}
 
 
