@@ -163,7 +163,7 @@ class Training:
             weights = {name: value.detach().cpu() for name, value in self.task.network.state_dict().items()}
             one = self.params
             Checkpoint(
-                one.family, one.version, one.split, one.iteration, one.seed, one.hparams, self.norm, weights, scores, self.epoch
+                one.family, one.version, one.split, one.iteration, one.seed, one.hparams, self.norm, weights, scores, self.best_epoch
             ).save(self.folder / BEST)
 
     def save_last(self) -> None:
