@@ -42,7 +42,7 @@ class RowHparams(BaseModel):
     version_run: Flag = Field(description="whether a launch without a list of versions trains this row")
     test_set: Integers = Field(alias="test-set", description="TV-Test splits to train, a list of their codes like [0] or [1, 2, 3]")
     trainings_per_test: Integer = Field(ge=1, description="iterations per split, each with its own Train-Val split and seed")
-    val_frac: Number = Field(gt=0, lt=1, description="share of the TV tiles that validates; stratified on the split classes")
+    val_frac: Number = Field(gt=0, lt=1, description="share of the TV samples that validates; stratified on their classes")
     batch_size: Integer = Field(ge=1, description="samples per optimisation step")
     lr: Number = Field(gt=0, description="learning rate at the start (after the warm-up, if there is one)")
     scheduler: Scheduler | None = Field(
