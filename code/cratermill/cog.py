@@ -19,6 +19,7 @@ from rasterio.windows import Window as RasterioWindow
 from .errors import InputError, WorkError
 from .files import atomic_path
 from .grid import Grid, Window
+from .overviews import filled_blocks, with_overviews
 
 BLOCK_PX = 512
 # Rasters up to this size are put together in memory, larger ones in a temporary file beside the target.
@@ -47,7 +48,8 @@ def write_cog(
 
     ``data``: an array (h, w) or (bands, h, w), or (window of ``grid``, array) pairs in any order, later ones over earlier ones; what none
     covers holds ``fill`` (default: nodata, else 0). ``dtype`` and ``bands`` are needed only if there may be no pair at all. ``names`` of
-    bands, ``colormap`` (value → RGB or RGBA) and ``tags`` go into the file. Four uint8 bands are RGBA.
+    bands, ``colormap`` (value → RGB or RGBA) and ``tags`` go into the file. Four uint8 bands are RGBA. ``resampling`` of overviews: see
+    overviews.py.
     WorkError if the disk is full or the folder can't be written: then nothing is left behind, and an older file stays as it was.
     """
     path = Path(path)
@@ -61,8 +63,7 @@ def write_cog(
         _write_blocks(dataset, blocks, place, fill, nodata)
         _describe(dataset, colormap, names, tags)
         dataset.close()
-        levels = {"OVERVIEWS": "AUTO" if overviews else "NONE", "RESAMPLING": resampling.upper()}
-        _to_cog(dataset.name, temporary, levels | _packing(dtype))
+        _to_cog(dataset.name, temporary, resampling if overviews else None, _packing(dtype))
     return path
 
 
@@ -139,14 +140,20 @@ def _describe(dataset, colormap, names: Iterable[str], tags) -> None:
 
 def _packing(dtype: np.dtype) -> dict[str, object]:
     """Compression; fractions are mostly noise, which the quickest level with a predictor packs as small as the slowest without."""
-    return {"COMPRESS": "DEFLATE"} | ({"LEVEL": 1, "PREDICTOR": "YES"} if dtype.kind == "f" else {})
+    return {"COMPRESS": "DEFLATE", "LEVEL": 1} | ({"PREDICTOR": "YES"} if dtype.kind == "f" else {})
 
 
-def _to_cog(source: str, target: Path, options: dict[str, object]) -> None:
+def _to_cog(scratch: str, target: Path, method: str | None, options: dict[str, object]) -> None:
+    """``method`` of overviews; None: make none."""
     options |= {"driver": "COG", "BLOCKSIZE": BLOCK_PX, "BIGTIFF": "IF_SAFER", "SPARSE_OK": True, "NUM_THREADS": "ALL_CPUS"}
+    with with_overviews(scratch, method) if method else contextlib.nullcontext(scratch) as source:
+        _copy(source, target, in_memory=scratch.startswith("/vsimem/"), options=options | {"OVERVIEWS": "AUTO" if method else "NONE"})
+
+
+def _copy(source: str, target: Path, in_memory: bool, options: dict[str, object]) -> None:
     # GDAL reports some failed writes to a full disk only on closing, where nobody hears them. What is small is written to memory first:
     # Python's own write and fsync are sure to raise. What isn't is read back.
-    if not source.startswith("/vsimem/"):
+    if not in_memory:
         rasterio.shutil.copy(source, target, **options)
         _require_whole(target)
         return
@@ -158,7 +165,7 @@ def _to_cog(source: str, target: Path, options: dict[str, object]) -> None:
 def _require_whole(path: Path) -> None:
     """Raise an error of rasterio or of the system unless every block of a file can be read and lies on the disk."""
     with rasterio.open(path) as dataset:
-        for _, window in dataset.block_windows(1):
+        for window in filled_blocks(dataset):
             dataset.read(window=window)
     with path.open("rb") as file:
         os.fsync(file.fileno())

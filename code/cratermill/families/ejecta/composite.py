@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -114,13 +115,23 @@ def blended_blocks(parts: list[Part], grid: Grid, alpha: float, overlaps: Overla
     """Every block of the mosaic that a crater's window meets, blended; adds to ``overlaps`` on the way."""
     areas_m2, blocks = pixel_areas_m2(grid), list(met_blocks(parts, grid))
     with Reader() as reader:
-        for number, (window, near) in enumerate(blocks, 1):
+        for number, (window, layers) in enumerate(read_ahead(blocks, reader.layers), 1):
             workspace.keep_going()
-            layers = [reader.layer(part, window) for part in near]
             made = blend(layers, (window.height, window.width), alpha)
             overlaps.add(layers, made.owner, areas_m2[window.row : window.stop_row])
             workspace.report(item=number, items=len(blocks), doing="blocks")
             yield window, made
+
+
+def read_ahead(
+    blocks: list[tuple[Window, list[Part]]], read: Callable[[Window, list[Part]], list[Layer]]
+) -> Iterator[tuple[Window, list[Layer]]]:
+    """Each block's window and layers, while a thread reads those of the next block."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = deque(pool.submit(read, *block) for block in blocks[:1])
+        for number, (window, _) in enumerate(blocks, 1):
+            coming.extend(pool.submit(read, *block) for block in blocks[number : number + 1])
+            yield window, coming.popleft().result()
 
 
 def met_blocks(parts: list[Part], grid: Grid) -> Iterator[tuple[Window, list[Part]]]:
@@ -137,7 +148,6 @@ class Reader:
     """Reads craters' rasters by window of the mosaic; keeps the files of the last craters open."""
 
     def __init__(self) -> None:
-        self._open = ExitStack()
         self.files = lru_cache(maxsize=OPEN_FILES)(self._files)
 
     def __enter__(self) -> Reader:
@@ -149,6 +159,9 @@ class Reader:
     def _files(self, files: CraterFiles) -> tuple[Mosaic, Mosaic]:
         # A file dropped from the cache closes itself when nobody holds it any more.
         return Mosaic.open(files.mask), Mosaic.open(files.shares, [2])
+
+    def layers(self, window: Window, parts: list[Part]) -> list[Layer]:
+        return [self.layer(part, window) for part in parts]
 
     def layer(self, part: Part, window: Window) -> Layer:
         """A crater's part of a block of the mosaic that it meets."""

@@ -130,11 +130,18 @@ def land(canvases: Pieces, azimuthal_grid: Grid, mosaic_grid: Grid) -> Pieces:
             if _meet(part, window):
                 row, col = part.row - window.row, part.col - window.col
                 total[:, row : row + part.height, col : col + part.width] += values
-        weight = total[-1]
-        # A little less than half, so that rounding does not decide about pixels half-way.
-        mean = np.divide(total[:-1], weight, out=np.full_like(total[:-1], np.nan), where=weight >= 0.5 - 1e-5)
-        pieces.append((window, mean))
+        pieces.append((window, _mean_in_place(total)))
     return pieces
+
+
+def _mean_in_place(total: np.ndarray) -> np.ndarray:
+    """Layers (K, h, w) of weighted sums (K + 1, h, w) over their weight, the last; NaN where that is less than half."""
+    layers, weight = total[:-1], total[-1]
+    # A little less than half, so that rounding does not decide about pixels half-way.
+    enough = weight >= 0.5 - 1e-5
+    np.divide(layers, weight, out=layers, where=enough)
+    np.copyto(layers, np.nan, where=~enough)
+    return layers
 
 
 def _to_mosaic(window: Window, layers: np.ndarray, azimuthal_grid: Grid, mosaic_grid: Grid) -> Pieces:

@@ -1,0 +1,149 @@
+"""Overviews of a raster, made only where it holds something: GDAL's own way looks at every pixel of a planet that is mostly empty.
+
+Levels halve the size, rounding up, until both sides fit in one block. Each is a sparse GeoTIFF of its own; a VRT joins them to the raster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import rasterio
+import rasterio.shutil
+from affine import Affine
+from rasterio.io import MemoryFile
+from rasterio.windows import Window as RasterioWindow
+
+METHODS = ("nearest", "average")
+
+
+@contextlib.contextmanager
+def with_overviews(source: str, method: str) -> Iterator[str]:
+    """Give the name of a raster that has the pixels of the tiled GeoTIFF ``source``, and overviews; it is gone afterwards.
+
+    ``average`` leaves out missing pixels (nodata, NaN; colours where an RGBA picture is transparent), ``nearest`` takes every second pixel.
+    Levels are made in memory if the source lies there, else beside it.
+    """
+    assert method in METHODS, method
+    with ExitStack() as stack:
+        levels, finer = [], source
+        while (coarser := _next_level(finer, len(levels), source, method, stack)) is not None:
+            levels.append(coarser)
+            finer = coarser
+        yield _joined(source, levels, stack) if levels else source
+
+
+def filled_blocks(dataset) -> Iterator[RasterioWindow]:
+    """The blocks of a GeoTIFF, opened for reading, that were ever written with anything but nodata (or 0 if there is none)."""
+    height, width = dataset.block_shapes[0]
+    for (row, col), window in dataset.block_windows(1):
+        name = f"BLOCK_OFFSET_{col}_{row}"
+        if any(dataset.get_tag_item(name, dm="TIFF", bidx=band) for band in dataset.indexes):
+            yield RasterioWindow(col * width, row * height, window.width, window.height)
+
+
+def _next_level(finer: str, number: int, source: str, method: str, stack: ExitStack) -> str | None:
+    with rasterio.open(finer) as parent:
+        side = parent.block_shapes[0][0]
+        if max(parent.shape) <= side:
+            return None
+        name = _scratch_name(source, number, stack)
+        with rasterio.open(name, "w", **_profile(parent)) as level:
+            for window in _halves(parent, side):
+                pixels = parent.read(window=_doubled(window, parent))
+                level.write(_halved(pixels, parent, method), window=window)
+    return name
+
+
+def _scratch_name(source: str, number: int, stack: ExitStack) -> str:
+    if source.startswith("/vsimem/"):
+        return stack.enter_context(MemoryFile(ext=".tif")).name
+    path = Path(f"{source}.level{number}.tif")
+    stack.callback(path.unlink, missing_ok=True)
+    return str(path)
+
+
+def _profile(parent) -> dict:
+    keep = {
+        key: parent.profile[key] for key in ("driver", "dtype", "nodata", "count", "crs", "tiled", "blockxsize", "blockysize", "interleave")
+    }
+    shape = {"height": -(-parent.height // 2), "width": -(-parent.width // 2)}
+    photometric = {"photometric": "RGB", "alpha": "YES"} if _is_rgba(parent) else {}
+    return keep | shape | photometric | {"transform": parent.transform @ Affine.scale(2), "SPARSE_OK": True, "BIGTIFF": "IF_SAFER"}
+
+
+def _is_rgba(dataset) -> bool:
+    return dataset.count == 4 and dataset.colorinterp[3].name == "alpha"
+
+
+def _halves(parent, side: int) -> list[RasterioWindow]:
+    """The blocks of the next level that lie over blocks with something in them."""
+    height, width = -(-parent.height // 2), -(-parent.width // 2)
+    corners = sorted({(window.row_off // (2 * side) * side, window.col_off // (2 * side) * side) for window in filled_blocks(parent)})
+    return [RasterioWindow(col, row, min(side, width - col), min(side, height - row)) for row, col in corners]
+
+
+def _doubled(window: RasterioWindow, parent) -> RasterioWindow:
+    row, col = 2 * window.row_off, 2 * window.col_off
+    return RasterioWindow(col, row, min(2 * window.width, parent.width - col), min(2 * window.height, parent.height - row))
+
+
+def _halved(pixels: np.ndarray, dataset, method: str) -> np.ndarray:
+    """Pixels (C, h, w) at half the size, rounded up."""
+    if method == "nearest":
+        return pixels[:, ::2, ::2]
+    # An odd last row or column stands for itself.
+    pixels = np.pad(pixels, ((0, 0), (0, pixels.shape[1] % 2), (0, pixels.shape[2] % 2)), mode="edge")
+    present = _present(pixels, dataset)
+    out = np.empty((len(pixels), pixels.shape[1] // 2, pixels.shape[2] // 2), pixels.dtype)
+    for band, values, here in zip(out, pixels, present, strict=True):
+        band[...] = _as_dtype(_mean(values, here, dataset.nodata), pixels.dtype)
+    return out
+
+
+def _present(pixels: np.ndarray, dataset) -> list[np.ndarray | None]:
+    """Per band where its pixels count, None: everywhere."""
+    if _is_rgba(dataset):
+        return [*[pixels[3] > 0] * 3, None]
+    if pixels.dtype.kind == "f":
+        there = np.isfinite(pixels) if dataset.nodata is None else np.isfinite(pixels) & (pixels != dataset.nodata)
+        return list(there)
+    return [None] * len(pixels) if dataset.nodata is None else list(pixels != dataset.nodata)
+
+
+def _mean(values: np.ndarray, here: np.ndarray | None, nodata: float | None) -> np.ndarray:
+    """Mean of every two by two values that are ``here``; nodata (or 0) where none is."""
+    values = values.astype(np.float64 if values.dtype.itemsize > 4 or values.dtype in (np.int32, np.uint32) else np.float32)
+    if here is None or here.all():
+        return _quarter(values)
+    share = _quarter(here.astype(values.dtype))
+    mean = np.full_like(share, 0 if nodata is None else nodata)
+    return np.divide(_quarter(np.where(here, values, 0)), share, out=mean, where=share > 0)
+
+
+def _quarter(values: np.ndarray) -> np.ndarray:
+    return cv2.resize(values, (values.shape[1] // 2, values.shape[0] // 2), interpolation=cv2.INTER_AREA)
+
+
+def _as_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return values.astype(dtype) if dtype.kind == "f" else np.rint(values).astype(dtype)
+
+
+def _joined(source: str, levels: list[str], stack: ExitStack) -> str:
+    """A VRT in memory: the source's pixels and description, with ``levels`` as its overviews."""
+    with MemoryFile(ext=".vrt") as plain:
+        rasterio.shutil.copy(source, plain.name, driver="VRT", strict=False)
+        tree = ElementTree.fromstring(plain.read())
+    for number, band in enumerate(tree.findall("VRTRasterBand"), start=1):
+        for name in band.iter("SourceFilename"):
+            name.text, name.attrib["relativeToVRT"] = source, "0"
+        for level in levels:
+            overview = ElementTree.SubElement(band, "Overview")
+            ElementTree.SubElement(overview, "SourceFilename", relativeToVRT="0").text = level
+            ElementTree.SubElement(overview, "SourceBand").text = str(number)
+    return stack.enter_context(MemoryFile(ElementTree.tostring(tree), ext=".vrt")).name
