@@ -80,6 +80,11 @@ def test_line_breaks_never_leave_an_sbatch_line():
         directives(CASES["plain"][0], PLAIN.model_copy(update={"account": "x\ntouch owned"}))
 
 
+def test_percent_in_a_folder_is_no_placeholder():
+    name = "/my 50%j/log/runs/r/plan.json"
+    assert '--output="/my 50%%j/log/runs/r/slurm/%A_%a.out"' in directives(job("run.train.1", name, "python", ((0,),)), PLAIN)
+
+
 def test_quoting_for_sbatch():
     assert quoted("gpu:2") == "gpu:2" and quoted(5) == "5"
     assert quoted('a "b" c\\') == '"a \\"b\\" c\\\\"'

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from cratermill.batch import cluster, ledger, operations, preflight, scheduler, slurm_state, state
+from cratermill.batch import cluster, ledger, operations, scheduler, slurm_state, state
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile, Resources
 from cratermill.batch.scheduler import JobTask
 from cratermill.batch.slurm import SlurmExecutor
-from cratermill.errors import InputError, WorkError
+from cratermill.errors import WorkError
 from cratermill.files import read_json, write_json
 
 from . import fake
@@ -57,6 +57,7 @@ class Scheduler:
 @pytest.fixture
 def slurm(monkeypatch):
     answers = Scheduler()
+    monkeypatch.setattr(scheduler, "configuration", dict)
     for name in ("queue", "accounts_for", "named", "submit", "cancel"):
         monkeypatch.setattr(scheduler, name, getattr(answers, name))
     return answers
@@ -271,18 +272,24 @@ def test_dry_run_submits_nothing_and_counts(root, slurm, capsys):
     assert cluster.dry_run(plan, profile, as_json=True) == 0 and json.loads(capsys.readouterr().out)["cells"] == 4
 
 
-def test_failing_preflight_names_all_problems(root, read_only):
-    read_only(root)
-    checks = preflight.check_profile(root, Profile(name="here", executor="local"))
-    with pytest.raises(InputError, match=r"2 problem\(s\), so nothing was submitted:\n  write in log/: .*\n  write in results/"):
-        preflight.require(checks)
+def test_dry_run_says_what_waits_for_what_and_knows_the_queue(root, slurm, capsys):
+    runner = executor(root, SPECS, limits={"max_array_size": 2})
+    assert cluster.describe(runner.plan, runner.profile)["after"] == [[], [], ["submission 1", "submission 2"]]
+    bounded = Profile(name="test", limits={"max_array_size": 2, "max_concurrent": 1})
+    assert cluster.describe(runner.plan, bounded)["after"] == [[], ["submission 1"], ["submission 1", "submission 2"]]
+    cluster.dry_run(runner.plan, bounded)
+    assert "--- submission 2 of 3, begins when submission 1 ended\n" in capsys.readouterr().out
+    # What is in the queue isn't submitted again, and a dry run says so.
+    runner.launch(only={0, 1})
+    found = cluster.describe(runner.plan, bounded)
+    assert (found["cells"], found["in_queue"], found["after"]) == (1, 3, [["job 101", "job 102"]])
+    assert "in the queue already: 3 cells" in cluster.describe_text(found)
 
 
-def test_no_scheduler_here(root, monkeypatch):
-    monkeypatch.setenv("PATH", str(root))
-    with pytest.raises(InputError, match="There is no squeue on this machine\nNext: use a login node"):
-        scheduler.queue()
-    assert preflight.check_jobs(Profile(name="x"), {"train": Resources()})[0].ok is False
+def test_dry_run_knows_the_site_s_array_size(root, slurm, monkeypatch):
+    monkeypatch.setattr(scheduler, "configuration", lambda: {"MaxArraySize": "3"})
+    plan = fake.plan_of(root, [{"n": n} for n in range(7)])
+    assert cluster.describe(plan, Profile(name="test", limits={"max_submitted": 99}))["submissions"] == 3
 
 
 def test_efficiency_from_records(root, slurm):

@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import CratermillError, InputError
 from . import preflight, slurm_state, state, status
-from .estimate import duration_text
+from .estimate import duration_text, number_of
 from .plan import Plan, freeze
 from .profile import Profile, load_profile
-from .slurm import Chunk, SlurmExecutor, Submitted
+from .slurm import Chunk, SlurmExecutor, Submitted, at_work
 from .workspace import check_products
 
 PROFILE_VARIABLE = "CRATERMILL_PROFILE"
@@ -61,29 +61,53 @@ def _tell(plan: Plan, submitted: Submitted, say: Callable[[str], None]) -> None:
         found = status.counts(slurm_state.look(plan).states)
         say(f"{plan.run}: nothing to submit ({status.counts_text(found)})")
     else:
-        say(f"{plan.run}: {submitted.cells} cells submitted")
+        say(f"{plan.run}: {number_of(submitted.cells, 'cell')} submitted")
     if submitted.left:
-        say(f"{len(submitted.left)} cells wait for room in your quota; Ctrl-C is harmless, launch again to go on")
+        say(
+            f"{number_of(len(submitted.left), 'cell')} left for when there is room in your quota; Ctrl-C is harmless, launch again to go on"
+        )
     say(f"Next: cratermill status {plan.run} --watch")
 
 
 def describe(plan: Plan, profile: Profile, with_scripts: bool = True) -> dict:
-    """What a launch would submit: scripts, jobs, and bounds by the time limits on GPU-hours and on the longest chain."""
+    """What a launch would submit now: scripts, jobs, and bounds by the time limits on GPU-hours and on the longest chain."""
+    profile, run = _as_known(plan, profile)
     executor = SlurmExecutor(plan, profile)
-    wanted = [cell.index for cell in plan.cells if cell.always or not state.is_done(plan, cell)]
+    wanted = executor.wanted(run)
     chunks = executor.chunks(wanted)
     scripts = [executor.script(number, f"{plan.run}.{chunk.stage}.{number}", chunk) for number, chunk in enumerate(chunks, start=1)]
     return {
         "run": plan.run,
         "profile": profile.name,
         "cells": len(wanted),
+        "in_queue": sum(run.active(cell.index) for cell in plan.cells),
         "jobs": sum(len(chunk.tasks) for chunk in chunks),
         "submissions": len(chunks),
         "gpu_hours": round(sum(_gpu_hours(chunk) for chunk in chunks), 2),
         "longest_chain_min": _longest_chain(chunks, profile),
         "stages": [{"stage": chunk.stage, "tasks": len(chunk.tasks), **chunk.resources.model_dump()} for chunk in chunks],
+        "after": _afters(executor, run, chunks),
         "scripts": scripts if with_scripts else [],
     }
+
+
+def _as_known(plan: Plan, profile: Profile) -> tuple[Profile, slurm_state.Run]:
+    """The profile with the site's limits and the run as the queue shows it; without a scheduler, what their files say."""
+    try:
+        return preflight.with_site_limits(profile), slurm_state.look(plan)
+    except CratermillError:
+        return profile, slurm_state.Run(plan, [], {}, state.read_states(plan))
+
+
+def _afters(executor: SlurmExecutor, run: slurm_state.Run, chunks: list[Chunk]) -> list[list[str]]:
+    """What each submission would wait for: others by their number here, jobs in the queue by their id."""
+    jobs_of = {index: f"job {one.job_id}" for index, one in run.latest.items() if one.job_id in run.active_ids}
+    before, found = {f"job {job_id}" for job_id in at_work(run)}, []
+    for number, chunk in enumerate(chunks, start=1):
+        found.append(sorted(executor.waits_for(chunk, jobs_of, before)))
+        before = {f"submission {number}"}
+        jobs_of.update({index: f"submission {number}" for task in chunk.tasks for index in task})
+    return found
 
 
 def _gpu_hours(chunk: Chunk) -> float:
@@ -106,12 +130,14 @@ def _longest_chain(chunks: list[Chunk], profile: Profile) -> int:
 
 def describe_text(found: dict) -> str:
     lines = []
-    for number, script in enumerate(found["scripts"], start=1):
-        lines += [f"--- submission {number} of {found['submissions']}", script.rstrip()]
+    for number, (script, after) in enumerate(zip(found["scripts"], found["after"], strict=True), start=1):
+        begins = f", begins when {', '.join(after)} ended" if after else ""
+        lines += [f"--- submission {number} of {found['submissions']}{begins}", script.rstrip()]
+    cells, jobs, submissions = (number_of(found[name], name[:-1]) for name in ("cells", "jobs", "submissions"))
     lines.append("---")
-    lines.append(
-        f"run {found['run']} on {found['profile']}: {found['cells']} cells in {found['jobs']} jobs, {found['submissions']} submissions"
-    )
+    if found["in_queue"]:
+        lines.append(f"in the queue already: {number_of(found['in_queue'], 'cell')}")
+    lines.append(f"run {found['run']} on {found['profile']}: {cells} in {jobs}, {submissions}")
     chain = duration_text(found["longest_chain_min"] * 60)
     lines.append(f"at most {found['gpu_hours']} GPU-hours, longest chain {chain} (if every job took its whole time limit)")
     lines.append("nothing was submitted")

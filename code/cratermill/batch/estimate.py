@@ -59,6 +59,11 @@ def describe_text(description: dict) -> str:
     return "\n".join(lines)
 
 
+def number_of(count: int, what: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{count} {what}" + ("" if count == 1 else "s")
+
+
 def duration_text(seconds: float) -> str:
     """`0.4 s`, `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
     if seconds < 10:

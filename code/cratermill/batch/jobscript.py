@@ -23,7 +23,7 @@ class Job:
 
 
 def job_script(job: Job, profile: Profile) -> str:
-    """The whole script. Its working directory is the run's folder, so that no path stands in an #SBATCH line."""
+    """The whole script; sbatch is called in the run's folder."""
     lines = ["#!/bin/bash", *(f"#SBATCH {text}" for text in directives(job, profile)), *_prepare(job, profile)]
     lines += ["", "# The cells of each array task.", "cells=("]
     lines += [f"  {shlex.quote(' '.join(str(index) for index in task))}" for task in job.tasks]
@@ -38,7 +38,7 @@ def directives(job: Job, profile: Profile) -> list[str]:
     options = {
         "job-name": job.name,
         "array": array,
-        "output": "slurm/%A_%a.out",
+        "output": _output(job.plan_path),
         "open-mode": "append",
         "partition": resources.partition or profile.partition,
         "account": profile.account,
@@ -59,6 +59,15 @@ def directives(job: Job, profile: Profile) -> list[str]:
     found += ["--requeue" if profile.requeue else "--no-requeue", *(_flag(flag) for flag in profile.flags)]
     assert not any(ord(character) < 32 for text in found for character in text), f"control character in {found}"
     return found
+
+
+def _output(plan_path: str) -> str:
+    """Where Slurm writes what a job says, relative to the run's folder, in which sbatch is called.
+
+    Slurm would take a % of that folder's own name for a placeholder; only a whole path can say that it isn't.
+    """
+    folder = plan_path.rpartition("/")[0]
+    return (folder.replace("%", "%%") + "/" if "%" in folder else "") + "slurm/%A_%a.out"
 
 
 def quoted(value) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import CratermillError, InputError, WorkError
+from ..errors import CratermillError, InputError
 from ..files import write_text
 from . import scheduler
 from .jobscript import Job, job_script
@@ -70,12 +68,12 @@ def run_checks(plan: Plan, profile: Profile, more: Callable[[], list[Check]] | N
     return check_profile(plan.root, profile, stages, len(plan.cells)) + (more() if more else [])
 
 
-def check_profile(root: Path, profile: Profile, stages: dict[str, Resources] | None = None, cells: int = 1) -> list[Check]:
-    """What can be said of a profile on this machine: folders, room, and whether the scheduler takes jobs like its stages'."""
+def check_profile(root: Path, profile: Profile, stages: dict[str, Resources], cells: int = 1) -> list[Check]:
+    """What can be said of a profile on this machine: folders, room, and whether the scheduler takes jobs of these stages."""
     checks = [check_folder(root / name) for name in ("log", "results")]
     checks.append(check_room(root, cells))
     if profile.executor == "slurm":
-        checks += check_jobs(profile, stages or {"default": profile.default, **profile.stages})
+        checks += [check_name(root), *check_jobs(profile, stages)]
     return checks
 
 
@@ -103,6 +101,13 @@ def check_folder(folder: Path) -> Check:
     return Check(name, True, str(folder))
 
 
+def check_name(root: Path) -> Check:
+    """Whether Slurm can write its output below a folder of that name: it drops backslashes, whatever stands before them."""
+    odd = "\\" in str(root) or ("%" in str(root) and not str(root).isprintable())
+    said = "Slurm can't write below a folder with a backslash, or with % and a line break, in its path; rename it"
+    return Check("name of the project's folder", not odd, f"{said}: {str(root)!r}" if odd else "fit for Slurm")
+
+
 def check_room(root: Path, cells: int) -> Check:
     """Free bytes and files where the run will write; quotas show themselves in what the file system reports, or not at all."""
     found = os.statvfs(root)
@@ -119,73 +124,40 @@ def check_jobs(profile: Profile, stages: dict[str, Resources]) -> list[Check]:
     if not shutil.which("sbatch"):
         return [Check("sbatch", False, "not on this machine; use a login node")]
     jobs = [Job(f"test.{stage}", stage, 0, "plan.json", ("python",), ((0,),), asked) for stage, asked in stages.items()]
-    return [_test_only(job.stage, job_script(job, profile)) for job in jobs]
+    times = _time_limits()
+    return [_test_only(job, profile, times) for job in jobs]
 
 
-def _test_only(stage: str, text: str) -> Check:
+def _time_limits() -> dict[str, float]:
+    """Minutes by partition; empty where sinfo doesn't say."""
+    try:
+        return scheduler.time_limits()
+    except CratermillError:
+        return {}
+
+
+def _test_only(job: Job, profile: Profile, times: dict[str, float]) -> Check:
+    name, names = f"jobs of {job.stage}", job.resources.partition or profile.partition or "default"
     with tempfile.TemporaryDirectory(prefix="cratermill-") as folder:
-        write_text(Path(folder) / "test.sh", text)
+        write_text(Path(folder) / "test.sh", job_script(job, profile))
         try:
             scheduler.submit(Path(folder) / "test.sh", folder, test_only=True)
         except CratermillError as error:
             said = re.sub(r"^sbatch: (error: )?", "", str(error).split("\n")[0].removeprefix("sbatch: "))
-            return Check(f"jobs of {stage}", False, said)
-    return Check(f"jobs of {stage}", True, "accepted by sbatch --test-only")
+            return Check(name, False, said + _hint(said, times))
+    # Many sites accept jobs that ask for more time than their partition gives, and let them wait for ever.
+    allowed = [times[name] for name in names.split(",") if name in times]
+    if allowed and job.resources.time_min > max(allowed):
+        return Check(name, False, f"time_min {job.resources.time_min} is more than partition {names} allows: {max(allowed):.0f} minutes")
+    return Check(name, True, "accepted by sbatch --test-only")
 
 
-def probe(profile: Profile, folder: Path, stage: str = "train", timeout_s: float = 300) -> dict:
-    """Run one tiny job as `stage` would run and return what a node said of itself; WorkError when none answers in time.
-
-    submitit brings the function to the node and its answer, or its traceback, back.
-    """
-    import submitit
-
-    resources = profile.resources(stage)
-    executor = submitit.SlurmExecutor(folder=folder, python=None if not profile.activate else "python")
-    options = {"account": profile.account, "qos": profile.qos, "constraint": profile.constraint, "exclude": profile.exclude}
-    given = {name: value for name, value in options.items() if value is not None}
-    if resources.gpus:
-        given["gres"] = f"{profile.gres_name}:{resources.gpus}"
-    executor.update_parameters(
-        job_name="cratermill-probe",
-        partition=resources.partition or profile.partition,
-        time=5,
-        mem=f"{round(min(resources.mem_gb, 4) * 1024)}M",
-        cpus_per_task=resources.cpus,
-        setup=[*(f"module load {shlex.quote(name)}" for name in profile.modules), *profile.activate],
-        wckey=profile.wckey or "",
-        **given,
-    )
-    job = executor.submit(describe_node, str(folder))
-    return _await(job, timeout_s)
-
-
-def _await(job, timeout_s: float) -> dict:
-    """submitit's own waiting trusts sacct, which may be off; the answer's file doesn't."""
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
-        if job.paths.result_pickle.exists():
-            return job.result()
-        time.sleep(1)
-    scheduler.cancel([job.job_id])
-    said = job.stderr() or "its queue is long, or Python doesn't start there"
-    raise WorkError(
-        f"The probe job {job.job_id} gave no answer within {timeout_s:.0f} s: {said.strip()[-500:]}", next_step="sinfo; squeue --me"
-    )
-
-
-def describe_node(folder: str) -> dict:
-    """Run on a node: what Python, what devices, whether the project's folder is there and writable."""
-    import platform
-    import socket
-    import sys
-
-    checked = check_folder(Path(folder))
-    return {
-        "node": os.environ.get("SLURMD_NODENAME", socket.gethostname()),
-        "python": platform.python_version(),
-        "executable": sys.executable,
-        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-        "writable": bool(checked.ok),
-        "detail": checked.detail,
-    }
+def _hint(said: str, times: dict[str, float]) -> str:
+    """What would be valid, where it can be told."""
+    if "partition" in said.lower() and times:
+        return f"; there are {', '.join(name for name in times if name != 'default')}"
+    if "node configuration" in said:
+        return "; compare cpus, mem_gb, gpus and nodes with: sinfo --format='%P %D %c %m %G'"
+    if "account" in said.lower() or "qos" in said.lower():
+        return "; see: sacctmgr show assoc user=$USER format=account,partition,qos"
+    return ""

@@ -56,7 +56,11 @@ def ask(*command: str, timeout_s: float = TIMEOUT_S, **options) -> str:
         raise Silent(f"{command[0]} doesn't answer: {error}", next_step="try again later; nothing is lost") from error
     if answer.returncode:
         said = answer.stderr.strip() or answer.stdout.strip() or f"exit code {answer.returncode}"
-        if re.search(r"[Uu]nable to contact|configuration source|[Cc]onnection (refused|timed out)|Socket timed out|not responding", said):
+        if "configuration source" in said:
+            raise Silent(
+                f"{command[0]} finds no Slurm cluster here: {said.splitlines()[-1]}", next_step="is this a login node? nothing is lost"
+            )
+        if re.search(r"[Uu]nable to contact|[Cc]onnection (refused|timed out)|Socket timed out|not responding", said):
             raise Silent(f"The scheduler doesn't answer: {said}", next_step="try again later; nothing is lost")
         raise Refused(f"{command[0]}: {said}")
     return answer.stdout
@@ -152,6 +156,26 @@ def configuration() -> dict[str, str]:
         if equals:
             found[name.strip()] = value.strip()
     return found
+
+
+def time_limits() -> dict[str, float]:
+    """The longest time of a job by partition, in minutes; the default partition's also as `default`."""
+    found = {}
+    for line in ask("sinfo", "--noheader", "--format=%P|%l").splitlines():
+        name, _, limit = line.partition("|")
+        found[name.rstrip("*")] = minutes(limit)
+        if name.endswith("*"):
+            found["default"] = minutes(limit)
+    return found
+
+
+def minutes(text: str) -> float:
+    """Slurm's `1-02:03:04`, `03:04` (minutes, seconds) or `infinite` in minutes."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text.strip())
+    if not match:
+        return float("inf")
+    days, hours, mins, seconds = (int(part or 0) for part in match.groups())
+    return days * 1440 + hours * 60 + mins + seconds / 60
 
 
 def has_accounting() -> bool:

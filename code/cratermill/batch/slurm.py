@@ -1,7 +1,7 @@
 """Run a plan on a Slurm cluster: one array per stage and chunk, submitted at once, each intent written down first.
 
 sbatch is called directly: submitit keeps four files per array task, has no chunks, takes cells' states from sacct alone and
-records a job only after sbatch answered; it does what it is good at in `preflight.probe`.
+records a job only after sbatch answered; it does what it is good at in `probe.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from ..errors import CratermillError, WorkError
 from ..files import write_text
 from . import disk, ledger, scheduler, slurm_state, state
+from .estimate import number_of
 from .jobscript import Job, job_script
 from .ledger import Submission
 from .local import run_lock
@@ -180,11 +181,7 @@ class SlurmExecutor:
         return sys.maxsize if limit is None else limit - run.total_active
 
     def _submit_chunk(self, chunk: Chunk, jobs_of: dict, before: list[Submission], run: Run) -> Submission:
-        after = {jobs_of[need] for task in chunk.tasks for index in task for need in self.plan.cells[index].needs if need in jobs_of}
-        limit = self.profile.limits.max_concurrent
-        if limit:
-            # Only one array of a run is at work at a time, so that its own limit is the run's.
-            after |= {before[-1].job_id} if before else self._at_work(run)
+        after = self.waits_for(chunk, jobs_of, {before[-1].job_id} if before else at_work(run))
         submission = ledger.new(self.plan, chunk.stage, chunk.tasks, chunk.resources.model_dump(), sorted(after))
         script = self.write_script(submission, chunk)
         try:
@@ -194,11 +191,16 @@ class SlurmExecutor:
         except CratermillError:
             ledger.write(self.plan, replace(submission, abandoned=True))
             raise
-        self.say(f"{submission.stage}: job {job_id}, {len(submission.cells)} cells in {len(submission.tasks)} tasks")
+        after = f", after {', '.join(map(str, submission.after))}" if submission.after else ""
+        what = f"{number_of(len(submission.cells), 'cell')} in {number_of(len(submission.tasks), 'task')}"
+        self.say(f"{submission.stage}: job {job_id}, {what}{after}")
         return ledger.write(self.plan, replace(submission, job_id=job_id))
 
-    def _at_work(self, run: Run) -> set[int]:
-        return {submission.job_id for submission in run.submissions if submission.job_id in run.active_ids}
+    def waits_for(self, chunk: Chunk, jobs_of: dict, before: set) -> set:
+        """The arrays after which this one begins: those of cells it needs, and where running jobs are bounded those `before`."""
+        needs = {need for task in chunk.tasks for index in task for need in self.plan.cells[index].needs}
+        # Only one array of a run is at work at a time, so that its own limit is the run's.
+        return {jobs_of[need] for need in needs if need in jobs_of} | (before if self.profile.limits.max_concurrent else set())
 
     def _sbatch(self, script, submission: Submission) -> int:
         try:
@@ -222,6 +224,11 @@ class SlurmExecutor:
         limit = self.profile.limits.max_concurrent
         job = Job(name, chunk.stage, number, str(self.plan.path), self.command, chunk.tasks, chunk.resources, limit)
         return job_script(job, self.profile)
+
+
+def at_work(run: Run) -> set[int]:
+    """Array jobs of a run of which something is in the queue."""
+    return {submission.job_id for submission in run.submissions if submission.job_id in run.active_ids}
 
 
 def target_of(submission: Submission, index: int) -> str:

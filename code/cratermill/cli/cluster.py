@@ -117,18 +117,17 @@ def efficiency(run: str = RUN, as_json: bool = JSON) -> None:
     print_table(heading, [[row[name] for name in names] for row in found["groups"]])
 
 
-def check_site(root: Path, name: str, probe: bool, as_json: bool) -> int:
+def check_site(root: Path, name: str | None, probe: bool, as_json: bool) -> int:
     """`doctor --profile`: what the scheduler says to jobs of that profile; exit code 1 if it wouldn't take them."""
     from ..batch import preflight
+    from ..batch import probe as probes
     from ..batch.cluster import choose_profile
     from ..stages import STAGES
 
     profile = preflight.with_site_limits(choose_profile(name, root, STAGES))
-    checks = preflight.check_profile(root, profile)
+    checks = preflight.check_profile(root, profile, {stage: profile.resources(stage) for stage in STAGES})
     if probe and all(check.ok is not False for check in checks):
-        found = preflight.probe(profile, root / "log" / "probe")
-        said = ", ".join(f"{what} {value}" for what, value in found.items())
-        checks.append(preflight.Check("a job on a node", found["writable"], said))
+        checks.append(probes.probe(profile, root, say=lambda text: typer.echo(text, err=True)))
     if as_json:
         print_json([{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks])
     else:

@@ -21,7 +21,7 @@ def doctor(
     """
     from ..doctor import report
 
-    if profile:
+    if profile or probe:
         from ..paths import find_root
         from .cluster import check_site
 
