@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 FAMILIES = {
     "connection": "Connection",
     "ejecta": "Ejecta",
+    "autoencoder": "Autoencoder",
+    "chip_classifier": "ChipClassifier",
+    "sgan": "Sgan",
 }
 
 

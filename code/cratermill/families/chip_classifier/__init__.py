@@ -1,0 +1,72 @@
+"""The pseudo-label CNN: a first network labels the unlabelled chips it is sure of, a second one trains on both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...paths import cell_tag
+from ..base import FIRST, CellParams, Datasets, Family, Round
+
+
+class ChipClassifier(Family):
+    name, short = "chip_classifier", "chip_classifier"
+    metrics = ("Macro_F1", "Balanced_Accuracy", "Accuracy", "Precision", "Recall")
+
+    def hparams_model(self):
+        from .hparams import Hparams
+
+        return Hparams
+
+    def data_model(self):
+        from ..chips.options import ChipData
+
+        return ChipData
+
+    def prepare(self, config, rows, progress, workers=1) -> dict:
+        from ..chips.prepare import prepare
+
+        return prepare(config, self.name, rows, progress, workers)
+
+    def require_prepared(self, config, rows) -> None:
+        from ..chips.prepare import require_prepared
+
+        require_prepared(config, self.name, rows)
+
+    def data_fingerprint(self, config, row):
+        from ..chips.prepare import ChipFolder
+
+        return ChipFolder(config.data.family(self.name)).digest(row.chip_size_px)
+
+    def rounds(self, hparams) -> int:
+        return hparams["rounds"]
+
+    def round_hparams(self, hparams, number: int):
+        return hparams.of_round(number)
+
+    def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
+        from .data import datasets
+
+        return datasets(config, params, self.hparams_model().from_plan(params.hparams), round)
+
+    def task(self, params: CellParams, norm):
+        from ..chips.task import ClassifierTask
+
+        row = self.hparams_model().from_plan(params.hparams)
+        return ClassifierTask(row, row.build_network(), norm, classes=2, threshold=row.threshold)
+
+    def evaluate(self, config, params: CellParams, workspace) -> dict:
+        from .evaluate import evaluate
+
+        return evaluate(config, params, workspace)
+
+    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
+        names = super().log_names(stage, params)
+        if stage == "evaluate":
+            tag = cell_tag(params.split, params.iteration)
+            names |= {f"tests/predictions_{tag}.csv": "predictions.csv", f"tests/pseudo-labels_{tag}.csv": "pseudo-labels.csv"}
+        return names
+
+    def gather(self, config, version: int, cells, into: Path) -> list[dict]:
+        from .gather import gather
+
+        return gather(config, version, cells, into)

@@ -1,0 +1,92 @@
+"""Training data of one round: the labelled chips, and from the second round on those that the network before was sure of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import InputError
+from ...seeds import seed_of
+from ..base import CellParams, Datasets, Round
+from ..chips.data import CellChips, Chips, cell_chips, one_hot, require_unlabelled
+from ..chips.predict import calibrated, logits_of, positive_probability, temperature
+from ..chips.prepare import ChipFolder
+from ..ejmap.splits import stratified_mask
+from ..order import EpochOrder
+from .hparams import NORMS, Hparams
+
+if TYPE_CHECKING:
+    from ...config import Config
+    from ..checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """Rows of the chips' table with the probability (N,) of class 1 that a network gave them, and the class it made of it."""
+
+    rows: np.ndarray
+    probability: np.ndarray
+    label: np.ndarray
+    temperature: float = 1.0
+
+    def targets(self, soft: bool) -> np.ndarray:
+        if soft:
+            return np.stack([1 - self.probability, self.probability], axis=1).astype(np.float32)
+        return one_hot(self.label, 2)
+
+
+def parts_of(config: Config, params: CellParams, hparams: Hparams) -> tuple[ChipFolder, np.ndarray, CellChips]:
+    """The chips' folder, their images (N, s, s) and the parts of this cell."""
+    folder, data = ChipFolder(config.data.family(params.family)), config.family_data(params.family)
+    if len(data.classes) != 2:
+        raise InputError(f"chip_classifier has two classes, data.classes names {len(data.classes)}", valid="two", next_step="use sgan")
+    chips = cell_chips(folder.rows, data.classes, params.split, params.iteration, config.run.seed, hparams.val_frac, hparams.labels)
+    return folder, np.asarray(folder.images(hparams.chip_size_px)), chips
+
+
+def datasets(config: Config, params: CellParams, hparams: Hparams, round: Round) -> Datasets:
+    """The validation chips stay the same in every round, unless the row asks for the original's leak."""
+    folder, images, chips = parts_of(config, params, hparams)
+    labels = folder.rows["label"].to_numpy()
+    if hparams.rounds > 1:
+        require_unlabelled(chips, f"chip_classifier version {params.version} (rounds {hparams.rounds})")
+    train, val = chips.labelled, chips.val
+    train_targets, val_targets = one_hot(labels[train], 2), one_hot(labels[val], 2)
+    if round.previous is not None:
+        pseudo = pseudo_labels(round.previous, hparams.of_round(round.number - 1), images, labels, chips)
+        train = np.concatenate([train, pseudo.rows])
+        train_targets = np.concatenate([train_targets, pseudo.targets(hparams.pseudo_labels == "soft")])
+        if hparams.leaky_resplit:
+            seed = seed_of(config.run.seed, "chips", "leak", params.split, params.iteration, round.number)
+            train, train_targets, val, val_targets = resplit(train, train_targets, val, val_targets, hparams.val_frac, seed)
+    return Datasets(
+        train=Chips(images[train], train_targets, params.seed if hparams.img_augment else None),
+        val=Chips(images[val], val_targets),
+        test=Chips(images[chips.test], one_hot(labels[chips.test], 2)),
+        sampler=EpochOrder(len(train), params.seed),
+        norm=np.array(NORMS[hparams.norm], float).reshape(2, 1),
+    )
+
+
+def pseudo_labels(previous: Checkpoint, hparams: Hparams, images: np.ndarray, labels: np.ndarray, chips: CellChips) -> PseudoLabels:
+    """What a network makes of the unlabelled chips: only those beyond one of the two limits, after calibration where it is asked for."""
+    degree = 1.0
+    if hparams.calibration == "temperature":
+        degree = temperature(logits_of(previous, hparams, images[chips.val]), labels[chips.val])
+    logits = logits_of(previous, hparams, images[chips.unlabelled])
+    probability = positive_probability(calibrated(logits, degree))
+    below = probability < (hparams.pseudo_below if hparams.pseudo_below is not None else -1)
+    above = probability > (hparams.pseudo_above if hparams.pseudo_above is not None else 2)
+    chosen = below | above
+    return PseudoLabels(chips.unlabelled[chosen], probability[chosen], above[chosen].astype(np.int64), degree)
+
+
+def resplit(
+    train: np.ndarray, train_targets: np.ndarray, val: np.ndarray, val_targets: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Training and validation drawn anew from their union, copies and former training chips wherever they fall."""
+    rows, targets = np.concatenate([train, val]), np.concatenate([train_targets, val_targets])
+    held = stratified_mask(targets.argmax(axis=1), fraction, seed)
+    return rows[~held], targets[~held], rows[held], targets[held]

@@ -1,0 +1,117 @@
+"""The chips of one cell: which train with a label, which without, which validate and which test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+
+from ...errors import InputError
+from ...seeds import seed_of
+from ..augment import moved
+from ..order import sample_seed
+from .chipset import UNLABELLED
+from .prepare import EXTRA, LABELLED, PREDICT, TEST
+from .splits import draw_labels, held_out
+
+Key = int | tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class CellChips:
+    """Row numbers of the chips' table. ``unlabelled`` are those whose label training doesn't know, whether it exists or not."""
+
+    labelled: np.ndarray
+    unlabelled: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+def cell_chips(
+    table: pd.DataFrame, classes: Sequence[str], split: int, iteration: int, run_seed: int, val_frac: float, labels: int | None
+) -> CellChips:
+    """The parts of one cell. They follow from the run's seed, split and iteration alone, so that rows and families draw alike.
+
+    Raises ``InputError`` for a split that prepare didn't make, and for more labels than there are.
+    """
+    column = f"test_{split}"
+    if column not in table:
+        raise InputError(
+            f"split {split} is not among the prepared ones",
+            valid=", ".join(name.removeprefix("test_") for name in table if name.startswith("test_")),
+            next_step="raise splits.count in the config and prepare again, or correct the row's test-set",
+        )
+    role, label, group, side = (table[name].to_numpy() for name in ("role", "label", "group", column))
+    known = np.where(np.isin(role, (LABELLED, TEST)), label, UNLABELLED)
+    trains = np.flatnonzero(side == 0)
+    validates = held_out(known[trains], group[trains], val_frac, seed_of(run_seed, "chips", "validation", split, iteration))
+    pool, val = trains[~validates], trains[validates & (role[trains] == LABELLED)]
+    pool_labels = np.where(role[pool] == LABELLED, label[pool], UNLABELLED)
+    draw = draw_labels(pool_labels, group[pool], labels, classes, seed_of(run_seed, "chips", "labels", split, iteration))
+    return CellChips(pool[draw], np.setdiff1d(pool, pool[draw]), val, np.flatnonzero(side == 1))
+
+
+def to_predict(table: pd.DataFrame) -> np.ndarray:
+    return np.flatnonzero(table["role"].to_numpy() == PREDICT)
+
+
+def extra(table: pd.DataFrame) -> np.ndarray:
+    return np.flatnonzero(table["role"].to_numpy() == EXTRA)
+
+
+def require_unlabelled(chips: CellChips, what: str) -> None:
+    if not len(chips.unlabelled):
+        raise InputError(
+            f"{what} learns from unlabelled chips, but there are none: all {len(chips.labelled)} training chips are labelled",
+            valid="unlabelled chips, or a row that hides labels",
+            next_step="name some below data.unlabelled, or set the row's labels to fewer than there are",
+        )
+
+
+def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+class Chips(Dataset):
+    """``image`` (1, s, s) float32, grey 0–255; ``target`` (K,) float32 probabilities. ``turns``: seed of random orientations, or None."""
+
+    def __init__(self, images_NHW: np.ndarray, targets_NK: np.ndarray, turns: int | None = None):
+        self.images, self.targets, self.turns = images_NHW, targets_NK, turns
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: Key) -> dict[str, torch.Tensor]:
+        epoch, position, index = key if isinstance(key, tuple) else (0, 0, key)
+        seed = None if self.turns is None else sample_seed(self.turns, epoch, position)
+        return {"image": as_tensor(self.images[index], seed), "target": torch.from_numpy(self.targets[index])}
+
+
+class Mixed(Dataset):
+    """Every unlabelled chip (``unlabelled``) together with a labelled one (``image``, ``target``) drawn at random, classes alike."""
+
+    def __init__(self, unlabelled_NHW: np.ndarray, labelled: Chips, seed: int, turns: bool = False):
+        self.unlabelled, self.labelled, self.seed, self.turns = unlabelled_NHW, labelled, seed, turns
+        numbers = labelled.targets.argmax(axis=1)
+        self.members = [np.flatnonzero(numbers == number) for number in range(labelled.targets.shape[1])]
+
+    def __len__(self) -> int:
+        return len(self.unlabelled)
+
+    def __getitem__(self, key: Key) -> dict[str, torch.Tensor]:
+        epoch, position, index = key if isinstance(key, tuple) else (0, 0, key)
+        drawn = sample_seed(self.seed, epoch, position)
+        members = self.members[position % len(self.members)]
+        one = self.labelled[epoch, position, int(members[drawn % len(members)])]
+        return {**one, "unlabelled": as_tensor(self.unlabelled[index], drawn >> 8 if self.turns else None)}
+
+
+def as_tensor(chip_HW: np.ndarray, turn_seed: int | None) -> torch.Tensor:
+    """A chip (1, s, s) float32, in an orientation that follows from the seed, if there is one."""
+    if turn_seed is not None:
+        chip_HW = moved(chip_HW, bool(turn_seed >> 2 & 1), False, turn_seed & 3)
+    return torch.from_numpy(chip_HW[None].astype(np.float32))

@@ -1,0 +1,63 @@
+"""Where chips come from: the ``data`` part of both families in a run configuration."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cut(_Part):
+    """Chips cut from a mosaic around the craters of a catalogue, and beside them."""
+
+    mosaic: str = Field(description="the mosaic to cut from")
+    catalogue: str = Field(description="crater list: CSV, GeoPackage, shapefile, CraterStats")
+    units: Literal["m", "km"] | None = Field(None, description="of the catalogue's sizes, where its columns don't say")
+    band: int = Field(1, ge=1, description="band of the mosaic")
+    half_side_radii: float = Field(1.5, gt=1, description="half side of a chip, in crater radii")
+    min_diameter_m: float = Field(0, ge=0)
+    max_diameter_m: float = Field(float("inf"), gt=0)
+    max_abs_lat: float = Field(90, gt=0, le=90, description="craters and chips nearer to the poles are left out")
+    negatives_per_crater: float = Field(1.0, ge=0, description="chips without a crater for each one with a crater")
+    hard_share: float = Field(0.3, ge=0, le=1, description="share of the negatives that lie on rims: shifted by 1 to 1.6 radii of a crater")
+    max_craters: int | None = Field(None, ge=1, description="draw so many craters at random; all when left out")
+    unlabelled: int = Field(0, ge=0, description="further chips at random places and sizes, without a label")
+
+
+class ChipData(_Part):
+    """One source of labelled chips, and where wanted further unlabelled ones and chips to predict."""
+
+    chips: str | None = Field(
+        None, description="folder or zip of class folders; folder with Xtrain1.npy and Ytrain1.npy; or with MNIST's idx files"
+    )
+    cut: Cut | None = Field(None, description="instead of chips: cut them from a mosaic")
+    classes: list[str] = Field(
+        default_factory=lambda: ["0", "1"],
+        min_length=2,
+        description="names of the classes in the order of their numbers; of two, the second is the one looked for. "
+        "Names of the folders, where chips lie in class folders",
+    )
+    unlabelled: str | None = Field(None, description="further unlabelled chips: a folder or zip of pictures, or an .npy stack")
+    predict: str | None = Field(None, description="chips to predict at the end: a folder or zip of pictures, or an .npy stack")
+    trim_px: int = Field(
+        0, ge=0, description="pixels cut off every side of chips that are read, where frames or seams would tell classes apart"
+    )
+    duplicates: Literal["group", "drop", "ignore"] = Field(
+        "group",
+        description="group: copies of a chip stay on one side of every split; drop: one of them is kept; ignore: splits don't look (for "
+        "measuring how much copies inflate scores)",
+    )
+    same_correlation: float = Field(0.95, gt=0, le=1, description="correlation from which two chips are copies, in any of 8 orientations")
+    same_detail: float = Field(0.8, gt=0, le=1, description="the same for their fine detail, brightness and shading removed")
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.chips is None) == (self.cut is None):
+            raise ValueError("name either chips or cut")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes holds a name twice")
+        return self

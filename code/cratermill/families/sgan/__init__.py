@@ -1,0 +1,64 @@
+"""Semi-supervised GAN (Salimans et al. 2016): a classifier of K classes that also learns from unlabelled and from generated chips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...paths import cell_tag
+from ..base import FIRST, CellParams, Datasets, Family, Round
+
+
+class Sgan(Family):
+    name, short = "sgan", "sgan"
+    metrics = ("Balanced_Accuracy", "Macro_F1", "Accuracy", "Precision", "Recall")
+
+    def hparams_model(self):
+        from .hparams import Hparams
+
+        return Hparams
+
+    def data_model(self):
+        from ..chips.options import ChipData
+
+        return ChipData
+
+    def prepare(self, config, rows, progress, workers=1) -> dict:
+        from ..chips.prepare import prepare
+
+        return prepare(config, self.name, rows, progress, workers)
+
+    def require_prepared(self, config, rows) -> None:
+        from ..chips.prepare import require_prepared
+
+        require_prepared(config, self.name, rows)
+
+    def data_fingerprint(self, config, row):
+        from ..chips.prepare import ChipFolder
+
+        return ChipFolder(config.data.family(self.name)).digest(row.chip_size_px)
+
+    def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
+        from .data import datasets
+
+        return datasets(config, params, self.hparams_model().from_plan(params.hparams))
+
+    def task(self, params: CellParams, norm):
+        from .task import build_task
+
+        return build_task(self.hparams_model().from_plan(params.hparams), norm)
+
+    def evaluate(self, config, params: CellParams, workspace) -> dict:
+        from .evaluate import evaluate
+
+        return evaluate(config, params, workspace)
+
+    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
+        names, tag = super().log_names(stage, params), cell_tag(params.split, params.iteration)
+        if stage == "evaluate":
+            return names | {f"tests/predictions_{tag}.csv": "predictions.csv"}
+        return names | {f"samples/samples_{tag}.png": "samples/last.png"}
+
+    def gather(self, config, version: int, cells, into: Path) -> list[dict]:
+        from .evaluate import gather
+
+        return gather(config, version, cells, into)

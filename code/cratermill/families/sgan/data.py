@@ -1,0 +1,52 @@
+"""Training data: every real chip once per epoch, each beside a labelled one; the same labelled chips for every method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import InputError
+from ...seeds import seed_of
+from ..base import CellParams, Datasets
+from ..chips.data import CellChips, Chips, Mixed, cell_chips, one_hot, require_unlabelled
+from ..chips.prepare import ChipFolder
+from ..order import EpochOrder
+
+if TYPE_CHECKING:
+    from ...config import Config
+    from .hparams import Hparams
+
+NORM = np.array([[127.5], [127.5]])
+"""Grey values go to −1…1, the range of the generator's chips."""
+
+
+def parts_of(config: Config, params: CellParams, hparams: Hparams) -> tuple[ChipFolder, np.ndarray, CellChips]:
+    """The chips' folder, their images (N, s, s) and the parts of this cell."""
+    folder, classes = ChipFolder(config.data.family(params.family)), config.family_data(params.family).classes
+    if len(classes) != hparams.classes:
+        raise InputError(
+            f"sgan version {params.version} has {hparams.classes} classes, data.classes names {len(classes)}",
+            valid="the same number",
+            next_step="correct the row's classes",
+        )
+    chips = cell_chips(folder.rows, classes, params.split, params.iteration, config.run.seed, hparams.val_frac, hparams.labels)
+    return folder, np.asarray(folder.images(hparams.chip_size_px)), chips
+
+
+def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
+    """The order of the chips follows from the run's seed, split and iteration, so that methods are compared on equal batches."""
+    folder, images, chips = parts_of(config, params, hparams)
+    if hparams.method != "cnn":
+        require_unlabelled(chips, f"sgan version {params.version}")
+    labels = folder.rows["label"].to_numpy()
+    real = np.concatenate([chips.labelled, chips.unlabelled])
+    seed = seed_of(config.run.seed, "chips", "order", params.split, params.iteration)
+    known = Chips(images[chips.labelled], one_hot(labels[chips.labelled], hparams.classes), seed if hparams.img_augment else None)
+    return Datasets(
+        train=Mixed(images[real], known, seed, hparams.img_augment),
+        val=Chips(images[chips.val], one_hot(labels[chips.val], hparams.classes)),
+        test=Chips(images[chips.test], one_hot(labels[chips.test], hparams.classes)),
+        sampler=EpochOrder(len(real), seed),
+        norm=NORM,
+    )
