@@ -28,6 +28,7 @@ def launch(
     dry_run: bool = False,
     overwrite: bool = False,
     as_json: bool = False,
+    freeze_only: bool = False,
 ) -> int:
     """Plan, freeze and run; returns the exit code (0 all done, 1 some cells failed). ``kind``: train or map.
 
@@ -39,6 +40,8 @@ def launch(
     config = load_config(config_path)
     site = _site(executor, profile, config)
     plan = PLANNERS[kind](config)
+    if freeze_only:
+        return _freeze(plan, kind, overwrite, as_json)
     if site is not None and site.executor == "slurm":
         from .batch import cluster
 
@@ -49,6 +52,25 @@ def launch(
     if dry_run:
         return _describe(plan, workers, as_json)
     return run_plan(plan, workers=workers, workers_per_gpu=site.workers_per_gpu if site else 1, overwrite=overwrite, as_json=as_json)
+
+
+def _freeze(plan: Plan, kind: str, overwrite: bool, as_json: bool) -> int:
+    """Write the plan and say how its cells are submitted by hand."""
+    from .batch import ledger
+    from .batch.by_hand import submission_lines
+    from .batch.plan import freeze
+    from .batch.workspace import check_products
+
+    check_products(plan, overwrite)
+    path = freeze(plan)
+    ledger.folder(plan).mkdir(exist_ok=True)  # for what jobs say; Slurm doesn't make folders
+    lines = submission_lines(plan, f"slurm/{kind}.slurm", plan.root)
+    if as_json:
+        print(json.dumps({"run": plan.run, "plan": str(path), "cells": len(plan.cells), "by_hand": lines}))
+    else:
+        print(f"{path}\nTo submit it by hand, in {plan.root} (options of sbatch win over those of the template):")
+        print("\n".join(f"  {line}" for line in lines))
+    return 0
 
 
 def _site(executor: str | None, profile: str | None, config: Config):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cratermill.batch import cluster, ledger, operations, scheduler, slurm_state, state
+from cratermill.batch.by_hand import submission_lines
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile, Resources
@@ -284,6 +285,15 @@ def test_dry_run_says_what_waits_for_what_and_knows_the_queue(root, slurm, capsy
     found = cluster.describe(runner.plan, bounded)
     assert (found["cells"], found["in_queue"], found["after"]) == (1, 3, [["job 101", "job 102"]])
     assert "in the queue already: 3 cells" in cluster.describe_text(found)
+
+
+def test_lines_to_submit_by_hand(root):
+    plan = fake.plan_of(root, [{}, {"n": 1}, {"needs": [0], "stage": "evaluate"}, {"n": 2}, {"needs": [2], "stage": "summarise"}])
+    lines = submission_lines(plan, "slurm/train.slurm", root)
+    run = f"log/runs/{plan.run}"
+    assert lines[0] == f"job=$(sbatch --parsable --array=0-1,3 -o {run}/slurm/%A_%a.out slurm/train.slurm {run}/plan.json)"
+    assert [line.split("--array=")[1].split()[0] for line in lines] == ["0-1,3", "2", "4"]
+    assert all("--dependency=afterany:$job " in line for line in lines[1:])
 
 
 def test_dry_run_knows_the_site_s_array_size(root, slurm, monkeypatch):

@@ -38,7 +38,8 @@ def directives(job: Job, profile: Profile) -> list[str]:
     options = {
         "job-name": job.name,
         "array": array,
-        "output": _output(job.plan_path),
+        # Relative to the run's folder, where sbatch is called; a % in that folder's name only a whole path can say to be none.
+        "output": output_pattern(job.plan_path if "%" in job.plan_path else "./plan.json").removeprefix("./"),
         "open-mode": "append",
         "partition": resources.partition or profile.partition,
         "account": profile.account,
@@ -61,13 +62,9 @@ def directives(job: Job, profile: Profile) -> list[str]:
     return found
 
 
-def _output(plan_path: str) -> str:
-    """Where Slurm writes what a job says, relative to the run's folder, in which sbatch is called.
-
-    Slurm would take a % of that folder's own name for a placeholder; only a whole path can say that it isn't.
-    """
-    folder = plan_path.rpartition("/")[0]
-    return (folder.replace("%", "%%") + "/" if "%" in folder else "") + "slurm/%A_%a.out"
+def output_pattern(plan_path: str) -> str:
+    """Where Slurm writes what a job says, beside the plan; a % in that folder's own name is no placeholder."""
+    return plan_path.rpartition("/")[0].replace("%", "%%") + "/slurm/%A_%a.out"
 
 
 def quoted(value) -> str:

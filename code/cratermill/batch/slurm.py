@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from ..errors import CratermillError, WorkError
 from ..files import write_text
 from . import disk, ledger, scheduler, slurm_state, state
+from .by_hand import levels_of
 from .estimate import number_of
 from .jobscript import Job, job_script
 from .ledger import Submission
@@ -97,7 +98,7 @@ class SlurmExecutor:
     def chunks(self, indices, resources: dict[int, Resources] | None = None) -> list[Chunk]:
         """Cells by level of the graph, stage and resources, packed into tasks, cut by the site's array size."""
         groups: dict[tuple, list[int]] = {}
-        levels = self._levels()
+        levels = levels_of(self.plan)
         for index in indices:
             cell = self.plan.cells[index]
             asked = (resources or {}).get(index) or self.profile.resources(cell.stage)
@@ -110,12 +111,6 @@ class SlurmExecutor:
             # The highest index is one less than MaxArraySize, and ours begin at 0.
             found += [Chunk(level, stage, tuple(tasks[start : start + size]), request) for start in range(0, len(tasks), size)]
         return found
-
-    def _levels(self) -> list[int]:
-        levels: list[int] = []
-        for cell in self.plan.cells:
-            levels.append(1 + max((levels[need] for need in cell.needs), default=-1))
-        return levels
 
     # ------------------------------------------------------------------ submitting
 

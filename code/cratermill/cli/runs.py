@@ -16,6 +16,7 @@ PROFILE = typer.Option(None, "--profile", envvar="CRATERMILL_PROFILE", help="A f
 WAIT = typer.Option(False, "--wait", help="On a cluster: stay until all cells have ended; exit code 1 if some failed.")
 LAUNCH_WORKERS = typer.Option(None, "--workers", min=1, help="Parallel workers here; the local profile's when left out, else 1.")
 DRY_RUN = typer.Option(False, "--dry-run", help="Only say what would be done, and how long it may take.")
+FREEZE = typer.Option(False, "--freeze", help="Only write the plan, and say how to submit its cells by hand.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Move results of other hyper-parameters aside instead of refusing.")
 RUN = typer.Argument(metavar="RUN", help="A run's name, its beginning, 'latest', or its plan.json.", autocompletion=lambda: run_names())
 
@@ -67,13 +68,14 @@ def train(
     wait: bool = WAIT,
     dry_run: bool = DRY_RUN,
     overwrite: bool = OVERWRITE,
+    freeze: bool = FREEZE,
     as_json: bool = JSON,
 ) -> None:
     """Train, evaluate and summarise a config.
 
     One cell per version, split and iteration; a plan of all of them is frozen first. Launching again does only what is missing or failed.
     """
-    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json}
+    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json, "freeze_only": freeze}
     _launch("train", config, executor=executor, profile=profile, workers=workers, wait=wait, **options)
 
 
@@ -86,13 +88,14 @@ def map_(
     wait: bool = WAIT,
     dry_run: bool = DRY_RUN,
     overwrite: bool = OVERWRITE,
+    freeze: bool = FREEZE,
     as_json: bool = JSON,
 ) -> None:
     """Make the map of a config.
 
     Crater by crater, with the ensemble of the versions that the config names. Launching again does only what is missing or failed.
     """
-    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json}
+    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json, "freeze_only": freeze}
     _launch("map", config, executor=executor, profile=profile, workers=workers, wait=wait, **options)
 
 
