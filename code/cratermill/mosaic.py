@@ -42,6 +42,7 @@ class Mosaic:
         self.bands = _chosen_bands(dataset, bands, self.path)
         self.grid = _grid_of(dataset, self.path)
         self.dtype = np.result_type(*(dataset.dtypes[band - 1] for band in self.bands))
+        self.block_shape: tuple[int, int] = dataset.block_shapes[self.bands[0] - 1]  # rows, columns that are decoded together
         if self.dtype.kind not in "uif":
             raise InputError(f"{self.path}: pixels of type {self.dtype}", valid="integer or floating-point pixels")
         self.nodata = _usable_nodata(dataset.nodatavals[self.bands[0] - 1], self.dtype)

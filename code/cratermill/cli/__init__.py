@@ -25,6 +25,7 @@ ORDER = (
     "cancel",
     "summarise",
     "report",
+    "latents",
     "doctor",
 )
 
@@ -89,6 +90,6 @@ def main() -> None:
             silence_output()
 
 
-from . import cluster, data, machine, rows, runs  # noqa: E402 - verbs register themselves on `app`
+from . import cluster, data, latents, machine, rows, runs  # noqa: E402 - verbs register themselves on `app`
 
-__all__ = ["app", "cluster", "data", "group", "machine", "main", "rows", "runs"]
+__all__ = ["app", "cluster", "data", "group", "latents", "machine", "main", "rows", "runs"]

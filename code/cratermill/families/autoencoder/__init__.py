@@ -1,0 +1,86 @@
+"""Latents of craters: crops, an autoencoder, clusters, and pictures on the latent plane and on the mosaic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..base import FIRST, CellParams, Datasets, Family, Round
+
+
+class Autoencoder(Family):
+    name = short = "autoencoder"
+    metrics = ("test_loss", "silhouette", "seed_ARI", "ARI", "NMI", "V_measure")
+    lower_is_better = frozenset({"test_loss"})
+    maps = True
+
+    def hparams_model(self):
+        from .hparams import Hparams
+
+        return Hparams
+
+    def data_model(self):
+        from .options import CropData
+
+        return CropData
+
+    def map_model(self):
+        from .options import MapOptions
+
+        return MapOptions
+
+    def prepare(self, config, rows, progress, workers=1) -> dict:
+        from .crops import prepare
+
+        return prepare(config, rows, progress, workers)
+
+    def require_prepared(self, config, rows) -> None:
+        from .crops import stack_of
+
+        for row in rows:
+            stack_of(config, row).digest()
+
+    def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
+        from .data import datasets
+
+        return datasets(config, params, self.hparams_model().from_plan(params.hparams))
+
+    def task(self, params: CellParams, norm):
+        from .task import LatentTask
+
+        row = self.hparams_model().from_plan(params.hparams)
+        return LatentTask(row.build_network(), row)
+
+    def data_fingerprint(self, config, row):
+        from .crops import stack_of
+
+        return stack_of(config, row).digest()
+
+    def evaluate(self, config, params: CellParams, workspace) -> dict:
+        from .evaluate import evaluate
+
+        return evaluate(config, params, workspace)
+
+    def gather(self, config, version: int, cells, into: Path) -> list[dict]:
+        from .gather import gather
+
+        return gather(config, version, cells, into)
+
+    def map_name(self, config) -> str:
+        from .mapping import map_name
+
+        return map_name(config)
+
+    def map_cells(self, config) -> list[dict]:
+        from .mapping import map_cells
+
+        return map_cells(config)
+
+    def map(self, config, params, workspace) -> dict:
+        from .mapping import make_chunk
+
+        return make_chunk(config, params, workspace)
+
+    def composite(self, config, products, workspace) -> dict:
+        from .mapping import join
+
+        return join(config, products, workspace)

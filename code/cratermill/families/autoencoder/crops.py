@@ -1,0 +1,100 @@
+"""Crops of a run: made once per way of cutting them (``crop_view``), from the mosaic or from ready-made pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ...files import fingerprint, stat_fingerprint
+from ...mosaic import Mosaic
+from ..steps import Steps
+from .cutting import Cutter, Geometry
+from .light import flip_shadows, light
+from .sources import ReadyMade, catalogue_craters, selected
+from .stack import CropStack, chunk_length, write_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ...config import Config
+    from ..base import Progress
+    from .hparams import Hparams
+    from .options import CropData
+
+NAME = "autoencoder"
+
+
+def stack_of(config: Config, row: Hparams) -> CropStack:
+    return CropStack(config.data.family(NAME) / "crops" / row.crop_view)
+
+
+def prepare(config: Config, rows: Iterable[Hparams], progress: Progress, workers: int = 1) -> dict[str, Any]:
+    """Make the crops that these rows train on; what was made, and what there is to warn about."""
+    options, steps, told = config.family_data(NAME), Steps(config, progress, workers), {}
+    for view, row in sorted({row.crop_view: row for row in rows}.items()):
+        folder = stack_of(config, row).folder
+        mark = _mark(config, options, row)
+
+        def work(row: Hparams = row, folder: Path = folder, mark: Any = mark) -> None:
+            _write(config, options, row, folder, fingerprint(mark), progress, workers)
+
+        steps.step(f"crops {view}", mark, [folder / "stack.json"], work)
+        told |= dict.fromkeys(CropStack(folder).notes())
+    return {"made": steps.made, "warnings": list(told)}
+
+
+def _mark(config: Config, options: CropData, row: Hparams) -> list:
+    """What crops are made of, as plain values."""
+    source = config.path(options.crops or options.catalogue)
+    files = [source] if options.crops else [source, config.mosaic]
+    what = "the crops" if options.crops else "the crater list"
+    for path, name in zip(files, (what, "the mosaic"), strict=False):
+        config.data.require(path, name)
+    return [options.model_dump(mode="json"), row.crop_view, config.run.seed, [stat_fingerprint(path) for path in files]]
+
+
+def _write(config: Config, options: CropData, row: Hparams, folder: Path, mark: str, progress: Progress, workers: int) -> None:
+    def tell(done: int, count: int) -> None:
+        progress(f"crops {row.crop_view}", done, count)
+
+    def finished(crops: np.ndarray) -> tuple[np.ndarray, dict]:
+        return crops, finish(crops, row)
+
+    if options.crops:
+        ready = ReadyMade(config.path(options.crops))
+        table = ready.craters(options, row.crop_px, row.half_side_radii)
+        known = table[["lat", "radius_m"]].notna().all(axis=1).to_numpy()
+        if known.any():
+            # Pictures without a place can't be filtered by it, and stay.
+            upsampling = table["upsampling"].to_numpy() if options.source_m_per_px else None
+            table, told = selected(table, options, upsampling, config.run.seed, str(ready.path))
+        else:
+            told = []
+        write_stack(folder, table, row.crop_px, mark, lambda piece: finished(ready.crops(piece, row.crop_px)), tell, told)
+        return
+    with Mosaic.open(config.mosaic, options.bands) as mosaic:
+        cutter = Cutter(mosaic, geometry_of(row))
+        table, told = catalogue_craters(config.path(options.catalogue), cutter, options, options.units, config.run.seed)
+        write_stack(folder, table, row.crop_px, mark, lambda piece: finished(cutter.cut(piece, workers)), tell, told)
+
+
+def geometry_of(row: Hparams) -> Geometry:
+    return Geometry(row.crop_px, row.half_side_radii, row.crop_projection)
+
+
+def finish(crops: np.ndarray, row: Hparams) -> dict[str, np.ndarray]:
+    """Turn shadows to one side, in place, if the row says so; columns about the light."""
+    flipped = flip_shadows(crops) if row.shadow_flip else np.zeros(len(crops), bool)
+    return {"flipped": flipped, **light(crops, row.half_side_radii)}
+
+
+def cut_in_chunks(cutter: Cutter, craters: pd.DataFrame, row: Hparams, threads: int = 1):
+    """(craters, crops, columns) piece by piece, so that memory doesn't grow with the list."""
+    chunk = chunk_length(row.crop_px)
+    for start in range(0, len(craters), chunk):
+        piece = craters.iloc[start : start + chunk]
+        crops = cutter.cut(piece, threads)
+        yield piece, crops, finish(crops, row)

@@ -1,0 +1,50 @@
+"""Latents of crops from a trained cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...stages.device import choose_accelerator
+from ..checkpoint import load
+from .hparams import Hparams
+from .network import LatentNetwork, build_network, load_own
+
+BATCH = 256
+
+
+def device(accelerator: str) -> torch.device:
+    return torch.device("cuda" if choose_accelerator(accelerator) != "cpu" else "cpu")
+
+
+def trained_network(path: Path, version: int | None, row: Hparams | None = None, accelerator: str = "cpu") -> tuple[LatentNetwork, Hparams]:
+    """The network of a checkpoint, ready to encode, and its row; ``row`` overrules what doesn't belong to training."""
+    checkpoint = load(path, "autoencoder", version)
+    row = row or Hparams.from_plan(checkpoint.hparams)
+    network = build_network(row, pretrained=False)
+    load_own(network, checkpoint.state_dict, path, row)
+    return network.to(device(accelerator)).eval(), row
+
+
+@torch.no_grad()
+def encode(network: LatentNetwork, crops_NHW: np.ndarray) -> np.ndarray:
+    """Latents (N, D) float32 of crops (N, S, S) uint8, in full precision, so that they don't depend on the device's habits."""
+    where = next(iter(network.state_dict().values())).device
+    parts = [crops_NHW[start : start + BATCH] for start in range(0, len(crops_NHW), BATCH)]
+    made = [network(torch.from_numpy(np.array(part))[:, None].to(where).float()).cpu().numpy() for part in parts]
+    return np.concatenate(made) if made else np.zeros((0, network.latent_dim), np.float32)
+
+
+def encode_all(network: LatentNetwork, chunks: Iterable[np.ndarray], count: int, path: Path, between=lambda done: None) -> np.ndarray:
+    """Latents of all chunks, written to ``path`` as they come; the array, mapped."""
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(count, network.latent_dim))
+    done = 0
+    for crops in chunks:
+        out[done : done + len(crops)] = encode(network, crops)
+        done += len(crops)
+        between(done)
+    out.flush()
+    return np.load(path, mmap_mode="r")

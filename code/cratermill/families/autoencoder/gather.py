@@ -1,0 +1,79 @@
+"""``results/autoencoder_results/version_N``: the names that users look for, made from the best iteration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ...files import atomic_path, link_or_copy, read_json, write_json
+from ...mosaic import Mosaic
+from ..checkpoint import load
+from .crops import stack_of
+from .evaluate import CLUSTERS, LATENTS, clustering_of
+from .hparams import Hparams
+from .products import write_products
+
+if TYPE_CHECKING:
+    from ...config import Config
+
+
+def gather(config: Config, version: int, cells: pd.DataFrame, into: Path) -> list[dict]:
+    """Everything below ``into`` that isn't the same for all families; of the iteration with the lowest validation loss."""
+    trained, evaluated = (
+        {(cell.split, cell.iteration): cell for cell in cells[cells["stage"] == stage].itertuples()} for stage in ("train", "evaluate")
+    )
+    if not trained:
+        return []
+    best = min(trained, key=lambda key: (_loss(trained[key]), key))
+    keep_model(trained[best], into)
+    curves = {key: cell.product / "curve.csv" for key, cell in trained.items() if (cell.product / "curve.csv").exists()}
+    if curves:
+        from .pictures import loss_curve
+
+        loss_curve(into / "loss_curve.png", {key: pd.read_csv(path) for key, path in curves.items()})
+    if best in evaluated:
+        keep_evaluation(config, Hparams.from_plan(evaluated[best].hparams), evaluated[best].product, into)
+    return []
+
+
+def _loss(cell: Any) -> float:
+    loss = cell.metrics.get("val_loss")
+    return float("inf") if loss is None or loss != loss else loss
+
+
+def keep_model(cell: Any, into: Path) -> None:
+    """``autoencoder.pth``: the state dict, tensors only; ``autoencoder.json``: the row that it belongs to."""
+    checkpoint = load(cell.product / "best.ckpt", "autoencoder")
+    with atomic_path(into / "autoencoder.pth") as temporary:
+        torch.save(dict(checkpoint.state_dict), temporary)
+    made = {"version": checkpoint.version, "split": checkpoint.split, "iteration": checkpoint.iteration, "epoch": checkpoint.epoch}
+    write_json(into / "autoencoder.json", made | {"scores": checkpoint.scores, "hparams": checkpoint.hparams})
+
+
+def keep_evaluation(config: Config, row: Hparams, product: Path, into: Path) -> None:
+    for name in (LATENTS, "reconstructions.png"):
+        if (product / name).exists():
+            link_or_copy(product / name, into / name)
+    write_json(into / "clusters.json", read_json(product / "eval.json"))
+    stack = stack_of(config, row)
+    rows = stack.rows().assign(cluster=labels_of(product))
+    latents = np.load(product / LATENTS, mmap_mode="r")
+    mosaic = Mosaic.open(config.mosaic) if config.mosaic.exists() else None
+    features = features_of(latents, rows, row, product)
+    write_products(into, rows, features, stack.images(), row, mosaic)
+
+
+def labels_of(folder: Path) -> np.ndarray:
+    """Clusters (N,) as an evaluation wrote them."""
+    return pd.read_parquet(folder / CLUSTERS)["cluster"].to_numpy()
+
+
+def features_of(latents: np.ndarray, rows: pd.DataFrame, row: Hparams, product: Path) -> np.ndarray:
+    """Latents as they were grouped."""
+    from .clusters import nuisance_columns
+
+    return clustering_of(product).features_of(np.asarray(latents), nuisance_columns(rows, row.cluster_regress_out))

@@ -1,0 +1,167 @@
+"""Maps: latents of every crater of a list, chunk by chunk, then clusters and pictures on the mosaic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ...errors import InputError, WorkError
+from ...files import content_digest, read_json, write_json, write_table
+from ...mosaic import Mosaic
+from ..checkpoint import load
+from .clusters import Recipe, group, nuisance_columns, require_enough
+from .crops import NAME, cut_in_chunks, finish, geometry_of
+from .cutting import Cutter
+from .encode import encode, trained_network
+from .evaluate import LATENTS, clustering_of
+from .hparams import Hparams
+from .judging import judge
+from .products import write_products
+from .sources import catalogue_craters
+
+if TYPE_CHECKING:
+    from ...config import Config
+    from .options import MapOptions
+
+ROWS = "rows.parquet"
+
+
+def options_of(config: Config) -> MapOptions:
+    return config.map_options(NAME)
+
+
+def checkpoint_path(config: Config) -> Path:
+    """The network of the map: the best of the split, or the iteration that the options name."""
+    run, iteration = config.run.map, options_of(config).iteration
+    suffix = "" if iteration is None else f"_iteration-{iteration}"
+    path = config.project.version_results(NAME, run.versions[NAME]) / f"best-checkpoint_test-set-{run.split}{suffix}.ckpt"
+    if not path.exists():
+        raise InputError(
+            f"there is no network {path}", next_step="train that version and split first, or correct map.versions and map.split"
+        )
+    return path
+
+
+def catalogue_path(config: Config) -> Path:
+    given = config.run.map.catalogue or (config.family_data(NAME).catalogue if NAME in config.run.train else None)
+    if given is None:
+        raise InputError(
+            "the map has no crater list",
+            valid="map.catalogue, or train.autoencoder.data.catalogue",
+            next_step="name the list in the config",
+        )
+    return config.data.require(config.path(given), "the crater list")
+
+
+def open_mosaic(config: Config) -> Mosaic:
+    run = config.run.map
+    path = config.path(run.mosaic) if run.mosaic else config.mosaic
+    return Mosaic.open(config.data.require(path, "the mosaic"), run.bands)
+
+
+def map_name(config: Config) -> str:
+    run = config.run.map
+    return run.name or f"autoencoder-version-{run.versions[NAME]}_test-set-{run.split}_{catalogue_path(config).stem}"
+
+
+def map_cells(config: Config) -> list[dict[str, Any]]:
+    """One cell per chunk of the list; its params hold all that the latents depend on, contents of files as digests."""
+    row, options = _row(config), options_of(config)
+    with open_mosaic(config) as mosaic:
+        count = len(_craters(config, Cutter(mosaic, geometry_of(row)))[0])
+        path = mosaic.path
+    common = {
+        "checkpoint": content_digest(checkpoint_path(config)),
+        "catalogue": content_digest(catalogue_path(config)),
+        "mosaic": content_digest(path),
+        "bands": config.run.map.bands,
+        "selection": options.model_dump(mode="json", include=set(_SELECTION)),
+        "seed": config.run.seed,
+        "craters": count,
+    }
+    starts = range(0, count, options.chunk)
+    return [{"key": f"craters_{start}", "start": start, "stop": min(start + options.chunk, count), **common} for start in starts]
+
+
+_SELECTION = ("max_abs_lat", "min_diameter_km", "max_diameter_km", "max_upsampling", "count", "units")
+
+
+def _row(config: Config) -> Hparams:
+    return Hparams.from_plan(load(checkpoint_path(config), NAME, config.run.map.versions[NAME]).hparams)
+
+
+def _craters(config: Config, cutter: Cutter) -> tuple[pd.DataFrame, list[str]]:
+    options = options_of(config)
+    return catalogue_craters(catalogue_path(config), cutter, options, options.units, config.run.seed)
+
+
+def make_chunk(config: Config, params: dict[str, Any], workspace: Any) -> dict:
+    """Crops and latents of one chunk: ``latents.npy`` and ``rows.parquet``."""
+    network, row = trained_network(checkpoint_path(config), config.run.map.versions[NAME], accelerator=config.run.trainer.accelerator)
+    folder, latents, tables = Path(workspace.folder), [], []
+    with open_mosaic(config) as mosaic:
+        cutter = Cutter(mosaic, geometry_of(row))
+        craters = _craters(config, cutter)[0].iloc[params["start"] : params["stop"]]
+        done = 0
+        for piece, crops, columns in cut_in_chunks(cutter, craters, row):
+            workspace.keep_going()
+            latents.append(encode(network, crops))
+            tables.append(piece.assign(**columns))
+            done += len(piece)
+            workspace.report(item=done, items=len(craters), doing="craters")
+    np.save(folder / LATENTS, np.concatenate(latents))
+    write_table(folder / ROWS, pd.concat(tables, ignore_index=True))
+    return {"craters": len(craters)}
+
+
+def join(config: Config, products: list[Path], workspace: Any) -> dict:
+    """Clusters of all mapped craters below ``results/output_masks/<name>``: tables, figures, pictures."""
+    if not products:
+        raise WorkError("no part of the map was made", next_step="look at the errors of the map jobs, then launch again")
+    products = sorted(products, key=lambda path: read_json(path / "cell.json")["params"]["start"])
+    rows = pd.concat([pd.read_parquet(path / ROWS) for path in products], ignore_index=True)
+    latents = np.concatenate([np.load(path / LATENTS) for path in products])
+    row, folder, options = _row(config), config.project.map_folder(map_name(config)), options_of(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe, nuisances, seed = Recipe.of(row), nuisance_columns(rows, row.cluster_regress_out), config.run.seed
+    if options.clusters == "trained":
+        clustering = clustering_of(_evaluated(config))
+        labels, figures = clustering.assign(latents, nuisances), {"clusters": clustering.count}
+        features = clustering.features_of(latents, nuisances)
+    else:
+        require_enough(len(rows), recipe)
+        clustering = group(latents, recipe, nuisances, seed)
+        labels, features = clustering.labels, clustering.features
+        figures = judge(latents, clustering, recipe, nuisances, rows, seed)
+    np.save(folder / LATENTS, latents)
+    rows = rows.assign(cluster=labels)
+    with open_mosaic(config) as mosaic:
+        cutter = Cutter(mosaic, geometry_of(row))
+        made = write_products(folder, rows, features, _Cut(cutter, rows, row), row, mosaic, options.window, options.thumbnails)
+    write_json(folder / "clusters.json", {"craters": len(rows), **figures})
+    return {"craters": len(rows), "clusters": clustering.count, "results": [config.project.relative(path) for path in made]}
+
+
+def _evaluated(config: Config) -> Path:
+    checkpoint = load(checkpoint_path(config), NAME)
+    path = config.project.cell_product(NAME, checkpoint.version, "evaluate", checkpoint.split, checkpoint.iteration)
+    if not (path / "clusters.npz").exists():
+        raise InputError(
+            f"there are no clusters of the training craters in {path}", next_step="launch the training first, or set clusters to fit"
+        )
+    return path
+
+
+class _Cut:
+    """Crops of a table, cut only when asked for: the few that pictures show."""
+
+    def __init__(self, cutter: Cutter, rows: pd.DataFrame, row: Hparams):
+        self.cutter, self.rows, self.row = cutter, rows, row
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        crop = self.cutter.cut(self.rows.iloc[[int(index)]])
+        finish(crop, self.row)
+        return crop[0]

@@ -1,0 +1,147 @@
+"""Which craters there are: from a catalogue and a mosaic, or from ready-made crops."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from ...catalogue import read_catalogue
+from ...errors import InputError
+from .cutting import Cutter
+from .options import CropData, Selection
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+METADATA = "metadata.csv"
+COLUMNS = ["FID", "lon", "lat", "radius_m"]
+
+
+def selected(
+    craters: pd.DataFrame, chosen: Selection, upsampling: np.ndarray | None, seed: int, what: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """The craters that pass the filters, and warnings. ``InputError`` if none does, saying which filter took how many."""
+    diameter_km = craters["radius_m"].to_numpy() * 2 / 1000
+    tests = {
+        f"|latitude| > {chosen.max_abs_lat}": np.abs(craters["lat"].to_numpy()) > _or_inf(chosen.max_abs_lat),
+        f"diameter < {chosen.min_diameter_km} km": diameter_km < (chosen.min_diameter_km or 0),
+        f"diameter > {chosen.max_diameter_km} km": diameter_km > _or_inf(chosen.max_diameter_km),
+    }
+    if upsampling is not None:
+        tests[f"upsampled more than {chosen.max_upsampling} times"] = upsampling > _or_inf(chosen.max_upsampling)
+    kept = ~np.any(list(tests.values()), axis=0)
+    if not kept.any():
+        lost = "; ".join(f"{count} with {why}" for why, mask in tests.items() if (count := int(mask.sum())))
+        raise InputError(
+            f"none of the {len(craters)} craters of {what} is left: {lost or 'the list is empty'}",
+            valid="at least one crater inside the limits",
+            next_step="widen max_abs_lat, min_diameter_km, max_diameter_km or max_upsampling",
+        )
+    numbers = np.flatnonzero(kept)
+    if chosen.count is not None and chosen.count < len(numbers):
+        numbers = np.sort(np.random.default_rng([seed, 1]).choice(numbers, chosen.count, replace=False))
+    warnings = []
+    if upsampling is not None and (blurred := int((upsampling[numbers] > chosen.warn_upsampling).sum())):
+        warnings.append(
+            f"{blurred} of {len(numbers)} crops have more than {chosen.warn_upsampling:g} pixels a side per pixel of the "
+            f"mosaic: they are blurred; raise min_diameter_km, set max_upsampling, or lower crop_px"
+        )
+    return craters.iloc[numbers].reset_index(drop=True), warnings
+
+
+def _or_inf(limit: float | None) -> float:
+    return np.inf if limit is None else limit
+
+
+def catalogue_craters(path: Path, cutter: Cutter, chosen: Selection, units: str | None, seed: int) -> tuple[pd.DataFrame, list[str]]:
+    """Craters of a list that can be cut from the mosaic, in the order in which they are cut, with their upsampling; and warnings."""
+    craters = pd.DataFrame(read_catalogue(path, cutter.grid.body, units=units)).drop(columns="geometry", errors="ignore")
+    name = next((column for column in craters if str(column).lower() in ("crater_id", "id")), None)
+    table = craters[COLUMNS].assign(id=craters[name].astype(str) if name else craters["FID"].astype(str))
+    table["upsampling"] = cutter.geometry.upsampling(table["radius_m"].to_numpy(), cutter.grid.resolution_m)
+    table, warnings = selected(table, chosen, table["upsampling"].to_numpy(), seed, str(path))
+    inside = cutter.inside(table)
+    if not inside.any():
+        raise InputError(
+            f"no crop of {path} lies on the mosaic {cutter.mosaic.path}", valid="craters inside the mosaic", next_step="check both files"
+        )
+    if not inside.all():
+        warnings.append(f"{int((~inside).sum())} of {len(inside)} crops reach over the mosaic's edge and are left out")
+        table = table[inside].reset_index(drop=True)
+    return table.iloc[cutter.order(table)].reset_index(drop=True), warnings
+
+
+class ReadyMade:
+    """A folder or zip of crops; ``names`` are its pictures, sorted."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        if path.is_file() and zipfile.is_zipfile(path):
+            self.archive: zipfile.ZipFile | None = zipfile.ZipFile(path)
+            files = self.archive.namelist()
+        elif path.is_dir():
+            self.archive, files = None, [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+        else:
+            raise InputError(
+                f"{path} is neither a folder nor a zip file", valid="crops as JPEG or PNG in one of them", next_step="check the path"
+            )
+        self.names = sorted(name for name in files if Path(name).suffix.lower() in SUFFIXES)
+        self._metadata = next((name for name in files if Path(name).name == METADATA), None)
+        if not self.names:
+            raise InputError(f"{path} holds no pictures", valid=", ".join(SUFFIXES), next_step="check the path")
+
+    def read(self, name: str) -> bytes:
+        return self.archive.read(name) if self.archive else (self.path / name).read_bytes()
+
+    def craters(self, options: CropData, size_px: int, half_side_radii: float) -> pd.DataFrame:
+        """One row per picture: file, id, label, and, where metadata.csv has them, lon, lat, radius_m and upsampling (else NaN)."""
+        table = pd.DataFrame({"file": self.names, "id": [Path(name).stem for name in self.names]})
+        if options.labelled:
+            parts = table["id"].str.rpartition("_")
+            if (parts[1] == "").any():
+                raise InputError(
+                    f"{self.path}: {table['id'][parts[1] == ''].iloc[0]} has no state in its name",
+                    valid="<id>_<state>.png",
+                    next_step="rename the pictures, or set labelled to false",
+                )
+            table["id"], table["label"] = parts[0], parts[2]
+        known = self._known()
+        table = table.merge(known, on="id", how="left") if known is not None else table.assign(lon=np.nan, lat=np.nan, radius_m=np.nan)
+        resolution = options.source_m_per_px or np.nan
+        table["upsampling"] = size_px * resolution / (2 * half_side_radii * table["radius_m"])
+        return table.assign(FID=np.arange(len(table)))
+
+    def _known(self) -> pd.DataFrame | None:
+        if self._metadata is None:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / METADATA
+            copy.write_bytes(self.read(self._metadata))
+            ids = pd.read_csv(copy, dtype=str, nrows=0).columns
+            if "id" not in ids:
+                raise InputError(
+                    f"{METADATA} of {self.path} has no column id", valid="id, lon, lat, diam", next_step=f"its columns: {', '.join(ids)}"
+                )
+            found = read_catalogue(copy)
+            names = pd.read_csv(copy, dtype={"id": str})["id"]
+        return pd.DataFrame(found[["lon", "lat", "radius_m"]]).assign(id=names.to_numpy()).drop_duplicates("id")
+
+    def crops(self, table: pd.DataFrame, size_px: int) -> np.ndarray:
+        """Grey crops (n, S, S) uint8 of the table's pictures."""
+        return np.stack([self._picture(name, size_px) for name in table["file"]])
+
+    def _picture(self, name: str, size_px: int) -> np.ndarray:
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            grey = np.asarray(Image.open(io.BytesIO(self.read(name))).convert("L"))
+        except (OSError, UnidentifiedImageError) as error:
+            raise InputError(f"{self.path}: the picture {name} can't be read: {error}", next_step="remove or replace it") from error
+        if grey.shape == (size_px, size_px):
+            return grey
+        shrinks = min(grey.shape) >= 2 * size_px
+        return cv2.resize(grey, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)

@@ -1,0 +1,109 @@
+"""One stack of crops: ``image.npy`` (N, S, S) uint8, mapped and not read, and ``rows.parquet`` in the same order.
+
+Written chunk by chunk with a note of how far it got, so that a stopped preparation goes on; memory doesn't grow with the number of crops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...errors import InputError
+from ...files import read_json, write_json, write_table
+
+CHUNK_BYTES = 32 * 2**20
+Make = Callable[[pd.DataFrame], tuple[np.ndarray, dict[str, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class CropStack:
+    """A finished stack."""
+
+    folder: Path
+
+    @property
+    def exists(self) -> bool:
+        return (self.folder / "stack.json").exists()
+
+    def rows(self) -> pd.DataFrame:
+        self._require()
+        return pd.read_parquet(self.folder / "rows.parquet")
+
+    def images(self) -> np.ndarray:
+        self._require()
+        return np.load(self.folder / "image.npy", mmap_mode="r", allow_pickle=False)
+
+    def digest(self) -> str:
+        self._require()
+        return read_json(self.folder / "stack.json")["digest"]
+
+    def notes(self) -> list[str]:
+        """What there was to warn about when the crops were made."""
+        self._require()
+        return read_json(self.folder / "stack.json").get("notes", [])
+
+    def chunks(self, chunk: int) -> Iterator[np.ndarray]:
+        """All crops in order, read by file and not by map, so that pages don't pile up."""
+        shape = self.images().shape
+        with (self.folder / "image.npy").open("rb") as file:
+            file.seek(-int(np.prod(shape)), io.SEEK_END)
+            for start in range(0, shape[0], chunk):
+                count = min(chunk, shape[0] - start)
+                yield np.frombuffer(file.read(count * shape[1] * shape[2]), np.uint8).reshape(count, *shape[1:])
+
+    def _require(self) -> None:
+        if not self.exists:
+            raise InputError(f"the crops {self.folder} are not prepared", next_step="run 'cratermill prepare CONFIG'")
+
+
+def chunk_length(size_px: int) -> int:
+    return max(1, CHUNK_BYTES // size_px**2)
+
+
+def write_stack(folder: Path, rows: pd.DataFrame, size_px: int, mark: str, make: Make, tell: Callable, notes: list[str]) -> None:
+    """Fill a stack with what ``make`` gives for pieces of ``rows``: crops (n, S, S) uint8 and further columns.
+
+    ``mark`` says what the stack is made of: an unfinished one with the same mark is continued. ``tell(done, all)`` after each chunk.
+    ``notes`` are kept for the user.
+    """
+    part = folder.with_name(folder.name + ".part")
+    state = read_json(part / "state.json", {})
+    if state.get("mark") != mark:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        state = {"mark": mark, "done": 0, "digest": ""}
+    header, chunk = _header((len(rows), size_px, size_px)), chunk_length(size_px)
+    with (part / "image.npy").open("r+b" if state["done"] else "wb") as file:
+        file.write(header)
+        file.seek(len(header) + state["done"] * size_px**2)
+        for start in range(state["done"], len(rows), chunk):
+            piece = rows.iloc[start : start + chunk]
+            crops, columns = make(piece)
+            file.write(memoryview(np.ascontiguousarray(crops)))
+            file.flush()
+            write_table(part / f"rows-{start}.parquet", piece.assign(**columns))
+            digest = hashlib.sha256(state["digest"].encode())
+            digest.update(memoryview(np.ascontiguousarray(crops)))
+            state = {"mark": mark, "done": start + len(piece), "digest": digest.hexdigest()}
+            write_json(part / "state.json", state)
+            tell(state["done"], len(rows))
+    parts = sorted(part.glob("rows-*.parquet"), key=lambda path: int(path.stem.partition("-")[2]))
+    write_table(part / "rows.parquet", pd.concat([pd.read_parquet(path) for path in parts], ignore_index=True))
+    write_json(part / "stack.json", {"digest": state["digest"], "mark": mark, "crops": len(rows), "size_px": size_px, "notes": notes})
+    for path in (*parts, part / "state.json"):
+        path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
