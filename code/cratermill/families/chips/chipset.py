@@ -33,9 +33,8 @@ class ChipSet:
         smallest = min((min(image.shape) for image in self.images), default=0)
         if pixels and smallest <= 2 * pixels:
             raise InputError(f"trim_px {pixels} leaves nothing of a chip of {smallest} px", valid=f"at most {(smallest - 1) // 2}")
-        return ChipSet(
-            [image[pixels : image.shape[0] - pixels, pixels : image.shape[1] - pixels] for image in self.images], self.labels, self.names
-        )
+        images = [image[pixels : image.shape[0] - pixels, pixels : image.shape[1] - pixels] for image in self.images]
+        return ChipSet(images, self.labels, self.names)
 
     def stack(self, size_px: int) -> np.ndarray:
         """All chips at one size, (N, size_px, size_px) uint8: averaged where they shrink, bilinear where they grow."""

@@ -77,7 +77,7 @@ class Generator(nn.Module):
             nn.LeakyReLU(SLOPE),
             *(nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)),
             *(nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)),
-            *(nn.Conv2d(width, 1, 8, padding="same"), nn.Tanh()),
+            *(nn.ZeroPad2d((3, 4, 3, 4)), nn.Conv2d(width, 1, 8), nn.Tanh()),
         )
 
     def forward(self, noise: torch.Tensor) -> torch.Tensor:
