@@ -120,7 +120,8 @@ def require_slurm(**options):
     done = subprocess.run([SCRIPT, "check", *script_options(options)], capture_output=True, text=True, timeout=COMMAND_TIMEOUT)
     if done.returncode:
         reason = " ".join(done.stderr.split())
-        if os.environ.get("CRATERMILL_REQUIRE_SLURM") == "1":
+        # Memory limits by cgroup need a kernel that few containers have; everything else can be installed.
+        if os.environ.get("CRATERMILL_REQUIRE_SLURM") == "1" and not options.get("cgroup"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
 

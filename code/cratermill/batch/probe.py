@@ -17,8 +17,8 @@ from .profile import Profile
 
 TIME_MIN = 5
 POLL_S = 2.0
-# A network file system may show a file some seconds after the job has ended.
-GRACE_S = 20.0
+# A network file system may show a file some seconds after the job has ended; a job that failed rarely has an answer.
+GRACE_S, GRACE_FAILED_S = 20.0, 3.0
 
 
 def probe(profile: Profile, root: Path, stage: str = "train", timeout_s: float = 300, say: Callable[[str], None] = print) -> Check:
@@ -76,16 +76,17 @@ def _flag(flag: str) -> tuple[str, str | bool]:
 
 def _await(job, timeout_s: float) -> dict:
     """submitit's own waiting trusts sacct, which may be off; the answer's file and the queue don't need it."""
-    until, ended = time.monotonic() + timeout_s, None
-    while time.monotonic() < until and (ended is None or time.monotonic() - ended < GRACE_S):
+    until, over = time.monotonic() + timeout_s, False
+    while time.monotonic() < until:
         if job.paths.result_pickle.exists():
             return job.result()
         found = [one for one in scheduler.queue() if one.job_id == int(job.job_id)]
-        if found and not found[0].is_active and ended is None:
-            ended = time.monotonic()
-        time.sleep(POLL_S if ended is None else 0.5)
-    said = " ".join((_words(job)).split())[-600:]
-    if ended is not None:
+        if found and not found[0].is_active and not over:
+            over = True
+            until = min(until, time.monotonic() + (GRACE_S if found[0].state == "COMPLETED" else GRACE_FAILED_S))
+        time.sleep(POLL_S)
+    said = " ".join(_words(job).split())[-600:]
+    if over:
         raise WorkError(
             f"job {job.job_id} ended as {found[0].state} on {found[0].node or 'no node'} without an answer: {said or 'no word'}"
         )
