@@ -5,6 +5,8 @@ Arrays are (bands, rows, cols). A pixel is missing where all bands hold the decl
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import threading
 from collections.abc import Sequence
@@ -22,6 +24,16 @@ from .grid import Grid, Window
 # GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker. It reads this once, at the first raster; rasterio.Env is
 # no way to set it, since there the number is one of bytes and holds for all threads until any of them leaves its Env.
 os.environ.setdefault("GDAL_CACHEMAX", "128")
+
+
+def _share_heaps(most: int = 2) -> None:
+    """Let threads share heaps, where glibc would give each its own and keep what it frees: threads of readers and writers come and go."""
+    arena_max = -8  # M_ARENA_MAX of malloc.h
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(arena_max, most)
+
+
+_share_heaps()
 
 
 class Statistics(NamedTuple):
@@ -69,6 +81,8 @@ class Mosaic:
 
     def read(self, window: Window) -> np.ndarray:
         """Pixels (C, h, w) of a window; columns wrap around a global mosaic, whatever lies outside otherwise is ``fill``."""
+        if window.row >= 0 and window.col >= 0 and window.stop_row <= self.grid.height and window.stop_col <= self.grid.width:
+            return self._read(RasterioWindow(window.col, window.row, window.width, window.height))
         pixels = np.full((self.count, window.height, window.width), self.fill, dtype=self.dtype)
         first, last = max(window.row, 0), min(window.stop_row, self.grid.height)
         if first >= last:
