@@ -50,6 +50,8 @@ def test_ejmap_craters_with_rims(tmp_path):
         ("id\tlongitude\tlatitude\tradius_km", "0\t200\t5\t6", 6e3),
         ("X_coord,Y_coord,Diam_km,tag", "-160,5,12,standard", 6e3),
         ("Lon, Lat, diameter [m]", "200, 5, 12000", 6e3),
+        ("Diameter (km),Latitude,Longitude (W)", "12,5,160", 6e3),
+        ("lon_west,lat,radius_m", "-200,5,6000", 6e3),
     ],
 )
 def test_columns_of_many_tables(tmp_path, header, row, radius_m):

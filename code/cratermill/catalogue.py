@@ -30,6 +30,8 @@ _VECTOR_ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError,
 # CraterTools', then what tables on the web use.
 FID_NAMES = ("fid", "cratfid", "craterfid", "craterid", "id")
 LON_NAMES = ("lon", "centerlon", "centrelon", "loncircimg", "longitudecircleimage", "longitude", "long", "loncirc", "lon360", "xcoord")
+# Older lists of Mercury's craters, among others, count longitudes westwards; only a name can tell.
+WEST_NAMES = ("lonwest", "longitudewest", "westlon", "westlongitude", "lonw", "longitudew", "wlon")
 LAT_NAMES = ("lat", "centerlat", "centrelat", "latcircimg", "latitudecircleimage", "latitude", "latcirc", "ycoord")
 # (name, metres per unit, or None if the name doesn't say; diameter → 0.5)
 SIZE_NAMES = (
@@ -139,13 +141,15 @@ def _read_vector(path: Path) -> tuple[geopandas.GeoDataFrame, Body | None]:
 
 
 def _centres(frame: pd.DataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    lon_name, lat_name = _find(frame, LON_NAMES), _find(frame, LAT_NAMES)
+    lon_name, west_name, lat_name = (_find(frame, names) for names in (LON_NAMES, WEST_NAMES, LAT_NAMES))
+    west = lon_name is None and west_name is not None
+    lon_name = lon_name or west_name
     if (lon_name is None or lat_name is None) and isinstance(frame, geopandas.GeoDataFrame):
         centres = _centroids(frame)
         return np.asarray(centres.x), np.asarray(centres.y)
     _require(frame, path, {"longitude": (lon_name, "center_lon"), "latitude": (lat_name, "center_lat")})
-    lon = _numbers(frame, lon_name, path, -360, 720, "degrees, east positive, −180…180 or 0…360")
-    return lon, _numbers(frame, lat_name, path, -90, 90, "degrees in −90…90")
+    lon = _numbers(frame, lon_name, path, -360, 720, f"degrees, {'west' if west else 'east'} positive, −180…180 or 0…360")
+    return -lon if west else lon, _numbers(frame, lat_name, path, -90, 90, "degrees in −90…90")
 
 
 def _centroids(frame: geopandas.GeoDataFrame) -> geopandas.GeoSeries:
