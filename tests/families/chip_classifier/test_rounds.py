@@ -19,6 +19,7 @@ from cratermill.families.chip_classifier.data import parts_of, pseudo_labels
 from cratermill.families.chip_classifier.hparams import NORMS, Hparams
 from cratermill.families.chips.predict import logits_of
 from cratermill.families.table import read_table
+from cratermill.families.versions import check_table
 from cratermill.launch import plan_training
 from cratermill.stages import run_cell as science
 from tests.families.chips.case import prepared, write_npy, write_project
@@ -194,3 +195,8 @@ def test_any_timm_network_can_be_named(tmp_path):
     path = write_project(tmp_path, "chip_classifier", [{"model_name": "test_efficientnet"}]).with_name("chip_classifier.csv")
     row = read_table(path, "chip_classifier").require()[0]
     assert row.build_network()(*row.sample_input()).shape == (2, 1)
+
+
+@pytest.mark.parametrize("family", ["chip_classifier", "sgan"])
+def test_the_tables_that_come_along_are_sound(project_folder, family):
+    check_table(project_folder / "configs" / f"{family}_version_hparams.csv", family, build=True).require()

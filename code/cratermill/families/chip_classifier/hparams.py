@@ -48,8 +48,8 @@ class Hparams(ChipHparams):
         description="the original's leak, only for reproducing its figures: each further round draws its validation chips anew from all of "
         "training, validation and pseudo-labels",
     )
-    lr: Number | None = Field(None, description="learning rate of the round at hand")
-    max_epochs: Integer | None = Field(None, description="epochs of the round at hand")
+    lr: Number = Field(1e-3, gt=0, description="learning rate of the round at hand, see of_round")
+    max_epochs: Integer = Field(0, ge=0, description="epochs of the round at hand")
     threshold: Number = Field(0.5, description="decision threshold of the round at hand")
 
     def conflicts(self) -> Iterator[tuple[str, str, str]]:
