@@ -19,8 +19,8 @@ def make_observer(stream=None):
 
 
 def progress_text(progress: dict | None) -> str:
-    """Progress as few words: `epoch 3/10, step 120, loss 0.41, 12 it/s`."""
-    progress = dict(progress or {})
+    """Progress as few words: `epoch 3/10, step 120, loss 0.41, 12 it/s`; what isn't known yet (None) is left out."""
+    progress = {name: value for name, value in (progress or {}).items() if value is not None}
     parts = []
     for name, total in (("epoch", "epochs"), ("step", "steps"), ("item", "items")):
         if name in progress:
