@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
@@ -18,6 +19,12 @@ Transform = Literal["none", "dihedral"]
 DEPTHS = {"mae_small": 6, "mae_base": 12, "mae_large": 24, "mae_huge": 32}
 PATCHES = {"mae_base": 16, "mae_large": 16, "mae_huge": 14}
 SMALLEST_PX = 32
+
+
+def nearest_divisor(crop_px: int) -> int:
+    """The divisor of a crop's side that is nearest to its tenth: side of the patches of ``mae_small``."""
+    divisors = [side for side in range(1, crop_px + 1) if crop_px % side == 0]
+    return min(divisors, key=lambda side: abs(math.log(10 * side / crop_px)))
 
 
 class Hparams(RowHparams):
@@ -100,13 +107,9 @@ class Hparams(RowHparams):
 
     def conflicts(self) -> Iterator[tuple[str, str, str]]:
         yield from super().conflicts()
-        patch = PATCHES.get(self.model_name) or max(1, self.crop_px // 10)
-        if self.is_mae and self.crop_px % patch:
-            yield (
-                "crop_px",
-                f"is no multiple of the {patch} px patches of {self.model_name}",
-                f"{224 // patch * patch}, or another multiple",
-            )
+        patch = PATCHES.get(self.model_name) or nearest_divisor(self.crop_px)
+        if self.is_mae and (self.crop_px % patch or not 3 <= self.crop_px // patch <= 40):
+            yield "crop_px", f"can't be cut into patches of {patch} px for {self.model_name}", f"a multiple, like {224 // patch * patch}"
         if self.is_mae and self.freeze_until > DEPTHS[self.model_name]:
             yield (
                 "freeze_until",

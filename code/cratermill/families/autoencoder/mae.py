@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from .hparams import nearest_divisor
+
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes of a masked autoencoder; ``patch`` None: a tenth of the crop's side."""
+    """Sizes of a masked autoencoder; ``patch`` None: about a tenth of the crop's side."""
 
     dim: int
     depth: int
@@ -27,7 +29,7 @@ class Layout:
     decoder_heads: int = 16
 
     def patch_px(self, size_px: int) -> int:
-        return self.patch or max(1, size_px // 10)
+        return self.patch or nearest_divisor(size_px)
 
 
 LAYOUTS = {

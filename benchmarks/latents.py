@@ -1,0 +1,275 @@
+"""Autoencoders, clusters and retrieval on real crops.
+
+    python benchmarks/latents.py CROPS [--folder DIR] [--epochs 50] [--mae-epochs 20] [--limit N] [--json FILE]
+
+CROPS is a folder or zip of 100 px crops with metadata.csv (positions and diameters in metres), cut from a mosaic of 100 m per pixel.
+Networks are trained by the family's own parts with fixed seeds, 8 of 10 crops training and 2 validating, and kept in DIR, so that a second
+run only judges. Pixels are grey values divided by 255, as given, unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score
+
+from cratermill.families.autoencoder.clusters import Recipe, group, nuisance_columns, silhouette
+from cratermill.families.autoencoder.encode import encode
+from cratermill.families.autoencoder.hparams import Hparams
+from cratermill.families.autoencoder.judging import associations
+from cratermill.families.autoencoder.light import light
+from cratermill.families.autoencoder.network import LatentNetwork, build_network
+from cratermill.families.autoencoder.options import CropData
+from cratermill.families.autoencoder.sources import ReadyMade
+from cratermill.families.autoencoder.task import LatentTask
+
+SIZE_PX, SEEDS = 100, 5
+BASE = {"version": 1, "version_run": True, "test_set": [0], "trainings_per_test": 1, "val_frac": 0.2, "crop_px": SIZE_PX}
+
+
+def row(**columns) -> Hparams:
+    return Hparams.from_plan({**BASE, **columns})
+
+
+def networks(epochs: int, mae_epochs: int) -> dict[str, Hparams]:
+    cosine = {"scheduler": "CosineAnnealingLR", "keywords": {"LR_CosineAnnealingLR_T_max": epochs, "LR_CosineAnnealingLR_eta_min": 1e-8}}
+    l2 = {"keywords": {**cosine["keywords"], "OPT_Adam_weight_decay": 1e-5}, "scheduler": cosine["scheduler"]}
+    cae = {"model_name": "cae", "batch_size": 32, "lr": 1e-3, "optimizer": "Adam", "max_epochs": epochs}
+    warm = {
+        "scheduler": "CosineAnnealingLR_Warmup",
+        "LR_Warmup_milestone": 5,
+        "keywords": {"LR_CosineAnnealingLR_T_max": mae_epochs - 5, "OPT_AdamW_weight_decay": 0.05, "OPT_AdamW_betas": [0.9, 0.95]},
+    }
+    mae = {"model_name": "mae_small", "batch_size": 64, "lr": 1e-3, "optimizer": "AdamW", "max_epochs": mae_epochs, "latent": "mean"}
+    return {"CAE-20": row(**cae, **l2), "MAE small": row(**mae, **warm)}
+
+
+def read(path: Path, limit: int | None) -> tuple[np.ndarray, pd.DataFrame]:
+    """Crops (N, S, S) and what is known of them."""
+    ready = ReadyMade(path)
+    table = ready.craters(CropData(crops=str(path), source_m_per_px=100.0), SIZE_PX, 1.5).iloc[:limit]
+    crops = ready.crops(table, SIZE_PX)
+    return crops, table.assign(**light(crops, 1.5))
+
+
+def halves(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers that train and validate."""
+    order = np.random.default_rng(0).permutation(count)
+    return order[count // 5 :], order[: count // 5]
+
+
+def batches(crops: np.ndarray, numbers: np.ndarray, size: int):
+    for start in range(0, len(numbers) - size + 1, size):
+        yield {"image": torch.from_numpy(crops[numbers[start : start + size]])[:, None]}
+
+
+def trained(name: str, hparams: Hparams, crops: np.ndarray, folder: Path) -> tuple[LatentNetwork, list[dict]]:
+    """The network after its last epoch and its curve; taken from ``folder`` where it lies there already."""
+    path = folder / f"{name.replace(' ', '_')}_{hparams.max_epochs}_{len(crops)}.pth"
+    torch.manual_seed(0)
+    task = LatentTask(build_network(hparams), hparams).to(memory_format=torch.channels_last)
+    if path.exists():
+        kept = torch.load(path, weights_only=True)
+        task.network.load_state_dict(kept["state"])
+        return task.network.eval(), kept["curve"]
+    (optimizer, schedule), (train, val), curve = task.optimizers()[0], halves(len(crops)), []
+    for epoch in range(hparams.max_epochs):
+        start, losses = time.perf_counter(), []
+        task.train()
+        for batch in batches(crops, np.random.default_rng([0, epoch]).permutation(train), hparams.batch_size):
+            optimizer.zero_grad(set_to_none=True)
+            loss = task(batch)
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        if schedule is not None:
+            schedule.step()
+        curve.append({"epoch": epoch, "train": float(np.mean(losses)), "val": validation(task, crops, val)})
+        curve[-1]["seconds"] = time.perf_counter() - start
+        print(name, curve[-1], flush=True)
+    torch.save({"state": task.network.state_dict(), "curve": curve}, path)
+    return task.network.eval(), curve
+
+
+@torch.no_grad()
+def validation(task: LatentTask, crops: np.ndarray, val: np.ndarray) -> float:
+    task.eval()
+    task.start_scoring()
+    for batch in batches(crops, val, 100):
+        task.score(batch)
+    return task.scores(lambda values: values)["loss"]
+
+
+def reconstruction(cae: LatentNetwork, curve: list[dict], hparams: Hparams, crops: np.ndarray) -> list[dict]:
+    """Validation error of the CAE beside principal components and the mean crop."""
+    train, val = halves(len(crops))
+    flat = crops.reshape(len(crops), -1).astype(np.float32) / 255
+    variance = float(((flat[val] - flat[train].mean(0)) ** 2).mean())
+    found = [{"what": "CAE-20", "validation MSE": validation(LatentTask(cae, hparams), crops, val), "s per epoch": _median(curve)}]
+    components = PCA(100, svd_solver="randomized", random_state=0).fit(flat[train])
+    for count in (20, 40, 100):
+        axes, rest = components.components_[:count], flat[val] - components.mean_
+        found.append({"what": f"{count} principal components", "validation MSE": float(((rest - (rest @ axes.T) @ axes) ** 2).mean())})
+    found.append({"what": "the mean crop", "validation MSE": variance})
+    span = float(np.median(np.ptp(crops.reshape(len(crops), -1), axis=1))) / 255
+    return [{**one, "share of variance": one["validation MSE"] / variance, "span of a crop": span} for one in found]
+
+
+@torch.no_grad()
+def masked(mae: LatentNetwork, curve: list[dict], crops: np.ndarray) -> list[dict]:
+    """Error on hidden patches of validation crops: the MAE, the training crops' mean at that place, the mean of what is shown."""
+    train, val = halves(len(crops))
+    place = mae.model.patchify(torch.from_numpy(crops[train].mean(0) / 255).float()[None, None])[0]
+    errors: dict[str, list[float]] = {"MAE small": [], "mean patch of the training crops": [], "mean of what is shown": []}
+    generator = torch.Generator().manual_seed(1)
+    for batch in batches(crops, val, 100):
+        seen = mae.pixels(batch["image"])
+        shown, hidden = mae.model.draw(len(seen), generator, seen.device)
+        patches = mae.model.patchify(seen)
+        truth, pick = patches.gather(1, _each(hidden, patches)), _each(hidden, patches)
+        guesses = {
+            "MAE small": mae.model.predict(seen, shown).gather(1, pick),
+            "mean patch of the training crops": place[hidden],
+            "mean of what is shown": patches.gather(1, _each(shown, patches)).mean((1, 2), keepdim=True),
+        }
+        for name, guess in guesses.items():
+            errors[name].append(float((guess - truth).square().mean()))
+    found = [{"what": name, "MSE of hidden pixels": float(np.mean(values))} for name, values in errors.items()]
+    found[0]["s per epoch"] = _median(curve)
+    return found
+
+
+def _each(numbers: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
+    return numbers[..., None].expand(-1, -1, patches.shape[2])
+
+
+def _median(curve: list[dict]) -> float:
+    return float(np.median([epoch["seconds"] for epoch in curve]))
+
+
+def reproducible(network: LatentNetwork, hparams: Hparams, crops: np.ndarray, folder: Path) -> float:
+    """Largest difference of latents from the network and from its saved weights in a fresh one, crops in another order."""
+    torch.save(dict(network.state_dict()), folder / "again.pth")
+    torch.manual_seed(99)
+    again = build_network(hparams, pretrained=False)
+    again.load_state_dict(torch.load(folder / "again.pth", weights_only=True))
+    order = np.random.default_rng(5).permutation(min(2000, len(crops)))
+    return float(np.abs(encode(network, crops[order]) - encode(again.eval(), crops)[order]).max())
+
+
+def clusterings(spaces: dict[str, np.ndarray], table: pd.DataFrame) -> list[dict]:
+    """Every recipe with ``SEEDS`` seeds: agreement between them, silhouette, and association with the nuisances (means over seeds)."""
+    recipes = [("raw pixels", Recipe("kmeans", count)) for count in (3, 5, 8)]
+    for space in [name for name in spaces if name != "raw pixels"]:
+        recipes += [(space, Recipe("kmeans", count, regress_out=out)) for out in ("none", "light", "all") for count in (3, 5, 8)]
+    recipes += [("CAE-20", Recipe(method, 5, regress_out="all")) for method in ("gmm", "spectral", "agglomerative")]
+    return [{"latents": space, **_recipe(spaces[space], recipe, table)} for space, recipe in recipes]
+
+
+def _recipe(latents: np.ndarray, recipe: Recipe, table: pd.DataFrame) -> dict:
+    nuisances = nuisance_columns(table, recipe.regress_out)
+    made = [group(latents, recipe, nuisances, 100 * seed) for seed in range(SEEDS)]
+    ari = [adjusted_rand_score(first.labels, second.labels) for first, second in itertools.combinations(made, 2)]
+    found = pd.DataFrame([associations(one.labels, table) for one in made]).mean()
+    shown = ("eta2_light", "AMI_light", "eta2_upsampling", "AMI_upsampling", "eta2_brightness", "eta2_latitude")
+    figures = {"method": recipe.method, "clusters": recipe.count, "taken out": recipe.regress_out, "ARI over seeds": float(np.mean(ari))}
+    return figures | {"silhouette": silhouette(made[0].features, made[0].labels)} | {name: float(found[name]) for name in shown}
+
+
+TURNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "flipped": lambda crop: crop[:, ::-1],
+    "turned 90°": lambda crop: np.rot90(crop),
+    "turned 180°": lambda crop: np.rot90(crop, 2),
+    "turned 10°": lambda crop: _turned(crop, 10),
+    "turned 37°": lambda crop: _turned(crop, 37),
+}
+
+
+def _turned(crop: np.ndarray, angle: float) -> np.ndarray:
+    matrix = cv2.getRotationMatrix2D(((SIZE_PX - 1) / 2, (SIZE_PX - 1) / 2), angle, 1)
+    return cv2.warpAffine(crop, matrix, (SIZE_PX, SIZE_PX), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def retrieval(encoders: dict[str, Callable[[np.ndarray], np.ndarray]], crops: np.ndarray, queries: int) -> list[dict]:
+    """Share of copies that find their original among all crops in the first five, by Euclidean distance."""
+    chosen = np.sort(np.random.default_rng(2).choice(len(crops), min(queries, len(crops)), replace=False))
+    found = []
+    for name, encoder in encoders.items():
+        base = encoder(crops).astype(np.float64)
+        line = {"encoder": name, "length": base.shape[1]}
+        for what, turn in TURNS.items():
+            asked = encoder(np.stack([turn(crops[number]) for number in chosen])).astype(np.float64)
+            distance = (base**2).sum(1) - 2 * asked @ base.T
+            rank = (distance < distance[np.arange(len(chosen)), chosen][:, None]).sum(1)
+            line[what] = float((rank < 5).mean())
+        found.append(line)
+        print(line, flush=True)
+    return found
+
+
+def encoders_of(trained_ones: dict[str, LatentNetwork], crops: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    flat = crops.reshape(len(crops), -1).astype(np.float32)
+    components = PCA(20, svd_solver="randomized", random_state=0).fit(flat)
+    torch.manual_seed(0)
+    frozen = row(model_name="backbone", backbone="resnet18", pretrained=False, max_epochs=0, batch_size=1, lr=1e-3, optimizer="Adam")
+    encoders: dict[str, Callable] = {"20 principal components": lambda some: components.transform(some.reshape(len(some), -1))}
+    for name, network in {**trained_ones, "resnet18, frozen, random weights": build_network(frozen).eval()}.items():
+        encoders[name] = lambda some, network=network: encode(network, some)
+        whole = LatentNetwork(network.pixels, network.model, "dihedral").eval()
+        encoders[f"{name}, mean of 8"] = lambda some, whole=whole: encode(whole, some)
+    return encoders
+
+
+def table_text(rows: list[dict]) -> str:
+    names = list(dict.fromkeys(name for one in rows for name in one))
+    lines = [names, ["---"] * len(names), *([_cell(one.get(name)) for name in names] for one in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(value) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("crops", type=Path)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "cratermill-benchmarks")
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--mae-epochs", type=int, default=20)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    crops, table = read(options.crops, options.limit)
+    rows = networks(options.epochs, options.mae_epochs)
+    made = {name: trained(name, hparams, crops, options.folder) for name, hparams in rows.items()}
+    nets = {name: network for name, (network, _) in made.items()}
+    result = {
+        "reconstruction": reconstruction(*made["CAE-20"], rows["CAE-20"], crops),
+        "hidden patches": masked(*made["MAE small"], crops),
+        "latents from saved weights differ by at most": reproducible(nets["CAE-20"], rows["CAE-20"], crops, options.folder),
+        "clusters": clusterings(
+            {"raw pixels": crops.reshape(len(crops), -1) / np.float32(255), **{n: encode(net, crops) for n, net in nets.items()}}, table
+        ),
+        "retrieval": retrieval(encoders_of(nets, crops), crops, options.queries),
+    }
+    for name, found in result.items():
+        print(f"\n{name}\n\n{table_text(found) if isinstance(found, list) else found}")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

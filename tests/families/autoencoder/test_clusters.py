@@ -1,0 +1,149 @@
+"""Clusters: known groups are found by every method, figures mean what they say, nuisances are taken out."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cratermill.errors import InputError
+from cratermill.families.autoencoder import clusters
+from cratermill.families.autoencoder.clusters import Clustering, Recipe, group, nuisance_columns, require_enough
+from cratermill.families.autoencoder.judging import agreement, associations, judge
+from cratermill.families.autoencoder.views import plane
+
+NONE = np.zeros((150, 0))
+METHODS = ["kmeans", "gmm", "spectral", "agglomerative", "hdbscan"]
+
+
+def three_groups(count: int = 150, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.permutation(np.arange(count) % 3)
+    return (rng.normal(0, 0.4, (count, 5)) + 4 * np.eye(5)[truth]).astype(np.float32), truth
+
+
+def rows(count: int = 150, **columns) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    plain = {
+        "lat": rng.uniform(-60, 60, count),
+        "radius_m": rng.uniform(1e3, 1e4, count),
+        "upsampling": rng.uniform(0.5, 2, count),
+        "light_deg": rng.uniform(-180, 180, count),
+        "light_contrast": rng.uniform(10, 60, count),
+        "brightness": rng.uniform(80, 120, count),
+    }
+    return pd.DataFrame({**plain, **columns})
+
+
+def same_grouping(first: np.ndarray, second: np.ndarray) -> bool:
+    return len({*zip(first.tolist(), second.tolist(), strict=True)}) == len(set(first)) == len(set(second))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_finds_groups_that_are_plain_to_see(method):
+    latents, truth = three_groups()
+    found = group(latents, Recipe(method, None if method == "hdbscan" else 3), NONE)
+    core = found.labels >= 0
+    assert core.mean() > 0.9 and same_grouping(found.labels[core], truth[core])
+    again, _ = three_groups(seed=5)
+    assert same_grouping(found.assign(again, NONE), three_groups(seed=5)[1])
+
+
+@pytest.mark.parametrize("method", ["kmeans", "gmm", "agglomerative"])
+def test_the_number_of_groups_is_found(method):
+    assert group(three_groups()[0], Recipe(method, most=6, pca=3), NONE).count == 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_latents_beyond_those_that_a_method_takes_join_the_nearest_group(method, monkeypatch):
+    monkeypatch.setitem(clusters.MOST, method, 90)
+    latents, truth = three_groups()
+    labels = group(latents, Recipe(method, None if method == "hdbscan" else 3), NONE).labels
+    assert same_grouping(labels[labels >= 0], truth[labels >= 0]) and (labels >= 0).mean() > 0.9
+
+
+def test_clusters_are_numbered_by_size_and_kept_whole(tmp_path):
+    rng = np.random.default_rng(0)
+    latents = np.concatenate([rng.normal(place, 0.1, (size, 2)) for place, size in ((0, 20), (5, 50), (9, 30))])
+    found = group(latents, Recipe("kmeans", 3), np.zeros((100, 0)))
+    assert np.bincount(found.labels).tolist() == [50, 30, 20]
+    np.savez(tmp_path / "c.npz", **found.arrays())
+    with np.load(tmp_path / "c.npz") as arrays:
+        assert np.array_equal(Clustering.of_arrays(dict(arrays)).assign(latents, np.zeros((100, 0))), found.labels)
+
+
+def test_what_the_light_adds_is_taken_out():
+    latents, truth = three_groups()
+    table = rows()
+    angle = np.radians(table["light_deg"].to_numpy())
+    mixed = latents.copy()
+    mixed[:, 3] += 30 * np.cos(angle)
+    mixed[:, 4] += 30 * np.sin(angle)
+    with_light = group(mixed, Recipe("kmeans", 3), NONE)
+    without = group(mixed, Recipe("kmeans", 3, regress_out="light"), nuisance_columns(table, "light"))
+    assert associations(with_light.labels, table)["eta2_light"] > 0.5 > 0.1 > associations(without.labels, table)["eta2_light"]
+    assert agreement(without.labels, pd.Series(truth))["ARI"] > 0.9
+
+
+def test_unknown_places_count_as_the_mean_and_unknown_columns_not_at_all():
+    table = rows(lat=np.append(np.nan, np.linspace(-60, 60, 149)), upsampling=np.nan)
+    columns = nuisance_columns(table, "all")
+    assert np.isfinite(columns).all() and columns.shape == (150, 9)
+
+
+def test_associations_tell_all_from_nothing():
+    table = rows(light_deg=np.repeat([-90.0, 90.0], 75))
+    side = (table["light_deg"] > 0).astype(int).to_numpy()
+    found = associations(side, table)
+    assert found["eta2_light"] == pytest.approx(1) and found["AMI_light"] > 0.9
+    assert abs(found["eta2_latitude"]) < 0.1 and abs(found["AMI_diameter"]) < 0.1
+    assert "eta2_upsampling" not in associations(side, table.assign(upsampling=np.nan))
+
+
+def test_directions_near_the_turn_of_the_circle_are_near():
+    angle = np.concatenate([np.linspace(170, 180, 40), np.linspace(-180, -170, 40), np.linspace(-5, 5, 70)])
+    found = associations((np.arange(150) >= 80).astype(int), rows(light_deg=angle))
+    assert found["eta2_light"] > 0.98
+
+
+def test_agreement_matches_clusters_to_classes():
+    truth = pd.Series(["old"] * 6 + ["fresh"] * 4 + [None] * 2)
+    labels = np.array([1] * 5 + [0] + [0] * 4 + [2] * 2)
+    found = agreement(labels, truth)
+    assert found["matched_accuracy"] == pytest.approx(0.9)
+    assert found["confusion"] == {"classes": ["fresh", "old"], "clusters": [0, 1], "counts": [[4, 0], [1, 5]]}
+    perfect = agreement(np.array([1] * 6 + [0] * 6), truth)
+    assert perfect["ARI"] == perfect["NMI"] == perfect["V_measure"] == perfect["matched_accuracy"] == 1
+
+
+def test_figures_of_groups_and_of_noise():
+    latents, truth = three_groups()
+    recipe = Recipe("kmeans", 3)
+    sound = judge(latents, group(latents, recipe, NONE), recipe, NONE, rows(label=truth.astype(str)), 0)
+    assert sound["seed_ARI"] == 1 and sound["bootstrap_ARI"] > 0.95 and sound["silhouette"] > 0.5 and sound["ARI"] == 1
+    noise = np.random.default_rng(0).normal(size=(150, 5))
+    poor = judge(noise, group(noise, recipe, NONE), recipe, NONE, rows(), 0)
+    assert poor["bootstrap_ARI"] < 0.7 and poor["silhouette"] < 0.3 and "ARI" not in poor
+
+
+def test_fewer_crops_than_clusters_are_refused():
+    with pytest.raises(InputError, match="4 crops can't make 5 clusters"):
+        group(np.zeros((4, 3)), Recipe("kmeans", 5), np.zeros((4, 0)))
+    with pytest.raises(InputError, match="no 9 principal components"):
+        require_enough(8, Recipe("kmeans", 2, pca=9))
+
+
+@pytest.mark.parametrize("view", ["pca", "tsne"])
+def test_views_keep_groups_apart(view):
+    latents, truth = three_groups()
+    chosen, places, shares = plane(latents, view)
+    assert same_grouping(group(places, Recipe("kmeans", 3), NONE).labels, truth[chosen])
+    assert (0 < sum(shares.values()) <= 1) if view == "pca" else not shares
+
+
+def test_an_absent_umap_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(InputError, match="umap-learn is not installed"):
+        plane(three_groups()[0], "umap")

@@ -1,0 +1,242 @@
+"""Crops: true shape, the same across the seam, from strips or blocks, any selection; stacks that go on where they stopped."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cratermill.bodies import Body
+from cratermill.config import load_config
+from cratermill.errors import InputError
+from cratermill.families.autoencoder import cutting, stack
+from cratermill.families.autoencoder.crops import prepare, stack_of
+from cratermill.families.autoencoder.cutting import Cutter, Geometry, from_centres
+from cratermill.families.autoencoder.light import flip_shadows, light
+from cratermill.mosaic import Mosaic
+from cratermill.planning import wanted_rows
+from tests.families.autoencoder.case import BODY, CRATERS, ROWS, catalogue, project, write_mosaic
+
+
+@pytest.fixture(scope="module")
+def mosaic(tmp_path_factory):
+    return write_mosaic(tmp_path_factory.mktemp("crops") / "mosaic.tif", catalogue())
+
+
+def table(**columns) -> pd.DataFrame:
+    return pd.DataFrame({"FID": 1, "lon": 0.0, "lat": 0.0, "radius_m": 100e3, **columns}, index=range(len(next(iter(columns.values())))))
+
+
+@given(lon=st.floats(-180, 180), lat=st.floats(-84, 84), radius_m=st.floats(2e4, 1e5))
+@settings(max_examples=40, deadline=None)
+def test_pixels_lie_where_the_projection_says(mosaic_grid, lon, lat, radius_m):
+    """Positions between the nodes against the exact projection, pixel by pixel."""
+    grid, geometry = mosaic_grid.grid, Geometry(16)
+    assume(abs(lat) + np.degrees(1.5 * geometry.half_m(radius_m) / BODY.semi_major_m) < cutting.POLE_DEG)  # others are sampled exactly
+    craters = table(lon=[lon], lat=[lat], radius_m=[radius_m])
+    places = mosaic_grid._places(craters)
+    weights = cutting._weights(16)
+    rows, cols = (weights @ nodes[0] @ weights.T for nodes in (places.rows, places.cols))
+    at = (2 * np.arange(16) + 1) / 16 - 1
+    half = geometry.half_m(radius_m)
+    exact = from_centres(grid.body, lon, lat, half * at[None, :], -half * at[:, None])
+    back = grid.body.distance_m(*grid.lonlat(rows + places.windows[0].row, cols + places.windows[0].col), *exact)
+    assert back.max() < 0.02 * grid.resolution_m
+
+
+@pytest.fixture(scope="module")
+def mosaic_grid(mosaic):
+    return Cutter(Mosaic.open(mosaic), Geometry(16))
+
+
+@given(lon=st.floats(-180, 180), lat=st.floats(-80, 80), east=st.floats(-2e5, 2e5), north=st.floats(-2e5, 2e5))
+@settings(max_examples=40, deadline=None)
+def test_sphere_and_ellipsoid_agree_where_they_are_the_same(lon, lat, east, north):
+    nearly = Body("nearly", BODY.semi_major_m, BODY.semi_major_m * (1 - 1e-6), "test")
+    first, second = (from_centres(body, lon, lat, east, north) for body in (BODY, nearly))
+    assert BODY.distance_m(*first, *second) < 5
+
+
+def test_craters_are_round_at_any_latitude_and_legacy_ones_are_not_near_the_pole(tmp_path):
+    craters = pd.DataFrame({"LON_CIRC_IMG": [10.0, 100.0], "LAT_CIRC_IMG": [0.0, 81.0], "DIAM_CIRC_IMG": [300.0, 300.0]})
+    path = write_mosaic(tmp_path / "m.tif", craters)
+    wanted = table(lon=[10.0, 100.0], lat=[0.0, 81.0], radius_m=[150e3, 150e3])
+    at = (2 * np.arange(60) + 1) / 60 - 1
+    inside = np.hypot(at[:, None], at[None, :]) * 1.5 < 1
+    off = {}
+    for projection in ("azimuthal", "legacy"):
+        with Mosaic.open(path) as mosaic:
+            crops = Cutter(mosaic, Geometry(60, 1.5, projection)).cut(wanted)
+        wall = np.abs(crops.astype(int) - 110) > 35
+        off[projection] = [(mask != inside).mean() for mask in wall]
+    assert max(off["azimuthal"]) < 0.05 and off["legacy"][1] > 2 * off["azimuthal"][1], off
+
+
+def test_rolling_the_mosaic_changes_no_crop(tmp_path):
+    craters = catalogue(12, seed=4)
+    shifted = craters.assign(LON_CIRC_IMG=craters["LON_CIRC_IMG"] + 90)
+    plain, rolled = write_mosaic(tmp_path / "a.tif", craters), write_mosaic(tmp_path / "b.tif", craters, roll=90)
+    crops = []
+    for path, lon in ((plain, craters["LON_CIRC_IMG"]), (rolled, shifted["LON_CIRC_IMG"])):
+        with Mosaic.open(path) as mosaic:
+            crops.append(
+                Cutter(mosaic, Geometry(32)).cut(table(lon=lon, lat=craters["LAT_CIRC_IMG"], radius_m=craters["DIAM_CIRC_IMG"] * 500))
+            )
+    assert np.abs(crops[0].astype(int) - crops[1]).max() <= 1
+
+
+def test_order_threads_and_layout_of_the_file_change_nothing(tmp_path, mosaic):
+    craters = catalogue()
+    tiled = write_mosaic(tmp_path / "tiled.tif", craters, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
+    wanted = table(lon=craters["LON_CIRC_IMG"], lat=craters["LAT_CIRC_IMG"], radius_m=craters["DIAM_CIRC_IMG"] * 500)
+    with Mosaic.open(mosaic) as strips, Mosaic.open(tiled) as blocks:
+        cutter = Cutter(strips, Geometry(32))
+        plain, order = cutter.cut(wanted), cutter.order(wanted)
+        assert np.array_equal(plain[order], cutter.cut(wanted.iloc[order], threads=2))
+        assert np.array_equal(plain, Cutter(blocks, Geometry(32)).cut(wanted))
+
+
+def test_a_crop_over_the_pole_is_whole(mosaic):
+    with Mosaic.open(mosaic) as opened:
+        crop = Cutter(opened, Geometry(32)).cut(table(lat=[89.5]))[0]
+    assert 100 < crop.mean() < 120 and crop.min() > 60
+
+
+def test_shadows_come_to_the_right_and_the_light_is_measured():
+    crops = np.full((2, 40, 40), 100, np.uint8)
+    crops[0, :, 10:20], crops[1, :, 20:30] = 180, 180
+    assert flip_shadows(crops).tolist() == [False, True]
+    assert np.array_equal(crops[0], crops[1])
+    found = light(np.stack([crops[0], np.rot90(crops[0], -1), np.rot90(crops[0], 2)]), 1.5)
+    assert np.allclose(found["light_deg"], [-90, 0, 90], atol=1) and np.allclose(found["brightness"], crops[0].mean(), atol=0.5)
+
+
+def rows_of(config):
+    return wanted_rows(config)["autoencoder"]
+
+
+@pytest.fixture
+def small(tmp_path):
+    return load_config(project(tmp_path / "it's small"))
+
+
+def test_crops_are_made_once_and_say_where_they_are_from(small):
+    row = rows_of(small)[0]
+    assert prepare(small, [row], lambda *_: None)["made"] == [f"crops {row.crop_view}"]
+    assert prepare(small, [row], lambda *_: None)["made"] == []
+    made = stack_of(small, row)
+    rows, images = made.rows(), made.images()
+    assert images.shape == (CRATERS, 32, 32) and images.dtype == np.uint8
+    assert rows["lon"].between(-180, 180).all() and rows["id"].str.startswith("01-1-").all()
+    by_id = catalogue().set_index("CRATER_ID").loc[rows["id"]]
+    assert np.allclose(rows["radius_m"], by_id["DIAM_CIRC_IMG"] * 500)
+    assert np.allclose(rows["upsampling"] * rows["radius_m"] * 3, 32 * np.pi * BODY.semi_major_m / 180)
+    assert np.allclose(np.concatenate(list(made.chunks(7))), images)
+    assert (images[:, 8:24, 10:15].mean((1, 2)) > images[:, 8:24, 17:22].mean((1, 2)) + 20).all()
+
+
+def test_a_stopped_preparation_goes_on(small, monkeypatch):
+    row = rows_of(small)[0]
+    monkeypatch.setattr(stack, "CHUNK_BYTES", 32 * 32 * 10)
+    seen = []
+
+    def stop(label, done, count):
+        seen.append(done)
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(small, [row], stop)
+    assert not stack_of(small, row).exists
+    prepare(small, [row], lambda label, done, count: seen.append(done))
+    assert seen == [10, 20, 30, 40, 48]
+    resumed, digest = np.array(stack_of(small, row).images()), stack_of(small, row).digest()
+    other = load_config(project(small.root.parent / "other"))
+    prepare(other, [row], lambda *_: None)
+    assert np.array_equal(resumed, stack_of(other, row).images()) and digest == stack_of(other, row).digest()
+
+
+def test_filters_and_the_warning_of_tiny_craters(tmp_path):
+    data = "{catalogue: data/moon/craters.csv, min_diameter_km: 200, max_diameter_km: 350, max_abs_lat: 30, warn_upsampling: 2.5, count: 5}"
+    config = load_config(project(tmp_path / "p", data))
+    row = rows_of(config)[0]
+    warned = prepare(config, [row], lambda *_: None)["warnings"]
+    rows = stack_of(config, row).rows()
+    assert len(rows) == 5 and rows["radius_m"].between(1e5, 1.75e5).all() and rows["lat"].abs().max() <= 30
+    blurred = int((rows["upsampling"] > 2.5).sum())
+    assert blurred and f"{blurred} of 5 crops" in warned[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ("{catalogue: data/moon/craters.csv, min_diameter_km: 900}", "none of the 48 craters .* 48 with diameter < 900"),
+        ("{catalogue: data/moon/nowhere.csv}", "crater list is missing"),
+        ("{crops: data/moon/nowhere.zip}", "the crops is missing"),
+    ],
+)
+def test_selections_that_leave_nothing_are_refused(tmp_path, data, says):
+    config = load_config(project(tmp_path / "p", data))
+    with pytest.raises(InputError, match=says):
+        prepare(config, rows_of(config), lambda *_: None)
+
+
+def test_a_catalogue_without_sizes_is_refused_by_name(tmp_path):
+    config = load_config(project(tmp_path / "p"))
+    catalogue().drop(columns="DIAM_CIRC_IMG").to_csv(config.root / "data" / "moon" / "craters.csv", index=False)
+    with pytest.raises(InputError, match="no column for the size"):
+        prepare(config, rows_of(config), lambda *_: None)
+
+
+def test_two_sources_or_none_are_refused(tmp_path):
+    for data in ("{}", "{catalogue: a.csv, crops: b.zip}"):
+        with pytest.raises(InputError, match="either catalogue"):
+            load_config(project(tmp_path / f"p{len(data)}", data))
+
+
+def ready_made(path, labelled: bool, metadata: bool):
+    names = [f"01-1-{number:06d}" for number in range(6)]
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            image = Image.fromarray(rng.integers(0, 255, (50, 50, 3), np.uint8))
+            state = f"_{'fresh' if number % 2 else 'old'}" if labelled else ""
+            with archive.open(f"crops/{name}{state}.png", "w") as file:
+                image.save(file, "PNG")
+        if metadata:
+            frame = pd.DataFrame({"id": names[::-1], "lat": 10.0, "lon": 20.0, "diam": np.arange(3000, 9000, 1000)[::-1]})
+            archive.writestr("metadata.csv", frame.to_csv(index=False))
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_ready_made_crops_are_read_with_what_is_known_of_them(tmp_path, metadata):
+    config = load_config(project(tmp_path / "p", "{crops: data/moon/crops.zip, labelled: true, source_m_per_px: 100}", ROWS))
+    ready_made(config.root / "data" / "moon" / "crops.zip", True, metadata)
+    row = rows_of(config)[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepare(config, [row], lambda *_: None)
+    rows = stack_of(config, row).rows()
+    assert rows["label"].tolist() == ["old", "fresh"] * 3
+    if metadata:
+        assert rows["radius_m"].tolist() == [1500.0, 2000, 2500, 3000, 3500, 4000]
+        assert np.allclose(rows["upsampling"], 32 * 100 / (3 * rows["radius_m"]))
+    else:
+        assert rows["lon"].isna().all()
+
+
+def test_real_crops_are_all_read(real_data, tmp_path):
+    data = f"{{crops: '{real_data('lunar_wac_crops.zip')}', source_m_per_px: 100, count: 40}}"
+    config = load_config(project(tmp_path / "p", data))
+    row = rows_of(config)[0].model_copy(update={"crop_px": 100})
+    prepare(config, [row], lambda *_: None)
+    rows, images = stack_of(config, row).rows(), stack_of(config, row).images()
+    assert images.shape == (40, 100, 100) and rows["radius_m"].between(1500, 5000).all()
+    # They were flipped when they were made: almost none has to be again.
+    assert rows["flipped"].mean() < 0.1

@@ -1,0 +1,228 @@
+"""A run from mosaic and catalogue to clusters on the mosaic; steps alone; what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.image import imread
+from typer.testing import CliRunner
+
+from cratermill.cli import app
+from cratermill.config import load_config
+from cratermill.errors import InputError
+from cratermill.families.autoencoder.crops import stack_of
+from cratermill.families.autoencoder.data import parts
+from cratermill.families.autoencoder.encode import encode, trained_network
+from cratermill.families.autoencoder.evaluate import evaluate
+from cratermill.families.autoencoder.mosaic_pictures import View, spread
+from cratermill.families.base import CellParams
+from cratermill.files import read_json
+from cratermill.launch import prepare
+from cratermill.mosaic import Mosaic
+from cratermill.planning import train_plan, wanted_rows
+from cratermill.stages.train import train
+from tests.families.autoencoder.case import BODY, CRATERS, project, run, write_mosaic
+from tests.stages.test_train import FakeWorkspace, Stopped, weights
+
+NAMES = (
+    "autoencoder.pth", "autoencoder.json", "loss_curve.png", "reconstructions.png", "latents.npy", "clustering_dots.png",
+    "clustering_imgs.png", "clustering_montage.png", "clustering_histograms.png", "crater_clusters_kmeans.csv", 
+    "crater_clusters_kmeans_clusters.geojson", "crater_clusters_kmeans.gpkg", "mosaic_dots.png", "mosaic_imgs.png", "clusters.json", "eval_metrics.csv", "test_metrics.csv",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The config of a project that is trained, evaluated, summarised and mapped."""
+    config = project(tmp_path_factory.mktemp("latent maps") / "it's one")
+    prepare(config)
+    run(config)
+    run(config, "map")
+    return load_config(config)
+
+
+@pytest.fixture
+def results(made):
+    return made.project.version_results("autoencoder", 1)
+
+
+def test_every_file_that_users_look_for_is_there(results):
+    assert not [name for name in NAMES if not (results / name).exists()]
+
+
+def test_the_model_holds_tensors_only_and_gives_the_latents_again(made, results):
+    state = torch.load(results / "autoencoder.pth", weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in state.values())
+    kept = read_json(results / "autoencoder.json")
+    checkpoint = results / f"best-checkpoint_test-set-0_iteration-{kept['iteration']}.ckpt"
+    network, row = trained_network(checkpoint, 1)
+    images = stack_of(made, row).images()
+    latents = np.load(results / "latents.npy")
+    assert latents.shape == (CRATERS, 6) and latents.dtype == np.float32
+    assert np.abs(encode(network, images) - latents).max() < 1e-5
+    # One at a time they are the same: nothing depends on a crop's neighbours.
+    assert np.abs(encode(network, images[5:6]) - latents[5:6]).max() < 1e-5
+
+
+def test_the_best_iteration_by_validation_is_kept(made, results):
+    losses = {
+        cell["iteration"]: cell["val_loss"]
+        for cell in (read_json(path) for path in (made.project.version_log("autoencoder", 1) / "tests").glob("results_*.json"))
+    }
+    assert len(losses) == 2 and read_json(results / "autoencoder.json")["iteration"] == min(losses, key=losses.get)
+
+
+@pytest.mark.parametrize("name", ["crater_clusters_kmeans_clusters.geojson", "crater_clusters_kmeans.gpkg"])
+def test_clusters_lie_on_the_body_where_their_craters_are(results, name):
+    frame, table = gpd.read_file(results / name), pd.read_csv(results / "crater_clusters_kmeans.csv")
+    assert frame.crs.ellipsoid.semi_major_metre == BODY.semi_major_m
+    assert np.allclose(frame.geometry.x, table["lon"]) and np.allclose(frame.geometry.y, table["lat"])
+    assert frame["cluster"].tolist() == table["cluster"].tolist() and set(table["cluster"]) == {0, 1, 2}
+
+
+def test_figures_are_reported(results):
+    found = read_json(results / "clusters.json")
+    names = {"silhouette", "seed_ARI", "bootstrap_ARI", "eta2_light", "AMI_light", "eta2_latitude", "eta2_diameter", "eta2_upsampling"}
+    assert names <= found.keys() and sum(found["sizes"]) == CRATERS
+    table = pd.read_csv(results / "eval_metrics.csv")
+    assert len(table) == 2 and np.isfinite(table[["test_loss", "silhouette", "seed_ARI"]].to_numpy(float)).all()
+
+
+def test_the_map_has_every_crater_once_in_chunks_as_in_one(made, results):
+    folder = next((made.root / "results" / "output_masks").iterdir())
+    assert {"window_dots.png", "window_imgs.png", "mosaic_imgs.png", "clusters.json"} <= {path.name for path in folder.iterdir()}
+    table = pd.read_csv(folder / "crater_clusters_kmeans.csv")
+    trained = pd.read_csv(results / "crater_clusters_kmeans.csv")
+    assert sorted(table["FID"]) == sorted(trained["FID"]) == list(range(CRATERS))
+    assert len(list((made.root / "log" / "map_log").glob("*/cells/*/latents.npy"))) == 3
+    # The same network, mosaic and craters: the map's latents are the training's.
+    order = trained.reset_index().set_index("FID").loc[table["FID"], "index"]
+    assert np.abs(np.load(folder / "latents.npy") - np.load(results / "latents.npy")[order]).max() < 1e-5
+
+
+def test_a_launch_again_does_nothing(made):
+    plan = train_plan(made)
+    assert {cell.stage for cell in plan.cells} == {"train", "evaluate", "summarise"}
+    before = {path: path.stat().st_mtime_ns for path in made.root.rglob("best.ckpt")}
+    run(made.source)
+    assert before == {path: path.stat().st_mtime_ns for path in made.root.rglob("best.ckpt")}
+
+
+def test_other_clusters_without_training(made, results):
+    options = ["--method", "agglomerative", "--clusters", "4", "--regress-out", "light", "--view", "tsne", "--into", "four", "--json"]
+    answer = CliRunner().invoke(app, ["latents", "cluster", str(made.source), "1", *options])
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.output)["clusters"] == 4
+    assert set(pd.read_csv(results / "four" / "crater_clusters_agglomerative.csv")["cluster"]) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["--clusters", "49"], "48 crops can't make 49 clusters"), (["--method", "fuzzy"], "cluster_method = 'fuzzy'")],
+)
+def test_impossible_clusters_are_refused(made, options, says):
+    answer = CliRunner().invoke(app, ["latents", "cluster", str(made.source), "1", *options])
+    assert answer.exit_code == 2 and says in answer.output
+
+
+def test_the_check_needs_prepared_crops_and_answers_for_every_row(made):
+    answer = CliRunner().invoke(app, ["latents", "check", str(made.source), "--steps", "1", "--json"])
+    assert answer.exit_code == 1 and [one["version"] for one in json.loads(answer.output)] == [1]
+
+
+def cell_params(config, **hparams) -> CellParams:
+    cell = train_plan(config).cells[0]
+    return CellParams(**{**cell.params, "hparams": cell.params["hparams"] | hparams})
+
+
+@pytest.mark.parametrize("model", [{"model_name": "mae_small", "scheduler": "ReduceLROnPlateau", "plateau_patience": 0}, {}])
+def test_a_stopped_training_goes_on_bit_for_bit(made, tmp_path, model):
+    params = cell_params(made, **model)
+    train(made, params, FakeWorkspace(tmp_path / "straight"))
+    for steps in (2, 3):
+        with pytest.raises(Stopped):
+            train(made, params, FakeWorkspace(tmp_path / "broken", steps))
+    train(made, params, FakeWorkspace(tmp_path / "broken"))
+    straight, broken = weights(tmp_path / "straight"), weights(tmp_path / "broken")
+    assert all(torch.equal(straight[name], broken[name]) for name in straight)
+
+
+def test_a_frozen_backbone_is_a_version_like_others(made, tmp_path):
+    params = cell_params(
+        made, model_name="backbone", backbone="test_efficientnet", pretrained=False, max_epochs=0, val_frac=0.3, clusters=2
+    )
+    product = made.project.cell_product("autoencoder", params.version + 70, "train", params.split, params.iteration)
+    params = CellParams(**{**vars(params), "version": params.version + 70})
+    train(made, params, FakeWorkspace(product))
+    found = evaluate(made, params, FakeWorkspace(tmp_path / "evaluated"))
+    assert found["clusters"] == 2 and (tmp_path / "evaluated" / "latents.npy").exists()
+    assert not (tmp_path / "evaluated" / "reconstructions.png").exists()
+    shutil.rmtree(product.parents[1])
+
+
+def test_fewer_crops_than_clusters_are_refused_before_anything_is_encoded(made, tmp_path):
+    with pytest.raises(InputError, match="48 crops can't make 60 clusters"):
+        evaluate(made, cell_params(made, clusters=60), FakeWorkspace(tmp_path / "cell"))
+
+
+def test_a_network_of_another_latent_size_is_refused(made, results):
+    row = wanted_rows(made)["autoencoder"][0].model_copy(update={"latent_dim": 9})
+    with pytest.raises(InputError, match="holds a cae with latents of 6, the row says cae with latents of 9"):
+        trained_network(results / "best-checkpoint_test-set-0.ckpt", 1, row)
+
+
+def test_unprepared_crops_are_named(tmp_path):
+    config = project(tmp_path / "p")
+    with pytest.raises(InputError, match="not prepared"):
+        run(config)
+
+
+def test_parts_are_disjoint_whole_and_test_alike_in_every_iteration():
+    first, second = (parts(100, 0.2, 0.25, 7, 0, seed) for seed in (1, 2))
+    assert [len(part) for part in first] == [60, 20, 20]
+    assert sorted(np.concatenate(first)) == list(range(100))
+    assert np.array_equal(first[2], second[2]) and not np.array_equal(first[1], second[1])
+    assert not np.array_equal(first[2], parts(100, 0.2, 0.25, 7, 1, 1)[2])
+
+
+def test_a_window_over_the_seam_shows_what_is_there(tmp_path):
+    craters = pd.DataFrame({"LON_CIRC_IMG": [179.0], "LAT_CIRC_IMG": [0.0], "DIAM_CIRC_IMG": [400.0]})
+    path = write_mosaic(tmp_path / "m.tif", craters)
+    with Mosaic.open(path) as mosaic:
+        view = View(mosaic, (170, -20, -170, 20))
+        lon, lat, inside = view.places(np.array([179.0, -179.0, 0.0, -165.0]), np.array([0.0, 5.0, 0.0, 0.0]))
+        assert lon[:2].tolist() == [179.0, 181.0] and inside.tolist() == [True, True, False, False]
+        grey = view.picture[..., 0]
+        middle, at = grey.shape[0] // 2, (np.array([176.0, 182.0, 171.0]) - 170) / 20 * grey.shape[1]
+        west, east, outside = grey[middle, at.astype(int)]
+        assert west > outside + 0.2 and outside > east + 0.2
+        with pytest.raises(InputError, match="window"):
+            View(mosaic, (0, 20, 10, -20))
+
+
+def test_a_mosaic_from_0_to_360_has_its_craters_where_they_belong(tmp_path):
+    craters = pd.DataFrame({"LON_CIRC_IMG": [-90.0], "LAT_CIRC_IMG": [0.0], "DIAM_CIRC_IMG": [400.0]})
+    path = write_mosaic(tmp_path / "m.tif", craters)
+    with Mosaic.open(path) as mosaic:
+        view = View(mosaic)
+        lon, _, inside = view.places(np.array([-90.0, 270.0]), np.zeros(2))
+        assert inside.all() and lon[0] == lon[1] == view.west + 90
+        assert view.picture.shape[1] == 360
+
+
+def test_thumbnails_are_spread_and_few():
+    rng = np.random.default_rng(0)
+    lon = np.concatenate([rng.normal(0, 0.5, 900), rng.uniform(-180, 180, 100)])
+    chosen = spread(lon, rng.uniform(-60, 60, 1000), 60, 0)
+    assert len(chosen) <= 60 and (np.abs(lon[chosen]) > 5).mean() > 0.7
+
+
+def test_pictures_are_no_empty_sheets(results):
+    for name in ("mosaic_dots.png", "mosaic_imgs.png", "clustering_imgs.png", "reconstructions.png"):
+        assert imread(results / name)[..., :3].std() > 0.05, name
