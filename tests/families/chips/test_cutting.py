@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cratermill.errors import InputError
-from cratermill.families.chips.cutting import NEGATIVE, POSITIVE, Places, choose_places, cut_chips, distances_m, overlapping
+from cratermill.families.chips.cutting import NEGATIVE, POSITIVE, Places, choose_places, cut_chips, distances_m, free_places, overlapping
 from cratermill.families.chips.options import Cut
 from tests.tiny import BODY, SHAPE, write_raster
 
@@ -58,6 +58,18 @@ def test_easy_negatives_keep_their_whole_chip_off_every_crater(planet):
     places = choose_places(options(hard_share=0, negatives_per_crater=10), known(), BODY, np.random.default_rng(0))
     easy = places[places.label == NEGATIVE]
     assert len(easy) == 60 and distances_m(easy, known(), BODY).min() > RADIUS_M * (1 + 1.5 * np.sqrt(2))
+
+
+def test_craters_far_smaller_than_a_chip_may_be_told_not_to_count():
+    crowd = known()
+    small = Places(np.arange(-180.0, 180, 4).repeat(40), np.tile(np.arange(-80.0, 80, 4), 90), np.full(3600, 9e3), np.full(3600, POSITIVE))
+    everywhere = Places.joined([crowd, small])
+    found = [
+        free_places(crowd.radius_m, everywhere, 20, options(ignore_below=share), BODY, np.random.default_rng(0), tries=4)
+        for share in (0, 0.2)
+    ]
+    assert [len(places) for places in found] == [0, 20]
+    assert distances_m(found[1], crowd, BODY).min() > RADIUS_M
 
 
 def test_chips_that_hold_each_others_centre_are_tied():

@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...seeds import seed_of
 from ..base import CellParams, Datasets, Round
 from ..chips.data import CellChips, Chips, cell_chips, one_hot, require_unlabelled
-from ..chips.predict import calibrated, logits_of, positive_probability, temperature
+from ..chips.predict import logits_of, positive_probability, temperature
 from ..chips.prepare import ChipFolder
 from ..ejmap.splits import stratified_mask
 from ..order import EpochOrder
@@ -76,7 +76,7 @@ def pseudo_labels(previous: Checkpoint, hparams: Hparams, images: np.ndarray, la
     if hparams.calibration == "temperature":
         degree = temperature(logits_of(previous, hparams, images[chips.val]), labels[chips.val])
     logits = logits_of(previous, hparams, images[chips.unlabelled])
-    probability = positive_probability(calibrated(logits, degree))
+    probability = positive_probability(logits / degree)
     below = probability < (hparams.pseudo_below if hparams.pseudo_below is not None else -1)
     above = probability > (hparams.pseudo_above if hparams.pseudo_above is not None else 2)
     chosen = below | above

@@ -114,7 +114,7 @@ def random_places(radii_m: np.ndarray, count: int, max_abs_lat: float, rng: np.r
 def free_places(
     radii_m: np.ndarray, known: Places, count: int, options: Cut, body: Body, rng: np.random.Generator, tries: int = TRIES
 ) -> Places:
-    """At most ``count`` places whose whole chip lies outside every known crater."""
+    """At most ``count`` places whose whole chip lies outside every known crater that counts at its scale."""
     found: list[Places] = []
     for _ in range(tries):
         missing = count - sum(map(len, found))
@@ -122,7 +122,8 @@ def free_places(
             break
         drawn = random_places(radii_m, BATCH, options.max_abs_lat, rng)
         reach_m = options.half_side_radii * np.sqrt(2) * drawn.radius_m
-        free = np.all(distances_m(drawn, known, body) > known.radius_m + reach_m[:, None], axis=1)
+        small = known.radius_m < options.ignore_below * drawn.radius_m[:, None]
+        free = np.all(small | (distances_m(drawn, known, body) > known.radius_m + reach_m[:, None]), axis=1)
         found.append(drawn[np.flatnonzero(free)[:missing]])
     places = Places.joined([random_places(radii_m, 0, options.max_abs_lat, rng), *found])
     return Places(places.lon, places.lat, places.radius_m, np.full(len(places), NEGATIVE))

@@ -15,7 +15,7 @@ from ...seeds import seed_of
 from ..augment import moved
 from ..order import sample_seed
 from .chipset import UNLABELLED
-from .prepare import EXTRA, LABELLED, PREDICT, TEST
+from .prepare import LABELLED, PREDICT, TEST
 from .splits import draw_labels, held_out
 
 Key = int | tuple[int, int, int]
@@ -57,10 +57,6 @@ def cell_chips(
 
 def to_predict(table: pd.DataFrame) -> np.ndarray:
     return np.flatnonzero(table["role"].to_numpy() == PREDICT)
-
-
-def extra(table: pd.DataFrame) -> np.ndarray:
-    return np.flatnonzero(table["role"].to_numpy() == EXTRA)
 
 
 def require_unlabelled(chips: CellChips, what: str) -> None:

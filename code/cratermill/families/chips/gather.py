@@ -61,8 +61,10 @@ def write_mistakes(config: Config, family: str, size_px: int, mean: pd.DataFrame
     wrong["confidence"] = [row[f"p_{classes[int(row['predicted'])]}"] for _, row in wrong.iterrows()]
     wrong = wrong.sort_values(["confidence", "row"], ascending=[False, True])
     write_table(into / "mistakes.csv", wrong)
-    shown = wrong.head(MOST_MISTAKES)
-    images = ChipFolder(config.data.family(family)).images(size_px)[shown["row"].to_numpy(int)]
+    folder, shown = ChipFolder(config.data.family(family)), wrong.head(MOST_MISTAKES)
+    # Chips prepared anew since then are no longer those of these predictions.
+    shown = shown[folder.rows["name"].reindex(shown["row"]).to_numpy() == shown["name"].to_numpy()]
+    images = folder.images(size_px)[shown["row"].to_numpy(int)]
     captions = [
         f"{classes[number]}? {sure:.2f}\n{Path(name).stem[-18:]}"
         for name, number, sure in zip(shown["name"], shown["predicted"], shown["confidence"], strict=True)

@@ -24,6 +24,12 @@ class Cut(_Part):
     max_abs_lat: float = Field(90, gt=0, le=90, description="craters and chips nearer to the poles are left out")
     negatives_per_crater: float = Field(1.0, ge=0, description="chips without a crater for each one with a crater")
     hard_share: float = Field(0.3, ge=0, le=1, description="share of the negatives that lie on rims: shifted by 1 to 1.6 radii of a crater")
+    ignore_below: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="negatives may hold craters smaller than this share of the one that sets their size; 0: none",
+    )
     max_craters: int | None = Field(None, ge=1, description="draw so many craters at random; all when left out")
     unlabelled: int = Field(0, ge=0, description="further chips at random places and sizes, without a label")
 

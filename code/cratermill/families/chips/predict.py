@@ -41,10 +41,6 @@ def positive_probability(logits: np.ndarray) -> np.ndarray:
     return probabilities(logits)[:, 1]
 
 
-def calibrated(logits: np.ndarray, degree: float) -> np.ndarray:
-    return logits / degree
-
-
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The number by which logits must be divided for the likeliest probabilities of these labels (Guo et al. 2017), 0.05 to 20."""
     from scipy.optimize import minimize_scalar

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError, first_line, nearest
-from .chipset import UNLABELLED, ChipSet, class_numbers, grey_bytes, grey_image, joined
+from .chipset import UNLABELLED, ChipSet, class_numbers, grey_bytes, grey_image
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm")
 TRAIN, TRAIN_LABELS, EXTRA, PREDICT = "Xtrain1.npy", "Ytrain1.npy", "Xtrain1_extra.npy", "Xtest1.npy"
@@ -197,6 +197,3 @@ def npy_companions(folder: Path) -> dict[str, Path]:
     """The unlabelled chips and those to predict that lie beside an npy pair, as the original project names them."""
     found = {"unlabelled": folder / EXTRA, "predict": folder / PREDICT}
     return {role: path for role, path in found.items() if path.is_file()}
-
-
-__all__ = ["joined", "npy_companions", "read_labelled", "read_unlabelled"]
