@@ -85,6 +85,8 @@ def prepare(config: Path = CONFIG, workers: int = WORKERS, as_json: bool = JSON)
     for family, facts in made.items():
         steps = len(facts["made"])
         typer.echo(f"{family}: {steps} steps done" if steps else f"{family}: nothing to do")
+        for note in facts.get("notes", []):
+            typer.echo(f"  {note}")
         for warning in facts.get("warnings", []):
             typer.secho(f"Warning: {warning}", err=True)
 

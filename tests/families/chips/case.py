@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,14 @@ def write_npy(folder: Path, labelled: int = 120, extra: int = 0, predict: int = 
     if predict:
         np.save(folder / "Xtest1.npy", flat[labelled + extra :])
     return folder
+
+
+def write_idx(folder, images, labels, names=("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), packed=False):
+    """The layout of MNIST."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in zip(names, (images, labels), strict=True):
+        content = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.astype(np.uint8).tobytes()
+        (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
 
 
 SGAN = {

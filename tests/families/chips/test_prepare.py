@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from cratermill.config import load_config
 from cratermill.errors import InputError
 from cratermill.families import get_family
+from cratermill.families.base import CellParams
+from cratermill.families.chips.options import ChipData, Cut
 from cratermill.families.chips.prepare import ChipFolder
-from cratermill.launch import prepare
-from tests.families.chips.case import chips, prepared, write_npy, write_project
+from cratermill.launch import plan_training, prepare
+from tests.families.chips.case import chips, prepared, write_idx, write_npy, write_project
 
 
 def folder_of(config, family="sgan") -> ChipFolder:
@@ -68,6 +71,7 @@ def test_counts_name_classes_shares_and_contradicting_copies(tmp_path):
     np.save(tmp_path / "data" / "npy" / "Ytrain1.npy", labels)
     made = prepare(write_project(tmp_path, "sgan"))["sgan"]
     assert (made["chips_read"], made["different_chips"], made["groups_of_contradicting_labels"]) == (150, 60, 1)
+    assert made["notes"][1] == "150 chips read, 60 of them no copies of another" and "different labels" in made["warnings"][0]
     assert sum(made["classes"].values()) == 90 and sum(made["share_of_classes"].values()) == pytest.approx(1)
 
 
@@ -101,3 +105,36 @@ def test_unprepared_chips_and_sizes_are_named(tmp_path):
 def test_a_wrong_data_part_is_refused_by_name(tmp_path, data, said):
     with pytest.raises(InputError, match=said):
         prepare(write_project(tmp_path, "sgan", data=data))
+
+
+def test_far_from_equal_classes_are_warned_of(tmp_path):
+    folder = write_npy(tmp_path / "data" / "npy", labelled=120)
+    labels = np.load(folder / "Ytrain1.npy")
+    plain = np.flatnonzero(labels == 0)
+    kept = np.sort(np.concatenate([plain, np.flatnonzero(labels == 1)[:8]]))
+    for name in ("Xtrain1.npy", "Ytrain1.npy"):
+        np.save(folder / name, np.load(folder / name)[kept])
+    made = prepare(write_project(tmp_path, "sgan"))["sgan"]
+    assert made["notes"][0] == "labelled: plain 60 (88%), crater 8 (12%)" and "far from equal" in made["warnings"][0]
+
+
+def test_mnists_own_test_chips_test_and_ten_classes_share_the_labels(tmp_path):
+    images, _ = chips(260, side=28)
+    write_idx(tmp_path / "data" / "npy", images[:200], np.arange(200) % 10)
+    write_idx(tmp_path / "data" / "npy", images[200:], np.arange(60) % 10, ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"))
+    classes = [str(digit) for digit in range(10)]
+    row = {"classes": 10, "labels": 100, "val_frac": 0.1, "chip_size_px": 32}
+    config = prepared(tmp_path, "sgan", [row], data=f"{{chips: data/npy, classes: {classes}}}")
+    params = CellParams(**plan_training(config).cells[0].params)
+    data = get_family("sgan").datasets(config, params)
+    assert (len(data.test), len(data.val), len(data.train)) == (60, 20, 180)
+    assert data.train.labelled.targets.sum(axis=0).tolist() == [10] * 10
+    task = get_family("sgan").task(params, data.norm)
+    task.start_scoring()
+    task.score({name: torch.stack([data.test[number][name] for number in range(60)]) for name in ("image", "target")})
+    assert 0 <= task.scores(lambda values: values)["Balanced_Accuracy"] <= 1
+
+
+def test_every_key_of_the_data_part_is_explained(project_folder):
+    page = (project_folder / "docs" / "few-labels.md").read_text(encoding="utf-8")
+    assert not [name for model in (ChipData, Cut) for name in model.model_fields if f"`{name}`" not in page]

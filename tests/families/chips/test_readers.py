@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import zipfile
 
@@ -13,7 +12,7 @@ from PIL import Image
 from cratermill.errors import InputError
 from cratermill.families.chips.chipset import ChipSet, grey_bytes, require_classes
 from cratermill.families.chips.readers import npy_companions, read_labelled, read_npy_stack, read_unlabelled
-from tests.families.chips.case import CLASSES, chips, write_npy
+from tests.families.chips.case import CLASSES, chips, write_idx, write_npy
 
 
 def png(image: np.ndarray) -> bytes:
@@ -28,13 +27,6 @@ def write_folders(root, count=4, names=CLASSES):
         (root / names[label]).mkdir(parents=True, exist_ok=True)
         (root / names[label] / f"chip {number}.png").write_bytes(png(image))
     return root
-
-
-def write_idx(folder, images, labels, names=("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), packed=False):
-    folder.mkdir(exist_ok=True)
-    for name, array in zip(names, (images, labels), strict=True):
-        content = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.astype(np.uint8).tobytes()
-        (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
 
 
 def test_class_folders_are_numbered_as_the_classes_are_named(tmp_path):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LABELLED, TEST, EXTRA, PREDICT = "labelled", "test", "unlabelled", "predict"
 """Roles of chips: ``test`` are those that the data's authors set aside."""
+IMBALANCED = 0.4
+"""A class with less than this part of its equal share is worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def prepare(config: Config, family: str, rows: Iterable[Any], progress: Progress
     outputs = [folder.table, folder.summary, *map(folder.stack, sizes)]
     marks = json.loads(json.dumps(inputs).replace("Infinity", "null"))  # fingerprints are of plain JSON
     work.step(step_name(family), marks, outputs, lambda: make(config, data, folder, sizes, progress))
-    return {"made": work.made, **read_json(folder.summary)}
+    counts = read_json(folder.summary)
+    return {"made": work.made, **counts, "notes": notes(counts, data.classes), "warnings": warnings(counts)}
 
 
 def step_name(family: str) -> str:
@@ -181,6 +184,23 @@ def summary(table: pd.DataFrame, data: ChipData) -> dict[str, Any]:
         "classes": counts,
         "share_of_classes": {name: round(count / max(1, len(labelled)), 4) for name, count in counts.items()},
     }
+
+
+def notes(counts: dict[str, Any], classes: list[str]) -> list[str]:
+    """The classes' numbers and the copies, in words."""
+    labelled = [f"{name} {counts['classes'][name]} ({counts['share_of_classes'][name]:.0%})" for name in classes]
+    others = [f"{role} {count}" for role, count in counts["chips"].items() if role in (EXTRA, PREDICT)]
+    copies = f"{counts['chips_read']} chips read, {counts['different_chips']} of them no copies of another"
+    return [f"labelled: {', '.join(labelled)}" + (f"; {', '.join(others)}" if others else ""), copies]
+
+
+def warnings(counts: dict[str, Any]) -> list[str]:
+    found = []
+    if counts["groups_of_contradicting_labels"]:
+        found.append(f"{counts['groups_of_contradicting_labels']} group(s) of copies have chips of different labels: look at chips.csv")
+    if min(counts["share_of_classes"].values()) < IMBALANCED / len(counts["classes"]):
+        found.append("the classes are far from equal: judge by balanced accuracy or macro F1, not by accuracy")
+    return found
 
 
 def source_marks(config: Config, data: ChipData) -> list:
