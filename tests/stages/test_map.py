@@ -150,3 +150,22 @@ def test_matched_brightness_forgets_another_camera(project, mapped, tmp_path):
             shares.append(dataset.read())
     assert np.isfinite(shares[0]).sum() > 500
     np.testing.assert_allclose(*(share[1] for share in shares), atol=0.02)
+
+
+def test_a_grey_mosaic_is_refused_until_its_band_is_repeated(project, mapped, tmp_path):
+    config = copy_project(project, tmp_path)
+    content = yaml.safe_load(config.read_text())
+    with rasterio.open(load_config(config).mosaic) as source:
+        grey, profile = source.read(1), source.profile
+        trained_on = source.count
+    with rasterio.open(config.parents[1] / "grey.tif", "w", **{**profile, "count": 1, "photometric": "MINISBLACK"}) as file:
+        file.write(grey, 1)
+    outcomes = []
+    for chosen in ({}, {"bands": [1] * trained_on}):
+        config.write_text(yaml.safe_dump(content | {"map": {**content["map"], "mosaic": "grey.tif", "craters": [2], **chosen}}))
+        plan = plan_mapping(load_config(config))
+        freeze(plan)
+        outcomes.append(run_cell(plan, 0, science))
+    assert outcomes[0].state == "failed" and "1 band(s)" in outcomes[0].cause and f"bands: {[1] * trained_on}" in outcomes[0].cause
+    assert outcomes[1].state == "done", outcomes[1].cause
+    assert (plan.product(plan.cells[0]) / "vote_share_crater_2.tif").exists()

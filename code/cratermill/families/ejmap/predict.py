@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,18 +30,21 @@ CHUNK = 32
 class Ensemble:
     """The networks of one version's checkpoints, in evaluation mode."""
 
-    def __init__(self, checkpoints: list[Checkpoint], paths: list[Path], device: torch.device | None = None):
-        self.device = device or torch_device()
-        first = checkpoints[0]
-        self.checkpoint, self.hparams = first, get_family(first.family).hparams_model().from_plan(first.hparams)
-        self.networks = [_network(one, path, self.device) for one, path in zip(checkpoints, paths, strict=True)]
+    def __init__(self, checkpoints: Iterable[Checkpoint], paths: list[Path], device: torch.device | None = None):
+        self.device, self.networks = device or torch_device(), []
+        for checkpoint, path in zip(checkpoints, paths, strict=True):
+            if not self.networks:
+                self.checkpoint = replace(checkpoint, state_dict={})
+            # One at a time: the weights of a whole ensemble are held once, in its networks.
+            self.networks.append(_network(checkpoint, path, self.device))
+        self.hparams = get_family(self.checkpoint.family).hparams_model().from_plan(self.checkpoint.hparams)
 
     @classmethod
     def load(cls, paths: list[Path], family: str, version: int, device: torch.device | None = None):
         """Read checkpoints of one version; raises ``InputError`` if there are none, or one is damaged or of another version."""
         if not paths:
             raise InputError(f"no checkpoint of {family} version {version} was found", next_step="train that version first")
-        return cls([load(path, family, version) for path in paths], list(paths), device)
+        return cls((load(path, family, version) for path in paths), list(paths), device)
 
     def __len__(self) -> int:
         return len(self.networks)
