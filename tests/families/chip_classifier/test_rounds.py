@@ -84,6 +84,17 @@ def test_limits_say_which_classes_are_pseudo_labelled(one, limits, classes):
     assert ((found.probability > 0.5) == (found.label == 1)).all() and set(found.rows) <= set(chips.unlabelled)
 
 
+def test_classes_are_drawn_equally_often_where_asked_for(one):
+    config, params, hparams, previous = one
+    family, share = get_family("chip_classifier"), {}
+    for balance in (False, True):
+        row = with_limits(params, pseudo_above=None, balance_classes=balance)
+        data = family.datasets(config, row, Round(1, previous))
+        drawn = np.concatenate([data.sampler.indices() for data.sampler.epoch in range(20)])
+        share[balance] = data.train.targets[drawn, 1].mean()
+    assert share[False] < 0.4 and share[True] == pytest.approx(0.5, abs=0.05)
+
+
 def test_soft_labels_are_the_probabilities(one):
     config, params, hparams, previous = one
     folder, images, chips = parts_of(config, params, hparams)

@@ -65,9 +65,15 @@ def datasets(config: Config, params: CellParams, hparams: Hparams, round: Round)
         train=Chips(images[train], train_targets, params.seed if hparams.img_augment else None),
         val=Chips(images[val], val_targets),
         test=Chips(images[chips.test], one_hot(labels[chips.test], 2)),
-        sampler=EpochOrder(len(train), params.seed),
+        sampler=EpochOrder(len(train), params.seed, balanced_weights(train_targets) if hparams.balance_classes else None),
         norm=np.array(NORMS[hparams.norm], float).reshape(2, 1),
     )
+
+
+def balanced_weights(targets_NK: np.ndarray) -> np.ndarray:
+    """Weights (N,) with which every class is drawn equally often."""
+    numbers = targets_NK.argmax(axis=1)
+    return 1 / np.bincount(numbers)[numbers]
 
 
 def pseudo_labels(previous: Checkpoint, hparams: Hparams, images: np.ndarray, labels: np.ndarray, chips: CellChips) -> PseudoLabels:

@@ -43,6 +43,11 @@ class Hparams(ChipHparams):
     calibration: Literal["none", "temperature"] = Field(
         "none", description="temperature: probabilities are calibrated on the validation chips before the two limits are applied"
     )
+    balance_classes: Flag = Field(
+        False,
+        description="draw both classes equally often; with many more pseudo-labels of one class than of the other a network may "
+        "otherwise fall silent and say nothing but that class",
+    )
     leaky_resplit: Flag = Field(
         False,
         description="the original's leak, only for reproducing its figures: each further round draws its validation chips anew from all of "
