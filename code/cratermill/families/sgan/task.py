@@ -38,8 +38,8 @@ def build_task(hparams: Hparams, norm: np.ndarray) -> ChipScoring:
 class SganTask(ChipScoring):
     """``network`` is the tested classifier: the moving average of ``discriminator``, raw chips in, K logits out.
 
-    Part 0 teaches the discriminator (labels, real chips, generated chips), part 1 the generator. In the unshared variant ``critic``
-    tells real from generated with weights of its own; otherwise it is the discriminator itself.
+    Part 0 teaches the discriminator (labels, real chips, generated chips), part 1 the generator. In the unshared variant another one,
+    ``apart``, tells real from generated.
     """
 
     parts = 2
@@ -48,7 +48,7 @@ class SganTask(ChipScoring):
         super().__init__()
         self.hparams, self.classes = hparams, hparams.classes
         self.discriminator = hparams.build_network()
-        self.critic: Discriminator = hparams.build_network() if hparams.method == "sgan_unshared" else self.discriminator
+        self.apart = hparams.build_network() if hparams.method == "sgan_unshared" else None
         self.generator = Generator(hparams.chip_size_px, hparams.generator_width)
         self.network = Normalised(copy.deepcopy(self.discriminator), norm).requires_grad_(False)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -56,10 +56,15 @@ class SganTask(ChipScoring):
 
     def optimizers(self) -> list[tuple[torch.optim.Optimizer, Any]]:
         """The discriminators' and the generator's; they follow the same schedule."""
-        players = nn.ModuleList([self.discriminator] if self.critic is self.discriminator else [self.discriminator, self.critic])
+        players = nn.ModuleList([self.discriminator] if self.apart is None else [self.discriminator, self.apart])
         theirs = self.hparams.model_copy(update={"lr": self.hparams.generator_lr or self.hparams.lr})
         pairs = [build_optimizer(self.hparams, players), build_optimizer(theirs, self.generator)]
         return [(optimizer, build_scheduler(self.hparams, optimizer)) for optimizer in pairs]
+
+    @property
+    def critic(self) -> Discriminator:
+        """Who tells real from generated."""
+        return self.discriminator if self.apart is None else self.apart
 
     def forward(self, batch: Batch, part: int = 0) -> torch.Tensor:
         return self.discriminator_loss(batch) if part == 0 else self.generator_loss(batch)
@@ -71,7 +76,7 @@ class SganTask(ChipScoring):
         labelled, real = self.normalised(batch["image"]), self.normalised(batch["unlabelled"])
         with torch.no_grad():
             generated = self.generated(len(real))
-        if self.critic is self.discriminator:
+        if self.apart is None:
             logits = self.discriminator(self.noisy(torch.cat([labelled, real, generated]))).float()
             known, real_logits, generated_logits = logits.split([len(labelled), len(real), len(generated)])
         else:
