@@ -67,6 +67,8 @@ def run(root: Path, family: str, options: argparse.Namespace) -> None:
         begun = time.monotonic()
         result = run_cell(plan, cell.index, science)
         print(f"{cell.key} {result.state} {time.monotonic() - begun:.0f} s {result.cause or ''}", flush=True)
+        if result.state == "stopped":
+            raise SystemExit("stopped; with --keep the same command goes on")
 
 
 def report(root: Path) -> None:
