@@ -1,6 +1,6 @@
 """Crops around craters from a mosaic, against one window read per crater; and how memory grows with the number of craters.
 
-    python benchmarks/crops.py [--folder DIR] [--rows 6000] [--craters 10000] [--json FILE]
+    python benchmarks/crops.py [--folder DIR] [--rows 3000] [--craters 7500] [--json FILE]
 
 The mosaic is a belt around the equator in the geometry of the lunar WAC mosaic (109 164 columns of 100 m), once in strips of one row, as
 such mosaics are published, and once in compressed tiles of 256 px; made on the first run. Craters are 3–10 km wide, in catalogue order,
@@ -95,8 +95,8 @@ def memory(path: Path, counts: list[int], rows: int, size_px: int, folder: Path)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "cratermill-benchmarks")
-    parser.add_argument("--rows", type=int, default=6000)
-    parser.add_argument("--craters", type=int, default=10_000)
+    parser.add_argument("--rows", type=int, default=3000)
+    parser.add_argument("--craters", type=int, default=7500)
     parser.add_argument("--baseline", type=int, default=1000, help="craters of the baseline; its time is scaled to all")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=Path)

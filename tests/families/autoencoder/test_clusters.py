@@ -147,3 +147,13 @@ def test_an_absent_umap_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(InputError, match="umap-learn is not installed"):
         plane(three_groups()[0], "umap")
+
+
+def test_a_method_that_leaves_numbers_out_or_finds_nothing_is_no_trouble(monkeypatch):
+    latents, truth = three_groups()
+    monkeypatch.setitem(clusters._METHODS, "spectral", lambda features, count, seed: truth * 2)
+    found = group(latents, Recipe("spectral", 6), NONE)
+    assert found.count == 3 and same_grouping(found.labels, truth) and np.isfinite(found.centres).all()
+    monkeypatch.setitem(clusters._METHODS, "hdbscan", lambda features, count, seed: np.full(len(features), -1))
+    nothing = judge(latents, group(latents, Recipe("hdbscan"), NONE), Recipe("hdbscan"), NONE, rows(), 0)
+    assert nothing["clusters"] == 0 and nothing["unclustered"] == 150

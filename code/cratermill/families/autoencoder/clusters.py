@@ -141,13 +141,15 @@ def _fit(features: np.ndarray, recipe: Recipe, seed: int) -> tuple[np.ndarray, n
     most = MOST[recipe.method]
     chosen = _sample(len(features), most, seed)
     labels = _METHODS[recipe.method](features[chosen], recipe.count, seed)
-    order = np.argsort(-np.bincount(labels[labels >= 0]), kind="stable") if (labels >= 0).any() else np.zeros(0, int)
-    labels = np.append(np.argsort(order), -1)[labels]
-    centres = np.stack([features[chosen][labels == label].mean(0) for label in range(len(order))]) if len(order) else features[:0]
-    if len(chosen) == len(features):
-        return labels, centres
-    every = nearest_mean(features, centres) if len(centres) else np.full(len(features), -1)
-    every[chosen] = labels
+    found, sizes = np.unique(labels[labels >= 0], return_counts=True)
+    order = found[np.argsort(-sizes, kind="stable")]  # methods may find fewer groups than asked for, and number them with gaps
+    centres = np.stack([features[chosen][labels == label].mean(0) for label in order]) if len(order) else features[:0]
+    every = np.full(len(features), -1)
+    if len(chosen) < len(features) and len(centres):
+        every = nearest_mean(features, centres)
+        every[chosen] = -1
+    for number, label in enumerate(order):
+        every[chosen[labels == label]] = number
     return every, centres
 
 

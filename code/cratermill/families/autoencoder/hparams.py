@@ -41,7 +41,7 @@ class Hparams(RowHparams):
     shadow_flip: Flag = Field(True, description="mirror crops whose right half is the brighter, so that the shadow lies on the right")
     normalise: Literal["none", "percentile", "mean_std"] = Field(
         "none",
-        description="pixels to 0…1: none: divided by 255; percentile: its 1st to its 99th; mean_std: each crop's mean at .5 and "
+        description="pixels to 0…1: none: divided by 255; percentile: 1st to 99th of each crop; mean_std: its mean at .5 and "
         "four deviations at 0 and 1",
     )
     high_pass: Number = Field(0.0, ge=0, lt=1, description="subtract a Gaussian blur of this sigma, as a share of the side; 0: off")
