@@ -11,7 +11,7 @@ from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile, Resources
 from cratermill.batch.scheduler import JobTask
 from cratermill.batch.slurm import SlurmExecutor
-from cratermill.errors import WorkError
+from cratermill.errors import InputError, WorkError
 from cratermill.files import read_json, write_json
 
 from . import fake
@@ -130,6 +130,11 @@ def test_intent_whose_cell_has_begun_is_not_submitted_again(root, slurm, monkeyp
     assert run.submissions[0].job_id == 55 and run.states[0].kind == "error"
 
 
+def test_what_no_launch_submitted_is_not_retried(root, slurm):
+    with pytest.raises(InputError, match="No launch has submitted fake-"):
+        operations.require_submitted(executor(root, [{}]).plan)
+
+
 def test_refused_submission_says_why_and_leaves_no_trace(root, slurm, monkeypatch):
     def refuse(*_, **__):
         raise scheduler.Refused("sbatch: invalid partition specified: nowhere")
@@ -215,6 +220,8 @@ def test_retry_by_cause_within_limits(root, slurm):
     chosen, submitted = operations.retry(runner)
     asked = {index: (one.mem_gb, one.time_min) for index, one in chosen.resources.items()}
     assert asked == {0: (12, 60), 1: (8, 100), 2: (8, 60), 3: (8, 60)} and submitted.cells == 4
+    assert chosen.because[0].endswith("; now 12 GB instead of 8") and chosen.because[1].endswith("; now 100 minutes instead of 60")
+    assert chosen.because[2] == "its node failed"
     assert "ValueError: x (its own error" in chosen.not_again[4]
     named = operations.plan_retry(slurm_state.look(runner.plan), runner.profile, only={4})
     assert named.cells == [4]
@@ -229,7 +236,7 @@ def test_too_many_attempts(root, slurm):
     runner.launch()
     slurm.set(0, "NODE_FAIL")
     chosen, submitted = operations.retry(runner)
-    assert submitted is None and "1 attempts" in chosen.not_again[0]
+    assert submitted is None and "1 attempt, as many as the profile allows" in chosen.not_again[0]
 
 
 def test_retry_replaces_what_waits_in_the_queue(root, slurm):

@@ -28,6 +28,11 @@ def choose_profile(name: str | None, root: Path, known_stages=()) -> Profile:
     return load_profile(name, root, known_stages)
 
 
+def require_slurm(profile: Profile) -> None:
+    if profile.executor != "slurm":
+        raise InputError(f"Profile {profile.name} is for this machine", next_step="choose a cluster's profile, or --executor local")
+
+
 def launch(
     plan: Plan,
     profile: Profile,
@@ -41,8 +46,7 @@ def launch(
 
     Stays in the foreground only while the user's quota leaves no room for the rest; it may be killed and given again.
     """
-    if profile.executor != "slurm":
-        raise InputError(f"Profile {profile.name} is for this machine", next_step="choose a cluster's profile, or --executor local")
+    require_slurm(profile)
     check_products(plan, overwrite)
     profile = preflight.with_site_limits(profile)
     preflight.require(preflight.run_checks(plan, profile, more_checks))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ..errors import InputError
 from ..files import read_json
 from . import ledger, scheduler, slurm_state, state
+from .estimate import number_of
 from .plan import Plan
 from .profile import Profile, Resources, Retry
 from .slurm import SlurmExecutor, Submitted, target_of
@@ -25,6 +26,7 @@ class RetryPlan:
     """Which cells would be submitted again with what; `not_again` says why of the others that failed."""
 
     resources: dict[int, Resources] = field(default_factory=dict)
+    because: dict[int, str] = field(default_factory=dict)
     not_again: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -50,7 +52,7 @@ def plan_retry(run: Run, profile: Profile, *, failed: bool = True, missing: bool
         if only is None and current.kind in OWN_FAULT and not errors:
             found.not_again[index] = f"{first_line(current.cause)} (its own error: mend it, then retry --errors)"
         elif only is None and attempts.get(index, 0) >= profile.retry.attempts:
-            found.not_again[index] = f"{attempts[index]} attempts, as many as the profile allows: {first_line(current.cause)}"
+            found.not_again[index] = f"{number_of(attempts[index], 'attempt')}, as many as the profile allows: {first_line(current.cause)}"
         else:
             _choose(found, run, profile, current)
     return found
@@ -65,6 +67,7 @@ def _choose(found: RetryPlan, run: Run, profile: Profile, current: CellState) ->
         found.not_again[current.index] = f"{first_line(current.cause)}; it had all the {bound} that the profile's retry allows"
     else:
         found.resources[current.index] = asked
+        found.because[current.index] = "; ".join(filter(None, (first_line(current.cause) or current.state, more_text(before, asked))))
 
 
 def raised(before: Resources, kind: str | None, retry: Retry) -> Resources | None:
@@ -76,6 +79,20 @@ def raised(before: Resources, kind: str | None, retry: Retry) -> Resources | Non
         more = int(min(before.time_min * retry.time_factor, retry.time_min_max or float("inf")))
         return before.model_copy(update={"time_min": more}) if more > before.time_min else None
     return before
+
+
+def more_text(before: Resources, asked: Resources) -> str:
+    """What the next attempt gets more: `now 16 GB instead of 8`."""
+    if asked.mem_gb != before.mem_gb:
+        return f"now {asked.mem_gb:g} GB instead of {before.mem_gb:g}"
+    return f"now {asked.time_min} minutes instead of {before.time_min}" if asked.time_min != before.time_min else ""
+
+
+def require_submitted(plan: Plan) -> None:
+    """InputError for a run that no launch has submitted: it ran here, or was submitted by hand."""
+    if not ledger.read(plan):
+        next_step = "launch it again: only what is missing or failed is done; Ctrl-C ends a launch that still runs"
+        raise InputError(f"No launch has submitted {plan.run} to a cluster", next_step=next_step)
 
 
 def retry(executor: SlurmExecutor, **choice) -> tuple[RetryPlan, Submitted | None]:

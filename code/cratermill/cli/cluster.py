@@ -51,12 +51,15 @@ def retry(
     After OOM with more memory, after a time-out with more time, from their checkpoints; what the cluster did goes as it was.
     """
     from ..batch import operations, preflight
-    from ..batch.cluster import choose_profile
+    from ..batch.cluster import choose_profile, require_slurm
     from ..batch.slurm import SlurmExecutor
     from ..stages import STAGES
 
     plan = find_plan(run)
-    site = preflight.with_site_limits(choose_profile(profile, plan.root, STAGES))
+    operations.require_submitted(plan)
+    site = choose_profile(profile, plan.root, STAGES)
+    require_slurm(site)
+    site = preflight.with_site_limits(site)
     say = (lambda _: None) if as_json else typer.echo
     both = failed == missing
     choice = {"failed": failed or both, "missing": missing or both, "errors": errors, "only": parse_cells(cells, plan)}
@@ -65,12 +68,16 @@ def retry(
     if as_json:
         again = {index: asked.model_dump() for index, asked in chosen.resources.items()}
         print_json({"run": plan.run, "again": again, "not_again": chosen.not_again})
+    for index, why in chosen.because.items():
+        say(f"again: {plan.cells[index].key}: {why}")
     for index, why in chosen.not_again.items():
         say(f"not again: {plan.cells[index].key}: {why}")
     if submitted is None:
         say("nothing to retry")
-    elif submitted.left:
+        return
+    if submitted.left:
         executor.feed(submitted, chosen.resources)
+    say(f"Next: cratermill status {plan.run} --watch")
 
 
 @app.command()
@@ -80,10 +87,12 @@ def cancel(run: str = RUN, cells: list[str] = CELLS) -> None:
     Running cells save themselves first; retry or the next launch goes on from there.
     """
     from ..batch import operations
+    from ..batch.estimate import number_of
 
     plan = find_plan(run)
+    operations.require_submitted(plan)
     concerned = operations.cancel(plan, parse_cells(cells, plan))
-    typer.echo(f"{len(concerned)} cells cancelled" if concerned else "none of these cells is queued or running")
+    typer.echo(f"{number_of(len(concerned), 'cell')} cancelled" if concerned else "none of these cells is queued or running")
 
 
 @app.command()
