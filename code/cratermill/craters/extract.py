@@ -1,0 +1,193 @@
+"""From a mask or probability map to circles: edges vote for centres in scale space, circles are fitted to their edges, votes are checked.
+
+One design for discs, outlines and rings, on CPU and GPU (torch). The iso-contour of the map gives edge points with normals; every point
+votes, for each of a row of radii, for the centre that lies along its normal (an outer edge has its light side inwards, an inner edge
+outwards). Peaks of the votes are refined by robust least squares on edges found along rays, to a fraction of a pixel. What share of the
+rim the map supports is the confidence. Cost follows the number of edge points, not pixels times radii.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ..errors import InputError
+from .refine import fit
+from .select import distinct, explained
+from .shapes import Shape
+
+COLUMNS = ("x", "y", "radius_px", "confidence", "arc")
+SMOOTHING_PX = 1.0
+RADIUS_STEP = 1.1
+BIN_SHARE = 1 / 8
+"""Side of a bin of the votes, as a share of the radius: directions are known to a few degrees."""
+BLUR_BINS = 0.9
+BLOCK_PX = 1920
+OUTSIDE_PX = 0.5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What counts as a crater: radii in pixels, the map's ``level`` at an edge, least ``confidence``, and least ``arc``, the share of the
+    whole rim that shows an edge."""
+
+    min_radius_px: float = 9.0
+    max_radius_px: float = 138.0
+    level: float = 0.5
+    confidence: float = 0.8
+    arc: float = 0.22
+    votes: float = 0.11
+
+    def __post_init__(self):
+        if not 1 <= self.min_radius_px <= self.max_radius_px:
+            given = f"radii from {self.min_radius_px:g} to {self.max_radius_px:g} px"
+            raise InputError(given, valid="at least 1 px, the smaller first")
+
+    @property
+    def margin_px(self) -> int:
+        """How far around a piece of the map one must look to see the craters of the piece whole."""
+        return int(np.ceil(1.25 * self.max_radius_px)) + 8
+
+
+def extract(probability: np.ndarray, shape: Shape, options: Options | None = None, device: str = "cpu") -> np.ndarray:
+    """Circles (N, 5) of a map (h, w) of probabilities in 0…1 or of a mask: x, y, radius in pixels, confidence and arc in 0…1.
+
+    Worked through in blocks, so that memory doesn't grow with the map. NaN is no data: neither for nor against a crater.
+    Raises ``InputError`` for maps of other shapes or values.
+    """
+    options = options or Options()
+    _check(probability, options)
+    height, width = probability.shape
+    found = []
+    for top in range(0, height, BLOCK_PX):
+        for left in range(0, width, BLOCK_PX):
+            core = (top, left, min(top + BLOCK_PX, height), min(left + BLOCK_PX, width))
+            found.append(_block(probability, core, shape, options, device))
+    circles = np.concatenate(found)
+    return distinct(circles)[:, : len(COLUMNS)]
+
+
+def _check(probability: np.ndarray, options: Options) -> None:
+    if probability.ndim != 2:
+        raise InputError(f"a map of shape {probability.shape}", valid="one band: (rows, columns)")
+    if not np.isfinite(probability).any():
+        raise InputError(
+            "the map holds no number but NaN", valid="probabilities from 0 to 1", next_step="check the data that it is made from"
+        )
+    low, high = np.nanmin(probability), np.nanmax(probability)
+    if low < 0 or high > 1:
+        given = f"the map's values run from {low:g} to {high:g}"
+        raise InputError(given, valid="probabilities from 0 to 1, or a mask of False and True")
+    if low > options.level:
+        given = f"the map is above {options.level:g} everywhere (from {low:g} on), so it shows no rim"
+        raise InputError(given, valid="dark ground between craters", next_step="check the mask, or raise the level")
+    if options.min_radius_px > max(probability.shape):
+        given = f"radii from {options.min_radius_px:g} px on in a map of {probability.shape[0]} × {probability.shape[1]} pixels"
+        raise InputError(given, valid="craters that are smaller than the map", next_step="lower the smallest radius, or take larger tiles")
+
+
+def _block(probability: np.ndarray, core: tuple[int, int, int, int], shape: Shape, options: Options, device: str) -> np.ndarray:
+    """The circles whose centres lie in one block, seen with a margin around it."""
+    top, left, bottom, right = core
+    margin = options.margin_px
+    first_row, first_col = max(top - margin, 0), max(left - margin, 0)
+    piece = np.asarray(probability[first_row : bottom + margin, first_col : right + margin], np.float32)
+    empty = np.zeros((0, len(COLUMNS) + 1))
+    if not (piece > options.level).any():
+        return empty
+    image = torch.from_numpy(np.ascontiguousarray(piece)).to(device)
+    known = ~torch.isnan(image)
+    image = smoothed(torch.nan_to_num(image, 0.0), SMOOTHING_PX)
+    points, normals = contour(image, known, options.level)
+    if not len(points):
+        return empty
+    candidates = vote(points, normals, piece.shape, shape, options)
+    circles, edges = fit(image, known, candidates, shape, options).passing(options)
+    circles = explained(circles, edges, shape, options.arc)
+    circles[:, :2] += (first_col, first_row)
+    # Centres on the border of two blocks belong to one of them; at the map's own border half a pixel is left to both sides.
+    low_x, high_x = left - OUTSIDE_PX, right - OUTSIDE_PX
+    low_y, high_y = top - OUTSIDE_PX, bottom - OUTSIDE_PX
+    inside = (circles[:, 0] >= low_x) & (circles[:, 0] < high_x) & (circles[:, 1] >= low_y) & (circles[:, 1] < high_y)
+    return circles[inside]
+
+
+def smoothed(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    """A Gaussian blur of (h, w), edges repeated."""
+    reach = int(np.ceil(3 * sigma))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    # Sums of shifted images: many times faster on a CPU than a convolution of one channel.
+    for axis in (0, 1):
+        length = image.shape[axis]
+        padding = (reach, reach, 0, 0) if axis else (0, 0, reach, reach)
+        padded = functional.pad(image[None, None], padding, mode="replicate")[0, 0]
+        image = sum(padded.narrow(axis, at, length) * weight for at, weight in enumerate(kernel / kernel.sum()))
+    return image
+
+
+def contour(image: torch.Tensor, known: torch.Tensor, level: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points (N, 2) x, y on the iso-contour and unit normals (N, 2) towards the light side: the pixels that are nearest to it, moved onto
+    it along the gradient. Neither the map's own border nor that of missing data is an edge."""
+    inner = image[1:-1, 1:-1]
+    # Sobel's weights: their direction errs by a few degrees at most even for steps of one pixel.
+    column = image[:-2] + 2 * image[1:-1] + image[2:]
+    row = image[:, :-2] + 2 * image[:, 1:-1] + image[:, 2:]
+    gx, gy = (column[:, 2:] - column[:, :-2]) / 8, (row[2:] - row[:-2]) / 8
+    square = gx**2 + gy**2
+    offset = (level - inner) / square.clamp(min=1e-12)
+    # Within half a pixel of the contour, along the gradient's longer side.
+    near = (offset.abs() * torch.maximum(gx.abs(), gy.abs()) <= 0.5) & (square > 1e-4)
+    gaps = functional.max_pool2d((~known).float()[None, None], 7, 1, 3)[0, 0, 1:-1, 1:-1] > 0
+    rows, cols = torch.nonzero(near & ~gaps, as_tuple=True)
+    gx, gy, offset = gx[rows, cols], gy[rows, cols], offset[rows, cols]
+    points = torch.stack([cols + 1 + offset * gx, rows + 1 + offset * gy], 1)
+    return points, torch.stack([gx, gy], 1) / torch.hypot(gx, gy)[:, None]
+
+
+def radii(options: Options) -> np.ndarray:
+    steps = int(np.ceil(np.log(options.max_radius_px / options.min_radius_px) / np.log(RADIUS_STEP)))
+    return options.min_radius_px * (options.max_radius_px / options.min_radius_px) ** (np.arange(steps + 1) / max(steps, 1))
+
+
+def vote(points: torch.Tensor, normals: torch.Tensor, size: tuple[int, int], shape: Shape, options: Options) -> torch.Tensor:
+    """Candidates (N, 3) x, y, radius: peaks of the votes for each radius. A whole rim, all of it seen, has about one vote."""
+    found = []
+    for radius in radii(options):
+        votes, bin_px = accumulate(points, normals, size, shape, float(radius))
+        place = peaks(votes, options.votes) * bin_px + (bin_px - 1) / 2
+        found.append(torch.cat([place, torch.full_like(place[:, :1], radius)], 1))
+    return torch.cat(found)
+
+
+def peaks(votes: torch.Tensor, least: float) -> torch.Tensor:
+    """Columns and rows (N, 2) of the values above ``least`` that none of their eight neighbours exceeds."""
+    padded = functional.pad(votes, (1, 1, 1, 1))
+    places = torch.nonzero(votes > least)
+    middle = padded[places[:, 0] + 1, places[:, 1] + 1]
+    best = torch.ones_like(middle, dtype=torch.bool)
+    for row in range(3):
+        for col in range(3):
+            best &= middle >= padded[places[:, 0] + row, places[:, 1] + col]
+    return places[best].flip(1)
+
+
+def accumulate(points: torch.Tensor, normals: torch.Tensor, size: tuple[int, int], shape: Shape, radius: float):
+    """Votes (rows, cols) of all edge points for centres of craters of one radius, blurred, and the side of a bin in pixels."""
+    bin_px = max(2.0, radius * BIN_SHARE)
+    rows, cols = int(np.ceil(size[0] / bin_px)), int(np.ceil(size[1] / bin_px))
+    factor, shift = shape.inner
+    edges = [(radius + shape.outer_px, 1.0)]
+    if shape.has_inner and factor * radius + shift >= 1:
+        edges.append((factor * radius + shift, -1.0))
+    votes = torch.zeros(rows * cols, device=points.device)
+    for distance, sign in edges:
+        at = ((points + sign * distance * normals + 0.5) / bin_px).floor().long()
+        inside = (at[:, 0] >= 0) & (at[:, 0] < cols) & (at[:, 1] >= 0) & (at[:, 1] < rows)
+        count = torch.bincount(at[inside, 1] * cols + at[inside, 0], minlength=rows * cols)
+        # A circle's contour has about 2πr · 0.9 points that are nearest to it.
+        votes += count / (2 * np.pi * distance * len(edges))
+    # The blur gathers what the directions' errors spread.
+    return smoothed(votes.view(rows, cols), BLUR_BINS) * (2 * np.pi * BLUR_BINS**2), bin_px

@@ -1,0 +1,141 @@
+"""How good a list of craters is: precision, recall and F1 by several rules, by size, with intervals over blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..bodies import Body
+from .matching import RULES, Matched, Rule, match
+
+RESAMPLES = 1000
+BINS_PER_OCTAVE = 1
+
+
+@dataclass
+class Tally:
+    """Counts of one rule. Per found crater: whether it has a partner and whether it counts; the same per crater of the catalogue.
+
+    ``found_block`` and ``truth_block`` say to which block (tile, map cell, sector) each belongs; ``offset`` and ``growth`` (in smaller
+    radii) are those of the pairs that count.
+    """
+
+    found_hit: np.ndarray
+    found_counts: np.ndarray
+    found_radius: np.ndarray
+    found_block: np.ndarray
+    truth_hit: np.ndarray
+    truth_counts: np.ndarray
+    truth_radius: np.ndarray
+    truth_block: np.ndarray
+    offset: np.ndarray
+    growth: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: list[Tally]) -> Tally:
+        names = cls.__dataclass_fields__
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """(found that are right, found, catalogue's that were found, catalogue's), of those that count."""
+        return tuple(int(values.sum()) for values in self._masks())
+
+    def _masks(self) -> tuple[np.ndarray, ...]:
+        return self.found_hit & self.found_counts, self.found_counts, self.truth_hit & self.truth_counts, self.truth_counts
+
+    def by_block(self) -> np.ndarray:
+        """The four counts of every block (B, 4)."""
+        blocks = np.unique(np.concatenate([self.found_block, self.truth_block]))
+        groups = (self.found_block, self.found_block, self.truth_block, self.truth_block)
+        at = [np.searchsorted(blocks, group[mask]) for group, mask in zip(groups, self._masks(), strict=True)]
+        return np.column_stack([np.bincount(places, minlength=len(blocks)) for places in at])
+
+
+def tally(
+    found: np.ndarray,
+    truth: np.ndarray,
+    rule: Rule,
+    radii: tuple[float, float],
+    body: Body | None = None,
+    block: int = 0,
+    found_block: np.ndarray | None = None,
+    truth_block: np.ndarray | None = None,
+) -> Tally:
+    """Match lists (N, ≥3) of all sizes, then count those within ``radii``.
+
+    A found crater that is right counts if the catalogue's crater does, so that a measured radius just beyond a limit costs nothing.
+    """
+    matched: Matched = match(found, truth, rule, body)
+    rows, columns = matched.pairs.T if len(matched.pairs) else (np.zeros(0, int), np.zeros(0, int))
+    found_radius, truth_radius = found[:, 2], truth[:, 2]
+    truth_counts = (truth_radius >= radii[0]) & (truth_radius <= radii[1])
+    found_counts = (found_radius >= radii[0]) & (found_radius <= radii[1])
+    found_counts[rows] = truth_counts[columns]
+    counting = truth_counts[columns]
+    hits = np.zeros(len(found), bool), np.zeros(len(truth), bool)
+    hits[0][rows], hits[1][columns] = True, True
+    return Tally(
+        hits[0],
+        found_counts,
+        found_radius.astype(float),
+        np.full(len(found), block) if found_block is None else found_block,
+        hits[1],
+        truth_counts,
+        truth_radius.astype(float),
+        np.full(len(truth), block) if truth_block is None else truth_block,
+        matched.offset[counting],
+        matched.growth[counting],
+    )
+
+
+def rates(counts: np.ndarray) -> np.ndarray:
+    """Precision, recall and F1 (…, 3) of counts (…, 4); 0 where nothing is found or known."""
+    right, found, hit, known = np.moveaxis(np.asarray(counts, float), -1, 0)
+    precision = np.divide(right, found, out=np.zeros_like(right), where=found > 0)
+    recall = np.divide(hit, known, out=np.zeros_like(hit), where=known > 0)
+    total = precision + recall
+    return np.stack([precision, recall, np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)], -1)
+
+
+def score(one: Tally, name: str, seed: int = 0) -> dict[str, float]:
+    """Precision, recall, F1 with 95 % intervals (bootstrap over blocks), and median errors, of one rule."""
+    blocks = one.by_block()
+    precision, recall, f1 = rates(np.array(one.counts()))
+    row = {f"Precision_{name}": precision, f"Recall_{name}": recall, f"F1_{name}": f1}
+    if len(blocks) > 1:
+        draws = np.random.default_rng(seed).integers(0, len(blocks), (RESAMPLES, len(blocks)))
+        low, high = np.percentile(rates(blocks[draws].sum(1)), (2.5, 97.5), axis=0)
+        for which, title in enumerate(("Precision", "Recall", "F1")):
+            row |= {f"{title}_{name}_low": float(low[which]), f"{title}_{name}_high": float(high[which])}
+    row[f"position_error_{name}"] = float(np.median(one.offset)) if len(one.offset) else float("nan")
+    row[f"diameter_error_{name}"] = float(np.median(np.abs(one.growth))) if len(one.growth) else float("nan")
+    return {title: float(value) for title, value in row.items()}
+
+
+def size_table(one: Tally, rule: str, unit: float = 1.0) -> pd.DataFrame:
+    """Scores by bins of the diameter that double; found craters in the bin of their own diameter. ``unit``: of the table's diameters."""
+    diameters = 2 * np.concatenate([one.truth_radius[one.truth_counts], one.found_radius[one.found_counts]]) / unit
+    if not len(diameters):
+        return pd.DataFrame(columns=["rule", "diameter_from", "diameter_to", "known", "found", "Precision", "Recall", "F1"])
+    first, last = np.floor(np.log2(diameters.min())), np.floor(np.log2(diameters.max()))
+    rows = []
+    for low in 2.0 ** np.arange(first, last + 1):
+        inside = [(2 * radius / unit >= low) & (2 * radius / unit < 2 * low) for radius in (one.found_radius, one.truth_radius)]
+        right, found, hit, known = one._masks()
+        counts = np.array([(right & inside[0]).sum(), (found & inside[0]).sum(), (hit & inside[1]).sum(), (known & inside[1]).sum()])
+        precision, recall, f1 = rates(counts)
+        rows.append(
+            {"rule": rule, "diameter_from": low, "diameter_to": 2 * low, "known": counts[3], "found": counts[1]}
+            | {"Precision": precision, "Recall": recall, "F1": f1}
+        )
+    return pd.DataFrame(rows)
+
+
+def all_rules(found: list[np.ndarray], truth: list[np.ndarray], radii: tuple[float, float], body: Body | None = None) -> dict[str, Tally]:
+    """Tallies of every rule over blocks of lists, one block per pair."""
+    return {
+        rule.name: Tally.joined([tally(f, t, rule, radii, body, block) for block, (f, t) in enumerate(zip(found, truth, strict=True))])
+        for rule in RULES
+    }

@@ -1,0 +1,153 @@
+"""Circles read from masks: all of them, where they are, however the mask is turned, cut or crowded."""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cratermill.craters.extract import Options, extract
+from cratermill.craters.matching import STRICT, match
+from cratermill.craters.shapes import Shape
+from cratermill.errors import InputError
+
+SHAPES = [Shape("ring", width_px=4), Shape("ring", width_px=8), Shape("fill"), Shape("outline")]
+SMALL = Options(6, 40)
+
+
+def scattered(seed: int, count: int = 12, side: int = 320, radii=(9, 36)) -> np.ndarray:
+    """Circles (N, 3) wholly inside, of which none meets another."""
+    rng, circles = np.random.default_rng(seed), []
+    for _ in range(2000):
+        radius = rng.uniform(*radii)
+        x, y = rng.uniform(radius + 6, side - radius - 7, 2)
+        if all(np.hypot(x - a, y - b) > radius + r + 14 for a, b, r in circles):
+            circles.append((x, y, radius))
+        if len(circles) == count:
+            break
+    return np.array(circles)
+
+
+def nearest_error(found: np.ndarray, truth: np.ndarray) -> float:
+    """The largest distance in x, y and radius between partners; infinite unless all have one."""
+    pairs = match(found, truth).pairs
+    assert len(pairs) == len(found) == len(truth), f"{len(found)} found, {len(truth)} there, {len(pairs)} pairs"
+    return float(np.abs(found[pairs[:, 0], :3] - truth[pairs[:, 1], :3]).max())
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.kind}{shape.width_px}")
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_circles_come_back_to_a_fraction_of_a_pixel(shape, seed):
+    circles = scattered(seed)
+    found = extract(shape.draw(circles, (320, 320)), shape, SMALL)
+    assert nearest_error(found, circles) < 0.5
+    assert found[:, 3].min() > 0.95
+
+
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[2]], ids=lambda shape: shape.kind)
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 10**6), turns=st.integers(0, 3), flip=st.booleans(), roll=st.integers(1, 200))
+def test_the_list_turns_with_the_image(shape, seed, turns, flip, roll):
+    circles, side = scattered(seed, 8), 320
+    mask = np.pad(shape.draw(circles, (side, side)), ((0, 0), (0, 200)))
+    straight = extract(mask, shape, SMALL)
+    assert nearest_error(extract(np.roll(mask, roll, axis=1), shape, SMALL), straight + [roll, 0, 0, 0, 0]) <= 0.5
+    square = mask[:, :side]
+    moved, expected = (square[:, ::-1], straight * [-1, 1, 1, 1, 1] + [side - 1, 0, 0, 0, 0]) if flip else (square, straight)
+    for _ in range(turns):
+        moved = np.rot90(moved)
+        expected = np.column_stack([expected[:, 1], side - 1 - expected[:, 0], expected[:, 2:]])
+    assert nearest_error(extract(np.ascontiguousarray(moved), shape, SMALL), expected) <= 0.5
+
+
+@pytest.mark.parametrize("shape", SHAPES[:2] + SHAPES[3:], ids=lambda shape: f"{shape.kind}{shape.width_px}")
+def test_nested_and_touching_craters_are_kept(shape):
+    circles = np.array([[100.0, 100, 60], [115, 95, 15], [198, 100, 36], [100, 205, 40]])
+    found = extract(shape.draw(circles, (300, 300)), shape, Options(9, 80))
+    assert nearest_error(found, circles) < 1.0
+
+
+def test_a_disc_in_a_disc_is_lost_and_nothing_is_made_up():
+    circles = np.array([[100.0, 100, 60], [115, 95, 15]])
+    found = extract(Shape("fill").draw(circles, (220, 220)), Shape("fill"), Options(9, 80))
+    assert nearest_error(found, circles[:1]) < 0.5
+
+
+def test_blocks_change_nothing(monkeypatch):
+    shape, circles = SHAPES[0], scattered(5, 20, 700)
+    mask = shape.draw(circles, (700, 700))
+    whole = extract(mask, shape, SMALL)
+    monkeypatch.setattr("cratermill.craters.extract.BLOCK_PX", 130)
+    assert nearest_error(extract(mask, shape, SMALL), whole) < 0.05
+
+
+def test_soft_maps_are_read_like_masks():
+    from scipy.ndimage import gaussian_filter
+
+    shape, circles = SHAPES[0], scattered(7)
+    soft = gaussian_filter(shape.draw(circles, (320, 320)).astype(np.float32), 1.0)
+    assert nearest_error(extract(np.clip(soft / soft.max(), 0, 1), shape, SMALL), circles) < 0.6
+
+
+def test_missing_pixels_are_neither_for_nor_against():
+    shape, circles = SHAPES[0], np.array([[80.0, 80, 30]])
+    probability = shape.draw(circles, (160, 160)).astype(np.float32)
+    probability[:, 90:97] = np.nan
+    found = extract(probability, shape, SMALL)
+    assert nearest_error(found, circles) < 0.7
+    assert found[0, 3] > 0.95
+
+
+def test_an_empty_mask_has_no_craters():
+    for shape in SHAPES:
+        assert extract(np.zeros((200, 200), np.float32), shape, SMALL).shape == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("probability", "options", "message"),
+    [
+        (np.full((64, 64), np.nan), SMALL, "no number but NaN"),
+        (np.arange(4096).reshape(64, 64), SMALL, "run from 0 to 4095"),
+        (np.ones((64, 64), bool), SMALL, "above 0.5 everywhere"),
+        (np.zeros((1, 64, 64)), SMALL, "shape"),
+        (np.zeros((64, 64)), Options(100, 200), "radii from 100 px"),
+    ],
+)
+def test_maps_that_cannot_be_read_are_refused(probability, options, message):
+    with pytest.raises(InputError, match=message):
+        extract(probability, SHAPES[0], options)
+
+
+def test_radii_in_the_wrong_order_are_refused():
+    with pytest.raises(InputError, match="radii from 20 to 9"):
+        Options(20, 9)
+
+
+@pytest.mark.parametrize(("kind", "width"), [("_4_edge", 4), ("_8_edge", 8), ("", None)])
+def test_authors_masks(real_data, kind, width):
+    """A piece of the sparser of the two Mars tiles; benchmarks/crater_lists.py does both whole tiles."""
+    import io
+
+    from PIL import Image
+
+    side = 1800
+    with zipfile.ZipFile(real_data("mars_robbins_tiles.zip")) as archive:
+        name = next(name for name in archive.namelist() if "210_-30_0_-150" in name and name.endswith(f"segrng{kind}.png"))
+        Image.MAX_IMAGE_PIXELS = None
+        mask = np.asarray(Image.open(io.BytesIO(archive.read(name))))[:side, :side] > 0
+        table = pd.read_csv(io.BytesIO(archive.read(next(name for name in archive.namelist() if "Tile_07" in name))))
+    circles = table[["LONG_X_PX", "LAT_Y_PX", "RAD_PX"]].to_numpy(float)
+    circles = circles[(circles[:, 2] >= 9) & (circles[:, 2] <= 138)]
+    shape = Shape("ring", width_px=width) if width else Shape("fill")
+    drawn = shape.draw(circles, mask.shape)
+    inside = (circles[:, 0] < side) & (circles[:, 1] < side)
+    assert (drawn & mask).sum() / (drawn | mask).sum() > (0.999 if width else 0.99)
+    found = extract(mask, shape)
+    matched = match(found, circles[inside], STRICT).pairs
+    assert len(matched) / inside.sum() >= 0.97
+    assert len(matched) / len(found) >= 0.98
