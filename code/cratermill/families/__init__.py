@@ -15,6 +15,7 @@ FAMILIES = {
     "autoencoder": "Autoencoder",
     "chip_classifier": "ChipClassifier",
     "sgan": "Sgan",
+    "crater_unet": "CraterUnet",
 }
 
 

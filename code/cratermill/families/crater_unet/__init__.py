@@ -1,0 +1,100 @@
+"""The Symmetric U-Net of DeLatte et al., and any other segmenter, that draws craters; then lists of craters, and their scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..base import FIRST, CellParams, Datasets, Family, Round
+
+
+class CraterUnet(Family):
+    name, short = "crater_unet", "crater_unet"
+    maps = True
+    metrics = ("F1_strict", "Precision_strict", "Recall_strict", "F1_lax", "F1_box", "F1_Score", "IoU", "Accuracy")
+
+    def hparams_model(self):
+        from .hparams import Hparams
+
+        return Hparams
+
+    def data_model(self):
+        from .options import CraterData
+
+        return CraterData
+
+    def map_model(self):
+        from .options import MapOptions
+
+        return MapOptions
+
+    def prepare(self, config, rows, progress, workers=1) -> dict:
+        from .prepare import prepare
+
+        return prepare(config, list(rows), progress, workers)
+
+    def require_prepared(self, config, rows) -> None:
+        from .prepare import TileSet, folder_of
+
+        for data in sorted({row.data for row in rows}):
+            TileSet(folder_of(config, data))
+
+    def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
+        from .data import datasets
+
+        return datasets(config, params, self.hparams_model().from_plan(params.hparams))
+
+    def task(self, params: CellParams, norm):
+        from ..task import binary_task
+
+        row = self.hparams_model().from_plan(params.hparams)
+        return binary_task(row, row.build_network(1), norm)
+
+    def upstream(self, hparams, split: int) -> list[tuple[str, int, int]]:
+        return [(self.name, version, split) for version in hparams.get("union_of") or []]
+
+    def require_evaluated(self, config, version: int, split: int) -> None:
+        from .evaluate import members
+
+        members(config, version, split)
+
+    def evaluate(self, config, params: CellParams, workspace) -> dict:
+        from .evaluate import evaluate
+
+        return evaluate(config, params, workspace)
+
+    def data_fingerprint(self, config, row):
+        from .prepare import TileSet, folder_of
+
+        return TileSet(folder_of(config, row.data)).meta["digest"]
+
+    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
+        names = super().log_names(stage, params)
+        if stage == "evaluate":
+            tag = f"test-set-{params.split}_iteration-{params.iteration}"
+            names |= {f"tests/craters_{tag}.csv": "craters.csv", f"tests/scores_{tag}.csv": "scores.csv"}
+        return names
+
+    def gather(self, config, version: int, cells, into: Path) -> list[dict]:
+        from .evaluate import gather
+
+        return gather(cells, into)
+
+    def map_name(self, config) -> str:
+        from .mapping import map_name
+
+        return map_name(config)
+
+    def map_cells(self, config) -> list[dict]:
+        from .mapping import map_cells
+
+        return map_cells(config)
+
+    def map(self, config, params, workspace) -> dict:
+        from .mapping import map_block
+
+        return map_block(config, params, workspace)
+
+    def composite(self, config, products: list[Path], workspace) -> dict:
+        from .composite import composite
+
+        return composite(config, products, workspace)

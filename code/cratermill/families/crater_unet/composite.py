@@ -1,0 +1,194 @@
+"""The blocks of a map joined: one list of craters, its files and pictures, the prediction as one raster, and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ...bodies import Body
+from ...catalogue import read_catalogue, write_catalogue
+from ...cog import write_cog
+from ...craters.matching import match
+from ...craters.merge import union, without_doubles
+from ...craters.outputs import counted_boundary, crater_table, frequencies, size_frequency, write_craters
+from ...craters.scores import RULES, score, size_table, tally
+from ...craterstats import surface_area_m2
+from ...errors import WorkError
+from ...files import read_json, write_json, write_table
+from ...grid import Grid, Window
+from ...mosaic import Mosaic
+from .layout import extent
+from .mapping import CRATERS, FULL, NAME, NO_DATA, PREDICTION, map_name, map_run, open_mosaic, row_of
+
+if TYPE_CHECKING:
+    from ...config import Config
+    from .hparams import Hparams
+
+BLOCK_PX = 1024
+OPEN_BLOCKS = 24
+SECTOR_DEGREES = 10.0
+"""Blocks of the bootstrap: squares of about this side."""
+
+
+def composite(config: Config, products: list[Path], workspace: Any) -> dict:
+    """Files below ``results/output_masks/<name>``; see docs/crater-unet.md."""
+    if not products:
+        raise WorkError("no block has been mapped", next_step="see 'cratermill status' for why, then launch the map again")
+    products, run, options = sorted(products), map_run(config), config.map_options(NAME)
+    folder, row = config.project.map_folder(map_name(config)), row_of(config, run.versions[NAME], run.split)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_mosaic(config) as mosaic:
+        body, area = mosaic.grid.body, extent(mosaic.grid, options.latitudes)
+        craters = joined(products, row, body)
+        table = crater_table(craters, body)
+        boundary = counted_boundary(area.west, area.south, area.east, area.north)
+        write_craters(folder, table, body, boundary)
+        catalogue, scores = None, {}
+        if run.catalogue:
+            catalogue = read_catalogue(config.path(run.catalogue), body, units=options.units)
+            catalogue = catalogue[area.holds(catalogue["lon"].to_numpy(), catalogue["lat"].to_numpy())].reset_index(drop=True)
+            resolution = options.resolution_m or mosaic.grid.resolution_m
+            scores = compare(folder, table, catalogue, row, resolution, body)
+        area_km2 = surface_area_m2(body, boundary) / 1e6
+        pictures = draw(folder, mosaic, table, catalogue, row, options.resolution_m or mosaic.grid.resolution_m, area_km2)
+        if options.prediction:
+            write_prediction(folder / "prediction.tif", products, mosaic.grid, workspace)
+    made_of = read_json(products[0] / "cell.json", {}).get("params", {})
+    write_json(folder / "provenance.json", {"config": config.dump(), "made_of": made_of, "blocks": len(products), "area_km2": area_km2})
+    write_page(folder, table, scores, pictures, area_km2)
+    return {"name": folder.name, "craters": len(table), "blocks": len(products), **{k: v for k, v in scores.items() if k.startswith("F1_")}}
+
+
+def joined(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
+    """One list (lon, lat, radius_m, confidence, arc or votes): doubles from neighbouring blocks removed, versions united."""
+    everything = pd.concat([pd.read_csv(product / CRATERS) for product in products], ignore_index=True)
+    columns = ["lon", "lat", "radius_m", "confidence"]
+    lists = []
+    for _, one in everything.groupby("version"):
+        one = one.reset_index(drop=True)
+        lists.append(one.iloc[without_doubles(one[columns].to_numpy(float), body)])
+    if not row.union_of:
+        return lists[0].drop(columns="version").reset_index(drop=True) if lists else everything.drop(columns="version")
+    missing = len(row.union_of) - len(lists)
+    arrays = [one[columns].to_numpy(float) for one in lists] + [np.zeros((0, 4))] * missing
+    found = union(arrays, row.votes, body)
+    return pd.DataFrame(found, columns=[*columns, "votes"])
+
+
+def compare(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame, row: Hparams, resolution_m: float, body: Body) -> dict[str, float]:
+    """``scores.json``, ``scores_by_size.csv`` and the lists of what is new and what was missed; returns the scores."""
+    radii_m = tuple(radius * resolution_m for radius in row.radii_px(resolution_m))
+    found = table[["lon", "lat", "radius_m", "confidence"]].to_numpy(float)
+    truth = catalogue[["lon", "lat", "radius_m"]].to_numpy(float)
+    sectors = sector(found), sector(truth)
+    scores, tables = {}, []
+    for rule in RULES:
+        counts = tally(found, truth, rule, radii_m, body, found_block=sectors[0], truth_block=sectors[1])
+        scores |= score(counts, rule.name)
+        tables.append(size_table(counts, rule.name, unit=1000.0))
+        if rule.name == "strict":
+            scores |= dict(zip(("found_right", "found", "known_found", "known"), counts.counts(), strict=True))
+    pairs = match(found, truth, body=body).pairs
+    new, missed = (np.setdiff1d(np.arange(len(rows)), pairs[:, side]) for side, rows in ((0, found), (1, truth)))
+    missed = missed[(truth[missed, 2] >= radii_m[0]) & (truth[missed, 2] <= radii_m[1])]
+    write_catalogue(folder / "new_craters.gpkg", table.iloc[new], body)
+    write_table(folder / "new_craters.csv", table.iloc[new].drop(columns="geometry"))
+    write_table(folder / "missed_craters.csv", pd.DataFrame(catalogue.iloc[missed]).drop(columns="geometry", errors="ignore"))
+    write_table(folder / "scores_by_size.csv", pd.concat(tables, ignore_index=True))
+    write_json(folder / "scores.json", scores)
+    return scores
+
+
+def sector(craters: np.ndarray) -> np.ndarray:
+    """Number of the square of about ten degrees that each crater lies in."""
+    rows = np.floor((craters[:, 1] + 90) / SECTOR_DEGREES).astype(int).clip(0, int(180 / SECTOR_DEGREES) - 1)
+    middle = np.radians((rows + 0.5) * SECTOR_DEGREES - 90)
+    count = np.maximum(1, np.round(360 / SECTOR_DEGREES * np.cos(middle)))
+    return rows * 1000 + np.floor(np.mod(craters[:, 0], 360) / 360 * count).astype(int)
+
+
+def draw(
+    folder: Path, mosaic: Mosaic, table: pd.DataFrame, catalogue: pd.DataFrame | None, row: Hparams, resolution_m: float, area_km2: float
+) -> list[tuple[Path, str]]:
+    """``overlay.png``, ``size_frequency.png`` and ``size_frequency.csv``."""
+    from ...report.crater_pictures import overlay
+
+    lists = {"found": table["diameter_km"].to_numpy(float)}
+    if catalogue is not None:
+        low, high = (radius * resolution_m for radius in row.radii_px(resolution_m))
+        known = catalogue[(catalogue["radius_m"] >= low) & (catalogue["radius_m"] <= high)]
+        lists["catalogue"] = known["radius_m"].to_numpy(float) * 2 / 1000
+    parts = [frequencies(diameters, area_km2).assign(list=name) for name, diameters in lists.items()]
+    write_table(folder / "size_frequency.csv", pd.concat(parts, ignore_index=True))
+    curves = size_frequency(folder / "size_frequency.png", lists, area_km2)
+    picture = overlay(folder / "overlay.png", mosaic, table, catalogue)
+    return [(picture, "found craters, and the catalogue's in blue"), (curves, "size-frequency distributions, √2 bins, √N errors")]
+
+
+def write_page(folder: Path, table: pd.DataFrame, scores: dict[str, float], pictures: list[tuple[Path, str]], area_km2: float) -> Path:
+    from ...report import html
+
+    facts = {"Craters": len(table), "Area counted": f"{area_km2:,.0f} km²"}
+    for rule in RULES if scores else ():
+        values = [f"{title} {scores[f'{title}_{rule.name}']:.3f}" for title in ("Precision", "Recall", "F1")]
+        facts[f"Scores, {rule.name} rule"] = ", ".join(values)
+    sections = [html.facts(facts), *(html.picture(path, caption) for path, caption in pictures)]
+    sections.append(html.section("Craters", html.table(pd.DataFrame(table.drop(columns="geometry")))))
+    return html.write_page(folder / "index.html", f"Craters {folder.name}", sections)
+
+
+# --- the prediction as one raster -----------------------------------------------------------------------------------------------
+
+
+def write_prediction(path: Path, products: list[Path], grid: Grid, workspace: Any) -> Path:
+    """The blocks' predictions as one COG of bytes: 254 is certain, 255 is no data; memory follows a block, not the mosaic."""
+    tags = {"scale": f"probability = value / {FULL}"}
+    blocks = predicted_blocks(products, grid, workspace)
+    return write_cog(path, blocks, grid, nodata=NO_DATA, dtype="uint8", bands=1, names=["probability"], tags=tags)
+
+
+def predicted_blocks(products: list[Path], grid: Grid, workspace: Any) -> Iterator[tuple[Window, np.ndarray]]:
+    pieces = [(window, product, name) for product in products for window, name in piece_windows(product / PREDICTION)]
+    load = lru_cache(maxsize=OPEN_BLOCKS)(lambda product, name: _values(product / PREDICTION, name))
+    for row in range(0, grid.height, BLOCK_PX):
+        for col in range(0, grid.width, BLOCK_PX):
+            workspace.keep_going()
+            block = Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
+            values = np.full((block.height, block.width), NO_DATA, np.uint8)
+            for window, product, name in pieces:
+                if _meet(window, block):
+                    _lay(values, block, window, load(product, name))
+            if (values != NO_DATA).any():
+                yield block, values
+
+
+def piece_windows(path: Path) -> list[tuple[Window, str]]:
+    """Windows of the mosaic that a block's file holds values of, and the names of these; shapes are read without the values."""
+    if not path.exists():
+        return []
+    with np.load(path, allow_pickle=False) as file:
+        names = [name.removeprefix("place_") for name in file.files if name.startswith("place_")]
+        return [(Window(*file[f"place_{name}"], *file[f"shape_{name}"]), name) for name in names]
+
+
+def _values(path: Path, name: str) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as file:
+        return file[f"values_{name}"]
+
+
+def _meet(one: Window, other: Window) -> bool:
+    return one.row < other.stop_row and other.row < one.stop_row and one.col < other.stop_col and other.col < one.stop_col
+
+
+def _lay(values: np.ndarray, block: Window, window: Window, source: np.ndarray) -> None:
+    """Put what a piece knows of a block into it."""
+    top, left = max(block.row, window.row), max(block.col, window.col)
+    bottom, right = min(block.stop_row, window.stop_row), min(block.stop_col, window.stop_col)
+    part = source[top - window.row : bottom - window.row, left - window.col : right - window.col]
+    target = values[top - block.row : bottom - block.row, left - block.col : right - block.col]
+    np.copyto(target, part, where=part != NO_DATA)

@@ -1,0 +1,101 @@
+"""Square tiles on a body: where their centres lie, and their own azimuthal grids, in which craters are round at every latitude."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...bodies import Body, wrap_lon
+from ...errors import InputError
+from ...grid import Grid, Window, azimuthal_grid
+
+
+@dataclass(frozen=True)
+class Box:
+    """A piece of the body between two meridians and two parallels, degrees; ``east`` may exceed 180."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return wrap_lon((self.west + self.east) / 2), (self.south + self.north) / 2
+
+    def holds(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
+        """Whether positions lie inside; western and southern borders belong to it, and the north pole."""
+        east_of = np.mod(np.asarray(lon) - self.west, 360.0)
+        inside = (east_of < self.east - self.west) | (self.east - self.west >= 360.0)
+        return inside & (np.asarray(lat) >= self.south) & ((np.asarray(lat) < self.north) | (self.north >= 90.0))
+
+    def edge(self, count: int = 33) -> tuple[np.ndarray, np.ndarray]:
+        """Positions along the border and across the middle."""
+        lon, lat = np.linspace(self.west, self.east, count), np.linspace(self.south, self.north, count)
+        lons = np.concatenate([lon, lon, np.full(count, self.west), np.full(count, self.east)])
+        lats = np.concatenate([np.full(count, self.south), np.full(count, self.north), lat, lat])
+        return lons, lats
+
+
+def extent(grid: Grid, latitudes: tuple[float, float] = (-90.0, 90.0)) -> Box:
+    """What a mosaic covers, cut to some latitudes."""
+    if grid.columns_per_turn is None:
+        raise InputError(
+            "the mosaic is neither geographic nor equidistant cylindrical",
+            valid="a cylindrical mosaic",
+            next_step="reproject it with gdalwarp",
+        )
+    _, ends = grid.lonlat(np.array([-0.5, grid.height - 0.5]), np.zeros(2))
+    south, north = max(min(ends), latitudes[0], -90.0), min(max(ends), latitudes[1], 90.0)
+    if south >= north:
+        raise InputError(f"latitudes {latitudes[0]:g} to {latitudes[1]:g}", valid=f"within the mosaic's {min(ends):g} to {max(ends):g}")
+    west = float(grid.lonlat(0.0, -0.5)[0])
+    width = 360.0 if grid.period_px else min(grid.width / grid.columns_per_turn * 360.0, 360.0)
+    return Box(west, float(south), west + width, float(north))
+
+
+def boxes(body: Body, area: Box, side_m: float) -> Iterator[Box]:
+    """An area cut into boxes of at most ``side_m`` in height and width, rows from the south, each row from the west."""
+    per_degree = np.pi * body.semi_major_m / 180
+    rows = max(1, int(np.ceil((area.north - area.south) * per_degree / side_m - 1e-9)))
+    parallels = np.linspace(area.south, area.north, rows + 1)
+    for south, north in zip(parallels[:-1], parallels[1:], strict=True):
+        widest = 1.0 if south <= 0 <= north else np.cos(np.radians(min(abs(south), abs(north))))
+        columns = max(1, int(np.ceil((area.east - area.west) * per_degree * widest / side_m - 1e-9)))
+        meridians = np.linspace(area.west, area.east, columns + 1)
+        for west, east in zip(meridians[:-1], meridians[1:], strict=True):
+            yield Box(float(west), float(south), float(east), float(north))
+
+
+def square(body: Body, lon: float, lat: float, resolution_m: float, side_px: int) -> Grid:
+    """The azimuthal grid of a square tile around a position."""
+    whole = azimuthal_grid(body, lon, lat, resolution_m)
+    first = (whole.height - side_px) // 2
+    return whole.window(Window(first, first, side_px, side_px))
+
+
+def around(body: Body, box: Box, resolution_m: float, margin_px: int, multiple: int) -> Grid:
+    """The azimuthal grid of the smallest square tile that holds a box and a margin; its side is a multiple of ``multiple``."""
+    lon, lat = box.centre
+    whole = azimuthal_grid(body, lon, lat, resolution_m)
+    rows, cols = whole.rowcol_of_lonlat(*box.edge())
+    middle = whole.height / 2 - 0.5
+    reach = max(np.abs(rows - middle).max(), np.abs(cols - middle).max()) + margin_px + 1
+    side = int(np.ceil(2 * reach / multiple)) * multiple
+    return square(body, lon, lat, resolution_m, side)
+
+
+def circles_on(grid: Grid, craters, margin_px: float = 2.0) -> np.ndarray:
+    """Craters (a table with lon, lat, radius_m) that touch an azimuthal grid, (N, 4): x, y, radius in its pixels, row of the table."""
+    centre_x, centre_y = (grid.width - 1) / 2, (grid.height - 1) / 2
+    lon, lat = grid.lonlat(centre_y, centre_x)
+    radius = craters["radius_m"].to_numpy(float) / grid.resolution_m
+    distance = grid.body.distance_m(float(lon), float(lat), craters["lon"].to_numpy(float), craters["lat"].to_numpy(float))
+    near = np.flatnonzero(distance / grid.resolution_m < np.hypot(centre_x, centre_y) + radius + margin_px)
+    rows, cols = grid.rowcol_of_lonlat(craters["lon"].to_numpy(float)[near], craters["lat"].to_numpy(float)[near])
+    circles = np.column_stack([cols, rows, radius[near], near])
+    from .sources import touching
+
+    return touching(circles, grid.shape)

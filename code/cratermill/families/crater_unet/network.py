@@ -1,0 +1,51 @@
+"""The Symmetric U-Net of DeLatte et al. (2019, arXiv 1903.xxxx): seven poolings, and skips that add instead of joining."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+FILTERS = (16, 24, 32, 48, 64, 96, 128)
+"""Filters of the convolutions on the way down; the way up has the same in reverse, the bottom the last of them."""
+
+DROPOUTS = (0.0, 0.0, 0.2, 0.2, 0.3, 0.4, 0.5)
+POOLINGS = len(FILTERS)
+DIVISOR = 2**POOLINGS
+
+
+class SymmetricUNet(nn.Module):
+    """Logits (N, 1, H, W) of images (N, C, H, W); H and W divisible by 128.
+
+    ``filter_multiple`` scales all filters (the paper tries ½, 1, 2), ``kernel_size`` is that of all convolutions but the last, whose is
+    ``final_kernel_size``: 1 in the paper (731 473 parameters), that of the others in the authors' code (731 601 at 3 × 3).
+    Dropout comes before a pooling, but what a skip adds is the convolution before its dropout. Weights start as Keras starts them.
+    """
+
+    def __init__(self, in_chans: int = 1, kernel_size: int = 3, filter_multiple: float = 1.0, final_kernel_size: int | None = None):
+        super().__init__()
+        widths = [max(1, round(filters * filter_multiple)) for filters in FILTERS]
+
+        def convolution(before: int, after: int, kernel: int = kernel_size) -> nn.Conv2d:
+            return nn.Conv2d(before, after, kernel, padding="same")
+
+        self.down = nn.ModuleList(convolution(*pair) for pair in zip([in_chans, *widths], widths, strict=False))
+        self.bottom = convolution(widths[-1], widths[-1])
+        upwards = widths[::-1]
+        self.up = nn.ModuleList(convolution(*pair) for pair in zip([upwards[0], *upwards], upwards, strict=False))
+        self.final = convolution(widths[0], 1, final_kernel_size or kernel_size)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        skips, features = [], image
+        for layer, dropout in zip(self.down, DROPOUTS, strict=True):
+            skips.append(torch.relu(layer(features)))
+            features = functional.avg_pool2d(functional.dropout(skips[-1], dropout, self.training), 2)
+        features = functional.dropout(torch.relu(self.bottom(features)), DROPOUTS[-1], self.training)
+        for layer, dropout, skip in zip(self.up, DROPOUTS[::-1], skips[::-1], strict=True):
+            features = torch.relu(layer(functional.interpolate(features, scale_factor=2, mode="nearest")))
+            features = functional.dropout(features, dropout, self.training) + skip
+        return self.final(features)

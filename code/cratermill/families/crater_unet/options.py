@@ -1,0 +1,65 @@
+"""What a run configuration says about this family: where its tiles come from, and what its maps look like."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dots(_Part):
+    """The paper's synthetic data, made by prepare."""
+
+    tiles: int = Field(600, ge=4, description="how many tiles, of which the splits take their shares")
+    tile_px: int = Field(256, ge=32, description="their side")
+
+
+class CraterData(_Part):
+    """``train.crater_unet.data``."""
+
+    kind: Literal["mosaic", "boxes", "circles"] = Field(
+        "mosaic",
+        description="mosaic: tiles cut from the run's mosaic, with a catalogue; boxes: images with YOLO boxes; circles: images with tables",
+    )
+    catalogue: str | None = Field(None, description="mosaic: the crater list")
+    units: Literal["m", "km"] | None = Field(None, description="mosaic: of the catalogue's sizes, where their column's name doesn't say")
+    tile_px: int = Field(512, ge=32, description="mosaic, circles: side of the tiles")
+    resolution_m: float | None = Field(None, gt=0, description="mosaic: metres per pixel of the tiles; the mosaic's own when left out")
+    latitudes: tuple[float, float] = Field((-90.0, 90.0), description="mosaic: tiles with centres between these")
+    path: str | None = Field(None, description="boxes: folder or zip of images and of text files of the same names (class cx cy w h)")
+    images: list[str] = Field(default_factory=list, description="circles: image files, cut into tiles")
+    tables: list[str] = Field(default_factory=list, description="circles: one CSV per image: columns for x, y and radius in pixels")
+    pixel_m: float | None = Field(None, gt=0, description="boxes, circles: metres per pixel, where sizes in kilometres are asked for")
+    missing: float | None = Field(0, description="pixels of this value have no data and become the tile's mean; null: none have")
+    split_by: Literal["random", "longitude"] = Field(
+        "random",
+        description="longitude: training, validation and test tiles each from longitudes of their own (mosaic, or columns of circles)",
+    )
+    dots: Dots = Dots()
+
+    @model_validator(mode="after")
+    def _complete(self):
+        if self.kind == "boxes" and not self.path:
+            raise ValueError("kind boxes needs path: a folder or a zip file")
+        if self.kind == "circles" and (not self.images or len(self.images) != len(self.tables)):
+            raise ValueError("kind circles needs images and as many tables")
+        if self.latitudes[0] >= self.latitudes[1]:
+            raise ValueError("latitudes: the southern one first")
+        return self
+
+
+class MapOptions(_Part):
+    """``map.options`` where this family makes the map. Its scores need ``map.catalogue``."""
+
+    block_px: int = Field(2048, ge=64, description="side of a map cell, in pixels of the tiles; each is a job of its own")
+    window_px: int = Field(512, ge=64, description="side of the network's input")
+    overlap: float = Field(0.25, ge=0, lt=0.9, description="share of their side by which inputs overlap; blended")
+    latitudes: tuple[float, float] = Field((-90.0, 90.0), description="map only between these")
+    resolution_m: float | None = Field(None, gt=0, description="metres per pixel; the mosaic's own when left out")
+    missing: float | None = Field(0, description="pixels of this value have no data; null: only those that the mosaic flags")
+    units: Literal["m", "km"] | None = Field(None, description="of the catalogue's sizes, where their column's name doesn't say")
+    prediction: bool = Field(True, description="write the prediction too, as a cloud-optimised GeoTIFF on the mosaic's grid")

@@ -1,0 +1,92 @@
+"""Probability of craters on tiles and on wide images, by one network or the mean of several; and circles read from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...craters.extract import Options, extract
+from ..ejmap.predict import Ensemble
+from .data import fitting, radii_px
+
+if TYPE_CHECKING:
+    from .hparams import Hparams
+
+TOGETHER = 8
+LOOSE = {"confidence": 0.3, "arc": 0.12}
+"""What is read before thresholds are chosen."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How craters are read from a prediction: see the columns level, confidence and arc."""
+
+    level: float = 0.5
+    confidence: float = 0.7
+    arc: float = 0.25
+
+    def options(self, hparams: Hparams, resolution_m: float) -> Options:
+        low, high = radii_px(hparams, resolution_m)
+        return Options(max(low, 1.0), max(high, 1.0), self.level, self.confidence, self.arc)
+
+
+class Predictor:
+    """The networks of one version's checkpoints."""
+
+    def __init__(self, paths: list[Path], version: int):
+        self.ensemble = Ensemble.load(paths, "crater_unet", version)
+        self.hparams: Hparams = self.ensemble.hparams
+
+    def tiles(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (N, h, w) float32 of raw tiles without missing pixels (N, h, w): the members' mean."""
+        found = []
+        for start in range(0, len(images), TOGETHER):
+            batch = [fitting(np.asarray(image, np.float32), self.hparams.divisor)[0] for image in images[start : start + TOGETHER]]
+            mean = self.ensemble.probabilities(np.stack(batch)[:, None]).mean(0)[:, 0]
+            found.append(mean[:, : images.shape[1], : images.shape[2]].cpu().numpy())
+        return np.concatenate(found)
+
+    def wide(self, image: np.ndarray, window_px: int, overlap: float) -> np.ndarray:
+        """Probability (H, W) of one large image: windows that overlap by a share of their side, blended towards their edges."""
+        side = -(-min(window_px, max(image.shape)) // self.hparams.divisor) * self.hparams.divisor
+        step = max(1, round(side * (1 - overlap)))
+        rows, cols = (_starts(length, side, step) for length in image.shape)
+        padded = (
+            np.pad(image, [(0, max(0, side - length)) for length in image.shape], mode="symmetric") if side > min(image.shape) else image
+        )
+        weight = _ramp(side, side - step)
+        total, weights = np.zeros(padded.shape, np.float32), np.zeros(padded.shape, np.float32)
+        places = [(row, col) for row in rows for col in cols]
+        for start in range(0, len(places), TOGETHER):
+            batch = places[start : start + TOGETHER]
+            found = self.tiles(np.stack([padded[row : row + side, col : col + side] for row, col in batch]))
+            for (row, col), probability in zip(batch, found, strict=True):
+                total[row : row + side, col : col + side] += probability * weight
+                weights[row : row + side, col : col + side] += weight
+        return (total / weights)[: image.shape[0], : image.shape[1]]
+
+    def circles(self, probability: np.ndarray, reading: Reading, resolution_m: float) -> np.ndarray:
+        """Circles (N, 5) x, y, radius in pixels, confidence, arc."""
+        options = reading.options(self.hparams, resolution_m)
+        # A network may find nothing, or nothing but craters, on a tile without data or of odd ground: that is no error of the user's.
+        uniform = not (probability >= 0).any() or np.nanmin(probability) > options.level
+        if uniform or options.min_radius_px > max(probability.shape):
+            return np.zeros((0, 5))
+        return extract(np.clip(probability, 0, 1), self.hparams.shape(), options, str(self.ensemble.device))
+
+
+def _starts(length: int, side: int, step: int) -> list[int]:
+    if length <= side:
+        return [0]
+    count = -(-(length - side) // step)
+    return [round(number * (length - side) / count) for number in range(count + 1)]
+
+
+def _ramp(side: int, overlap: int) -> np.ndarray:
+    """Weights (side, side) that fall towards the edges, within the overlap."""
+    rising = np.minimum(np.arange(side) + 1, np.arange(side)[::-1] + 1) / max(overlap, 1)
+    edge = np.clip(rising, 1e-3, 1).astype(np.float32)
+    return edge[:, None] * edge[None]

@@ -1,0 +1,221 @@
+"""Tiles on disk: one memory-mapped stack of images, one table of tiles with their splits, one of circles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ...catalogue import read_catalogue
+from ...errors import InputError
+from ...files import atomic_path, content_digest, fingerprint, read_json, stat_fingerprint, write_json, write_table
+from ...mosaic import Mosaic
+from ...sampling import sample_many
+from ...seeds import seed_of
+from ..steps import Steps
+from .layout import boxes, circles_on, extent, square
+from .options import CraterData
+from .sources import Tile, box_tiles, circle_tiles, dots_tiles
+
+if TYPE_CHECKING:
+    from ...config import Config
+
+FAMILY = "crater_unet"
+SIDES = 3.0
+"""Values of mosaics that aren't bytes are scaled from this many deviations below their mean to as many above."""
+
+
+class TileSet:
+    """What prepare leaves: ``image`` (N, H, W), and by name the columns of ``tiles`` and ``circles`` (tile, x, y, radius)."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.meta = read_json(folder / "meta.json")
+        if self.meta is None:
+            raise InputError(f"{folder} holds no tiles", next_step="run 'cratermill prepare CONFIG'")
+        self.image = np.load(folder / "image.npy", mmap_mode="r")
+        self.tiles = pd.read_csv(folder / "tiles.csv")
+        table = pd.read_csv(folder / "circles.csv")
+        order = np.argsort(table["tile"].to_numpy(), kind="stable")
+        starts = np.searchsorted(table["tile"].to_numpy()[order], np.arange(len(self.tiles) + 1))
+        circles = table[["x", "y", "radius"]].to_numpy(float)[order]
+        self.circles = [circles[first:last] for first, last in zip(starts[:-1], starts[1:], strict=True)]
+
+    @property
+    def norm(self) -> np.ndarray:
+        """Offset and divisor (2, 1) that scale the images to −1…1."""
+        low, high = self.meta["range"]
+        return np.array([[(low + high) / 2], [(high - low) / 2]])
+
+    def split(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the tiles to train and validate with, and of those to test on."""
+        column = f"test_{number}"
+        if column not in self.tiles:
+            count = sum(str(name).startswith("test_") for name in self.tiles)
+            raise InputError(f"split {number}", valid=f"0 to {count - 1}", next_step="raise splits.count in the config and prepare again")
+        test = self.tiles[column].to_numpy() == 1
+        return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def folder_of(config: Config, data: str) -> Path:
+    return config.data.family(FAMILY) / data
+
+
+def prepare(config: Config, rows: list, progress, workers: int) -> dict:
+    steps = Steps(config, progress, workers)
+    options: CraterData = config.family_data(FAMILY)
+    for data in sorted({row.data for row in rows if not row.union_of} or {row.data for row in rows}):
+        folder = folder_of(config, data)
+        outputs = [folder / name for name in ("image.npy", "tiles.csv", "circles.csv", "meta.json")]
+        steps.step(f"{FAMILY} {data}", inputs(config, options, data), outputs, lambda d=data, f=folder: _make(config, options, d, f, steps))
+    return {"made": steps.made}
+
+
+def inputs(config: Config, options: CraterData, data: str) -> Any:
+    """What the tiles are made from, as plain values."""
+    common = [config.run.seed, config.run.splits.model_dump(mode="json")]
+    if data == "dots":
+        return [*common, options.dots.model_dump(mode="json")]
+    given = options.model_dump(mode="json", exclude={"dots"})
+    files = {"mosaic": [config.mosaic], "boxes": [], "circles": [*map(config.path, options.images), *map(config.path, options.tables)]}[
+        options.kind
+    ]
+    if options.kind == "mosaic" and options.catalogue:
+        files.append(config.path(options.catalogue))
+    if options.kind == "boxes":
+        path = config.path(options.path)
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return [*common, given, [[file.name, stat_fingerprint(file)] if file.exists() else [file.name] for file in files]]
+
+
+def _make(config: Config, options: CraterData, data: str, folder: Path, steps: Steps) -> None:
+    if data == "dots":
+        tiles, span = list(dots_tiles(options.dots, seed_of(config.run.seed, "dots") % 2**31)), (0.0, 255.0)
+    elif options.kind == "mosaic":
+        tiles, span = _mosaic_tiles(config, options, steps)
+    else:
+        tiles = list(
+            box_tiles(config.path(options.path), options)
+            if options.kind == "boxes"
+            else circle_tiles([config.path(name) for name in options.images], [config.path(name) for name in options.tables], options)
+        )
+        span = None
+    if not any(len(tile.circles) for tile in tiles):
+        raise InputError(
+            f"none of the {len(tiles)} tiles holds a crater of the list",
+            valid="tiles with craters",
+            next_step="check that list and images belong together: body, longitudes, units",
+        )
+    write_tiles(folder, tiles, options.missing if data != "dots" else None, span, _by_place(options, data), config)
+
+
+def _by_place(options: CraterData, data: str) -> bool:
+    return data != "dots" and options.split_by == "longitude"
+
+
+def _mosaic_tiles(config: Config, options: CraterData, steps: Steps) -> tuple[list[Tile], tuple[float, float]]:
+    if not options.catalogue:
+        raise InputError("train.crater_unet.data names no catalogue", next_step="add catalogue: a crater list of the mosaic's body")
+    with Mosaic.open(config.mosaic) as mosaic:
+        body, resolution = mosaic.grid.body, options.resolution_m or mosaic.grid.resolution_m
+        craters = read_catalogue(config.path(options.catalogue), body, units=options.units)
+        span = value_range(mosaic)
+        places = [box.centre for box in boxes(body, extent(mosaic.grid, options.latitudes), options.tile_px * resolution)]
+        grids = [square(body, *place, resolution, options.tile_px) for place in places]
+
+        def cut(chunk: list) -> list[np.ndarray]:
+            return list(grey_bands(mosaic, sample_many(mosaic, chunk, threads=1)))
+
+        chunks = [grids[at : at + 16] for at in range(0, len(grids), 16)]
+        images = [image for part in steps.each("tiles", chunks, cut) for image in part]
+    tiles = []
+    for number, (grid, image, (lon, lat)) in enumerate(zip(grids, images, places, strict=True)):
+        # A tile without data teaches nothing.
+        if is_missing(image, options.missing).mean() < 0.9:
+            tiles.append(Tile(f"tile-{number}", image, circles_on(grid, craters)[:, :3], lon, resolution, {"lon": lon, "lat": lat}))
+    return tiles, span
+
+
+def grey_bands(mosaic: Mosaic, images: np.ndarray) -> np.ndarray:
+    """Images (N, C, h, w) as their bands' mean (N, h, w) float32; NaN where the mosaic flags no data and that value isn't a plain 0."""
+    mean = images.astype(np.float32).mean(1)
+    if mosaic.nodata:
+        mean[np.all(images == mosaic.nodata, axis=1)] = np.nan
+    return mean
+
+
+def value_range(mosaic: Mosaic) -> tuple[float, float]:
+    """The values that become −1 and 1: those of bytes, else three deviations around the mean."""
+    if mosaic.dtype == np.uint8:
+        return 0.0, 255.0
+    mean, deviation, _ = (float(np.mean(values)) for values in mosaic.statistics())
+    return mean - SIDES * deviation, mean + SIDES * max(deviation, 1e-6)
+
+
+def is_missing(image: np.ndarray, value: float | None) -> np.ndarray:
+    missing = ~np.isfinite(image)
+    return missing if value is None else missing | (image == value)
+
+
+def filled(image: np.ndarray, missing: float | None) -> np.ndarray:
+    """The image (h, w) float32 with the mean of the rest where pixels are missing; 0 where nothing is there."""
+    gone = is_missing(image, missing)
+    image = image.astype(np.float32)
+    if gone.any():
+        image[gone] = image[~gone].mean() if not gone.all() else 0.0
+    return image
+
+
+def write_tiles(
+    folder: Path, tiles: list[Tile], missing: float | None, span: tuple[float, float] | None, by_place: bool, config: Config
+) -> None:
+    """The three files and ``meta.json``; missing pixels become their tile's mean here, once."""
+    shapes = {tile.image.shape for tile in tiles}
+    if len(shapes) > 1:
+        given = ", ".join(f"{height} × {width}" for height, width in sorted(shapes)[:4])
+        raise InputError(f"the tiles have several sizes: {given}", valid="images of one size", next_step="cut or resample them")
+    images = np.stack([filled(tile.image, missing) for tile in tiles])
+    if all(tile.image.dtype == np.uint8 for tile in tiles):
+        images, span = np.rint(images).astype(np.uint8), span or (0.0, 255.0)
+    table = pd.DataFrame(
+        [
+            {"tile": n, "name": t.name, "place": t.place, "resolution_m": t.resolution_m, "craters": len(t.circles), **t.extra}
+            for n, t in enumerate(tiles)
+        ]
+    )
+    splits = config.run.splits
+    for number in range(splits.count):
+        seed = seed_of(config.run.seed, FAMILY, "split", number)
+        table[f"test_{number}"] = held_out(table, splits.test_fraction, seed, by_place, number / splits.count).astype(int)
+    circles = [np.column_stack([np.full(len(t.circles), n), t.circles]) for n, t in enumerate(tiles)]
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / "image.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, images)
+    write_table(folder / "circles.csv", pd.DataFrame(np.concatenate(circles), columns=["tile", "x", "y", "radius"]).astype({"tile": int}))
+    write_table(folder / "tiles.csv", table)
+    span = span or (float(np.min(images)), float(np.max(images)) or 1.0)
+    digest = fingerprint([content_digest(folder / name) for name in ("image.npy", "circles.csv", "tiles.csv")])
+    write_json(folder / "meta.json", {"range": list(span), "digest": digest, "by_place": by_place})
+
+
+def held_out(table: pd.DataFrame, fraction: float, seed: int, by_place: bool, turn: float) -> np.ndarray:
+    """Mask of the tiles to hold out: a random share, or a sector of the places beginning at the share ``turn`` of them."""
+    count = len(table)
+    number = min(max(1, round(fraction * count)), count - 1)
+    mask = np.zeros(count, bool)
+    if not by_place:
+        mask[np.random.default_rng(seed).permutation(count)[:number]] = True
+        return mask
+    place = table["place"].to_numpy(float)
+    if np.ptp(place) == 0:
+        raise InputError(
+            "split_by: longitude, but the tiles have no places", valid="kind mosaic or circles", next_step="set split_by: random"
+        )
+    order = np.argsort(place, kind="stable")
+    start = round(turn * count)
+    chosen = place[np.take(order, range(start, start + number), mode="wrap")]
+    # All tiles of one meridian stay together, or its tiles would be on both sides.
+    mask[np.isin(place, chosen)] = True
+    return mask if not mask.all() else np.isin(place, chosen[:1])

@@ -1,0 +1,40 @@
+"""Pictures of crater lists: rims over a mosaic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from ..grid import Grid
+from ..mosaic import Mosaic
+from .images import grey_or_colour, reduced_shape, save_figure
+from .map_pictures import degree_ticks, rim
+
+FOUND, KNOWN = "#ffb000", "#56b4e9"
+MOST_RIMS = 20000
+"""More rims than this would hide the mosaic; the largest are drawn."""
+
+
+def overlay(path: Path, mosaic: Mosaic, found: pd.DataFrame, known: pd.DataFrame | None = None) -> Path:
+    """The mosaic, reduced, with the rims of the craters found, and those of a catalogue below them."""
+    shape = reduced_shape(mosaic.grid)
+    figure = Figure(figsize=(16, 16 * shape[0] / shape[1] + 0.6), layout="constrained")
+    axes = figure.add_subplot()
+    right, bottom = mosaic.grid.width - 0.5, mosaic.grid.height - 0.5
+    axes.imshow(grey_or_colour(mosaic, shape), interpolation="nearest", extent=(-0.5, right, bottom, -0.5))
+    for table, colour, width in ((known, KNOWN, 0.9), (found, FOUND, 0.6)):
+        if table is not None and len(table):
+            axes.add_collection(LineCollection(rims(table, mosaic.grid), colors=colour, linewidths=width))
+    axes.set(xlim=(-0.5, right), ylim=(bottom, -0.5))
+    degree_ticks(axes, mosaic.grid)
+    return save_figure(figure, path, dpi=128)
+
+
+def rims(table: pd.DataFrame, grid: Grid) -> list[np.ndarray]:
+    """Lines (K, 2) col, row of the rims, the largest first; NaN where they cross the seam."""
+    largest = table.nlargest(MOST_RIMS, "radius_m").itertuples()
+    return [np.column_stack(rim(grid, one.lon, one.lat, one.radius_m, points=49)[::-1]) for one in largest]

@@ -1,0 +1,190 @@
+"""Maps: every crater once, also at the seam and the poles, whatever the blocks; and files that others read."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+import yaml
+
+from cratermill.catalogue import read_catalogue, write_catalogue
+from cratermill.craters.matching import STRICT, match
+from cratermill.errors import InputError
+from cratermill.families import get_family
+
+from .planet import BODY, Workspace, checkpoint, project, ring_planet, sees_what_is_there
+
+FAMILY = get_family("crater_unet")
+
+
+def make_map(folder, monkeypatch, options=None, version=1, **planet):
+    """Map a planet of rings; returns the config, its craters and the cells' params."""
+    _, craters = ring_planet(folder / "data" / "mosaics" / "cylindrical_mosaic.tif", **planet)
+    write_catalogue(folder / "known.csv", craters)
+    sees_what_is_there(monkeypatch)
+    options = {"block_px": 140, "window_px": 128, "missing": None} | (options or {})
+    run = {"versions": {"crater_unet": version}, "catalogue": "known.csv", "options": options}
+    config = project(folder, {"name": "rings", "data": "data", "map": run})
+    cells = FAMILY.map_cells(config)
+    products = []
+    for params in cells:
+        workspace = Workspace(folder / "log" / "cells" / params["key"])
+        FAMILY.map(config, params, workspace)
+        products.append(workspace.folder)
+    result = FAMILY.composite(config, products[::-1], Workspace(folder / "log" / "composite"))
+    return config, craters, result
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planet with spaces")
+    checkpoint(folder)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return (folder, *make_map(folder, monkeypatch))
+
+
+def output(mapped, name: str):
+    return mapped[0] / "results" / "output_masks" / "crater_unet-1_test-set-0" / name
+
+
+def array(table) -> np.ndarray:
+    return table[["lon", "lat", "radius_m"]].to_numpy(float)
+
+
+def test_every_crater_is_found_once_also_at_the_seam_and_the_poles(mapped):
+    found, truth = pd.read_csv(output(mapped, "craters.csv")), mapped[2]
+    matched = match(array(found), array(truth), STRICT, BODY)
+    assert len(matched.pairs) == len(truth) == len(found)
+    # Seam and poles are the first three of the list.
+    assert {0, 1, 2} <= set(matched.pairs[:, 1])
+    assert matched.offset.max() < 0.1
+    assert np.abs(matched.growth).max() < 0.1
+
+
+def test_scores_say_so(mapped):
+    scores = json.loads(output(mapped, "scores.json").read_text())
+    assert scores["F1_strict"] == scores["F1_box"] == 1
+    assert scores["known"] == len(mapped[2])
+    assert len(pd.read_csv(output(mapped, "missed_craters.csv"))) == 0
+    assert mapped[3]["F1_strict"] == 1
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".csv", ".scc", ".diam"])
+def test_lists_come_back(mapped, suffix):
+    craters = read_catalogue(output(mapped, f"craters{suffix}"), None if suffix in (".gpkg", ".scc") else BODY)
+    assert len(craters) == len(mapped[2])
+    assert np.allclose(np.sort(craters["radius_m"]), np.sort(pd.read_csv(output(mapped, "craters.csv"))["radius_m"]), rtol=1e-5)
+
+
+def test_geopackage_is_on_the_body(mapped):
+    table = geopandas.read_file(output(mapped, "craters.gpkg"))
+    assert table.crs.ellipsoid.semi_major_metre == BODY.semi_major_m
+    assert {"diameter_km", "confidence", "arc"} <= set(table)
+
+
+def test_counted_area_is_the_whole_body(mapped):
+    text = output(mapped, "craters.diam").read_text()
+    area = float(next(line for line in text.splitlines() if line.startswith("area")).split("=")[1])
+    assert np.isclose(area, 4 * np.pi * 100**2, rtol=1e-6)
+
+
+def test_prediction_lies_on_the_mosaic(mapped):
+    with rasterio.open(output(mapped, "prediction.tif")) as file, rasterio.open(mapped[1].mosaic) as mosaic:
+        assert file.shape == mosaic.shape and file.transform == mosaic.transform
+        prediction, image = file.read(1), mosaic.read(1)
+    assert (prediction != 255).all()
+    middle = slice(40, 200)  # near the poles the mosaic's pixels are much narrower than a tile's
+    assert np.corrcoef(prediction[middle].ravel(), image[middle].ravel())[0, 1] > 0.9
+
+
+def test_pictures_and_page_are_there(mapped):
+    for name in ("overlay.png", "size_frequency.png", "index.html", "size_frequency.csv", "provenance.json"):
+        assert output(mapped, name).stat().st_size > 500, name
+
+
+def test_the_list_does_not_depend_on_where_the_mosaic_begins_or_on_the_blocks(mapped, tmp_path, monkeypatch):
+    checkpoint(tmp_path)
+    make_map(tmp_path, monkeypatch, {"block_px": 230, "prediction": False}, first_lon=0.0)
+    there = pd.read_csv(tmp_path / "results" / "output_masks" / "crater_unet-1_test-set-0" / "craters.csv")
+    here = pd.read_csv(output(mapped, "craters.csv"))
+    matched = match(array(there), array(here), STRICT, BODY)
+    assert len(matched.pairs) == len(there) == len(here)
+    assert np.median(matched.offset) < 0.03
+
+
+def test_a_region_is_counted_as_a_region(mapped, tmp_path, monkeypatch):
+    checkpoint(tmp_path)
+    _, craters, result = make_map(tmp_path, monkeypatch, {"latitudes": [-30, 30], "prediction": False})
+    assert result["craters"] == int(((craters.lat >= -30) & (craters.lat < 30)).sum())
+    text = (tmp_path / "results/output_masks/crater_unet-1_test-set-0/craters.diam").read_text()
+    area = float(next(line for line in text.splitlines() if line.startswith("area")).split("=")[1])
+    assert np.isclose(area, 4 * np.pi * 100**2 * 0.5, rtol=1e-3)
+
+
+def test_versions_vote(tmp_path, monkeypatch):
+    checkpoint(tmp_path, version=1)
+    checkpoint(tmp_path, version=2, size_min=12)
+    checkpoint(tmp_path, version=3, max_epochs=0, union_of=[1, 2], votes=2)
+    _, craters, _ = make_map(tmp_path, monkeypatch, version=3)
+    found = pd.read_csv(tmp_path / "results/output_masks/crater_unet-3_test-set-0/craters.csv")
+    resolution = BODY.semi_major_m * np.pi / 240
+    assert (found["votes"] == 2).all()
+    assert abs(len(found) - (craters.radius_m >= 12 * resolution).sum()) <= 3
+
+
+def test_memory_does_not_follow_the_mosaic(tmp_path, monkeypatch):
+    peaks = []
+    for height in (120, 360):
+        folder = tmp_path / str(height)
+        checkpoint(folder)
+        ring_planet(folder / "data" / "mosaics" / "cylindrical_mosaic.tif", height=height, count=8)
+        sees_what_is_there(monkeypatch)
+        options = {"block_px": 100, "window_px": 128, "prediction": False}
+        config = project(folder, {"name": "m", "data": "data", "map": {"versions": {"crater_unet": 1}, "options": options}})
+        params = FAMILY.map_cells(config)
+        FAMILY.map(config, params[0], Workspace(folder / "warm up"))
+        tracemalloc.start()
+        FAMILY.map(config, params[len(params) // 2], Workspace(folder / "cell"))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "message"),
+    [
+        ("lon,lat,radius\n10,5,1.5\n", "these look like km"),
+        ("lon,lat,radius_km\n10,5,900\n", "too large"),
+        ("lon,lat,radius_m\n10,95,900\n", "lat"),
+    ],
+)
+def test_catalogues_in_other_units_are_refused(mapped, tmp_path, catalogue, message):
+    folder, config, *_ = mapped
+    (folder / "other.csv").write_text(catalogue)
+    content = config.dump() | {"map": config.dump()["map"] | {"catalogue": "other.csv"}}
+    (folder / "configs" / "other.yaml").write_text(yaml.safe_dump(content))
+    from cratermill.config import load_config
+
+    products = sorted((folder / "log" / "cells").iterdir())
+    with pytest.raises(InputError, match=message):
+        FAMILY.composite(load_config(folder / "configs" / "other.yaml"), products, Workspace(tmp_path))
+
+
+def test_longitudes_from_0_to_360_are_the_same_catalogue(mapped, tmp_path):
+    folder, config, craters, _ = mapped
+    write_catalogue(folder / "east.csv", craters.assign(lon=np.mod(craters.lon, 360)))
+    again = read_catalogue(folder / "east.csv", BODY)
+    assert len(match(array(again), array(craters), STRICT, BODY).pairs) == len(craters)
+
+
+def test_craters_larger_than_a_block_are_refused(tmp_path):
+    checkpoint(tmp_path, size_min=300, size_max=400)
+    ring_planet(tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif")
+    run = {"versions": {"crater_unet": 1}, "options": {"block_px": 128}}
+    with pytest.raises(InputError, match="blocks of 128 px"):
+        FAMILY.map_cells(project(tmp_path, {"name": "m", "data": "data", "map": run}))
