@@ -1,5 +1,6 @@
 """The Slurm executor without Slurm: chunks, states and retries from made-up answers of the scheduler."""
 
+import contextlib
 import json
 
 import pytest
@@ -109,25 +110,42 @@ def test_only_some_cells_and_what_can_run_then(root, slurm):
 
 def test_intent_without_an_answer_is_found_by_its_name_or_submitted_again(root, slurm):
     runner = executor(root, [{}])
-    lost = ledger.new(runner.plan, "train", [(0,)], Resources().model_dump())
+    lost = ledger.new(runner.plan, ledger.next_number(runner.plan), "train", [(0,)], Resources().model_dump())
     slurm.jobs.append(JobTask(77, 0, "PENDING", name=lost.name))
     assert runner.launch().submissions == []
     assert ledger.read(runner.plan)[0].job_id == 77
     slurm.jobs.clear()
     (runner.plan.folder / "slurm/1.json").unlink()
-    ledger.new(runner.plan, "train", [(0,)], Resources().model_dump())
+    ledger.new(runner.plan, ledger.next_number(runner.plan), "train", [(0,)], Resources().model_dump())
     assert runner.launch().cells == 1
     assert [one.number for one in ledger.read(runner.plan)] == [2], "the intent is remembered as given up"
 
 
 def test_intent_whose_cell_has_begun_is_not_submitted_again(root, slurm, monkeypatch):
     runner = executor(root, [{"do": "fail"}])
-    ledger.new(runner.plan, "train", [(0,)], Resources().model_dump())
+    ledger.new(runner.plan, ledger.next_number(runner.plan), "train", [(0,)], Resources().model_dump())
     for name, value in {"SLURM_JOB_ID": "56", "SLURM_ARRAY_JOB_ID": "55", "CRATERMILL_SUBMISSION": "1"}.items():
         monkeypatch.setenv(name, value)
     run_cell(runner.plan, 0, fake.science)
     run = slurm_state.look(runner.plan)
     assert run.submissions[0].job_id == 55 and run.states[0].kind == "error"
+
+
+def test_without_locks_two_launches_at_once_submit_no_cell_twice(root, slurm, monkeypatch):
+    one, other = executor(root, [{"n": n} for n in range(4)]), executor(root, [{"n": n} for n in range(4)])
+    monkeypatch.setattr("cratermill.batch.slurm.run_lock", lambda plan: contextlib.nullcontext())
+    look = slurm_state.look
+
+    def look_then_be_slow(plan, **options):
+        found = look(plan, **options)
+        monkeypatch.setattr(slurm_state, "look", look)
+        assert other.launch().cells == 4
+        return found
+
+    monkeypatch.setattr(slurm_state, "look", look_then_be_slow)
+    with pytest.raises(WorkError, match="Another launch submits fake-"):
+        one.launch()
+    assert len(slurm.scripts) == 1 and one.launch().submissions == []
 
 
 def test_what_no_launch_submitted_is_not_retried(root, slurm):

@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from ..errors import WorkError
 from ..files import read_json, write_json
 from . import disk
 from .plan import Plan
@@ -83,9 +84,20 @@ def write(plan: Plan, submission: Submission) -> Submission:
     return submission
 
 
-def new(plan: Plan, stage: str, tasks, resources: dict, after=()) -> Submission:
-    """The intent of a submission, written down."""
-    number = next_number(plan)
+def new(plan: Plan, number: int, stage: str, tasks, resources: dict, after=()) -> Submission:
+    """The intent of a submission, written down; WorkError when that number is taken, for then another launch is at it.
+
+    Where files can't be locked across nodes, only this keeps two launches at the same time from submitting the same cells.
+    """
+    path = folder(plan) / f"{number}.json"
+    try:
+        disk.make_folder(path.parent, "the run's submissions")
+        path.touch(exist_ok=False)
+    except FileExistsError as error:
+        next_step = f"see what it does with: cratermill status {plan.run}; launch again once it has ended"
+        raise WorkError(f"Another launch submits {plan.run} at this moment", next_step=next_step) from error
+    except OSError as error:
+        raise disk.cannot_write(path, "a submission", error) from error
     # The time makes the name unique even if the run's folder was removed and made again.
     name = f"{plan.run}.{stage}.{number}.{int(time.time()) % 1_000_000:06d}{os.getpid() % 1000:03d}"
     return write(plan, Submission(number, name, stage, tuple(tuple(task) for task in tasks), resources, tuple(after)))

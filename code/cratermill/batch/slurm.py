@@ -118,12 +118,13 @@ class SlurmExecutor:
         """Submit once, as far as the quota goes; WorkError when the scheduler refuses or doesn't answer."""
         disk.make_folder(ledger.folder(self.plan), "the run's submissions")
         with run_lock(self.plan):
+            number = ledger.next_number(self.plan)
             run = slurm_state.look(self.plan, ask=True)
             if run.silent:
                 raise WorkError(run.silent, next_step="try again later; nothing was submitted twice, nothing is lost")
             wanted = self.wanted(run, only)
             run, stale = self._replace_waiting(run, wanted)
-            return self._submit(run, sorted({*wanted, *stale}), resources)
+            return self._submit(run, sorted({*wanted, *stale}), resources, number)
 
     def feed(self, submitted: Submitted, resources: dict[int, Resources] | None = None) -> Submitted:
         """Submit what is left as the queue gets room; stays until all is submitted, and may be killed and launched again."""
@@ -131,7 +132,8 @@ class SlurmExecutor:
         while left:
             time.sleep(pause)
             with run_lock(self.plan):
-                more = self._submit(slurm_state.look(self.plan), left, resources)
+                number = ledger.next_number(self.plan)
+                more = self._submit(slurm_state.look(self.plan), left, resources, number)
             pause = FIRST_PAUSE_S if more.submissions else min(LONGEST_PAUSE_S, pause * 1.5)
             left = more.left
             all_submitted += more.submissions
@@ -153,7 +155,8 @@ class SlurmExecutor:
         gone = {(run.latest[index].job_id, run.latest[index].task_of(index)) for index in stale}
         return replace(run, jobs={key: job for key, job in run.jobs.items() if key not in gone}), stale
 
-    def _submit(self, run: Run, wanted: list[int], resources) -> Submitted:
+    def _submit(self, run: Run, wanted: list[int], resources, number: int) -> Submitted:
+        """`number`: the first that was free before `run` was looked at; whoever took it since was faster."""
         room = self._room(run)
         submissions: list[Submission] = []
         left: list[int] = []
@@ -166,7 +169,7 @@ class SlurmExecutor:
             now, later = chunk.tasks[:room], chunk.tasks[room:]
             left += [index for task in later for index in task]
             room -= len(now)
-            submission = self._submit_chunk(replace(chunk, tasks=now), jobs_of, submissions, run)
+            submission = self._submit_chunk(number + len(submissions), replace(chunk, tasks=now), jobs_of, submissions, run)
             submissions.append(submission)
             jobs_of.update(dict.fromkeys(submission.cells, submission.job_id))
         return Submitted(submissions, left)
@@ -175,9 +178,9 @@ class SlurmExecutor:
         limit = self.profile.limits.max_submitted
         return sys.maxsize if limit is None else limit - run.total_active
 
-    def _submit_chunk(self, chunk: Chunk, jobs_of: dict, before: list[Submission], run: Run) -> Submission:
+    def _submit_chunk(self, number: int, chunk: Chunk, jobs_of: dict, before: list[Submission], run: Run) -> Submission:
         after = self.waits_for(chunk, jobs_of, {before[-1].job_id} if before else at_work(run))
-        submission = ledger.new(self.plan, chunk.stage, chunk.tasks, chunk.resources.model_dump(), sorted(after))
+        submission = ledger.new(self.plan, number, chunk.stage, chunk.tasks, chunk.resources.model_dump(), sorted(after))
         script = self.write_script(submission, chunk)
         try:
             job_id = self._sbatch(script, submission)
