@@ -24,6 +24,7 @@ COLOURS = {
     state.DONE: "green",
 }
 ROWS_SHOWN = 40
+PIPE_WIDTH = 200
 
 
 def collect(plan: Plan, read=None) -> dict:
@@ -75,7 +76,8 @@ def _print(plan: Plan, read) -> dict:
     from rich.console import Console
 
     found = collect(plan, read)
-    Console().print(render(plan, found))
+    # Into a file or a pipe, names of cells aren't folded.
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(render(plan, found))
     return found
 
 
