@@ -111,11 +111,12 @@ def _of(cell: Cell) -> tuple[str, int, int]:
 
 
 NOT_TRAINED_ON = ("version_run", "test_set", "trainings_per_test", "eval_conn_version", "eval_ejc_version", "iter_threshold")
-"""Columns that say what to run or how to judge it: changing them leaves a trained cell as it is."""
+"""Columns that say what to run or how to judge it: changing them leaves a trained cell as it is. Models of rows may name more."""
 
 
 def training_params(params: dict[str, Any]) -> dict[str, Any]:
-    return params | {"hparams": {name: value for name, value in params["hparams"].items() if name not in NOT_TRAINED_ON}}
+    ignored = (*NOT_TRAINED_ON, *getattr(get_family(params["family"]).hparams_model(), "not_trained_on", ()))
+    return params | {"hparams": {name: value for name, value in params["hparams"].items() if name not in ignored}}
 
 
 def map_plan(config: Config) -> Plan:

@@ -226,3 +226,27 @@ def test_thumbnails_are_spread_and_few():
 def test_pictures_are_no_empty_sheets(results):
     for name in ("mosaic_dots.png", "mosaic_imgs.png", "clustering_imgs.png", "reconstructions.png"):
         assert imread(results / name)[..., :3].std() > 0.05, name
+
+
+def test_other_clusters_in_the_table_train_nothing_again(tmp_path):
+    config = project(tmp_path / "p", "{catalogue: data/moon/craters.csv, display: false}")
+    prepare(config)
+    first = run(config)
+    results = load_config(config).project.version_results("autoencoder", 1)
+    assert (
+        set(pd.read_csv(results / "crater_clusters_kmeans.csv")["cluster"]) == {0, 1, 2} and not (results / "clustering_dots.png").exists()
+    )
+    table = config.parent / "autoencoder.csv"
+    table.write_text(table.read_text().replace("6,3,kmeans", "6,2,agglomerative"))
+    second = train_plan(load_config(config))
+    for old, new in zip(first.cells, second.cells, strict=True):
+        assert (old.fingerprint == new.fingerprint) == (old.stage in ("train", "summarise"))
+    assert read_json(results / "autoencoder.json")["hparams"]["clusters"] == 3
+
+
+def test_without_clusters_there_are_latents_alone(tmp_path):
+    config = project(tmp_path / "p", "{catalogue: data/moon/craters.csv, cluster: false}")
+    prepare(config)
+    run(config)
+    results = load_config(config).project.version_results("autoencoder", 1)
+    assert (results / "latents.npy").exists() and not list(results.glob("crater_clusters*"))

@@ -31,8 +31,9 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
     """Latents of every crop of the run (``latents.npy``), ``reconstructions.png``, clusters and their figures (``eval.json``)."""
     row = Hparams.from_plan(params.hparams)
     stack, folder = stack_of(config, row), Path(workspace.folder)
-    rows, recipe = stack.rows(), Recipe.of(row)
-    require_enough(len(rows), recipe)
+    rows, recipe, wanted = stack.rows(), Recipe.of(row), config.family_data("autoencoder").cluster
+    if wanted:
+        require_enough(len(rows), recipe)
     product = config.project.cell_product("autoencoder", params.version, "train", params.split, params.iteration)
     network, _ = trained_network(product / "best.ckpt", params.version, row, config.run.trainer.accelerator)
 
@@ -44,11 +45,11 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
     trained = read_json(product / "results.json", {})
     _, _, test = parts(len(rows), config.run.splits.test_fraction, row.val_frac, config.run.seed, params.split, params.seed)
     errors = reconstruction(network, stack, test, folder / "reconstructions.png")
-    found = cluster(latents, rows, recipe, params.seed % 2**32, folder)
+    found = cluster(latents, rows, recipe, params.seed % 2**32, folder) if wanted else {}
     metrics = {
         "test-set": params.split,
         "iteration": params.iteration,
-        "test_loss": trained.get("loss"),
+        "test_loss": trained.get("loss") if errors else None,  # a network without a decoder has no error
         "val_loss": trained.get("val_loss"),
         "crops": len(rows),
         "latent_dim": network.latent_dim,

@@ -29,7 +29,7 @@ def gather(config: Config, version: int, cells: pd.DataFrame, into: Path) -> lis
     if not trained:
         return []
     best = min(trained, key=lambda key: (_loss(trained[key]), key))
-    keep_model(trained[best], into)
+    keep_model(trained[best], evaluated.get(best, trained[best]).hparams, into)
     curves = {key: cell.product / "curve.csv" for key, cell in trained.items() if (cell.product / "curve.csv").exists()}
     if curves:
         from .pictures import loss_curve
@@ -45,13 +45,13 @@ def _loss(cell: Any) -> float:
     return float("inf") if loss is None or loss != loss else loss
 
 
-def keep_model(cell: Any, into: Path) -> None:
-    """``autoencoder.pth``: the state dict, tensors only; ``autoencoder.json``: the row that it belongs to."""
+def keep_model(cell: Any, hparams: dict, into: Path) -> None:
+    """``autoencoder.pth``: the state dict, tensors only; ``autoencoder.json``: the row that it belongs to, as it was last evaluated."""
     checkpoint = load(cell.product / "best.ckpt", "autoencoder")
     with atomic_path(into / "autoencoder.pth") as temporary:
         torch.save(dict(checkpoint.state_dict), temporary)
     made = {"version": checkpoint.version, "split": checkpoint.split, "iteration": checkpoint.iteration, "epoch": checkpoint.epoch}
-    write_json(into / "autoencoder.json", made | {"scores": checkpoint.scores, "hparams": checkpoint.hparams})
+    write_json(into / "autoencoder.json", made | {"scores": checkpoint.scores, "hparams": hparams})
 
 
 def keep_evaluation(config: Config, row: Hparams, product: Path, into: Path) -> None:
@@ -59,12 +59,14 @@ def keep_evaluation(config: Config, row: Hparams, product: Path, into: Path) -> 
         if (product / name).exists():
             link_or_copy(product / name, into / name)
     write_json(into / "clusters.json", read_json(product / "eval.json"))
+    if not (product / CLUSTERS).exists():
+        return  # it was told not to group
     stack = stack_of(config, row)
     rows = stack.rows().assign(cluster=labels_of(product))
     latents = np.load(product / LATENTS, mmap_mode="r")
     mosaic = Mosaic.open(config.mosaic) if config.mosaic.exists() else None
     features = features_of(latents, rows, row, product)
-    write_products(into, rows, features, stack.images(), row, mosaic)
+    write_products(into, rows, features, stack.images(), row, mosaic, display=config.family_data("autoencoder").display)
 
 
 def labels_of(folder: Path) -> np.ndarray:

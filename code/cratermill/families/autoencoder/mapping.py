@@ -80,6 +80,7 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
         "bands": config.run.map.bands,
         "selection": options.model_dump(mode="json", include=set(_SELECTION)),
         "seed": config.run.seed,
+        "latent": [row.latent, row.latent_transform],
         "craters": count,
     }
     starts = range(0, count, options.chunk)
@@ -90,7 +91,11 @@ _SELECTION = ("max_abs_lat", "min_diameter_km", "max_diameter_km", "max_upsampli
 
 
 def _row(config: Config) -> Hparams:
-    return Hparams.from_plan(load(checkpoint_path(config), NAME, config.run.map.versions[NAME]).hparams)
+    """The row as it was last evaluated, which may group otherwise than when it was trained; else the checkpoint's own."""
+    version = config.run.map.versions[NAME]
+    checkpoint = load(checkpoint_path(config), NAME, version)
+    kept = read_json(config.project.version_results(NAME, version) / "autoencoder.json", {})
+    return Hparams.from_plan(kept.get("hparams", checkpoint.hparams))
 
 
 def _craters(config: Config, cutter: Cutter) -> tuple[pd.DataFrame, list[str]]:
@@ -100,7 +105,8 @@ def _craters(config: Config, cutter: Cutter) -> tuple[pd.DataFrame, list[str]]:
 
 def make_chunk(config: Config, params: dict[str, Any], workspace: Any) -> dict:
     """Crops and latents of one chunk: ``latents.npy`` and ``rows.parquet``."""
-    network, row = trained_network(checkpoint_path(config), config.run.map.versions[NAME], accelerator=config.run.trainer.accelerator)
+    row, run = _row(config), config.run
+    network, _ = trained_network(checkpoint_path(config), run.map.versions[NAME], row, run.trainer.accelerator)
     folder, latents, tables = Path(workspace.folder), [], []
     with open_mosaic(config) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row))
@@ -140,7 +146,9 @@ def join(config: Config, products: list[Path], workspace: Any) -> dict:
     rows = rows.assign(cluster=labels)
     with open_mosaic(config) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row))
-        made = write_products(folder, rows, features, _Cut(cutter, rows, row), row, mosaic, options.window, options.thumbnails)
+        made = write_products(
+            folder, rows, features, _Cut(cutter, rows, row), row, mosaic, options.window, options.thumbnails, options.display
+        )
     write_json(folder / "clusters.json", {"craters": len(rows), **figures})
     return {"craters": len(rows), "clusters": clustering.count, "results": [config.project.relative(path) for path in made]}
 

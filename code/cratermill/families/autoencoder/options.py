@@ -36,6 +36,9 @@ class CropData(Selection):
     labelled: bool = Field(False, description="names of ready-made crops are <id>_<state>, and the state is the crop's label")
     source_m_per_px: float | None = Field(None, gt=0, description="pixel size of the mosaic that ready-made crops were cut from")
 
+    cluster: bool = Field(True, description="group the latents after encoding; false: only latents and reconstructions")
+    display: bool = Field(True, description="draw the pictures of clusters; false: only tables and figures")
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.catalogue is None) == (self.crops is None):
@@ -55,4 +58,5 @@ class MapOptions(Selection):
     window: list[float] | None = Field(
         None, min_length=4, max_length=4, description="west, south, east, north in degrees of a further picture; may cross ±180°"
     )
+    display: bool = Field(True, description="draw the pictures; false: only tables and figures")
     thumbnails: int = Field(400, ge=0, description="crops drawn at their place on the mosaic, at most")

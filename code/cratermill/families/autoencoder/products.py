@@ -47,9 +47,12 @@ def write_products(
     mosaic: Mosaic | None,
     window: tuple[float, ...] | None = None,
     most_thumbnails: int = 400,
+    display: bool = True,
 ) -> list[Path]:
-    """Tables with positions and clusters, and all pictures; ``rows`` has a column ``cluster``, ``crops[i]`` is the i-th crop."""
+    """Tables with positions and clusters, with ``display`` also pictures; ``rows`` has a column ``cluster``, ``crops[i]`` is the i-th crop."""
     made = write_tables(into, rows, row.cluster_method, mosaic.grid.body if mosaic else None)
+    if not display:
+        return made
     made += latent_pictures(into, rows, features, crops, row.cluster_view)
     placed = rows[["lon", "lat"]].notna().all(axis=1).to_numpy()
     if mosaic is not None and placed.any():
