@@ -49,7 +49,7 @@ def write_products(
     most_thumbnails: int = 400,
     display: bool = True,
 ) -> list[Path]:
-    """Tables with positions and clusters, with ``display`` also pictures; ``rows`` has a column ``cluster``, ``crops[i]`` is the i-th crop."""
+    """Tables with positions and clusters, with ``display`` also pictures; ``rows`` has the clusters, ``crops[i]`` is the i-th crop."""
     made = write_tables(into, rows, row.cluster_method, mosaic.grid.body if mosaic else None)
     if not display:
         return made
