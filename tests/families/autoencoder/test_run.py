@@ -30,11 +30,25 @@ from cratermill.stages.train import train
 from tests.families.autoencoder.case import BODY, CRATERS, project, run, write_mosaic
 from tests.stages.test_train import FakeWorkspace, Stopped, weights
 
-NAMES = """
-autoencoder.pth autoencoder.json loss_curve.png reconstructions.png latents.npy clustering_dots.png clustering_imgs.png clustering_montage.png
-clustering_histograms.png crater_clusters_kmeans.csv crater_clusters_kmeans_clusters.geojson crater_clusters_kmeans.gpkg mosaic_dots.png
-mosaic_imgs.png clusters.json eval_metrics.csv test_metrics.csv
-""".split()
+NAMES = [
+    "autoencoder.pth",
+    "autoencoder.json",
+    "loss_curve.png",
+    "reconstructions.png",
+    "latents.npy",
+    "clustering_dots.png",
+    "clustering_imgs.png",
+    "clustering_montage.png",
+    "clustering_histograms.png",
+    "crater_clusters_kmeans.csv",
+    "crater_clusters_kmeans_clusters.geojson",
+    "crater_clusters_kmeans.gpkg",
+    "mosaic_dots.png",
+    "mosaic_imgs.png",
+    "clusters.json",
+    "eval_metrics.csv",
+    "test_metrics.csv",
+]
 
 
 @pytest.fixture(scope="module")
