@@ -1,0 +1,198 @@
+"""Tiles from every source, their splits, and what is said where they can't be used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cratermill.catalogue import write_catalogue
+from cratermill.errors import InputError
+from cratermill.families import get_family
+from cratermill.families.base import CellParams
+from cratermill.families.crater_unet.data import split_tiles
+from cratermill.families.crater_unet.hparams import Hparams
+from cratermill.families.crater_unet.prepare import TileSet, filled, folder_of
+from cratermill.families.crater_unet.sources import box_circles
+from cratermill.families.crater_unet.synthetic import dots_tile
+
+from .planet import ROW, project, ring_planet
+
+FAMILY = get_family("crater_unet")
+
+
+def prepared(folder, data: dict, row: dict | None = None, **run):
+    """The prepared tiles of a run configuration."""
+    config = project(folder, {"name": "r", "data": "data", "train": {"crater_unet": {"table": "t.csv", "data": data}}} | run)
+    hparams = Hparams.from_plan(ROW | (row or {}))
+    FAMILY.prepare(config, [hparams], lambda *_: None)
+    return config, hparams, TileSet(folder_of(config, hparams.data))
+
+
+def cell(hparams: Hparams, split: int = 0, seed: int = 5) -> CellParams:
+    return CellParams("crater_unet", hparams.version, split, 0, seed, hparams.model_dump(mode="json"))
+
+
+def box_folder(folder, boxes: list[str]):
+    for number, text in enumerate(boxes):
+        path = folder / "boxes" / "images" / f"crater{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((128, 128), 100 + number, np.uint8)).save(path)
+        labels = folder / "boxes" / "labels" / f"crater{number}.txt"
+        labels.parent.mkdir(parents=True, exist_ok=True)
+        labels.write_text(text)
+
+
+def test_mosaic_tiles_hold_their_craters_round_at_every_latitude(tmp_path):
+    _, craters = ring_planet(tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif")
+    write_catalogue(tmp_path / "known.csv", craters)
+    _, hparams, tiles = prepared(tmp_path, {"catalogue": "known.csv", "tile_px": 96, "missing": None})
+    shape, agreement = hparams.shape(), []
+    for image, circles in zip(tiles.image, tiles.circles, strict=True):
+        drawn = shape.draw(circles, image.shape)
+        if drawn.sum() > 150:
+            agreement.append((drawn & (image > 140)).sum() / (drawn | (image > 140)).sum())
+    assert len(agreement) > 10
+    assert np.median(agreement) > 0.8  # at the poles the mosaic's pixels are few along the meridian
+    counted = sum(((circles[:, :2] >= -0.5) & (circles[:, :2] < 95.5)).all(1).sum() for circles in tiles.circles)
+    assert counted >= len(craters)  # none is lost between tiles
+
+
+def test_longitudes_of_training_validation_and_test_are_apart(tmp_path):
+    _, craters = ring_planet(tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif")
+    write_catalogue(tmp_path / "known.csv", craters)
+    data = {"catalogue": "known.csv", "tile_px": 64, "missing": None, "split_by": "longitude"}
+    _, hparams, tiles = prepared(tmp_path, data, splits={"count": 3, "test_fraction": 0.25})
+    tests = []
+    for split in range(3):
+        parts = split_tiles(tiles, cell(hparams, split), hparams)
+        assert sorted(np.concatenate(parts)) == list(range(len(tiles.tiles)))
+        lons = [set(tiles.tiles["lon"].iloc[part]) for part in parts]
+        assert all(lons) and not (lons[0] & lons[1] or lons[0] & lons[2] or lons[1] & lons[2])
+        tests.append(lons[2])
+    assert tests[0] != tests[1] != tests[2]
+
+
+def test_boxes_become_circles_also_where_the_edge_cuts_them():
+    text = "0 0.5 0.25 0.2 0.2\n0 0.05 0.5 0.1 0.2\n"
+    assert np.allclose(box_circles(text, (100, 100), "x"), [[49.5, 24.5, 10], [-0.5, 49.5, 10]])
+    assert box_circles("", (100, 100), "x").shape == (0, 3)
+
+
+@pytest.mark.parametrize("text", ["0 0.5 0.5 0.1", "0 a b c d", "0 1.5 0.5 0.1 0.1", "0 nan 0.5 0.1 0.1"])
+def test_boxes_that_are_none_are_refused(text):
+    with pytest.raises(InputError, match="labels"):
+        box_circles(text, (100, 100), "labels")
+
+
+def test_boxes_from_a_zip_and_from_its_folder_are_the_same(tmp_path):
+    import shutil
+
+    box_folder(tmp_path, ["0 0.5 0.5 0.2 0.2\n", "", "0 0.2 0.2 0.2 0.2\n", ""])
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "boxes")
+    _, _, from_folder = prepared(tmp_path, {"kind": "boxes", "path": "boxes"})
+    _, _, from_zip = prepared(tmp_path, {"kind": "boxes", "path": "packed.zip"})
+    assert np.array_equal(from_folder.image, from_zip.image)
+    assert [len(circles) for circles in from_zip.circles] == [1, 0, 1, 0]
+
+
+def test_large_images_are_cut_with_the_circles_that_touch_each_piece(tmp_path):
+    image = np.zeros((128, 256), np.uint8) + 50
+    Image.fromarray(image).save(tmp_path / "tile.png")
+    pd.DataFrame({"LAT_Y_PX": [64, 20], "LONG_X_PX": [127, 30], "RAD_PX": [10, 8]}).to_csv(tmp_path / "tile.csv", index=False)
+    _, _, tiles = prepared(tmp_path, {"kind": "circles", "images": ["tile.png"], "tables": ["tile.csv"], "tile_px": 128})
+    assert [len(circles) for circles in tiles.circles] == [2, 1]
+    assert np.allclose(tiles.circles[1], [[-1, 64, 10]])
+
+
+def test_missing_pixels_become_the_mean_of_the_rest():
+    image = np.array([[0, 10], [20, 30]], np.uint8)
+    assert filled(image, 0)[0, 0] == 20
+    assert filled(np.array([[np.nan, 4.0]]), None).tolist() == [[4, 4]]
+    assert filled(np.zeros((2, 2), np.uint8), 0).tolist() == [[0, 0], [0, 0]]
+
+
+def test_input_runs_from_minus_one_to_one(tmp_path):
+    _, _, tiles = prepared(tmp_path, {"dots": {"tiles": 8, "tile_px": 64}}, {"data": "dots", "size_min": 1})
+    offset, divisor = tiles.norm[:, 0]
+    assert (0 - offset) / divisor == -1
+    assert (255 - offset) / divisor == 1
+
+
+def test_dots_are_their_targets():
+    image, circles = dots_tile(128, 3)
+    assert (
+        (image > 0)
+        == np.any([Hparams.from_plan(ROW | {"target": "fill"}).shape().draw(c[None] - [0, 0, 0.5], (128, 128)) for c in circles], 0)
+    ).all()
+    assert np.array_equal(dots_tile(128, 3)[0], image)
+    assert not np.array_equal(dots_tile(128, 4)[0], image)
+
+
+def test_pieces_and_turns_move_image_and_target_together(tmp_path):
+    _, hparams, _ = prepared(
+        tmp_path,
+        {"dots": {"tiles": 8, "tile_px": 160}},
+        {"data": "dots", "size_min": 1, "target": "fill", "img_augment": True, "crop_px": 128},
+    )
+    config = project(tmp_path, {"name": "r", "data": "data", "train": {"crater_unet": {"table": "t.csv"}}})
+    data = FAMILY.datasets(config, cell(hparams))
+    for position in range(6):
+        sample = data.train[(0, position, position % len(data.train))]
+        image, target = sample["image"][0].numpy(), sample["target"][0].numpy() > 0
+        assert image.shape == target.shape == (128, 128)
+        if target.any():
+            assert image[target].mean() > image[~target].mean() + 20
+    again = data.train[(0, 3, 3 % len(data.train))]["image"]
+    assert (again == data.train[(0, 3, 3 % len(data.train))]["image"]).all()
+    assert not (again == data.train[(1, 3, 3 % len(data.train))]["image"]).all()
+
+
+def test_tiles_without_craters_are_refused(tmp_path):
+    box_folder(tmp_path, ["", "", "", ""])
+    with pytest.raises(InputError, match="none of the 4 tiles holds a crater"):
+        prepared(tmp_path, {"kind": "boxes", "path": "boxes"})
+
+
+def test_radii_larger_than_the_tile_are_refused(tmp_path):
+    config, *_ = prepared(tmp_path, {"dots": {"tiles": 8, "tile_px": 64}}, {"data": "dots", "size_min": 1})
+    with pytest.raises(InputError, match="in tiles of 64 px"):
+        FAMILY.datasets(config, cell(Hparams.from_plan(ROW | {"data": "dots", "size_min": 80, "size_max": 138})))
+
+
+def test_sizes_that_do_not_occur_are_refused(tmp_path):
+    config, *_ = prepared(tmp_path, {"dots": {"tiles": 8, "tile_px": 64}}, {"data": "dots", "size_min": 1})
+    with pytest.raises(InputError, match="no tile has a crater of radius 50"):
+        FAMILY.datasets(config, cell(Hparams.from_plan(ROW | {"data": "dots", "size_min": 50, "size_max": 60})))
+
+
+def test_kilometres_need_the_size_of_a_pixel(tmp_path):
+    box_folder(tmp_path, ["0 0.5 0.5 0.2 0.2\n"] * 4)
+    config, *_ = prepared(tmp_path, {"kind": "boxes", "path": "boxes"})
+    with pytest.raises(InputError, match="pixel_m"):
+        FAMILY.datasets(config, cell(Hparams.from_plan(ROW | {"size_unit": "radius_km"})))
+
+
+def test_a_catalogue_without_craters_on_the_mosaic_is_refused(tmp_path):
+    ring_planet(tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif")
+    (tmp_path / "km.csv").write_text("lon,lat,radius\n10,5,1.5\n20,5,2\n")
+    with pytest.raises(InputError, match="these look like km"):
+        prepared(tmp_path, {"catalogue": "km.csv", "tile_px": 96})
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [({"kind": "boxes"}, "needs path"), ({"kind": "circles", "images": ["a.png"]}, "as many tables"), ({"tilepx": 3}, "tile_px")],
+)
+def test_data_options_are_checked(tmp_path, data, message):
+    with pytest.raises(InputError, match=message):
+        project(tmp_path, {"name": "r", "data": "data", "train": {"crater_unet": {"table": "t.csv", "data": data}}})
+
+
+def test_nothing_is_made_twice(tmp_path):
+    box_folder(tmp_path, ["0 0.5 0.5 0.2 0.2\n"] * 4)
+    config, hparams, _ = prepared(tmp_path, {"kind": "boxes", "path": "boxes"})
+    assert FAMILY.prepare(config, [hparams], lambda *_: None)["made"] == []
+    (tmp_path / "boxes" / "labels" / "crater1.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    assert FAMILY.prepare(config, [hparams], lambda *_: None)["made"]
