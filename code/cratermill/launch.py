@@ -47,11 +47,18 @@ def launch(
 
         if dry_run:
             return cluster.dry_run(plan, site, as_json)
-        return cluster.launch(plan, site, overwrite=overwrite, wait=wait)
+        return cluster.launch(plan, site, overwrite=overwrite, wait=wait, more_checks=lambda: _check_rows(config, plan))
     workers = workers or (site.workers if site else 1)
     if dry_run:
         return _describe(plan, workers, as_json)
     return run_plan(plan, workers=workers, workers_per_gpu=site.workers_per_gpu if site else 1, overwrite=overwrite, as_json=as_json)
+
+
+def _check_rows(config: Config, plan: Plan) -> list:
+    from .batch.preflight import Check
+    from .stages.check import check_rows
+
+    return [Check(name, problem is None, problem or "builds") for name, problem in check_rows(config, plan, print)]
 
 
 def _freeze(plan: Plan, kind: str, overwrite: bool, as_json: bool) -> int:
