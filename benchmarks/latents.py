@@ -170,6 +170,14 @@ def reproducible(network: LatentNetwork, hparams: Hparams, crops: np.ndarray, fo
     return float(np.abs(encode(network, crops[order]) - encode(again.eval(), crops)[order]).max())
 
 
+def kept_latents(name: str, network: LatentNetwork, crops: np.ndarray, folder: Path) -> np.ndarray:
+    """Latents of all crops, kept for a second run."""
+    path = folder / f"latents_{name.replace(' ', '_')}_{len(crops)}.npy"
+    if not path.exists():
+        np.save(path, encode(network, crops))
+    return np.load(path)
+
+
 def small(crops: np.ndarray) -> np.ndarray:
     reduced = [cv2.resize(crop, (RAW_PX, RAW_PX), interpolation=cv2.INTER_AREA) for crop in crops]
     return np.stack(reduced).reshape(len(crops), -1) / np.float32(255)
@@ -181,7 +189,11 @@ def clusterings(spaces: dict[str, np.ndarray], table: pd.DataFrame) -> list[dict
     for space in [name for name in spaces if name != RAW]:
         recipes += [(space, Recipe("kmeans", count, regress_out=out)) for out in ("none", "light", "all") for count in (3, 5)]
     recipes += [("CAE-20", Recipe(method, 5, regress_out="all")) for method in ("gmm", "agglomerative")]
-    return [{"latents": space, **_recipe(spaces[space], recipe, table)} for space, recipe in recipes]
+    found = []
+    for space, recipe in recipes:
+        found.append({"latents": space, **_recipe(spaces[space], recipe, table)})
+        print(found[-1], flush=True)
+    return found
 
 
 def _recipe(latents: np.ndarray, recipe: Recipe, table: pd.DataFrame) -> dict:
@@ -208,12 +220,12 @@ def _turned(crop: np.ndarray, angle: float) -> np.ndarray:
     return cv2.warpAffine(crop, matrix, (SIZE_PX, SIZE_PX), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def retrieval(encoders: dict[str, Callable[[np.ndarray], np.ndarray]], crops: np.ndarray, queries: int) -> list[dict]:
+def retrieval(encoders: dict[str, Callable], known: dict[str, np.ndarray], crops: np.ndarray, queries: int) -> list[dict]:
     """Share of copies that find their original among all crops in the first five, by Euclidean distance."""
     chosen = np.sort(np.random.default_rng(2).choice(len(crops), min(queries, len(crops)), replace=False))
     found = []
     for name, encoder in encoders.items():
-        base = encoder(crops).astype(np.float64)
+        base = (known[name] if name in known else encoder(crops)).astype(np.float64)
         line = {"encoder": name, "length": base.shape[1]}
         for what, turn in TURNS.items():
             asked = encoder(np.stack([turn(crops[number]) for number in chosen])).astype(np.float64)
@@ -265,12 +277,13 @@ def main() -> None:
     rows = networks(options.epochs, options.mae_epochs)
     made = {name: trained(name, hparams, crops, options.folder) for name, hparams in rows.items()}
     nets = {name: network for name, (network, _) in made.items()}
+    latents = {name: kept_latents(name, network, crops, options.folder) for name, network in nets.items()}
     result = {
         "reconstruction": reconstruction(*made["CAE-20"], rows["CAE-20"], crops),
         "hidden patches": masked(*made["MAE small"], crops),
         "latents from saved weights differ by at most": reproducible(nets["CAE-20"], rows["CAE-20"], crops, options.folder),
-        "clusters": clusterings({RAW: small(crops), **{name: encode(network, crops) for name, network in nets.items()}}, table),
-        "retrieval": retrieval(encoders_of(nets, crops), crops, options.queries),
+        "clusters": clusterings({RAW: small(crops), **latents}, table),
+        "retrieval": retrieval(encoders_of(nets, crops), latents, crops, options.queries),
     }
     for name, found in result.items():
         print(f"\n{name}\n\n{table_text(found) if isinstance(found, list) else found}")

@@ -102,6 +102,19 @@ def test_order_threads_and_layout_of_the_file_change_nothing(tmp_path, mosaic):
         assert np.array_equal(plain, Cutter(blocks, Geometry(32)).cut(wanted))
 
 
+@pytest.mark.parametrize("projection", ["azimuthal", "legacy"])
+def test_large_craters_are_averaged_and_not_thinned_out(tmp_path, projection):
+    """A wall that is bright on the left, in a mosaic four times finer than the crop, with noise that averaging must take away."""
+    craters = pd.DataFrame({"LON_CIRC_IMG": [30.0], "LAT_CIRC_IMG": [5.0], "DIAM_CIRC_IMG": [2000.0]})
+    path = write_mosaic(tmp_path / "m.tif", craters)
+    with Mosaic.open(path) as mosaic:
+        geometry = Geometry(24, 1.2, projection)
+        assert geometry.upsampling(1e6, mosaic.grid.resolution_m) < 1 / 3
+        crop = Cutter(mosaic, geometry).cut(table(lon=[30.0], lat=[5.0], radius_m=[1e6]))[0]
+    assert crop[8:16, 5:10].mean() > 170 and crop[8:16, 14:19].mean() < 50
+    assert crop[8:16, 5:10].std() < 3
+
+
 def test_a_crop_over_the_pole_is_whole(mosaic):
     with Mosaic.open(mosaic) as opened:
         crop = Cutter(opened, Geometry(32)).cut(table(lat=[89.5]))[0]

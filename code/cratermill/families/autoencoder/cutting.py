@@ -124,7 +124,7 @@ class Cutter:
                 window = places.windows[number]
                 top, left = window.row - hull.row, window.col - hull.col
                 piece = pixels[top : top + window.height, left : left + window.width]
-                _resample(piece, down[at], across[at], places.shrink[number], crops[rows[number]])
+                _resample(piece, down[at], across[at], int(places.shrink[number]), crops[rows[number]])
 
     def _nodes(self, craters: pd.DataFrame, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mosaic rows and columns (N, n, n) of points at ``nodes`` (−1…1, n) of each crop's sides; columns in one piece."""
