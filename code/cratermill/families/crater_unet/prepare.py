@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ...config import Config
 
 FAMILY = "crater_unet"
+BYTES = (0.0, 255.0)
 SIDES = 3.0
 """Values of mosaics that aren't bytes are scaled from this many deviations below their mean to as many above."""
 
@@ -92,7 +93,7 @@ def inputs(config: Config, options: CraterData, data: str) -> Any:
 
 def _make(config: Config, options: CraterData, data: str, folder: Path, steps: Steps) -> None:
     if data == "dots":
-        tiles, span = list(dots_tiles(options.dots, seed_of(config.run.seed, "dots") % 2**31)), (0.0, 255.0)
+        tiles, span = list(dots_tiles(options.dots, seed_of(config.run.seed, "dots") % 2**31)), BYTES
     elif options.kind == "mosaic":
         tiles, span = _mosaic_tiles(config, options, steps)
     else:
@@ -149,7 +150,7 @@ def grey_bands(mosaic: Mosaic, images: np.ndarray) -> np.ndarray:
 def value_range(mosaic: Mosaic) -> tuple[float, float]:
     """The values that become −1 and 1: those of bytes, else three deviations around the mean."""
     if mosaic.dtype == np.uint8:
-        return 0.0, 255.0
+        return BYTES
     mean, deviation, _ = (float(np.mean(values)) for values in mosaic.statistics())
     return mean - SIDES * deviation, mean + SIDES * max(deviation, 1e-6)
 
@@ -177,8 +178,8 @@ def write_tiles(
         given = ", ".join(f"{height} × {width}" for height, width in sorted(shapes)[:4])
         raise InputError(f"the tiles have several sizes: {given}", valid="images of one size", next_step="cut or resample them")
     images = np.stack([filled(tile.image, missing) for tile in tiles])
-    if all(tile.image.dtype == np.uint8 for tile in tiles):
-        images, span = np.rint(images).astype(np.uint8), span or (0.0, 255.0)
+    if span == BYTES or all(tile.image.dtype == np.uint8 for tile in tiles):
+        images, span = np.rint(images).astype(np.uint8), BYTES
     table = pd.DataFrame(
         [
             {"tile": n, "name": t.name, "place": t.place, "resolution_m": t.resolution_m, "craters": len(t.circles), **t.extra}
