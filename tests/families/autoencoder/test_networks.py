@@ -254,6 +254,18 @@ def test_high_pass_takes_slopes_away_and_leaves_detail():
     assert float(passed.mean(2).std()) < 0.01 and abs(float(passed.std()) - 30 / 255) < 0.02
 
 
+@pytest.mark.parametrize("model", ["cae", "mae_small"])
+def test_half_precision_trains_and_leaves_pixels_exact(model):
+    network = build_network(row(model_name=model, high_pass=0.1))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(network.pixels(crops()), Pixels("none", 0.1, 40)(crops()))
+        loss = network.loss(crops())
+    loss.backward()
+    assert (
+        loss.dtype == torch.float32 and loss.isfinite() and all(w.grad.isfinite().all() for w in network.parameters() if w.grad is not None)
+    )
+
+
 @pytest.mark.parametrize(
     ("changed", "column"),
     [

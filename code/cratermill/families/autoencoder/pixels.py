@@ -26,7 +26,11 @@ class Pixels(nn.Module):
             self.register_buffer("kernel", _gaussian(high_pass * size_px), persistent=False)
 
     def forward(self, crops_B1HW: torch.Tensor) -> torch.Tensor:
-        values = crops_B1HW.float() / 255
+        # Half precision has too few digits for differences of grey values.
+        with torch.autocast(crops_B1HW.device.type, enabled=False):
+            return self._scaled(crops_B1HW.float() / 255)
+
+    def _scaled(self, values: torch.Tensor) -> torch.Tensor:
         if self.high_pass:
             values = (values - self._blurred(values) + 0.5).clamp(0, 1)
         if self.normalise == "none":
