@@ -148,9 +148,12 @@ def test_without_locks_two_launches_at_once_submit_no_cell_twice(root, slurm, mo
     assert len(slurm.scripts) == 1 and one.launch().submissions == []
 
 
-def test_what_no_launch_submitted_is_not_retried(root, slurm):
+def test_retry_takes_the_profile_of_the_launch(root, slurm):
+    runner = executor(root, [{}])
     with pytest.raises(InputError, match="No launch has submitted fake-"):
-        operations.require_submitted(executor(root, [{}]).plan)
+        operations.require_submitted(runner.plan)
+    runner.launch()
+    assert operations.require_submitted(runner.plan) == "test"
 
 
 def test_refused_submission_says_why_and_leaves_no_trace(root, slurm, monkeypatch):

@@ -31,6 +31,7 @@ class Submission:
     created: float = field(default_factory=time.time)
     cancelled: tuple[int, ...] = ()
     abandoned: bool = False
+    profile: str = ""
 
     @functools.cached_property
     def _tasks_by_cell(self) -> dict[int, int]:
@@ -84,7 +85,7 @@ def write(plan: Plan, submission: Submission) -> Submission:
     return submission
 
 
-def new(plan: Plan, number: int, stage: str, tasks, resources: dict, after=()) -> Submission:
+def new(plan: Plan, number: int, stage: str, tasks, resources: dict, after=(), profile: str = "") -> Submission:
     """The intent of a submission, written down; WorkError when that number is taken, for then another launch is at it.
 
     Where files can't be locked across nodes, only this keeps two launches at the same time from submitting the same cells.
@@ -100,7 +101,7 @@ def new(plan: Plan, number: int, stage: str, tasks, resources: dict, after=()) -
         raise disk.cannot_write(path, "a submission", error) from error
     # The time makes the name unique even if the run's folder was removed and made again.
     name = f"{plan.run}.{stage}.{number}.{int(time.time()) % 1_000_000:06d}{os.getpid() % 1000:03d}"
-    return write(plan, Submission(number, name, stage, tuple(tuple(task) for task in tasks), resources, tuple(after)))
+    return write(plan, Submission(number, name, stage, tuple(tuple(task) for task in tasks), resources, tuple(after), profile=profile))
 
 
 def latest_by_cell(submissions: list[Submission]) -> dict[int, Submission]:

@@ -88,11 +88,13 @@ def more_text(before: Resources, asked: Resources) -> str:
     return f"now {asked.time_min} minutes instead of {before.time_min}" if asked.time_min != before.time_min else ""
 
 
-def require_submitted(plan: Plan) -> None:
-    """InputError for a run that no launch has submitted: it ran here, or was submitted by hand."""
-    if not ledger.read(plan):
+def require_submitted(plan: Plan) -> str:
+    """The name of the profile that the newest submission was made by; InputError for a run that no launch has submitted."""
+    submissions = ledger.read(plan)
+    if not submissions:
         next_step = "launch it again: only what is missing or failed is done; Ctrl-C ends a launch that still runs"
         raise InputError(f"No launch has submitted {plan.run} to a cluster", next_step=next_step)
+    return submissions[-1].profile
 
 
 def retry(executor: SlurmExecutor, **choice) -> tuple[RetryPlan, Submitted | None]:

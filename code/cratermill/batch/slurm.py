@@ -180,7 +180,7 @@ class SlurmExecutor:
 
     def _submit_chunk(self, number: int, chunk: Chunk, jobs_of: dict, before: list[Submission], run: Run) -> Submission:
         after = self.waits_for(chunk, jobs_of, {before[-1].job_id} if before else at_work(run))
-        submission = ledger.new(self.plan, number, chunk.stage, chunk.tasks, chunk.resources.model_dump(), sorted(after))
+        submission = ledger.new(self.plan, number, chunk.stage, chunk.tasks, chunk.resources.model_dump(), sorted(after), self.profile.name)
         script = self.write_script(submission, chunk)
         try:
             job_id = self._sbatch(script, submission)

@@ -13,7 +13,7 @@ from .runs import RUN, find_plan
 report = group("report", "Tables about a run.")
 
 CELLS = typer.Argument(None, metavar="[CELL...]", help="Numbers or ranges as status shows them, e.g. 3 7-9; without: all.")
-PROFILE = typer.Option(None, "--profile", envvar="CRATERMILL_PROFILE", help="A file of configs/clusters, without .yaml.")
+RETRY_PROFILE = typer.Option(None, "--profile", help="A file of configs/clusters, without .yaml; that of the last launch when left out.")
 
 
 def parse_cells(words: list[str] | None, plan) -> set[int] | None:
@@ -43,7 +43,7 @@ def retry(
     failed: bool = typer.Option(False, "--failed", help="Only cells that failed or were lost."),
     missing: bool = typer.Option(False, "--missing", help="Only cells that never ran to an end."),
     errors: bool = typer.Option(False, "--errors", help="Also cells that failed by their own error (Python)."),
-    profile: str = PROFILE,
+    profile: str = RETRY_PROFILE,
     as_json: bool = JSON,
 ) -> None:
     """Submit failed and missing cells of a run again.
@@ -56,8 +56,8 @@ def retry(
     from ..stages import STAGES
 
     plan = find_plan(run)
-    operations.require_submitted(plan)
-    site = choose_profile(profile, plan.root, STAGES)
+    launched_by = operations.require_submitted(plan)
+    site = choose_profile(profile or launched_by, plan.root, STAGES)
     require_slurm(site)
     site = preflight.with_site_limits(site)
     say = (lambda _: None) if as_json else typer.echo
