@@ -45,10 +45,14 @@ def blend(layers: list[Layer], shape: tuple[int, int], alpha: float) -> Blended:
         here, mask = layer.window.slices, layer.mask
         np.fmax(probability[here], layer.probability, out=probability[here])
         wins = mask & (layer.probability > best[here])
-        owner[here][wins], best[here][wins] = layer.fid, layer.probability[wins]
-        opacity = np.where(painted[here], np.float32(alpha), np.float32(1)) * mask
+        np.copyto(owner[here], layer.fid, where=wins)
+        np.copyto(best[here], layer.probability, where=wins)
+        over = mask & painted[here]
+        fresh, overlap = mask ^ over, bool(over.any())
         for band, value in zip(rgb, colour(layer.fid), strict=True):
-            band[here] += opacity * (np.float32(value) - band[here])
+            np.copyto(band[here], value, where=fresh)
+            if overlap:
+                band[here][over] += np.float32(alpha) * (np.float32(value) - band[here][over])
         painted[here] |= mask
     rgba = np.empty((4, *shape), np.uint8)
     np.rint(rgb, out=rgba[:3], casting="unsafe")
