@@ -81,7 +81,7 @@ class Mosaic:
 
     def read(self, window: Window) -> np.ndarray:
         """Pixels (C, h, w) of a window; columns wrap around a global mosaic, whatever lies outside otherwise is ``fill``."""
-        if window.row >= 0 and window.col >= 0 and window.stop_row <= self.grid.height and window.stop_col <= self.grid.width:
+        if 0 <= window.row < window.stop_row <= self.grid.height and 0 <= window.col < window.stop_col <= self.grid.width:
             return self._read(RasterioWindow(window.col, window.row, window.width, window.height))
         pixels = np.full((self.count, window.height, window.width), self.fill, dtype=self.dtype)
         first, last = max(window.row, 0), min(window.stop_row, self.grid.height)
