@@ -32,8 +32,10 @@ from cratermill.files import read_json
 
 TABLE = Path(__file__).resolve().parents[1] / "configs" / "crater_unet_version_hparams.csv"
 SEED = 1
-LARGEST_PX = 104
-HOUGH = {"dp": (1.0, 1.5), "param1": (80, 160), "param2": (12, 16, 20, 25, 30, 40)}
+LARGEST_PX = 64
+RANGES = ((5, LARGEST_PX), (3, LARGEST_PX))
+"""Radii in pixels; thresholds of the Hough transform are chosen for the first."""
+HOUGH = {"dp": (1.5,), "param1": (80, 160), "param2": (12, 16, 20, 25, 30, 40)}
 
 
 def project(folder: Path, name: str, version: int, data: dict) -> Path:
@@ -106,11 +108,12 @@ def themis(folder: Path, source: Path, version: int) -> None:
     table = pd.read_csv(product(config, "evaluate", version) / "craters.csv")
     network = [table.loc[table["tile"] == row, ["x", "y", "radius_px", "confidence"]].to_numpy(float) for row in test]
     print(f"\n{len(test)} held-out tiles, seed {SEED}; thresholds of both chosen on {len(validation)} validation tiles; 95 % over tiles")
-    for radii in ((5, LARGEST_PX), (3, LARGEST_PX)):
-        known = [tiles.circles[row] for row in validation]
-        keywords = tuned([np.asarray(tiles.image[row]) for row in validation], known, radii)
+    known = [within(tiles.circles[row], tiles.image.shape[1:]) for row in validation]
+    keywords = tuned([np.asarray(tiles.image[row]) for row in validation], known, RANGES[0])
+    classical = [hough(image, **keywords) for image in images]
+    for radii in RANGES:
         show(f"version {version}", network, truth, radii)
-        show(f"Hough {keywords}", [hough(image, **keywords) for image in images], truth, radii)
+        show(f"Hough {keywords}", classical, truth, radii)
 
 
 def show(name: str, found: list[np.ndarray], truth: list[np.ndarray], radii: tuple[float, float]) -> None:

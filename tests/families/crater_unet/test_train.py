@@ -114,9 +114,20 @@ def test_a_network_that_sees_everything_scores_one(project_of_dots, tmp_path, mo
     path = next(tmp_path.rglob("*.ckpt"))
     monkeypatch.setattr(Predictor, "tiles", lambda self, images: (np.asarray(images) > 0).astype(np.float32))
     predictor, rows = Predictor([path], 1), np.arange(len(tiles.tiles))
-    reading = choose(predictor, tiles, rows, Workspace(tmp_path / "w"))
+    reading = choose(predictor, tiles, rows, hparams, Workspace(tmp_path / "w"))
     found = [predictor.circles(predictor.tiles(tiles.image[row : row + 1])[0], reading, float("nan")) for row in rows]
     metrics = judge(tiles, rows, found, hparams, tmp_path)
     # Dots lie over one another, and hidden ones are lost.
     assert metrics["Precision_strict"] > 0.95
     assert metrics["Recall_strict"] > 0.75
+
+
+def test_other_thresholds_need_no_other_training(project_of_dots):
+    config, _ = project_of_dots
+    before = {cell.key: cell.fingerprint for cell in train_plan(config).cells}
+    rows = wanted_rows(config)
+    rows["crater_unet"][0] = rows["crater_unet"][0].model_copy(update={"confidence": 0.42})
+    after = {cell.key: cell.fingerprint for cell in train_plan(config, rows).cells}
+    changed = {key for key in before if before[key] != after[key]}
+    assert "train_crater_unet-v1_test-set-0_iteration-0" not in changed
+    assert "evaluate_crater_unet-v1_test-set-0_iteration-0" in changed

@@ -42,7 +42,7 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
     else:
         checkpoint = config.project.cell_product("crater_unet", params.version, "train", params.split, params.iteration) / "best.ckpt"
         predictor = Predictor([checkpoint], params.version)
-        reading = choose(predictor, tiles, validation, workspace)
+        reading = choose(predictor, tiles, validation, hparams, workspace)
         write_json(workspace.folder / READING, asdict(reading))
         found = read(predictor, tiles, test, reading, workspace)
     metrics = {"test-set": params.split, "iteration": params.iteration, **judge(tiles, test, found, hparams, workspace.folder)}
@@ -62,9 +62,11 @@ def read(predictor: Predictor, tiles: TileSet, rows: np.ndarray, reading: Readin
     return found
 
 
-def choose(predictor: Predictor, tiles: TileSet, rows: np.ndarray, workspace: Any) -> Reading:
-    """The thresholds with the best strict F1 on validation tiles, one after the other; those that the row gives stay."""
-    row = predictor.hparams
+def choose(predictor: Predictor, tiles: TileSet, rows: np.ndarray, row: Hparams, workspace: Any) -> Reading:
+    """The thresholds with the best strict F1 on validation tiles, one after the other; those that the row gives stay.
+
+    ``row`` is the row as it stands now: its thresholds may have changed since its network was trained.
+    """
     given = {name: getattr(row, name) for name in ("level", "confidence", "arc") if getattr(row, name) is not None}
     best = replace(Reading(), **given)
     if len(given) == 3:

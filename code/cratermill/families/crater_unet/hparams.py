@@ -21,6 +21,8 @@ class Hparams(RowHparams):
 
     keyword_groups: ClassVar[dict[str, str]] = {"LS": "loss", **RowHparams.keyword_groups, "MDL": "model_name"}
     outputs: ClassVar[int | None] = 1
+    not_trained_on: ClassVar[tuple[str, ...]] = ("level", "confidence", "arc")
+    """Other thresholds need another evaluation, but no other training."""
 
     data: Literal["craters", "dots"] = Field(
         description="craters: the tiles that train.crater_unet.data of the run config names; dots: grey dots on black (the paper's S)"
