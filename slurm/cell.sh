@@ -3,6 +3,7 @@
 
 if [ $# -ne 1 ] || [ -z "${SLURM_ARRAY_TASK_ID:-}" ]; then
   echo "usage: sbatch --array=FIRST-LAST slurm/train.slurm log/runs/RUN/plan.json" >&2
+  echo "Next: cratermill launch train CONFIG --freeze   (writes a plan and says which lines submit it)" >&2
   exit 2
 fi
 unset PYTHONPATH
