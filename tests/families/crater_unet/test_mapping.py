@@ -188,3 +188,9 @@ def test_craters_larger_than_a_block_are_refused(tmp_path):
     run = {"versions": {"crater_unet": 1}, "options": {"block_px": 128}}
     with pytest.raises(InputError, match="blocks of 128 px"):
         FAMILY.map_cells(project(tmp_path, {"name": "m", "data": "data", "map": run}))
+
+
+def test_keys_of_other_maps_are_refused(tmp_path):
+    run = {"versions": {"crater_unet": 1}, "match_brightness": True}
+    with pytest.raises(InputError, match="map.match_brightness"):
+        FAMILY.map_cells(project(tmp_path, {"name": "m", "data": "data", "map": run}))

@@ -37,6 +37,10 @@ def map_run(config: Config) -> MapRun:
     run = config.run.map
     if run is None or NAME not in run.versions:
         raise InputError("the config makes no map of craters", valid=f"map: {{versions: {{{NAME}: 41}}}}", next_step="add a 'map' part")
+    idle = {"match_brightness": run.match_brightness, "craters": run.craters != "all", "data": run.data is not None}
+    if any(idle.values()):
+        given = ", ".join(f"map.{name}" for name, there in idle.items() if there)
+        raise InputError(f"{given}: no key for maps of craters", valid="mosaic, bands, catalogue, options", next_step="remove it")
     return run
 
 

@@ -67,7 +67,7 @@ def folder_of(config: Config, data: str) -> Path:
 def prepare(config: Config, rows: list, progress, workers: int) -> dict:
     steps = Steps(config, progress, workers)
     options: CraterData = config.family_data(FAMILY)
-    for data in sorted({row.data for row in rows if not row.union_of} or {row.data for row in rows}):
+    for data in sorted({row.data for row in rows}):
         folder = folder_of(config, data)
         outputs = [folder / name for name in ("image.npy", "tiles.csv", "circles.csv", "meta.json")]
         steps.step(f"{FAMILY} {data}", inputs(config, options, data), outputs, lambda d=data, f=folder: _make(config, options, d, f, steps))
