@@ -6,6 +6,7 @@ import pytest
 
 from cratermill import launch
 from cratermill.errors import InputError
+from tests.batch import fake
 
 
 @pytest.fixture
@@ -57,3 +58,15 @@ def test_what_does_not_go_together_is_refused(calls, options, given):
     with pytest.raises(InputError, match=given):
         launch.launch("train", calls[0], **options)
     assert len(calls) == 1
+
+
+def test_freeze_writes_the_plan_and_runs_nothing(calls, monkeypatch, capsys):
+    plan = fake.plan_of(calls[0].parents[1], [{"n": 1}, {"n": 2}, {"needs": [0, 1], "stage": "evaluate"}])
+    monkeypatch.setattr(launch, "PLANNERS", {"train": lambda config: plan})
+    monkeypatch.setattr("cratermill.batch.cluster.dry_run", lambda plan, site, as_json: 0)
+    assert launch.launch("train", calls[0], profile="example", freeze_only=True, dry_run=True) == 0
+    assert not plan.path.exists(), "a dry run writes nothing"
+    assert launch.launch("train", calls[0], freeze_only=True) == 0
+    said = capsys.readouterr().out
+    assert plan.path.exists() and (plan.folder / "slurm").is_dir() and len(calls) == 1
+    assert "--array=0-1 " in said and "--dependency=afterany:$job --array=2 " in said and "slurm/train.slurm log/runs/" in said

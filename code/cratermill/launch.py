@@ -40,7 +40,7 @@ def launch(
     config = load_config(config_path)
     site = _site(executor, profile, config)
     plan = PLANNERS[kind](config)
-    if freeze_only:
+    if freeze_only and not dry_run:
         return _freeze(plan, kind, overwrite, as_json)
     if site is not None and site.executor == "slurm":
         from .batch import cluster
