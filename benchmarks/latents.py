@@ -76,20 +76,20 @@ def batches(crops: np.ndarray, numbers: np.ndarray, size: int):
         yield {"image": torch.from_numpy(crops[numbers[start : start + size]])[:, None]}
 
 
-def trained(name: str, hparams: Hparams, crops: np.ndarray, folder: Path) -> tuple[LatentNetwork, list[dict]]:
+def trained(name: str, hparams: Hparams, crops: np.ndarray, folder: Path, seed: int = 0) -> tuple[LatentNetwork, list[dict]]:
     """The network after its last epoch and its curve; taken from ``folder`` where it lies there already."""
     path = folder / f"{name.replace(' ', '_')}_{hparams.max_epochs}_{len(crops)}.pth"
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     task = LatentTask(build_network(hparams), hparams).to(memory_format=torch.channels_last)
     if path.exists():
         kept = torch.load(path, weights_only=True)
         task.network.load_state_dict(kept["state"])
-        return task.network.eval(), kept["curve"]
+        return task.network.to(memory_format=torch.contiguous_format).eval(), kept["curve"]
     (optimizer, schedule), (train, val), curve = task.optimizers()[0], halves(len(crops)), []
     for epoch in range(hparams.max_epochs):
         start, losses = time.perf_counter(), []
         task.train()
-        for batch in batches(crops, np.random.default_rng([0, epoch]).permutation(train), hparams.batch_size):
+        for batch in batches(crops, np.random.default_rng([seed, epoch]).permutation(train), hparams.batch_size):
             optimizer.zero_grad(set_to_none=True)
             loss = task(batch)
             loss.backward()
@@ -101,7 +101,7 @@ def trained(name: str, hparams: Hparams, crops: np.ndarray, folder: Path) -> tup
         curve[-1]["seconds"] = time.perf_counter() - start
         print(name, curve[-1], flush=True)
     torch.save({"state": task.network.state_dict(), "curve": curve}, path)
-    return task.network.eval(), curve
+    return task.network.to(memory_format=torch.contiguous_format).eval(), curve
 
 
 @torch.no_grad()
@@ -206,6 +206,25 @@ def _recipe(latents: np.ndarray, recipe: Recipe, table: pd.DataFrame) -> dict:
     return figures | {"silhouette": silhouette(made[0].features, made[0].labels)} | {name: float(found[name]) for name in shown}
 
 
+def training_seeds(crops: np.ndarray, table: pd.DataFrame, folder: Path, count: int, epochs: int) -> list[dict]:
+    """Agreement between clusters of networks trained with different seeds for a few epochs: the whole recipe anew each time."""
+    hparams, labels = networks(epochs, 6)["CAE-20"], {}
+    for seed in range(1, count + 1):
+        latents = encode(trained(f"CAE-20 seed {seed}", hparams, crops, folder, seed)[0], crops)
+        for clusters, out in itertools.product((3, 5), ("none", "all")):
+            made = group(latents, Recipe("kmeans", clusters, regress_out=out), nuisance_columns(table, out), seed)
+            labels.setdefault((clusters, out), []).append(made.labels)
+    return [
+        {
+            "latents": f"CAE-20, {epochs} epochs",
+            "clusters": clusters,
+            "taken out": out,
+            "ARI over training seeds": float(np.mean([adjusted_rand_score(*pair) for pair in itertools.combinations(found, 2)])),
+        }
+        for (clusters, out), found in labels.items()
+    ]
+
+
 TURNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "flipped": lambda crop: crop[:, ::-1],
     "turned 90°": lambda crop: np.rot90(crop),
@@ -270,6 +289,8 @@ def main() -> None:
     parser.add_argument("--mae-epochs", type=int, default=20)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--training-seeds", type=int, default=0, help="also train so many CAEs and compare their clusters")
+    parser.add_argument("--seed-epochs", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -285,6 +306,9 @@ def main() -> None:
         "clusters": clusterings({RAW: small(crops), **latents}, table),
         "retrieval": retrieval(encoders_of(nets, crops), latents, crops, options.queries),
     }
+    if options.training_seeds:
+        trials = training_seeds(crops, table, options.folder, options.training_seeds, options.seed_epochs)
+        result["clusters of networks trained anew"] = trials
     for name, found in result.items():
         print(f"\n{name}\n\n{table_text(found) if isinstance(found, list) else found}")
     if options.json:

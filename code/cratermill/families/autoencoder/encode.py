@@ -13,7 +13,7 @@ from ..checkpoint import load
 from .hparams import Hparams
 from .network import LatentNetwork, build_network, load_own
 
-BATCH = 256
+BATCH = 64
 
 
 def device(accelerator: str) -> torch.device:
@@ -31,10 +31,17 @@ def trained_network(path: Path, version: int | None, row: Hparams | None = None,
 
 @torch.no_grad()
 def encode(network: LatentNetwork, crops_NHW: np.ndarray) -> np.ndarray:
-    """Latents (N, D) float32 of crops (N, S, S) uint8, in full precision, so that they don't depend on the device's habits."""
-    where = next(iter(network.state_dict().values())).device
-    parts = [crops_NHW[start : start + BATCH] for start in range(0, len(crops_NHW), BATCH)]
-    made = [network(torch.from_numpy(np.array(part))[:, None].to(where).float()).cpu().numpy() for part in parts]
+    """Latents (N, D) float32 of crops (N, S, S) uint8, in full precision.
+
+    Batches are always of one size, the last one filled up: libraries add in another order for other sizes, and the same crop is to have the
+    same latent in a stack, in a chunk of a map and alone.
+    """
+    where, made = next(iter(network.state_dict().values())).device, []
+    for start in range(0, len(crops_NHW), BATCH):
+        part = crops_NHW[start : start + BATCH]
+        batch = np.zeros((BATCH, *part.shape[1:]), np.uint8)
+        batch[: len(part)] = part
+        made.append(network(torch.from_numpy(batch)[:, None].to(where).float()).cpu().numpy()[: len(part)])
     return np.concatenate(made) if made else np.zeros((0, network.latent_dim), np.float32)
 
 
