@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cratermill.config import Config, load_config
+from tests.tiny import BODY, SHAPE, write_raster
 
 SIDE = 24
 CLASSES = ["plain", "crater"]
@@ -49,6 +50,24 @@ def write_idx(folder, images, labels, names=("train-images-idx3-ubyte", "train-l
     for name, array in zip(names, (images, labels), strict=True):
         content = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.astype(np.uint8).tobytes()
         (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
+
+
+CRATERS = {1: (-100.0, 20.0), 2: (-30.0, -25.0), 3: (40.0, 10.0), 4: (179.5, 0.0), 5: (120.0, -40.0), 6: (43.0, 12.0)}
+RADIUS_M = 220e3
+
+
+def write_planet(folder: Path, grain: int = 1) -> Path:
+    """``mosaic.tif``: bright discs on a dark planet, one across the seam, two beside each other; ``craters.csv``: their list.
+
+    ``grain``: grey levels of noise, without which all discs are copies of one.
+    """
+    lon, lat = np.meshgrid(np.arange(SHAPE[1]) + 0.5 - 180, 90 - np.arange(SHAPE[0]) - 0.5)
+    bright = np.any([BODY.distance_m(lon, lat, *centre) <= RADIUS_M for centre in CRATERS.values()], axis=0)
+    noise = np.random.default_rng(0).integers(0, grain, SHAPE)
+    write_raster(folder / "mosaic.tif", (np.where(bright, 150, 60) + noise).astype(np.uint8)[None])
+    table = pd.DataFrame([(fid, *centre, RADIUS_M) for fid, centre in CRATERS.items()], columns=["FID", "lon", "lat", "radius_m"])
+    table.to_csv(folder / "craters.csv", index=False)
+    return folder
 
 
 SGAN = {

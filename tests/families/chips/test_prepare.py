@@ -13,7 +13,12 @@ from cratermill.families.base import CellParams
 from cratermill.families.chips.options import ChipData, Cut
 from cratermill.families.chips.prepare import ChipFolder
 from cratermill.launch import plan_training, prepare
-from tests.families.chips.case import chips, prepared, write_idx, write_npy, write_project
+from tests.families.chips.case import chips, prepared, write_idx, write_npy, write_planet, write_project
+
+
+@pytest.fixture
+def planet(tmp_path):
+    return write_planet(tmp_path, grain=90)
 
 
 def folder_of(config, family="sgan") -> ChipFolder:
@@ -105,6 +110,24 @@ def test_unprepared_chips_and_sizes_are_named(tmp_path):
 def test_a_wrong_data_part_is_refused_by_name(tmp_path, data, said):
     with pytest.raises(InputError, match=said):
         prepare(write_project(tmp_path, "sgan", data=data))
+
+
+def test_hard_negatives_of_a_cut_are_no_copies_of_their_crater_but_stay_on_its_side(planet):
+    cut = "{mosaic: mosaic.tif, catalogue: craters.csv, max_abs_lat: 70, hard_share: 1.0, negatives_per_crater: 4}"
+    config = prepared(planet, "sgan", data=f"{{cut: {cut}, classes: [plain, crater], duplicates: drop}}")
+    rows = folder_of(config).rows
+    assert (
+        (rows["label"] == 1).sum() == 6
+        and (rows["label"] == 0).sum() > 12
+        and not prepare(planet / "configs" / "sgan.yaml")["sgan"]["warnings"]
+    )
+    beside = rows.groupby("group")["label"].nunique() == 2
+    assert beside.any() and (rows.groupby("group")["test_0"].nunique() == 1).all()
+
+
+def test_copies_are_not_looked_for_where_they_are_to_be_ignored(tmp_path):
+    path = write_project(with_copies(tmp_path), "sgan", data="{chips: data/npy, classes: [plain, crater], duplicates: ignore}")
+    assert prepare(path)["sgan"]["notes"][1] == "150 chips read, copies not looked for"
 
 
 def test_far_from_equal_classes_are_warned_of(tmp_path):

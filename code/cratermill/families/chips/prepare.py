@@ -90,13 +90,12 @@ def require_prepared(config: Config, family: str, rows: Iterable[Any]) -> None:
 
 def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], progress: Progress) -> None:
     chips, roles, ties = read_all(config, data, max(sizes), progress)
-    groups = group_copies(chips, data, ties, progress)
-    copies = copies_of(chips, groups)
+    copies = find_copies(chips, data, progress)
+    counts = copies_of(chips, copies)
+    groups = tied(copies, ties) if data.duplicates != "ignore" else copies
     if data.duplicates == "drop":
-        kept = first_of_groups(groups, roles)
+        kept = first_of_groups(copies, roles)
         chips, roles, groups = chips.chosen(kept), roles[kept], groups[kept]
-    elif data.duplicates == "ignore":
-        groups = np.arange(len(groups))
     table = pd.DataFrame({"name": chips.names, "role": roles, "label": chips.labels, "group": groups})
     for split in range(config.run.splits.count):
         seed = seed_of(config.run.seed, "chips", "test", split)
@@ -105,7 +104,7 @@ def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], p
         with atomic_path(folder.stack(size)) as temporary:
             np.save(temporary, chips.stack(size))
     write_table(folder.table, table)
-    write_json(folder.summary, {**copies, **summary(table, data)})
+    write_json(folder.summary, {**counts, **summary(table, data)})
 
 
 def read_all(config: Config, data: ChipData, size_px: int, progress: Progress) -> tuple[ChipSet, np.ndarray, np.ndarray]:
@@ -131,16 +130,22 @@ def read_all(config: Config, data: ChipData, size_px: int, progress: Progress) -
     return joined(sets), np.concatenate(roles), ties
 
 
-def group_copies(chips: ChipSet, data: ChipData, ties: np.ndarray, progress: Progress) -> np.ndarray:
-    """Group numbers (N,) of chips: copies, and chips that show the same ground."""
+def find_copies(chips: ChipSet, data: ChipData, progress: Progress) -> np.ndarray:
+    """Group numbers (N,), equal for copies; where copies are to be ignored they are not looked for."""
+    from .duplicates import SIDE_PX, duplicate_groups
+
+    if data.duplicates == "ignore":
+        return np.arange(len(chips))
+    return duplicate_groups(chips.stack(SIDE_PX), data.same_correlation, data.same_detail, progress)
+
+
+def tied(groups: np.ndarray, ties: np.ndarray) -> np.ndarray:
+    """Group numbers (N,) of groups joined by pairs (2, M) of chips that show the same ground, copies or not."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    from .duplicates import SIDE_PX, duplicate_groups
-
-    groups = duplicate_groups(chips.stack(SIDE_PX), data.same_correlation, data.same_detail, progress)
-    tied = coo_matrix((np.ones(ties.shape[1], bool), (groups[ties[0]], groups[ties[1]])), shape=(groups.max() + 1,) * 2)
-    return connected_components(tied, directed=False)[1][groups].astype(np.int64)
+    pairs = coo_matrix((np.ones(ties.shape[1], bool), (groups[ties[0]], groups[ties[1]])), shape=(groups.max() + 1,) * 2)
+    return connected_components(pairs, directed=False)[1][groups].astype(np.int64)
 
 
 def first_of_groups(groups: np.ndarray, roles: np.ndarray) -> np.ndarray:
@@ -182,6 +187,7 @@ def summary(table: pd.DataFrame, data: ChipData) -> dict[str, Any]:
     return {
         "chips": {role: int(count) for role, count in table["role"].value_counts().items()},
         "classes": counts,
+        "copies_looked_for": data.duplicates != "ignore",
         "share_of_classes": {name: round(count / max(1, len(labelled)), 4) for name, count in counts.items()},
     }
 
@@ -190,7 +196,8 @@ def notes(counts: dict[str, Any], classes: list[str]) -> list[str]:
     """The classes' numbers and the copies, in words."""
     labelled = [f"{name} {counts['classes'][name]} ({counts['share_of_classes'][name]:.0%})" for name in classes]
     others = [f"{role} {count}" for role, count in counts["chips"].items() if role in (EXTRA, PREDICT)]
-    copies = f"{counts['chips_read']} chips read, {counts['different_chips']} of them no copies of another"
+    found = f"{counts['different_chips']} of them no copies of another" if counts["copies_looked_for"] else "copies not looked for"
+    copies = f"{counts['chips_read']} chips read, {found}"
     return [f"labelled: {', '.join(labelled)}" + (f"; {', '.join(others)}" if others else ""), copies]
 
 
