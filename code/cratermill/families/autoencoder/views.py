@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...errors import InputError
-
 MOST = {"pca": 1_000_000, "tsne": 5_000, "umap": 20_000}
 """Points that a view is made of; a random choice of more."""
 
@@ -33,12 +31,6 @@ def _tsne(features: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _umap(features: np.ndarray, seed: int) -> np.ndarray:
-    try:
-        from umap import UMAP
-    except ImportError as error:
-        raise InputError(
-            "cluster_view is umap, but umap-learn is not installed",
-            valid="pca, tsne",
-            next_step="pip install umap-learn, or choose another view",
-        ) from error
-    return UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed).fit_transform(features)
+    from umap import UMAP
+
+    return UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed, n_jobs=1).fit_transform(features)
