@@ -198,7 +198,7 @@ def test_three_classes_are_refused(tmp_path):
     labels = np.arange(120) % 3
     np.save(tmp_path / "data" / "npy" / "Ytrain1.npy", labels)
     config = prepared(tmp_path, "chip_classifier", data="{chips: data/npy, classes: [a, b, c]}")
-    with pytest.raises(InputError, match="two classes, data.classes names 3"):
+    with pytest.raises(InputError, match="has 2 classes, data.classes names 3"):
         get_family("chip_classifier").datasets(config, cell(config))
 
 

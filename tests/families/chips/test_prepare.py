@@ -13,6 +13,7 @@ from cratermill.families.base import CellParams
 from cratermill.families.chips.options import ChipData, Cut
 from cratermill.families.chips.prepare import ChipFolder
 from cratermill.launch import plan_training, prepare
+from cratermill.planning import wanted_rows
 from tests.families.chips.case import chips, prepared, write_idx, write_npy, write_planet, write_project
 
 
@@ -87,13 +88,27 @@ def test_both_families_split_alike(tmp_path):
 
 def test_unprepared_chips_and_sizes_are_named(tmp_path):
     path = write_project(tmp_path, "sgan")
-    family, row = get_family("sgan"), type("Row", (), {"chip_size_px": 24})
+    config, family = load_config(path), get_family("sgan")
+    rows = wanted_rows(config)["sgan"]
     with pytest.raises(InputError, match="not prepared"):
-        family.require_prepared(load_config(path), [row])
+        family.require_prepared(config, rows)
     prepare(path)
-    family.require_prepared(load_config(path), [row])
+    family.require_prepared(config, rows)
     with pytest.raises(InputError, match="no chips of 32 px"):
-        family.require_prepared(load_config(path), [type("Row", (), {"chip_size_px": 32})])
+        family.require_prepared(config, [rows[0].model_copy(update={"chip_size_px": 32})])
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"labels": 400}, "200 labels of class plain are asked for"),
+        ({"labels": ""}, "there are none"),
+        ({"test-set": "[0, 4]"}, "split 4 is not among the prepared ones"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_before_anything_is_queued(tmp_path, row, said):
+    with pytest.raises(InputError, match=said):
+        plan_training(prepared(tmp_path, "sgan", [row]))
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,11 @@ class ChipClassifier(Family):
         return prepare(config, self.name, rows, progress, workers)
 
     def require_prepared(self, config, rows) -> None:
+        from ..chips.data import require_drawable
         from ..chips.prepare import require_prepared
 
         require_prepared(config, self.name, rows)
+        require_drawable(config, self.name, rows)
 
     def data_fingerprint(self, config, row):
         from ..chips.prepare import ChipFolder

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import InputError
 from ...seeds import seed_of
 from ..base import CellParams, Datasets, Round
-from ..chips.data import CellChips, Chips, cell_chips, one_hot, require_unlabelled
+from ..chips.data import CellChips, Chips, cell_chips, one_hot, require_class_count, require_unlabelled
 from ..chips.predict import logits_of, positive_probability, temperature
 from ..chips.prepare import ChipFolder
 from ..ejmap.splits import stratified_mask
@@ -40,8 +39,7 @@ class PseudoLabels:
 def parts_of(config: Config, params: CellParams, hparams: Hparams) -> tuple[ChipFolder, np.ndarray, CellChips]:
     """The chips' folder, their images (N, s, s) and the parts of this cell."""
     folder, data = ChipFolder(config.data.family(params.family)), config.family_data(params.family)
-    if len(data.classes) != 2:
-        raise InputError(f"chip_classifier has two classes, data.classes names {len(data.classes)}", valid="two", next_step="use sgan")
+    require_class_count(hparams, data.classes)
     chips = cell_chips(folder.rows, data.classes, params.split, params.iteration, config.run.seed, hparams.val_frac, hparams.labels)
     return folder, np.asarray(folder.images(hparams.chip_size_px)), chips
 
@@ -50,8 +48,7 @@ def datasets(config: Config, params: CellParams, hparams: Hparams, round: Round)
     """The validation chips stay the same in every round, unless the row asks for the original's leak."""
     folder, images, chips = parts_of(config, params, hparams)
     labels = folder.rows["label"].to_numpy()
-    if hparams.rounds > 1:
-        require_unlabelled(chips, f"chip_classifier version {params.version} (rounds {hparams.rounds})")
+    require_unlabelled(chips, hparams)
     train, val = chips.labelled, chips.val
     train_targets, val_targets = one_hot(labels[train], 2), one_hot(labels[val], 2)
     if round.previous is not None:

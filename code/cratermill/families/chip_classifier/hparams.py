@@ -76,6 +76,14 @@ class Hparams(ChipHparams):
         update = {"lr": getattr(self, f"{when}_lr"), "max_epochs": getattr(self, f"{when}_epochs")}
         return self.model_copy(update=update | {"threshold": getattr(self, f"threshold_{when}")})
 
+    @property
+    def needs_unlabelled(self) -> bool:
+        return self.rounds > 1
+
+    @property
+    def class_count(self) -> int:
+        return 2
+
     def backbones(self) -> list[tuple[str, str, str]]:
         return [] if self.model_name == ORIGINAL else [("model_name", self.model_name, "timm")]
 

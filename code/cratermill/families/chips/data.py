@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,12 @@ from ...seeds import seed_of
 from ..augment import moved
 from ..order import sample_seed
 from .chipset import UNLABELLED
-from .prepare import LABELLED, PREDICT, TEST
+from .prepare import LABELLED, PREDICT, TEST, ChipFolder
 from .splits import draw_labels, held_out
+
+if TYPE_CHECKING:
+    from ...config import Config
+    from .hparams import ChipHparams
 
 Key = int | tuple[int, int, int]
 
@@ -59,13 +64,32 @@ def to_predict(table: pd.DataFrame) -> np.ndarray:
     return np.flatnonzero(table["role"].to_numpy() == PREDICT)
 
 
-def require_unlabelled(chips: CellChips, what: str) -> None:
-    if not len(chips.unlabelled):
+def require_unlabelled(chips: CellChips, row: ChipHparams) -> None:
+    if row.needs_unlabelled and not len(chips.unlabelled):
         raise InputError(
-            f"{what} learns from unlabelled chips, but there are none: all {len(chips.labelled)} training chips are labelled",
+            f"version {row.version} learns from unlabelled chips, but there are none: all {len(chips.labelled)} are labelled",
             valid="unlabelled chips, or a row that hides labels",
             next_step="name some below data.unlabelled, or set the row's labels to fewer than there are",
         )
+
+
+def require_class_count(row: ChipHparams, classes: Sequence[str]) -> None:
+    if row.class_count != len(classes):
+        raise InputError(
+            f"version {row.version} has {row.class_count} classes, data.classes names {len(classes)}",
+            valid="the same number; chip_classifier has two, rows of sgan as many as their column classes says",
+            next_step="correct data.classes or the row",
+        )
+
+
+def require_drawable(config: Config, family: str, rows: Iterable[ChipHparams]) -> None:
+    """Raise ``InputError`` before anything is queued where a row's splits or labels can't be drawn from the prepared chips."""
+    table, run, classes = ChipFolder(config.data.family(family)).rows, config.run.train[family], config.family_data(family).classes
+    for row in rows:
+        require_class_count(row, classes)
+        for split in run.splits if run.splits is not None else row.test_set:
+            chips = cell_chips(table, classes, split, 0, config.run.seed, row.val_frac, row.labels)
+            require_unlabelled(chips, row)
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:

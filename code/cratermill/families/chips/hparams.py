@@ -23,6 +23,16 @@ class ChipHparams(RowHparams):
     chip_size_px: Integer = Field(32, ge=8, description="side of the network's input; chips are resampled to it")
     img_augment: Flag = Field(False, description="turn and mirror training chips at random (8 orientations)")
 
+    @property
+    def needs_unlabelled(self) -> bool:
+        """Whether the row learns from chips whose label it doesn't know."""
+        raise NotImplementedError
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes that the row's network tells apart."""
+        raise NotImplementedError
+
     def conflicts(self) -> Iterator[tuple[str, str, str]]:
         yield from super().conflicts()
         if self.val_metric == "epoch" and self.early_stop_patience is not None:

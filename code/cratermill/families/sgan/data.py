@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import InputError
 from ...seeds import seed_of
 from ..base import CellParams, Datasets
-from ..chips.data import CellChips, Chips, Mixed, cell_chips, one_hot, require_unlabelled
+from ..chips.data import CellChips, Chips, Mixed, cell_chips, one_hot, require_class_count, require_unlabelled
 from ..chips.prepare import ChipFolder
 from ..order import EpochOrder
 
@@ -24,12 +23,7 @@ NORM = np.array([[127.5], [127.5]])
 def parts_of(config: Config, params: CellParams, hparams: Hparams) -> tuple[ChipFolder, np.ndarray, CellChips]:
     """The chips' folder, their images (N, s, s) and the parts of this cell."""
     folder, classes = ChipFolder(config.data.family(params.family)), config.family_data(params.family).classes
-    if len(classes) != hparams.classes:
-        raise InputError(
-            f"sgan version {params.version} has {hparams.classes} classes, data.classes names {len(classes)}",
-            valid="the same number",
-            next_step="correct the row's classes",
-        )
+    require_class_count(hparams, classes)
     chips = cell_chips(folder.rows, classes, params.split, params.iteration, config.run.seed, hparams.val_frac, hparams.labels)
     return folder, np.asarray(folder.images(hparams.chip_size_px)), chips
 
@@ -37,8 +31,7 @@ def parts_of(config: Config, params: CellParams, hparams: Hparams) -> tuple[Chip
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     """The order of the chips follows from the run's seed, split and iteration, so that methods are compared on equal batches."""
     folder, images, chips = parts_of(config, params, hparams)
-    if hparams.method != "cnn":
-        require_unlabelled(chips, f"sgan version {params.version}")
+    require_unlabelled(chips, hparams)
     labels = folder.rows["label"].to_numpy()
     real = np.concatenate([chips.labelled, chips.unlabelled])
     seed = seed_of(config.run.seed, "chips", "order", params.split, params.iteration)

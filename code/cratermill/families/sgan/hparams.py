@@ -47,6 +47,14 @@ class Hparams(ChipHparams):
         if self.labels is not None and self.labels % self.classes:
             yield "labels", f"can't be shared equally by {self.classes} classes", f"a multiple of {self.classes}"
 
+    @property
+    def needs_unlabelled(self) -> bool:
+        return self.method != "cnn"
+
+    @property
+    def class_count(self) -> int:
+        return self.classes
+
     def build_network(self, bands: int = 1, pretrained: bool | None = None) -> Any:
         """The classifier: chips (B, 1, s, s) → logits (B, K); (B, 1) for the CNN of two classes."""
         from ..networks.chips import Discriminator, PlainCNN
