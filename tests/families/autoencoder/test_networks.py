@@ -189,6 +189,22 @@ def test_weights_come_from_a_local_folder(tmp_path, monkeypatch, name):
     assert torch.equal(network.model.blocks[1].attn.qkv.weight, state["blocks.1.attn.qkv.weight"])
 
 
+def test_weights_come_from_the_local_cache_of_the_hub(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+    from safetensors.torch import save_file
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setitem(LAYOUTS, "mae_base", Layout(24, 2, 2, 16, decoder_dim=16, decoder_depth=1, decoder_heads=2))
+    state, folder = published(LAYOUTS["mae_base"]), tmp_path / "models--someone--vit-mae"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0123456789abcdef0123456789abcdef01234567")
+    snapshot = folder / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
+    snapshot.mkdir(parents=True)
+    save_file(as_on_the_hub(state), snapshot / "model.safetensors")
+    network = build_network(row(model_name="mae_base", crop_px=64, weights="someone/vit-mae"))
+    assert torch.equal(network.model.blocks[0].mlp.fc1.weight, state["blocks.0.mlp.fc1.weight"])
+
+
 def test_weights_of_another_layout_are_refused_with_both_named(tmp_path):
     torch.save(published(Layout(48, 3, 2, 8, decoder_dim=16, decoder_depth=1, decoder_heads=2)), tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"another layout than mae_small: it has 3 blocks of 48, patches of 8 px") as found:

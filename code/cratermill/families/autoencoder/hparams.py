@@ -55,7 +55,9 @@ class Hparams(RowHparams):
     )
     latent: Literal["cls", "mean"] = Field("cls", description="latent of mae: the CLS token or the mean of the patches, nothing hidden")
     weights: str | None = Field(
-        None, description="begin with these: a local folder or file of published ViT-MAE weights, or an autoencoder.pth; blank: random"
+        None,
+        description="begin with these: a local folder or file of published ViT-MAE weights, their name in the hub's local cache, or an "
+        "autoencoder.pth; blank: random",
     )
     backbone: str | None = Field(None, description="network of timm, or torchgeo: and a name; for model_name backbone")
     pretrained: Flag = Field(True, description="backbone with its published weights, from the local cache; False: random ones")

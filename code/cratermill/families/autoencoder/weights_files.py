@@ -58,14 +58,24 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 def _file_in(path: Path) -> Path:
     if path.is_file():
         return path
-    found = [file for name in NAMES for file in sorted(path.glob(name))] if path.is_dir() else []
+    found = [file for name in NAMES for file in sorted(path.glob(name))] if path.is_dir() else _in_cache(path)
     if not found:
         raise InputError(
             f"there are no weights at {path}",
-            valid="a .safetensors, .bin or .pth file, or a folder with one",
+            valid="a .safetensors, .bin or .pth file, a folder with one, or a name in the hub's local cache, like facebook/vit-mae-base",
             next_step="download them first; nothing is fetched during a run",
         )
     return found[0]
+
+
+def _in_cache(name: Path) -> list[Path]:
+    """Weights of a name on the hub, if they lie in its local cache."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if name.is_absolute() or len(name.parts) != 2:
+        return []
+    files = (try_to_load_from_cache(name.as_posix(), file, cache_dir=constants.HF_HUB_CACHE) for file in NAMES[:2])
+    return [Path(file) for file in files if isinstance(file, str)]
 
 
 def own_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
