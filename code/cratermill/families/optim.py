@@ -58,10 +58,11 @@ def build_optimizer(hparams: RowHparams, module: nn.Module) -> torch.optim.Optim
 
 
 def build_scheduler(hparams: RowHparams, optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler | None:
-    """The schedule of a row, to be stepped once per epoch; None for a constant learning rate."""
-    if hparams.scheduler is None:
+    """The schedule of a row, to be stepped once per epoch; None for a constant learning rate, or one that the family makes itself."""
+    name = hparams.chosen("LR")
+    if name is None:
         return None
-    schedule = SCHEDULERS[hparams.chosen("LR")](optimizer, **hparams.keywords_of("LR"))
+    schedule = SCHEDULERS[name](optimizer, **hparams.keywords_of("LR"))
     if not hparams.scheduler.endswith(WARMUP):
         return schedule
     epochs = hparams.LR_Warmup_milestone

@@ -313,6 +313,16 @@ def test_the_rate_falls_on_a_plateau_of_the_validation_loss_and_goes_on_after_a_
     assert rates == [1e-3, 1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4]
 
 
+def test_a_table_with_every_kind_of_row_is_sound_and_can_be_built(tmp_path):
+    from cratermill.families.versions import check_table
+    from tests.families.autoencoder.case import HEADER, ROWS
+
+    (tmp_path / "rows.csv").write_text(HEADER + ROWS)
+    report = check_table(tmp_path / "rows.csv", "autoencoder", build=True)
+    report.require()
+    assert [built.network for built in report.built] == ["cae 32 px", "mae_small 40 px"]
+
+
 def test_validation_hides_the_same_patches_in_every_epoch():
     task = LatentTask(build_network(row(model_name="mae_small")), row(model_name="mae_small"))
     found = []
