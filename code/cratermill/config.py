@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,6 +156,11 @@ class Config:
         makers = [name for name in self.run.map.versions if get_family(name).maps] if self.run.map else []
         for name in makers:
             self.map_options(name)
+
+    @property
+    def prepare_hint(self) -> str:
+        """What to do where prepared data are missing."""
+        return f"run: cratermill prepare {shlex.quote(str(self.source)) if self.source else 'CONFIG'}"
 
     def dump(self) -> dict[str, Any]:
         return self.run.model_dump(mode="json")

@@ -57,5 +57,5 @@ class Steps:
             lacking = f" (missing: {', '.join(missing)})" if missing else ""
             raise InputError(
                 f"the data in {self.data.root} are not prepared{lacking}",
-                next_step=f"run 'cratermill prepare {self.config.source or 'CONFIG'}'",
+                next_step=self.config.prepare_hint,
             )

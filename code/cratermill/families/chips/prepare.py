@@ -83,9 +83,7 @@ def require_prepared(config: Config, family: str, rows: Iterable[Any]) -> None:
     Steps(config).require([step_name(family)])
     lacking = [size for size in sorted({row.chip_size_px for row in rows}) if not folder.stack(size).exists()]
     if lacking:
-        raise InputError(
-            f"{folder.root} holds no chips of {lacking[0]} px", next_step=f"run 'cratermill prepare {config.source or 'CONFIG'}'"
-        )
+        raise InputError(f"{folder.root} holds no chips of {lacking[0]} px", next_step=config.prepare_hint)
 
 
 def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], progress: Progress) -> None:

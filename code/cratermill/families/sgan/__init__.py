@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...paths import cell_tag
-from ..base import FIRST, CellParams, Datasets, Family, Round
+from ..base import FIRST, CellParams, Datasets, Round
+from ..chips.family import ChipFamily
 
 
-class Sgan(Family):
+class Sgan(ChipFamily):
     name, short = "sgan", "sgan"
     metrics = ("Balanced_Accuracy", "Macro_F1", "Accuracy", "Precision", "Recall")
 
@@ -16,28 +17,6 @@ class Sgan(Family):
         from .hparams import Hparams
 
         return Hparams
-
-    def data_model(self):
-        from ..chips.options import ChipData
-
-        return ChipData
-
-    def prepare(self, config, rows, progress, workers=1) -> dict:
-        from ..chips.prepare import prepare
-
-        return prepare(config, self.name, rows, progress, workers)
-
-    def require_prepared(self, config, rows) -> None:
-        from ..chips.data import require_drawable
-        from ..chips.prepare import require_prepared
-
-        require_prepared(config, self.name, rows)
-        require_drawable(config, self.name, rows)
-
-    def data_fingerprint(self, config, row):
-        from ..chips.prepare import ChipFolder
-
-        return ChipFolder(config.data.family(self.name)).digest(row.chip_size_px)
 
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
