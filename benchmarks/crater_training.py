@@ -35,7 +35,7 @@ SEED = 1
 LARGEST_PX = 64
 RANGES = ((5, LARGEST_PX), (3, LARGEST_PX))
 """Radii in pixels; thresholds of the Hough transform are chosen for the first."""
-HOUGH = {"dp": (1.5,), "param1": (80, 160), "param2": (12, 16, 20, 25, 30, 40)}
+HOUGH = {"dp": (1.5,), "param1": (80, 160), "param2": (12, 16, 20, 25, 30, 40), "shift_px": (0.0, -0.5)}
 
 
 def project(folder: Path, name: str, version: int, data: dict) -> Path:
@@ -81,10 +81,14 @@ def cell(config, version: int) -> CellParams:
     return CellParams(**read_json(product(config, "train", version) / "cell.json")["params"])
 
 
-def hough(image: np.ndarray, **keywords) -> np.ndarray:
-    """Circles (N, 4) x, y, radius and a confidence that falls with the order in which OpenCV gives them (most votes first)."""
+def hough(image: np.ndarray, shift_px: float = 0.0, **keywords) -> np.ndarray:
+    """Circles (N, 4) x, y, radius and a confidence that falls with the order in which OpenCV gives them (most votes first).
+
+    ``shift_px``: the boxes lie about half a pixel up and left of the craters; a network learns that, this has to be told.
+    """
     found = cv2.HoughCircles(cv2.medianBlur(image, 3), cv2.HOUGH_GRADIENT, minDist=6, minRadius=3, maxRadius=LARGEST_PX, **keywords)
     circles = np.zeros((0, 3)) if found is None else found[0].astype(float)
+    circles = circles + [shift_px, shift_px, 0]
     return np.column_stack([circles, 1 - np.arange(len(circles)) / max(len(circles), 1)])
 
 

@@ -45,7 +45,11 @@ class Hparams(RowHparams):
     size_unit: Literal["radius_px", "radius_km", "diameter_km"] = Field(
         description="what size_min and size_max measure; the paper says diameters of 2-32 km, its authors' masks hold radii of 2-32 km"
     )
-    img_augment: Flag = Field(False, description="flip and turn training tiles by right angles, and vary brightness and contrast")
+    img_augment: Flag = Field(
+        False,
+        description="flip and turn training tiles by right angles, and vary brightness and contrast; "
+        "this turns the light too, which costs accuracy where the sun always stands on one side",
+    )
     crop_px: Integer | None = Field(
         None, ge=32, description="train on random pieces of this side instead of whole tiles; validation and test always see whole tiles"
     )
