@@ -335,7 +335,8 @@ def test_validation_hides_the_same_patches_in_every_epoch():
 
 
 @pytest.mark.parametrize("model", ["cae", "mae_small"])
-def test_sanity_runs_tell_a_network_that_learns_from_one_that_cannot(model):
+def test_sanity_runs_tell_a_network_that_learns_from_one_that_cannot(model, monkeypatch):
+    monkeypatch.setitem(LAYOUTS, "mae_small", Layout(32, 2, 2, None, decoder_dim=16, decoder_depth=1, decoder_heads=2))
     waves = np.random.default_rng(0).random((8, 5, 5))
     images = (np.kron(waves, np.ones((8, 8))) * 255).astype(np.uint8)
     found = sanity(row(model_name=model), images, steps=25)
