@@ -35,7 +35,7 @@ SEED = 1
 LARGEST_PX = 64
 RANGES = ((5, LARGEST_PX), (3, LARGEST_PX))
 """Radii in pixels; thresholds of the Hough transform are chosen for the first."""
-HOUGH = {"dp": (1.5,), "param1": (80, 160), "param2": (12, 16, 20, 25, 30, 40), "shift_px": (0.0, -0.5)}
+HOUGH = {"scale": (1, 2, 3), "param1": (300, 600, 900, 1300, 2000), "param2": (0.5, 0.6, 0.7, 0.8, 0.9), "shift_px": (0.0, -0.5)}
 
 
 def project(folder: Path, name: str, version: int, data: dict) -> Path:
@@ -81,14 +81,17 @@ def cell(config, version: int) -> CellParams:
     return CellParams(**read_json(product(config, "train", version) / "cell.json")["params"])
 
 
-def hough(image: np.ndarray, shift_px: float = 0.0, **keywords) -> np.ndarray:
+def hough(image: np.ndarray, scale: int, shift_px: float, **keywords) -> np.ndarray:
     """Circles (N, 4) x, y, radius and a confidence that falls with the order in which OpenCV gives them (most votes first).
 
-    ``shift_px``: the boxes lie about half a pixel up and left of the craters; a network learns that, this has to be told.
+    ``scale``: the image is enlarged first, which the method needs for small circles. ``shift_px``: where within a pixel the boxes' numbers
+    point is not known; a network learns it, this has to be told.
     """
-    found = cv2.HoughCircles(cv2.medianBlur(image, 3), cv2.HOUGH_GRADIENT, minDist=6, minRadius=3, maxRadius=LARGEST_PX, **keywords)
-    circles = np.zeros((0, 3)) if found is None else found[0].astype(float)
-    circles = circles + [shift_px, shift_px, 0]
+    large = cv2.resize(cv2.medianBlur(image, 3), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    limits = {"minDist": 6 * scale, "minRadius": 3 * scale, "maxRadius": LARGEST_PX * scale}
+    found = cv2.HoughCircles(large, cv2.HOUGH_GRADIENT_ALT, dp=1.5, **limits, **keywords)
+    circles = np.zeros((0, 3)) if found is None else found[0][:, :3].astype(float) / scale
+    circles[:, :2] += (1 / scale - 1) / 2 + shift_px
     return np.column_stack([circles, 1 - np.arange(len(circles)) / max(len(circles), 1)])
 
 
