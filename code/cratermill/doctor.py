@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .machine import cores
+
 OK, WARN, FAIL = "ok", "warn", "fail"
 _GIB = 2**30
 _NEEDED_MEM_GB, _NEEDED_DISK_GB, _NEEDED_SHM_GB = 4, 5, 1
@@ -143,10 +145,9 @@ def devices() -> Iterable[Finding]:
 
 
 def processor() -> Iterable[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     flags = _read(Path("/proc/cpuinfo"))
     bf16 = "with" if "avx512_bf16" in flags or "amx_bf16" in flags else "without"
-    yield Finding("cpu", OK, f"{cores} cores, {bf16} bf16")
+    yield Finding("cpu", OK, f"{cores()} cores, {bf16} bf16")
 
 
 def memory() -> Iterable[Finding]:

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from cratermill.families import get_family
+from cratermill.families.training import TrainingHparams
 from cratermill.files import write_json, write_table
 from cratermill.paths import Project
 from cratermill.report.training_page import write_training_page
@@ -34,7 +36,7 @@ def results(root):
 
 
 def test_the_page_holds_everything_itself(tmp_path):
-    page = write_training_page(results(tmp_path), "ejc")
+    page = write_training_page(results(tmp_path), get_family("ejecta"))
     text = page.read_text()
     assert page.name == "index.html" and text.count("data:image/png;base64,") == 2
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
@@ -42,19 +44,20 @@ def test_the_page_holds_everything_itself(tmp_path):
 
 
 def test_missing_cells_are_named_and_escaped(tmp_path):
-    text = write_training_page(results(tmp_path), "ejc").read_text()
+    text = write_training_page(results(tmp_path), get_family("ejecta")).read_text()
     assert "Missing cells: train_ejecta-v3_&lt;test&gt;-set-2" in text and "<test>" not in text
 
 
 def test_a_family_without_results_has_a_page_all_the_same(tmp_path):
-    text = write_training_page(Project(tmp_path), "conn").read_text()
+    text = write_training_page(Project(tmp_path), get_family("connection")).read_text()
     assert "Training results: conn" in text and "img" not in text.split("</style>")[1]
 
 
 def test_curves_and_board_are_pictures_and_nothing_comes_of_nothing(tmp_path):
-    path = learning_curves(tmp_path / "a.png", {(0, 0): curve(2), (1, 0): curve(0, 1), (2, 0): curve(0, 0)}, "F1_Score")
+    rank = TrainingHparams.validation_rank
+    path = learning_curves(tmp_path / "a.png", {(0, 0): curve(2), (1, 0): curve(0, 1), (2, 0): curve(0, 0)}, "F1_Score", rank)
     assert Image.open(path).size == (1320, 440)
-    assert learning_curves(tmp_path / "b.png", {}, "F1_Score") is None
+    assert learning_curves(tmp_path / "b.png", {}, "F1_Score", rank) is None
     assert leaderboard_picture(tmp_path / "c.png", pd.DataFrame({"version": [1]})) is None
     alone = {"version": 1, "F1_mean": 0.5, "F1_ci95_low": np.nan, "F1_ci95_high": np.nan}
     assert Image.open(leaderboard_picture(tmp_path / "d.png", pd.DataFrame([alone]))).width == 880

@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.slurm
 
 HOG = "import time; kept = [bytearray(1 << 20) for _ in range(300)]; time.sleep(60)"
-HOG_LINE = f"exec {sys.executable} -c {shlex.quote(HOG)}"
+HOG_LINE = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(HOG)}"
 SECONDS_TO_NODE_FAILURE = 60
 
 

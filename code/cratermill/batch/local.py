@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..errors import InputError, WorkError
 from ..files import read_json
+from ..machine import cores
 from . import disk, state
 from .graph import Graph
 from .lane import Lane
@@ -131,7 +132,7 @@ class LocalExecutor:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[number]
         if self.workers > 1:
             # Every worker using every core makes all of them slower.
-            threads = max(1, len(os.sched_getaffinity(0)) // self.workers)
+            threads = max(1, cores() // self.workers)
             environment.setdefault("OMP_NUM_THREADS", str(threads))
         return environment
 

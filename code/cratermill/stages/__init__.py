@@ -10,9 +10,11 @@ def run_cell(plan: Any, cell: Any, workspace: Any) -> dict | None:
     import importlib
 
     from ..config import parse_config
+    from ..machine import steady_threads
 
     config = parse_config(plan.config, plan.root)
     stage = importlib.import_module(f"{__name__}.{STAGES[cell.stage]}")
+    steady_threads()
     return stage.run(config, plan, cell, workspace)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 from pathlib import Path
 
 import torch
 
 from ..errors import InputError
+from ..machine import cores
 
 
 def choose_accelerator(wanted: str) -> str:
@@ -49,5 +49,4 @@ def loader_workers(wanted: int | str) -> int:
     """Loader processes: none on small machines, where starting them costs more than they bring; a few on larger ones."""
     if wanted != "auto":
         return int(wanted)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 0 if cores <= 4 else min(8, cores // 2)
+    return 0 if cores() <= 4 else min(8, cores() // 2)

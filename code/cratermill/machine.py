@@ -1,0 +1,30 @@
+"""How much of this machine is ours."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def cores() -> int:
+    """Cores that this process may use: those of its Slurm task, else those that it is bound to."""
+    given = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """Threads of one numerical operation: ``OMP_NUM_THREADS`` where it is set, else one per core."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) > 0 else cores()
+
+
+def steady_threads() -> None:
+    """Give torch its threads, if it is loaded: other libraries (numba, for one) change them for the whole process, and sums with them.
+
+    Without this a cell's numbers would depend on which cells the process ran before.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads())
