@@ -194,6 +194,12 @@ def azimuthal_grid(body: Body, lon: float, lat: float, resolution_m: float) -> G
     return Grid(body.azimuthal_crs(lon, lat), affine, (size, size))
 
 
+def square_grid(body: Body, lon: float, lat: float, half_m: float, size_px: int) -> Grid:
+    """An azimuthal square exactly centred on a point, ``half_m`` to each side: not distorted whatever the latitude."""
+    step = 2 * half_m / size_px
+    return Grid(body.azimuthal_crs(lon, lat), Affine(step, 0, -half_m, 0, -step, half_m), (size_px, size_px))
+
+
 def tile_distance_m(grid: Grid) -> np.ndarray:
     """Ground distance of every pixel of an azimuthal grid from its crater: (h, w) float64 metres."""
     x, y = grid.xy(np.arange(grid.height)[:, None], np.arange(grid.width)[None, :])

@@ -110,12 +110,8 @@ def _of(cell: Cell) -> tuple[str, int, int]:
     return cell.params["family"], cell.params["version"], cell.params["split"]
 
 
-NOT_TRAINED_ON = ("version_run", "test_set", "trainings_per_test", "eval_conn_version", "eval_ejc_version", "iter_threshold")
-"""Columns that say what to run or how to judge it: changing them leaves a trained cell as it is. Models of rows may name more."""
-
-
 def training_params(params: dict[str, Any]) -> dict[str, Any]:
-    ignored = (*NOT_TRAINED_ON, *getattr(get_family(params["family"]).hparams_model(), "not_trained_on", ()))
+    ignored = get_family(params["family"]).hparams_model().not_trained_on
     return params | {"hparams": {name: value for name, value in params["hparams"].items() if name not in ignored}}
 
 

@@ -8,7 +8,6 @@ blending with neighbours changes. ``nodata="ignore"``: declared nodata values ar
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from .errors import InputError
 from .footprints import tile_window
 from .grid import Grid, Window
+from .machine import cores
 from .mosaic import Mosaic
 from .positions import Link, blocks
 from .resampling import bilinear, nearest
@@ -73,7 +73,7 @@ def sample_many(
         index, source = job
         tiles[index] = _sample(mosaic, source, grids[index], _way(mosaic, grids[index], method, nodata))
 
-    with ThreadPoolExecutor(threads or min(os.cpu_count() or 1, 8)) as pool:
+    with ThreadPoolExecutor(threads or min(cores(), 8)) as pool:
         for members, window in _groups(mosaic, grids):
             source = mosaic if window is None else Region(mosaic, window, mosaic.read(window))
             list(pool.map(work, [(index, source) for index in members]))

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from cratermill.batch.cell import run_cell
 from cratermill.batch.cluster import launch
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
-from cratermill.batch.slurm import SlurmExecutor
+from cratermill.batch.slurm import CELL_COMMAND, SlurmExecutor
 from cratermill.config import load_config
 from cratermill.launch import plan_training
 from cratermill.stages import run_cell as science
@@ -100,15 +101,18 @@ def one_training(config, name):
     return plan, next(cell for cell in plan.cells if cell.stage == "train" and cell.params["family"] == name)
 
 
-def submit(plan, cell, **options):
-    SlurmExecutor(load(plan.path), profile(**options), say=lambda _: None).launch(only={cell.index})
+SLOWLY = (sys.executable, str(Path(__file__).with_name("slow_steps.py")), "cell")
+
+
+def submit(plan, cell, command=CELL_COMMAND, **options):
+    SlurmExecutor(load(plan.path), profile(**options), say=lambda _: None, command=command).launch(only={cell.index})
     return Follower(plan)
 
 
 def preempt(cluster, following, cell):
-    """Let a job of the `high` partition take all nodes once the training has made some steps; then let it go on."""
-
-    following.wait_done(cell.index, lambda found: (found.progress or {}).get("step", 0) >= 2, timeout=240)
+    """Let a job of the `high` partition take all nodes once the training has made a step; then let it go on."""
+    states = following.wait_done(cell.index, lambda found: bool(found.progress), timeout=240)
+    assert states[cell.index].state == "running", "it ended before it could be disturbed"
     cluster.sbatch("--partition=high", "--nodes=4", "--exclusive", "--mem=0", wrap="sleep 1")
     following.wait(lambda states: states[cell.index].state == "queued", "back in the queue", 60)
     time.sleep(2)
@@ -132,7 +136,7 @@ def test_preempted_training_ends_bit_equal(project, cluster):
     plan, cell = one_training(straight, "ejecta")
     assert run_cell(plan, cell.index, science).state == "done"
     other, twin = one_training(broken, "ejecta")
-    following = submit(other, twin, partition="low")
+    following = submit(other, twin, SLOWLY, partition="low")
     preempt(cluster, following, twin)
     following.wait_done(twin.index, timeout=300)
     assert json.loads(other.state_path(twin.index).read_text())["attempt"] == 2
@@ -145,11 +149,11 @@ DISTRIBUTED = ("trainer: {accelerator: cpu,", "trainer: {devices: 2, nodes: 2, a
 def test_two_nodes_of_two_processes_survive_preemption(project, cluster):
     resources = {"cpus": 1, "mem_gb": 3.5, "time_min": 10, "nodes": 2, "tasks_per_node": 2}
     curves = []
-    for name, partition in (("undisturbed", "main"), ("preempted", "low")):
+    for name, partition, command in (("undisturbed", "main", CELL_COMMAND), ("preempted", "low", SLOWLY)):
         config = project(name, DISTRIBUTED)
         lengthen(config)
         plan, cell = one_training(config, "connection")
-        following = submit(plan, cell, partition=partition, default=resources)
+        following = submit(plan, cell, command, partition=partition, default=resources)
         if partition == "low":
             preempt(cluster, following, cell)
         following.wait_done(cell.index, timeout=300)

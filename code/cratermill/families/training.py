@@ -38,6 +38,9 @@ class RowHparams(BaseModel):
     lower_is_better: ClassVar[frozenset[str]] = frozenset({"loss"})
     """Validation scores of which less is better."""
 
+    not_trained_on: ClassVar[tuple[str, ...]] = ("version_run", "test_set", "trainings_per_test")
+    """Columns that say what to run or how to judge it: changing them leaves a trained cell as it is."""
+
     version: Integer = Field(ge=0, description="number of the row; names its folders below log/ and results/")
     version_run: Flag = Field(description="whether a launch without a list of versions trains this row")
     test_set: Integers = Field(alias="test-set", description="TV-Test splits to train, a list of their codes like [0] or [1, 2, 3]")

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from affine import Affine
 from matplotlib.figure import Figure
 
-from ..bodies import Body
-from ..grid import Grid
+from ..grid import Grid, square_grid
 from ..mosaic import Mosaic
 from ..sampling import sample
 from .images import grey_or_colour, overlaid, reduced_rgba, reduced_shape, save_figure, stretched
@@ -94,7 +92,7 @@ def crater_sheet(path: Path, mosaic: Mosaic, masks: dict[int, Path], craters: pd
 
 def _draw_crater(panels, mosaic: Mosaic, mask_path: Path, crater) -> None:
     half_m = max(crater.max_extent_m * 1.08, 3 * crater.radius_m)
-    grid = view_from_above(mosaic.grid.body, crater.lon, crater.lat, half_m)
+    grid = square_grid(mosaic.grid.body, crater.lon, crater.lat, half_m, PANEL_PX)
     picture = seen(mosaic, grid)
     with Mosaic.open(mask_path) as mask:
         ejecta = sample(mask, grid, "nearest", nodata="ignore")[0] > 0
@@ -109,12 +107,6 @@ def _draw_crater(panels, mosaic: Mosaic, mask_path: Path, crater) -> None:
         f"crater {crater.crat_FID}   {crater.lon:.1f}°, {crater.lat:.1f}°   {2 * half_m / 1e3:.0f} km across", fontsize=8, loc="left"
     )
     panels[1].set_title(f"{crater.area_km2:,.0f} km²", fontsize=8, loc="right")
-
-
-def view_from_above(body: Body, lon: float, lat: float, half_m: float, size_px: int = PANEL_PX) -> Grid:
-    """A square azimuthal view centred on a point, not distorted whatever the latitude."""
-    step = 2 * half_m / size_px
-    return Grid(body.azimuthal_crs(lon, lat), Affine(step, 0, -half_m, 0, -step, half_m), (size_px, size_px))
 
 
 def seen(mosaic: Mosaic, grid: Grid) -> np.ndarray:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..families import get_family
 from ..families.base import FIRST, CellParams
-from .train import require_samples
+from .train import build_task, row_and_data
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -43,7 +42,5 @@ def rows_to_train(plan: Any) -> list[CellParams]:
 def build(config: Config, params: CellParams) -> None:
     """All that a training makes before its first step, on the CPU; nothing is kept."""
     family = get_family(params.family)
-    hparams = family.round_hparams(family.hparams_model().from_plan(params.hparams), FIRST.number)
-    data = family.datasets(config, params, FIRST)
-    require_samples(data, params)
-    family.task(replace(params, hparams=hparams.model_dump(mode="json")), data.norm).optimizers()
+    hparams, data = row_and_data(config, family, params, FIRST)
+    build_task(family, params, hparams, data).optimizers()

@@ -22,6 +22,7 @@ from .loop import BEST, Training
 
 if TYPE_CHECKING:
     from ..config import Config, Trainer
+    from ..families.task import Task
 
 
 def train(config: Config, params: CellParams, workspace: Any) -> dict:
@@ -32,14 +33,14 @@ def train(config: Config, params: CellParams, workspace: Any) -> dict:
     """
     family = get_family(params.family)
     fabric = start_fabric(config.run.trainer)
-    round, rounds, seconds = FIRST, family.rounds(params.hparams), 0.0
+    round, rounds, earlier_s = FIRST, family.rounds(params.hparams), 0.0
     while True:
         folder = round_folder(workspace.folder, round.number, rounds)
         training = begin(fabric, config, family, params, round, workspace, folder)
         training.fit()
-        seconds += training.seconds
         if round.number == rounds - 1:
-            return finish(training, params, folder, seconds)
+            return finish(training, params, folder, earlier_s)
+        earlier_s += training.seconds
         round = Round(round.number + 1, load(folder / BEST, params.family, params.version))
 
 
@@ -54,16 +55,26 @@ def round_folder(folder: Path, number: int, rounds: int) -> Path:
 
 def begin(fabric: Fabric, config: Config, family: Family, params: CellParams, round: Round, workspace: Any, folder: Path) -> Training:
     """One round's data, network and loop, nothing trained yet."""
-    hparams = family.round_hparams(family.hparams_model().from_plan(params.hparams), round.number)
-    data = family.datasets(config, params, round)
-    require_samples(data, params)
+    hparams, data = row_and_data(config, family, params, round)
     seed_everything((params.seed + round.number) % 2**32, verbose=False)
-    task = family.task(replace(params, hparams=hparams.model_dump(mode="json")), data.norm)
+    task = build_task(family, params, hparams, data)
     if fabric.device.type == "cuda" or is_bf16_fast():
         task = task.to(memory_format=torch.channels_last)
     workers = loader_workers(config.run.trainer.loader_workers)
     loaders = Loaders(data, hparams.batch_size, workers, fabric.global_rank, fabric.world_size, pin_memory=fabric.device.type == "cuda")
     return Training(fabric, task, loaders, params, hparams, data.norm, workspace, folder)
+
+
+def row_and_data(config: Config, family: Family, params: CellParams, round: Round) -> tuple[Any, Datasets]:
+    """The row as this round trains by it, and what it trains on."""
+    hparams = family.round_hparams(family.hparams_model().from_plan(params.hparams), round.number)
+    data = family.datasets(config, params, round)
+    require_samples(data, params)
+    return hparams, data
+
+
+def build_task(family: Family, params: CellParams, hparams: Any, data: Datasets) -> Task:
+    return family.task(replace(params, hparams=hparams.model_dump(mode="json")), data.norm)
 
 
 def start_fabric(options: Trainer) -> Fabric:
@@ -81,14 +92,12 @@ def start_fabric(options: Trainer) -> Fabric:
     return fabric
 
 
-def finish(training: Training, params: CellParams, folder: Path, seconds: float) -> dict:
+def finish(training: Training, params: CellParams, folder: Path, earlier_s: float) -> dict:
     """Score the best epoch on the Test tiles, on which nothing was chosen, and write the cell's files."""
     best = load(folder / BEST, params.family, params.version)
     best.load_into(training.task.network, folder / BEST)
     scores = training.evaluate(training.loaders.test())
-    before = training.seconds
     training.count_time()
-    seconds += training.seconds - before
     results = {
         "test-set": params.split,
         "iteration": params.iteration,
@@ -96,7 +105,7 @@ def finish(training: Training, params: CellParams, folder: Path, seconds: float)
         "epochs_run": training.epoch,
         "best_epoch": best.epoch,
         **{f"val_{name}": value for name, value in best.scores.items()},
-        "runtime": seconds,
+        "runtime": earlier_s + training.seconds,
         "time_per_epoch": training.seconds / max(1, training.epoch),
         "gpu_name": torch.cuda.get_device_name() if training.fabric.device.type == "cuda" else "cpu",
         "precision": str(training.fabric.strategy.precision.precision),

@@ -15,11 +15,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import pandas as pd
-from affine import Affine
 
 from ...bodies import Body
 from ...errors import InputError
-from ...grid import Grid, Window
+from ...grid import Window, square_grid
 from ...mosaic import Mosaic
 from ...sampling import sample
 
@@ -94,10 +93,9 @@ class Cutter:
         return crops
 
     def _slowly(self, crater: pd.Series) -> np.ndarray:
-        half_m, size = float(self.geometry.half_m(crater["radius_m"])), self.geometry.size_px
-        step = 2 * half_m / size
-        crs = self.grid.body.azimuthal_crs(float(crater["lon"]), float(crater["lat"]))
-        return sample(self.mosaic, Grid(crs, Affine(step, 0, -half_m, 0, -step, half_m), (size, size)), nodata="ignore")
+        half_m = float(self.geometry.half_m(crater["radius_m"]))
+        view = square_grid(self.grid.body, float(crater["lon"]), float(crater["lat"]), half_m, self.geometry.size_px)
+        return sample(self.mosaic, view, nodata="ignore")
 
     def _places(self, craters: pd.DataFrame) -> _Places:
         rows, cols = self._nodes(craters, _chebyshev())

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ..fields import Flag, Integer, Number
-from ..training import RowHparams
+from ..training import RowHparams, Scheduler
 
 PLATEAU = "ReduceLROnPlateau"
 Model = Literal["cae", "mae_small", "mae_base", "mae_large", "mae_huge", "backbone"]
@@ -67,18 +67,9 @@ class Hparams(RowHparams):
     # --- training
     loss: Literal["mse"] = Field("mse", description="mean squared error: of all pixels (cae) or of those hidden (mae)")
     val_metric: Literal["loss"] = Field("loss", description="validation loss picks the best epoch; less is better")
-    scheduler: (
-        Literal[
-            "StepLR",
-            "CosineAnnealingLR",
-            "CosineAnnealingWarmRestarts",
-            "StepLR_Warmup",
-            "CosineAnnealingLR_Warmup",
-            "CosineAnnealingWarmRestarts_Warmup",
-            "ReduceLROnPlateau",
-        ]
-        | None
-    ) = Field(None, description=RowHparams.model_fields["scheduler"].description + ". ReduceLROnPlateau takes the plateau_ columns")
+    scheduler: Literal[Scheduler, "ReduceLROnPlateau"] | None = Field(
+        None, description=RowHparams.model_fields["scheduler"].description + ". ReduceLROnPlateau takes the plateau_ columns"
+    )
     max_epochs: Integer = Field(ge=0, description="epochs at most; 0 for a frozen backbone")
     plateau_patience: Integer = Field(5, ge=0, description="epochs without a better validation loss before the rate falls")
     plateau_factor: Number = Field(0.5, gt=0, lt=1, description="factor by which it falls")
@@ -99,6 +90,7 @@ class Hparams(RowHparams):
 
     lower_is_better: ClassVar[frozenset[str]] = frozenset({"loss"})
     not_trained_on: ClassVar[tuple[str, ...]] = (
+        *RowHparams.not_trained_on,
         "cluster_method", "clusters", "cluster_max", "cluster_pca", "cluster_regress_out", "cluster_view", "latent", "latent_transform",
     )  # fmt: skip
     """Columns that say what is done with a trained network: changing them leaves trained cells as they are."""

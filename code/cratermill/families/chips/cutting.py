@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from affine import Affine
 
 from ...bodies import Body
 from ...catalogue import read_catalogue
 from ...errors import InputError
-from ...grid import Grid
+from ...grid import Grid, square_grid
 from ...mosaic import Mosaic
 from ...sampling import sample_many
 from .chipset import UNLABELLED, ChipSet
@@ -62,7 +61,7 @@ def cut_chips(options: Cut, root: Path, size_px: int, seed: int, progress: Progr
         craters = read_catalogue(root / options.catalogue, body, units=options.units)
         known = Places(*(craters[name].to_numpy(float) for name in ("lon", "lat", "radius_m")), np.full(len(craters), POSITIVE))
         places = choose_places(options, known, body, np.random.default_rng(seed))
-        grids = [chip_grid(body, lon, lat, options.half_side_radii * radius, size_px) for lon, lat, radius in places.centres()]
+        grids = [square_grid(body, lon, lat, options.half_side_radii * radius, size_px) for lon, lat, radius in places.centres()]
         images, missing = _sampled(mosaic, grids, progress)
     good = missing <= MOST_MISSING
     places, images = places[good], images[good]
@@ -76,12 +75,6 @@ def cut_chips(options: Cut, root: Path, size_px: int, seed: int, progress: Progr
     names = [f"{lon:.5f} {lat:.5f} {radius:.0f} m" for lon, lat, radius in places.centres()]
     ties = overlapping(places, body, options.half_side_radii)
     return ChipSet(list(images), places.label.astype(np.int64), names), ties
-
-
-def chip_grid(body: Body, lon: float, lat: float, half_side_m: float, size_px: int) -> Grid:
-    """The azimuthal grid of a chip, exactly centred on a place."""
-    pixel_m = 2 * half_side_m / size_px
-    return Grid(body.azimuthal_crs(lon, lat), Affine(pixel_m, 0, -half_side_m, 0, -pixel_m, half_side_m), (size_px, size_px))
 
 
 def choose_places(options: Cut, known: Places, body: Body, rng: np.random.Generator) -> Places:
@@ -143,10 +136,7 @@ def _shifted(
     lon: np.ndarray, lat: np.ndarray, distance_m: np.ndarray, rng: np.random.Generator, body: Body
 ) -> tuple[np.ndarray, np.ndarray]:
     """Places so far away in a random direction."""
-    import pyproj
-
-    geod = pyproj.Geod(a=body.semi_major_m, b=body.semi_minor_m)
-    there = geod.fwd(lon, lat, rng.uniform(-180, 180, len(lon)), distance_m)
+    there = body.geod.fwd(lon, lat, rng.uniform(-180, 180, len(lon)), distance_m)
     return np.asarray(there[0], float), np.asarray(there[1], float)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from ..training import TrainingHparams
 
 class Hparams(TrainingHparams):
     """EJMAP's columns, and ours: pair_layout, pair_crater_radii, tile_size_px."""
+
+    not_trained_on: ClassVar[tuple[str, ...]] = (*TrainingHparams.not_trained_on, "eval_ejc_version", "iter_threshold")
 
     model_name: str = Field(
         min_length=1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...paths import cell_tag
 from ..base import FIRST, CellParams, Datasets, Family, Round
 
 
@@ -70,7 +71,7 @@ class CraterUnet(Family):
     def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
         names = super().log_names(stage, params)
         if stage == "evaluate":
-            tag = f"test-set-{params.split}_iteration-{params.iteration}"
+            tag = cell_tag(params.split, params.iteration)
             names |= {f"tests/craters_{tag}.csv": "craters.csv", f"tests/scores_{tag}.csv": "scores.csv"}
         return names
 

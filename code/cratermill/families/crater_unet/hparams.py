@@ -21,7 +21,7 @@ class Hparams(RowHparams):
 
     keyword_groups: ClassVar[dict[str, str]] = {"LS": "loss", **RowHparams.keyword_groups, "MDL": "model_name"}
     outputs: ClassVar[int | None] = 1
-    not_trained_on: ClassVar[tuple[str, ...]] = ("level", "confidence", "arc")
+    not_trained_on: ClassVar[tuple[str, ...]] = (*RowHparams.not_trained_on, "level", "confidence", "arc")
     """Other thresholds need another evaluation, but no other training."""
 
     data: Literal["craters", "dots"] = Field(

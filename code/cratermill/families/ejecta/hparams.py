@@ -18,6 +18,8 @@ class Hparams(TrainingHparams):
 
     keyword_groups: ClassVar[dict[str, str]] = TrainingHparams.keyword_groups | {"MDL": "model_name"}
 
+    not_trained_on: ClassVar[tuple[str, ...]] = (*TrainingHparams.not_trained_on, "eval_conn_version")
+
     model_name: Literal[MODELS] = Field(
         description="segmentation model of segmentation-models-pytorch, keywords in MDL_{model}_{keyword}. MDL_{model}_encoder_name "
         "is an encoder of smp, or timm: (tu-), torchgeo:, terratorch: and a name; blank: resnet34"
