@@ -1,6 +1,6 @@
 """Crops around craters from a mosaic, against one window read per crater; and how memory grows with the number of craters.
 
-    python benchmarks/crops.py [--folder DIR] [--rows 3000] [--craters 7500] [--json FILE]
+    python benchmarks/crops.py [--folder DIR] [--rows 3000] [--craters 30000] [--json FILE]
 
 The mosaic is a belt around the equator in the geometry of the lunar WAC mosaic (109 164 columns of 100 m), once in strips of one row, as
 such mosaics are published, and once in compressed tiles of 256 px; made on the first run. Craters are 3–10 km wide, in catalogue order,
@@ -25,6 +25,7 @@ from cratermill.bodies import Body
 from cratermill.families.autoencoder.cutting import Cutter, Geometry
 from cratermill.families.autoencoder.light import flip_shadows, light
 from cratermill.families.autoencoder.stack import write_stack
+from cratermill.machine import cores
 from cratermill.mosaic import Mosaic
 
 BODY = Body("moon", 1_737_400.0, 1_737_400.0, "the WAC mosaic's")
@@ -66,7 +67,7 @@ def ours(path: Path, table: pd.DataFrame, size_px: int, folder: Path) -> float:
     with Mosaic.open(path) as mosaic:
         cutter = Cutter(mosaic, geometry)
         ordered = table.iloc[cutter.order(table)]
-        write_stack(folder / "crops", ordered, size_px, "benchmark", make, lambda *_: None, [])
+        write_stack(folder / "crops", ordered, size_px, "benchmark", make, lambda *_: None, [], cores())
     return float(np.mean(total))
 
 
@@ -96,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "cratermill-benchmarks")
     parser.add_argument("--rows", type=int, default=3000)
-    parser.add_argument("--craters", type=int, default=7500)
+    parser.add_argument("--craters", type=int, default=30_000)
     parser.add_argument("--baseline", type=int, default=1000, help="craters of the baseline; its time is scaled to all")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=Path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import AbstractContextManager
 
 
 def cores() -> int:
@@ -18,6 +19,13 @@ def threads() -> int:
     """Threads of one numerical operation: ``OMP_NUM_THREADS`` where it is set, else one per core."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdigit() and int(given) > 0 else cores()
+
+
+def one_thread_each() -> AbstractContextManager:
+    """Within it matrix products take one thread: for work that has its own, which theirs would wait in busy loops for."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")
 
 
 def steady_threads() -> None:

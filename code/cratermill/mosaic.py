@@ -20,6 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 from .bodies import as_crs
 from .errors import InputError
 from .grid import Grid, Window
+from .machine import cores
 
 # GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker. It reads this once, at the first raster; rasterio.Env is
 # no way to set it, since there the number is one of bytes and holds for all threads until any of them leaves its Env.
@@ -34,6 +35,10 @@ def _share_heaps(most: int = 2) -> None:
 
 
 _share_heaps()
+
+
+# GDAL's threads don't live on in a forked worker, which would wait for them for ever.
+_STARTED = os.getpid()
 
 
 class Statistics(NamedTuple):
@@ -147,7 +152,7 @@ class Mosaic:
     def _handle(self):
         # A forked worker shares the file offset with its parent, so it opens its own.
         if self._dataset is None or self._pid != os.getpid():
-            self._dataset, self._pid = _open(self.path), os.getpid()
+            self._dataset, self._pid = _open(self.path, cores() if os.getpid() == _STARTED else 1), os.getpid()
         return self._dataset
 
     def _read(self, piece: RasterioWindow | None, shape: tuple[int, int, int] | None = None) -> np.ndarray:
@@ -178,9 +183,11 @@ class Mosaic:
             at += width
 
 
-def _open(path: Path):
+def _open(path: Path, threads: int):
+    """Compressed blocks of one window are unpacked by so many threads."""
     try:
-        return rasterio.open(path)
+        with rasterio.Env(GDAL_NUM_THREADS=threads):
+            return rasterio.open(path)
     except rasterio.errors.RasterioError as error:
         raise InputError(
             f"{path} can't be opened: {_cause(error)}",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..ahead import ahead
 from ..areas import pixel_areas_m2
 from ..cog import write_cog
 from ..grid import Grid, Window
@@ -109,21 +109,9 @@ class Painter:
 
     def _drawn(self, blocks: list[Block], draw: Callable[[Block], np.ndarray], what: str) -> Iterator[tuple[Window, np.ndarray]]:
         """Blocks in order with their pixels (bands, height, width); a few are drawn ahead while one is written."""
-        waiting: deque = deque()
-        remaining = iter(blocks)
-        try:
-            while True:
-                while len(waiting) < 4 and (block := next(remaining, None)) is not None:
-                    waiting.append((block, self.pool.submit(draw, block)))
-                if not waiting:
-                    return
-                block, future = waiting.popleft()
-                pixels = future.result()
-                self.tick(what)
-                yield Window(block.row, block.column, block.height, block.width), pixels if pixels.ndim == 3 else pixels[None]
-        finally:
-            for _, future in waiting:
-                future.cancel()
+        for block, pixels in zip(blocks, ahead(self.pool, draw, blocks, most=3), strict=True):
+            self.tick(what)
+            yield Window(block.row, block.column, block.height, block.width), pixels if pixels.ndim == 3 else pixels[None]
 
 
 def steps(planet: Planet, block_px: tuple[int, int]) -> int:

@@ -8,6 +8,8 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
+from affine import Affine
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -46,7 +48,7 @@ def test_pixels_lie_where_the_projection_says(mosaic_grid, lon, lat, radius_m):
     at = (2 * np.arange(16) + 1) / 16 - 1
     half = geometry.half_m(radius_m)
     exact = from_centres(grid.body, lon, lat, half * at[None, :], -half * at[:, None])
-    back = grid.body.distance_m(*grid.lonlat(rows + places.windows[0].row, cols + places.windows[0].col), *exact)
+    back = grid.body.distance_m(*grid.lonlat(rows + places.windows[0, 0], cols + places.windows[0, 1]), *exact)
     assert back.max() < 0.02 * grid.resolution_m
 
 
@@ -91,15 +93,32 @@ def test_rolling_the_mosaic_changes_no_crop(tmp_path):
     assert np.abs(crops[0].astype(int) - crops[1]).max() <= 1
 
 
-def test_order_threads_and_layout_of_the_file_change_nothing(tmp_path, mosaic):
+def test_order_and_layout_of_the_file_change_nothing(tmp_path, mosaic):
     craters = catalogue()
     tiled = write_mosaic(tmp_path / "tiled.tif", craters, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
     wanted = table(lon=craters["LON_CIRC_IMG"], lat=craters["LAT_CIRC_IMG"], radius_m=craters["DIAM_CIRC_IMG"] * 500)
     with Mosaic.open(mosaic) as strips, Mosaic.open(tiled) as blocks:
         cutter = Cutter(strips, Geometry(32))
         plain, order = cutter.cut(wanted), cutter.order(wanted)
-        assert np.array_equal(plain[order], cutter.cut(wanted.iloc[order], threads=2))
+        assert np.array_equal(plain[order], cutter.cut(wanted.iloc[order]))
         assert np.array_equal(plain, Cutter(blocks, Geometry(32)).cut(wanted))
+
+
+def test_a_crop_is_the_same_alone_and_among_others_on_a_wide_mosaic(tmp_path):
+    """Wider than OpenCV resamples in one piece, with craters that need averaging between ones that don't."""
+    path, (height, width), rng = tmp_path / "belt.tif", (300, 70_000), np.random.default_rng(2)
+    pixel = 2 * np.pi * BODY.semi_major_m / width
+    affine = Affine(pixel, 0, -pixel * width / 2, 0, -pixel, pixel * height / 2)
+    kind = {"driver": "GTiff", "count": 1, "height": height, "width": width, "dtype": "uint8"}
+    with rasterio.open(path, "w", **kind, crs=BODY.cylindrical_crs().to_wkt(), transform=affine) as file:
+        file.write(rng.integers(0, 255, (1, height, width), np.uint8))
+    lon, lat = np.concatenate([rng.uniform(-180, 180, 57), [179.95, -179.98, 179.99]]), rng.uniform(-0.4, 0.4, 60)
+    wanted = table(lon=lon, lat=lat, radius_m=np.where(rng.random(60) < 0.3, 40, 8) * pixel)
+    with Mosaic.open(path) as mosaic:
+        cutter = Cutter(mosaic, Geometry(32))
+        together = cutter.cut(wanted)
+        assert len(np.unique(cutter._places(wanted).shrink)) == 2
+        assert all(np.array_equal(cutter.cut(wanted.iloc[[number]])[0], together[number]) for number in range(60))
 
 
 @pytest.mark.parametrize("projection", ["azimuthal", "legacy"])
@@ -139,8 +158,9 @@ def small(tmp_path):
     return load_config(project(tmp_path / "it's small"))
 
 
-def test_crops_are_made_once_and_say_where_they_are_from(small):
+def test_crops_are_made_once_and_say_where_they_are_from(small, monkeypatch):
     row = rows_of(small)[0]
+    monkeypatch.setattr(stack, "CHUNK_BYTES", 32 * 32 * 7)
     assert prepare(small, [row], lambda *_: None)["made"] == [f"crops {row.crop_view}"]
     assert prepare(small, [row], lambda *_: None)["made"] == []
     made = stack_of(small, row)
@@ -150,7 +170,7 @@ def test_crops_are_made_once_and_say_where_they_are_from(small):
     by_id = catalogue().set_index("CRATER_ID").loc[rows["id"]]
     assert np.allclose(rows["radius_m"], by_id["DIAM_CIRC_IMG"] * 500)
     assert np.allclose(rows["upsampling"] * rows["radius_m"] * 3, 32 * np.pi * BODY.semi_major_m / 180)
-    assert np.allclose(np.concatenate(list(made.chunks(7))), images)
+    assert np.allclose(np.concatenate(list(made.chunks())), images)
     assert (images[:, 8:24, 10:15].mean((1, 2)) > images[:, 8:24, 17:22].mean((1, 2)) + 20).all()
 
 

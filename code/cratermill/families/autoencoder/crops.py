@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from ...ahead import ahead
 from ...files import fingerprint, stat_fingerprint
 from ...mosaic import Mosaic
 from ..steps import Steps
 from .cutting import Cutter, Geometry
 from .light import flip_shadows, light
 from .sources import ReadyMade, catalogue_craters, selected
-from .stack import CropStack, chunk_length, write_stack
+from .stack import CropStack, chunks_of, write_stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ...config import Config
     from ..base import Progress
@@ -73,12 +75,12 @@ def _write(config: Config, options: CropData, row: Hparams, folder: Path, mark: 
             table, told = selected(table, options, upsampling, config.run.seed, str(ready.path))
         else:
             told = []
-        write_stack(folder, table, row.crop_px, mark, lambda piece: finished(ready.crops(piece, row.crop_px)), tell, told)
+        write_stack(folder, table, row.crop_px, mark, lambda piece: finished(ready.crops(piece, row.crop_px)), tell, told, workers)
         return
     with Mosaic.open(config.mosaic, options.bands) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row))
         table, told = catalogue_craters(config.path(options.catalogue), cutter, options, options.units, config.run.seed)
-        write_stack(folder, table, row.crop_px, mark, lambda piece: finished(cutter.cut(piece, workers)), tell, told)
+        write_stack(folder, table, row.crop_px, mark, lambda piece: finished(cutter.cut(piece)), tell, told, workers)
 
 
 def geometry_of(row: Hparams) -> Geometry:
@@ -91,10 +93,12 @@ def finish(crops: np.ndarray, row: Hparams) -> dict[str, np.ndarray]:
     return {"flipped": flipped, **light(crops, row.half_side_radii)}
 
 
-def cut_in_chunks(cutter: Cutter, craters: pd.DataFrame, row: Hparams, threads: int = 1):
-    """(craters, crops, columns) piece by piece, so that memory doesn't grow with the list."""
-    chunk = chunk_length(row.crop_px)
-    for start in range(0, len(craters), chunk):
-        piece = craters.iloc[start : start + chunk]
-        crops = cutter.cut(piece, threads)
-        yield piece, crops, finish(crops, row)
+def cut_in_chunks(cutter: Cutter, craters: pd.DataFrame, row: Hparams) -> Iterator[tuple[pd.DataFrame, np.ndarray, dict]]:
+    """(craters, crops, columns) piece by piece, so that memory doesn't grow with the list; the next piece is cut while one is used."""
+
+    def cut(piece: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, dict]:
+        crops = cutter.cut(piece)
+        return piece, crops, finish(crops, row)
+
+    with ThreadPoolExecutor(1) as pool:
+        yield from ahead(pool, cut, chunks_of(craters, row.crop_px))

@@ -8,7 +8,6 @@ cosine of the centre's latitude.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,7 +25,10 @@ NODES = 8
 """Chebyshev nodes per side: positions between them are a polynomial, good to 0.01 px of any mosaic away from the poles."""
 POLE_DEG = 85.0
 """Crops that reach farther are sampled pixel by pixel."""
-BATCH = 64
+BATCH = 16
+SUBPIXELS = 32
+REMAP_PX = 32_000
+"""OpenCV resamples nothing wider or taller than 16 bits count."""
 MARGIN_PX = 3
 BAND_PX = 2048
 REGION_BYTES = 64 * 2**20
@@ -76,7 +78,7 @@ class Cutter:
             found[start : start + len(part)] = on.all((1, 2))
         return found
 
-    def cut(self, craters: pd.DataFrame, threads: int = 1) -> np.ndarray:
+    def cut(self, craters: pd.DataFrame) -> np.ndarray:
         """Crops (N, S, S) uint8 of craters (``lon``, ``lat``, ``radius_m``), in their order; fastest in that of :meth:`order`."""
         crops = np.empty((len(craters), self.geometry.size_px, self.geometry.size_px), np.uint8)
         reach = np.degrees(1.5 * self.geometry.half_m(craters["radius_m"]) / self.grid.body.semi_major_m)
@@ -87,9 +89,8 @@ class Cutter:
         if not len(usual):
             return crops
         places = self._places(craters.iloc[usual])
-        with ThreadPoolExecutor(threads) as pool:
-            jobs = [(places, members, hull, usual, crops) for members, hull in self._groups(places.windows)]
-            list(pool.map(lambda job: self._group(*job), jobs))
+        for members, hull in self._groups(places.windows):
+            self._group(places, members, hull, usual, crops)
         return crops
 
     def _slowly(self, crater: pd.Series) -> np.ndarray:
@@ -108,21 +109,21 @@ class Cutter:
         (row, stop_row), (col, stop_col) = corners
         # Relative to each window's corner, so that 32 bits hold positions on the widest mosaic.
         relative = [(values - first[:, None, None]).astype(np.float32) for values, first in ((rows, row), (cols, col))]
-        windows = [Window(*edges) for edges in zip(row, col, stop_row - row, stop_col - col, strict=True)]
         shrink = 1 / self.geometry.upsampling(craters["radius_m"].to_numpy(), self.grid.resolution_m)
-        return _Places(*relative, windows, shrink.astype(int))
+        return _Places(*relative, np.stack([row, col, stop_row, stop_col], axis=1), np.maximum(1, shrink.astype(int)))
 
-    def _group(self, places: _Places, members: list[int], hull: Window, rows: np.ndarray, crops: np.ndarray) -> None:
+    def _group(self, places: _Places, members: np.ndarray, hull: Window, rows: np.ndarray, crops: np.ndarray) -> None:
         """Cut the crops of one group out of what is read in one piece."""
         pixels, weights = self._grey(self.mosaic.read(hull)), _weights(self.geometry.size_px)
-        for start in range(0, len(members), BATCH):
-            numbers = members[start : start + BATCH]
-            down, across = (weights @ nodes[numbers] @ weights.T for nodes in (places.rows, places.cols))
-            for at, number in enumerate(numbers):
-                window = places.windows[number]
-                top, left = window.row - hull.row, window.col - hull.col
-                piece = pixels[top : top + window.height, left : left + window.width]
-                _resample(piece, down[at], across[at], int(places.shrink[number]), crops[rows[number]])
+        for numbers in places.batches(members):
+            top, left, bottom, right = _hull(places.windows[numbers])
+            piece = pixels[top - hull.row : bottom - hull.row, left - hull.col : right - hull.col]
+            corners = places.windows[numbers, :2] - (top, left)
+            positions = (
+                _to_subpixels(weights @ nodes[numbers] @ weights.T, corner)
+                for nodes, corner in zip((places.rows, places.cols), corners.T, strict=True)
+            )
+            crops[rows[numbers]] = _resample(piece, *positions, int(places.shrink[numbers[0]]))
 
     def _nodes(self, craters: pd.DataFrame, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mosaic rows and columns (N, n, n) of points at ``nodes`` (−1…1, n) of each crop's sides; columns in one piece."""
@@ -143,26 +144,23 @@ class Cutter:
             cols = cols - np.round((cols - middle) / turn) * turn
         return rows, cols
 
-    def _groups(self, windows: list[Window]) -> Iterator[tuple[list[int], Window]]:
-        """(numbers, hull): neighbours whose windows are cheaper to read in one piece."""
-        members: list[int] = []
-        hull, alone = None, 0
-        for number, window in enumerate(windows):
-            merged = _hull(hull, window) if hull else window
-            cost = self._cost(window)
-            if hull and (self._cost(merged) > alone + cost or merged.width * merged.height * self._pixel_bytes > REGION_BYTES):
-                yield members, hull
-                members, merged, alone = [], window, 0
-            members, hull, alone = [*members, number], merged, alone + cost
-        if members:
-            yield members, hull
+    def _groups(self, windows: np.ndarray) -> Iterator[tuple[np.ndarray, Window]]:
+        """(numbers, hull): neighbours whose windows (N, 4) are cheaper to read in one piece."""
+        edges, costs = windows.tolist(), self._cost(*windows.T).tolist()
+        first, hull, alone = 0, edges[0], 0
+        for number, (window, cost) in enumerate(zip(edges, costs, strict=True)):
+            merged = _merged(hull, window)
+            size = (merged[2] - merged[0]) * (merged[3] - merged[1]) * self._pixel_bytes
+            if number > first and (self._cost(*merged) > alone + cost or size > REGION_BYTES):
+                yield np.arange(first, number), _window(hull)
+                first, merged, alone = number, window, 0
+            hull, alone = merged, alone + cost
+        yield np.arange(first, len(edges)), _window(hull)
 
-    def _cost(self, window: Window) -> int:
-        """Pixels that the file must decode for a window: whole blocks."""
+    def _cost(self, row, col, stop_row, stop_col):
+        """Pixels that the file must decode for a window, or for many: whole blocks."""
         tall, wide = self.mosaic.block_shape
-        rows = -(-window.stop_row // tall) - window.row // tall
-        cols = -(-window.stop_col // wide) - window.col // wide
-        return rows * cols * tall * wide
+        return (-(-stop_row // tall) - row // tall) * (-(-stop_col // wide) - col // wide) * tall * wide
 
     @property
     def _pixel_bytes(self) -> int:
@@ -199,22 +197,51 @@ def from_centres(body: Body, lon, lat, east_m, north_m) -> tuple[np.ndarray, np.
 
 @dataclass(frozen=True)
 class _Places:
-    """Where crops lie: rows and columns of their nodes (N, n, n) float32 from their window's corner, windows, and whole factors by which
-    the mosaic's pixels are averaged first."""
+    """Where crops lie: rows and columns of their nodes (N, n, n) float32 from their window's corner, windows (N, 4; first row and column,
+    row and column after the last), and whole factors by which the mosaic's pixels are averaged first."""
 
     rows: np.ndarray
     cols: np.ndarray
-    windows: list[Window]
+    windows: np.ndarray
     shrink: np.ndarray
 
+    def batches(self, numbers: np.ndarray) -> Iterator[np.ndarray]:
+        """``numbers`` in parts that are resampled together: neighbours; those whose pixels are averaged first one by one."""
+        numbers = numbers[np.lexsort((self.windows[numbers, 1], self.shrink[numbers]))]
+        shrink, first_row, col, stop_row, stop_col = self.shrink[numbers], *self.windows[numbers].T
+        start = 0
+        for stop in range(1, len(numbers) + 1):
+            members = slice(start, stop + 1)
+            if (
+                stop == len(numbers)
+                or stop - start == BATCH
+                or shrink[stop] > 1
+                or stop_col[members].max() - col[start] > REMAP_PX
+                or stop_row[members].max() - first_row[members].min() > REMAP_PX
+            ):
+                yield numbers[start:stop]
+                start = stop
 
-def _resample(piece: np.ndarray, rows: np.ndarray, cols: np.ndarray, shrink: int, out: np.ndarray) -> None:
-    """Bicubic values at positions, into ``out``; pixels are averaged first where the crop's are at least twice as large."""
+
+def _to_subpixels(positions: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Positions (N, S, S) float32 from corners (N,), rounded to OpenCV's 1/32 px before the corners shift them, so that they are the same
+    whatever the corners are counted from."""
+    positions *= SUBPIXELS
+    np.rint(positions, out=positions)
+    positions += (corners * SUBPIXELS).astype(np.float32)[:, None, None]
+    positions *= 1 / SUBPIXELS
+    return positions
+
+
+def _resample(piece: np.ndarray, rows: np.ndarray, cols: np.ndarray, shrink: int) -> np.ndarray:
+    """Bicubic values at positions (N, S, S); pixels are averaged first where the crop's are at least twice as large."""
     if shrink >= 2:
         shape = piece.shape[1] // shrink, piece.shape[0] // shrink
         piece = cv2.resize(piece[: shape[1] * shrink, : shape[0] * shrink], shape, interpolation=cv2.INTER_AREA)
         rows, cols = ((values - (shrink - 1) / 2) / np.float32(shrink) for values in (rows, cols))
-    cv2.remap(piece, cols, rows, cv2.INTER_CUBIC, dst=out, borderMode=cv2.BORDER_REPLICATE)
+    size = rows.shape[-1]
+    flat = (values.reshape(-1, size) for values in (cols, rows))
+    return cv2.remap(piece, *flat, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).reshape(rows.shape)
 
 
 def _byte_range(mosaic: Mosaic) -> tuple[float, float]:
@@ -240,6 +267,13 @@ def _weights(size: int) -> np.ndarray:
     return np.ascontiguousarray(weights, np.float32)
 
 
-def _hull(first: Window, second: Window) -> Window:
-    row, col = min(first.row, second.row), min(first.col, second.col)
-    return Window(row, col, max(first.stop_row, second.stop_row) - row, max(first.stop_col, second.stop_col) - col)
+def _hull(windows: np.ndarray) -> list[int]:
+    return [*windows[:, :2].min(0).tolist(), *windows[:, 2:].max(0).tolist()]
+
+
+def _merged(first: list[int], second: list[int]) -> list[int]:
+    return [min(first[0], second[0]), min(first[1], second[1]), max(first[2], second[2]), max(first[3], second[3])]
+
+
+def _window(edges: list[int]) -> Window:
+    return Window(edges[0], edges[1], edges[2] - edges[0], edges[3] - edges[1])

@@ -17,7 +17,7 @@ from .data import parts
 from .encode import encode_all, trained_network
 from .hparams import Hparams
 from .judging import judge
-from .stack import CropStack, chunk_length
+from .stack import CropStack
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -41,7 +41,7 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
         workspace.keep_going()
         workspace.report(item=done)
 
-    latents = encode_all(network, stack.chunks(chunk_length(row.crop_px)), len(rows), folder / LATENTS, between)
+    latents = encode_all(network, stack.chunks(), len(rows), folder / LATENTS, between)
     trained = read_json(product / "results.json", {})
     _, _, test = parts(len(rows), config.run.splits.test_fraction, row.val_frac, config.run.seed, params.split, params.seed)
     errors = reconstruction(network, stack, test, folder / "reconstructions.png")

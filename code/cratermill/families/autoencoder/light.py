@@ -15,10 +15,14 @@ def flip_shadows(crops: np.ndarray) -> np.ndarray:
 
     Compared are the quarters left and right of the middle, the outer quarters left out, over all rows.
     """
-    size = crops.shape[2]
-    left = crops[:, :, size // 4 : size // 2].mean((1, 2), dtype=np.float64)
-    right = crops[:, :, size // 2 : size - size // 4].mean((1, 2), dtype=np.float64)
-    flipped = left < right
+    count, size = crops.shape[:2]
+    quarter, half = size // 4, size // 2
+
+    def mean(columns: slice) -> np.ndarray:
+        rows = crops.reshape(count * size, size)[:, columns]
+        return cv2.reduce(rows, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).reshape(count, size).sum(1) / rows.shape[1]
+
+    flipped = mean(slice(quarter, half)) < mean(slice(half, size - quarter))
     crops[flipped] = crops[flipped, :, ::-1]
     return flipped
 
@@ -27,9 +31,10 @@ def light(crops: np.ndarray, half_side_radii: float) -> dict[str, np.ndarray]:
     """Of crops (N, S, S): ``light_deg``, where the bright wall lies, clockwise from the top in −180…180; ``light_contrast``, how much
     brighter than the other; ``brightness``, the mean grey value. Wall means the ground within 1 radius of the centre."""
     # Block means show the light as well as all pixels do, at a tenth of the time.
-    small = crops.shape[1] // max(1, crops.shape[1] // SMALL_PX)
-    reduced = np.stack([cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA) for crop in crops])
-    right, up, brightness = (reduced.reshape(len(crops), -1).astype(np.float32) @ _weights(small, half_side_radii)).T
+    count, size = crops.shape[:2]
+    small = size // max(1, size // SMALL_PX)
+    reduced = cv2.resize(crops.reshape(count * size, size), (small, count * small), interpolation=cv2.INTER_AREA)
+    right, up, brightness = (reduced.reshape(count, -1).astype(np.float32) @ _weights(small, half_side_radii)).T
     return {"light_deg": np.degrees(np.arctan2(right, up)), "light_contrast": np.hypot(right, up), "brightness": brightness}
 
 

@@ -9,16 +9,19 @@ import hashlib
 import io
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ...ahead import ahead
 from ...errors import InputError
 from ...files import read_json, write_json, write_table
+from ...machine import one_thread_each
 
-CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 16 * 2**20
 Make = Callable[[pd.DataFrame], tuple[np.ndarray, dict[str, np.ndarray]]]
 
 
@@ -49,9 +52,10 @@ class CropStack:
         self._require()
         return read_json(self.folder / "stack.json").get("notes", [])
 
-    def chunks(self, chunk: int) -> Iterator[np.ndarray]:
+    def chunks(self) -> Iterator[np.ndarray]:
         """All crops in order, read by file and not by map, so that pages don't pile up."""
         shape = self.images().shape
+        chunk = chunk_length(shape[1])
         with (self.folder / "image.npy").open("rb") as file:
             file.seek(-int(np.prod(shape)), io.SEEK_END)
             for start in range(0, shape[0], chunk):
@@ -67,8 +71,16 @@ def chunk_length(size_px: int) -> int:
     return max(1, CHUNK_BYTES // size_px**2)
 
 
-def write_stack(folder: Path, rows: pd.DataFrame, size_px: int, mark: str, make: Make, tell: Callable, notes: list[str]) -> None:
-    """Fill a stack with what ``make`` gives for pieces of ``rows``: crops (n, S, S) uint8 and further columns.
+def chunks_of(rows: pd.DataFrame, size_px: int, start: int = 0) -> list[pd.DataFrame]:
+    """Pieces of ``rows`` whose crops are few enough to hold at once."""
+    length = chunk_length(size_px)
+    return [rows.iloc[first : first + length] for first in range(start, len(rows), length)]
+
+
+def write_stack(
+    folder: Path, rows: pd.DataFrame, size_px: int, mark: str, make: Make, tell: Callable, notes: list[str], workers: int = 1
+) -> None:
+    """Fill a stack with what ``make`` gives for pieces of ``rows``: crops (n, S, S) uint8 and further columns; on ``workers`` threads.
 
     ``mark`` says what the stack is made of: an unfinished one with the same mark is continued. ``tell(done, all)`` after each chunk.
     ``notes`` are kept for the user.
@@ -79,19 +91,18 @@ def write_stack(folder: Path, rows: pd.DataFrame, size_px: int, mark: str, make:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         state = {"mark": mark, "done": 0, "digest": ""}
-    header, chunk = _header((len(rows), size_px, size_px)), chunk_length(size_px)
-    with (part / "image.npy").open("r+b" if state["done"] else "wb") as file:
+    header, pieces = _header((len(rows), size_px, size_px)), chunks_of(rows, size_px, state["done"])
+    image, mode = part / "image.npy", "r+b" if state["done"] else "wb"
+    with image.open(mode) as file, ThreadPoolExecutor(workers) as pool, one_thread_each():
         file.write(header)
         file.seek(len(header) + state["done"] * size_px**2)
-        for start in range(state["done"], len(rows), chunk):
-            piece = rows.iloc[start : start + chunk]
-            crops, columns = make(piece)
-            file.write(memoryview(np.ascontiguousarray(crops)))
+        for piece, (crops, columns) in zip(pieces, ahead(pool, make, pieces, most=workers), strict=True):
+            file.write(memoryview(crops))
             file.flush()
-            write_table(part / f"rows-{start}.parquet", piece.assign(**columns))
+            write_table(part / f"rows-{state['done']}.parquet", piece.assign(**columns))
             digest = hashlib.sha256(state["digest"].encode())
-            digest.update(memoryview(np.ascontiguousarray(crops)))
-            state = {"mark": mark, "done": start + len(piece), "digest": digest.hexdigest()}
+            digest.update(memoryview(crops))
+            state = {"mark": mark, "done": state["done"] + len(piece), "digest": digest.hexdigest()}
             write_json(part / "state.json", state)
             tell(state["done"], len(rows))
     parts = sorted(part.glob("rows-*.parquet"), key=lambda path: int(path.stem.partition("-")[2]))

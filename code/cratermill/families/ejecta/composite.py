@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ...ahead import ahead
 from ...areas import pixel_areas_m2
 from ...cog import write_cog
 from ...errors import WorkError
@@ -128,10 +128,7 @@ def read_ahead(
 ) -> Iterator[tuple[Window, list[Layer]]]:
     """Each block's window and layers, while a thread reads those of the next block."""
     with ThreadPoolExecutor(1) as pool:
-        coming = deque(pool.submit(read, *block) for block in blocks[:1])
-        for number, (window, _) in enumerate(blocks, 1):
-            coming.extend(pool.submit(read, *block) for block in blocks[number : number + 1])
-            yield window, coming.popleft().result()
+        yield from ahead(pool, lambda block: (block[0], read(*block)), blocks)
 
 
 def met_blocks(parts: list[Part], grid: Grid) -> Iterator[tuple[Window, list[Part]]]:
