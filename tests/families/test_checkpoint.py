@@ -17,7 +17,7 @@ from cratermill.families.checkpoint import Checkpoint, load
 @pytest.fixture
 def saved(tmp_path):
     checkpoint = Checkpoint("ejecta", 3, 1, 0, 42, {"lr": 0.1}, np.ones((2, 4)), nn.Linear(2, 3).state_dict(), {"F1_Score": 0.5}, 7)
-    return checkpoint.save(tmp_path / "it's a \"best\".ckpt")
+    return checkpoint.save(tmp_path / 'it\'s a "best".ckpt')
 
 
 def test_round_trip(saved):

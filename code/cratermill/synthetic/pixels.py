@@ -100,4 +100,3 @@ def frame(lon: np.ndarray, lat: np.ndarray, lon_0: float, lat_0: float) -> tuple
     north = np.sin(lat - lat_0).astype(np.float32)[:, None] + (np.sin(lat_0) * np.cos(lat)).astype(np.float32)[:, None] * short
     up = np.cos(lat - lat_0).astype(np.float32)[:, None] - (np.cos(lat_0) * np.cos(lat)).astype(np.float32)[:, None] * short
     return east, north, up
-

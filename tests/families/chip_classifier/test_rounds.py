@@ -15,8 +15,9 @@ from cratermill.errors import InputError
 from cratermill.families import get_family
 from cratermill.families.base import CellParams, Round
 from cratermill.families.checkpoint import Checkpoint
-from cratermill.families.chip_classifier.data import parts_of, pseudo_labels
+from cratermill.families.chip_classifier.data import pseudo_labels
 from cratermill.families.chip_classifier.hparams import NORMS, Hparams
+from cratermill.families.chips.data import parts_of
 from cratermill.families.chips.predict import logits_of
 from cratermill.families.table import read_table
 from cratermill.families.versions import check_table

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tempfile
-import zipfile
 from pathlib import Path
 
 import cv2
@@ -13,6 +12,7 @@ import pandas as pd
 
 from ...catalogue import read_catalogue
 from ...errors import InputError
+from ...folder_or_zip import FolderOrZip
 from .cutting import Cutter
 from .options import CropData, Selection
 
@@ -79,23 +79,11 @@ class ReadyMade:
     """A folder or zip of crops; ``names`` are its pictures, sorted."""
 
     def __init__(self, path: Path):
-        self.path = path
-        if path.is_file() and zipfile.is_zipfile(path):
-            self.archive: zipfile.ZipFile | None = zipfile.ZipFile(path)
-            files = self.archive.namelist()
-        elif path.is_dir():
-            self.archive, files = None, [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
-        else:
-            raise InputError(
-                f"{path} is neither a folder nor a zip file", valid="crops as JPEG or PNG in one of them", next_step="check the path"
-            )
-        self.names = sorted(name for name in files if Path(name).suffix.lower() in SUFFIXES)
-        self._metadata = next((name for name in files if Path(name).name == METADATA), None)
+        self.path, self.files = path, FolderOrZip(path)
+        self.names = self.files.ending(SUFFIXES)
+        self._metadata = next((name for name in self.files.names if Path(name).name == METADATA), None)
         if not self.names:
             raise InputError(f"{path} holds no pictures", valid=", ".join(SUFFIXES), next_step="check the path")
-
-    def read(self, name: str) -> bytes:
-        return self.archive.read(name) if self.archive else (self.path / name).read_bytes()
 
     def craters(self, options: CropData, size_px: int, half_side_radii: float) -> pd.DataFrame:
         """One row per picture: file, id, label, and, where metadata.csv has them, lon, lat, radius_m and upsampling (else NaN)."""
@@ -120,7 +108,7 @@ class ReadyMade:
             return None
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / METADATA
-            copy.write_bytes(self.read(self._metadata))
+            copy.write_bytes(self.files.read(self._metadata))
             ids = pd.read_csv(copy, dtype=str, nrows=0).columns
             if "id" not in ids:
                 raise InputError(
@@ -138,7 +126,7 @@ class ReadyMade:
         from PIL import Image, UnidentifiedImageError
 
         try:
-            grey = np.asarray(Image.open(io.BytesIO(self.read(name))).convert("L"))
+            grey = np.asarray(Image.open(io.BytesIO(self.files.read(name))).convert("L"))
         except (OSError, UnidentifiedImageError) as error:
             raise InputError(f"{self.path}: the picture {name} can't be read: {error}", next_step="remove or replace it") from error
         if grey.shape == (size_px, size_px):

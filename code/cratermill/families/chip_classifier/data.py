@@ -9,9 +9,8 @@ import numpy as np
 
 from ...seeds import seed_of
 from ..base import CellParams, Datasets, Round
-from ..chips.data import CellChips, Chips, cell_chips, one_hot, require_class_count, require_unlabelled
+from ..chips.data import CellChips, Chips, one_hot, parts_of, require_unlabelled
 from ..chips.predict import logits_of, positive_probability, temperature
-from ..chips.prepare import ChipFolder
 from ..ejmap.splits import stratified_mask
 from ..order import EpochOrder
 from .hparams import NORMS, Hparams
@@ -34,14 +33,6 @@ class PseudoLabels:
         if soft:
             return np.stack([1 - self.probability, self.probability], axis=1).astype(np.float32)
         return one_hot(self.label, 2)
-
-
-def parts_of(config: Config, params: CellParams, hparams: Hparams) -> tuple[ChipFolder, np.ndarray, CellChips]:
-    """The chips' folder, their images (N, s, s) and the parts of this cell."""
-    folder, data = ChipFolder(config.data.family(params.family)), config.family_data(params.family)
-    require_class_count(hparams, data.classes)
-    chips = cell_chips(folder.rows, data.classes, params.split, params.iteration, config.run.seed, hparams.val_frac, hparams.labels)
-    return folder, np.asarray(folder.images(hparams.chip_size_px)), chips
 
 
 def datasets(config: Config, params: CellParams, hparams: Hparams, round: Round) -> Datasets:

@@ -10,8 +10,9 @@ import pandas as pd
 from ...files import write_json, write_table
 from ..checkpoint import load
 from ..chips.chipset import UNLABELLED
+from ..chips.data import parts_of
 from ..chips.evaluate import answers, cell_folder, test_and_final, write_answers
-from .data import parts_of, pseudo_labels
+from .data import pseudo_labels
 from .hparams import Hparams
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from .splits import draw_labels, held_out
 
 if TYPE_CHECKING:
     from ...config import Config
+    from ..base import CellParams
     from .hparams import ChipHparams
 
 Key = int | tuple[int, int, int]
@@ -58,6 +59,14 @@ def cell_chips(
     pool_labels = np.where(role[pool] == LABELLED, label[pool], UNLABELLED)
     draw = draw_labels(pool_labels, group[pool], labels, classes, seed_of(run_seed, "chips", "labels", split, iteration))
     return CellChips(pool[draw], np.setdiff1d(pool, pool[draw]), val, np.flatnonzero(side == 1))
+
+
+def parts_of(config: Config, params: CellParams, hparams: ChipHparams) -> tuple[ChipFolder, np.ndarray, CellChips]:
+    """The chips' folder, their images (N, s, s) and the parts of this cell."""
+    folder, classes = ChipFolder(config.data.family(params.family)), config.family_data(params.family).classes
+    require_class_count(hparams, classes)
+    chips = cell_chips(folder.rows, classes, params.split, params.iteration, config.run.seed, hparams.val_frac, hparams.labels)
+    return folder, np.asarray(folder.images(hparams.chip_size_px)), chips
 
 
 def to_predict(table: pd.DataFrame) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError, first_line, nearest
+from ...folder_or_zip import FolderOrZip
 from .chipset import UNLABELLED, ChipSet, class_numbers, grey_bytes, grey_image
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm")
@@ -45,7 +46,7 @@ def read_unlabelled(path: Path) -> ChipSet:
         images = read_npy_stack(path)
         chips = ChipSet(list(images), np.full(len(images), UNLABELLED), [f"{path.name}[{number}]" for number in range(len(images))])
     else:
-        found = [(name, content) for name, content in _pictures(path)]
+        found = list(_pictures(path))
         images = [read_picture(content, name) for name, content in found]
         chips = ChipSet(images, np.full(len(images), UNLABELLED), [name for name, _ in found])
     if not len(chips):
@@ -79,17 +80,9 @@ def read_class_folders(path: Path, classes: list[str]) -> ChipSet:
 
 def _pictures(path: Path) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every picture below a folder or in a zip, sorted by name."""
-    if path.is_dir():
-        for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and not file.name.startswith(".")):
-            yield file.relative_to(path).as_posix(), file.read_bytes()
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                if Path(name).suffix.lower() in PICTURES and "__MACOSX" not in name:
-                    yield name, archive.read(name)
-    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise InputError(f"{path} can't be read: {first_line(error)}", valid="a folder or zip of pictures") from error
+    files = FolderOrZip(path)
+    for name in files.ending(PICTURES):
+        yield name, files.read(name)
 
 
 def read_picture(content: bytes, name: str) -> np.ndarray:

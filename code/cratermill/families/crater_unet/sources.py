@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
+from ...folder_or_zip import FolderOrZip
 from .synthetic import dots_tile
 
 if TYPE_CHECKING:
@@ -48,16 +48,15 @@ def dots_tiles(options: Dots, seed: int) -> Iterator[Tile]:
 
 def box_tiles(path: Path, options: CraterData) -> Iterator[Tile]:
     """Images with YOLO boxes in a folder or zip: a box of w × h pixels is a circle of radius √(w·h) / 2. No text file: no crater."""
-    files = _files(path)
-    labels = {PurePosixPath(name).stem: name for name in files if name.lower().endswith(".txt")}
-    images = sorted(name for name in files if name.lower().endswith(IMAGES))
+    files = FolderOrZip(path)
+    labels = {PurePosixPath(name).stem: name for name in files.ending([".txt"])}
+    images = files.ending(IMAGES)
     if not images:
         raise InputError(f"{path} holds no images", valid=f"images ({', '.join(IMAGES)}) and text files of the same names")
-    read = _reader(path)
     for name in images:
         stem = PurePosixPath(name).stem
-        image = grey(read(name), f"{path}: {name}")
-        text = read(labels[stem]).decode("utf-8", "replace") if stem in labels else ""
+        image = grey(files.read(name), f"{path}: {name}")
+        text = files.read(labels[stem]).decode("utf-8", "replace") if stem in labels else ""
         circles = box_circles(text, image.shape, f"{path}: {labels.get(stem)}")
         yield Tile(stem, image, circles, resolution_m=options.pixel_m or float("nan"))
 
@@ -86,7 +85,7 @@ def box_circles(text: str, shape: tuple[int, int], what: str) -> np.ndarray:
 def circle_tiles(images: list[Path], tables: list[Path], options: CraterData) -> Iterator[Tile]:
     """Pieces of large images, with the circles that touch each of them; incomplete pieces at the right and the bottom are left out."""
     for number, (image_path, table_path) in enumerate(zip(images, tables, strict=True)):
-        image = grey(_reader(image_path.parent)(image_path.name), str(image_path))
+        image = grey(FolderOrZip(image_path.parent).read(image_path.name), str(image_path))
         circles = read_circles(table_path)
         side = options.tile_px
         if side > min(image.shape):
@@ -136,28 +135,3 @@ def grey(content: bytes, what: str) -> np.ndarray:
             return np.asarray(image.convert("L"))
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"{what} can't be read as an image: {error}", valid=", ".join(IMAGES)) from error
-
-
-def _files(path: Path) -> list[str]:
-    if path.is_dir():
-        return [file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file()]
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is neither a folder nor a zip file: {error}", next_step="check train.crater_unet.data.path") from error
-
-
-def _reader(path: Path):
-    """A function from a name of :func:`_files` to the file's bytes."""
-
-    def read(name: str) -> bytes:
-        if path.is_dir():
-            try:
-                return (path / name).read_bytes()
-            except OSError as error:
-                raise InputError(f"{path / name} can't be read: {error.strerror}", next_step="check the path") from error
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(name)
-
-    return read

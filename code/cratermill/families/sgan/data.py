@@ -8,8 +8,7 @@ import numpy as np
 
 from ...seeds import seed_of
 from ..base import CellParams, Datasets
-from ..chips.data import CellChips, Chips, Mixed, cell_chips, one_hot, require_class_count, require_unlabelled
-from ..chips.prepare import ChipFolder
+from ..chips.data import Chips, Mixed, one_hot, parts_of, require_unlabelled
 from ..order import EpochOrder
 
 if TYPE_CHECKING:
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
 
 NORM = np.array([[127.5], [127.5]])
 """Grey values go to −1…1, the range of the generator's chips."""
-
-
-def parts_of(config: Config, params: CellParams, hparams: Hparams) -> tuple[ChipFolder, np.ndarray, CellChips]:
-    """The chips' folder, their images (N, s, s) and the parts of this cell."""
-    folder, classes = ChipFolder(config.data.family(params.family)), config.family_data(params.family).classes
-    require_class_count(hparams, classes)
-    chips = cell_chips(folder.rows, classes, params.split, params.iteration, config.run.seed, hparams.val_frac, hparams.labels)
-    return folder, np.asarray(folder.images(hparams.chip_size_px)), chips
 
 
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...files import link_or_copy, write_json
+from ..chips.data import parts_of
 from ..chips.evaluate import cell_folder, test_and_final, write_answers
 from ..chips.few_labels import draw_few_labels
 from ..chips.gather import gather_chips
-from .data import parts_of
 from .hparams import Hparams
 
 if TYPE_CHECKING:
