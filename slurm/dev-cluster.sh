@@ -122,8 +122,8 @@ check() {
   if ((cgroup)) && ! [[ -w /sys/fs/cgroup/memory/memory.limit_in_bytes ]]; then
     die "--cgroup needs a writable cgroup v1 memory controller in /sys/fs/cgroup/memory" "leave --cgroup out"
   fi
-  if ((cgroup)) && compgen -G '/sys/fs/cgroup/memory/slurm_n[0-9]*' >/dev/null; then
-    die "another slurmd uses /sys/fs/cgroup/memory/slurm_n*" "stop that cluster first, or leave --cgroup out"
+  if ((cgroup)) && cgroups_in_use; then
+    die "jobs of another slurmd are in /sys/fs/cgroup/memory/slurm_n*" "stop that cluster first, or leave --cgroup out"
   fi
 }
 

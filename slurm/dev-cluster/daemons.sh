@@ -151,6 +151,15 @@ stop_everything() {
   for node in "$dir"/spool/*/; do remove_cgroup "$(basename "$node")"; done
 }
 
+# Empty groups are what a cluster left that was killed; slurmd goes on with them.
+cgroups_in_use() {
+  local members
+  for members in /sys/fs/cgroup/memory/slurm_n[0-9]*; do
+    if [[ -d "$members" ]] && [[ -n "$(find "$members" -name cgroup.procs -exec cat {} +)" ]]; then return 0; fi
+  done
+  return 1
+}
+
 # The groups that slurmd made for a node in --cgroup mode; empty ones only can be removed.
 remove_cgroup() {
   local root="/sys/fs/cgroup/memory/slurm_$1"
