@@ -33,6 +33,8 @@ def test_defaults_are_ejmaps_and_paths_start_at_the_project(tmp_path):
         (GOOD + "train: {ejecta: {tabel: x.csv}}\n", r"train\.ejecta\.tabel: unknown key; nearest valid: table"),
         (GOOD + "splits: {count: 0}\n", r"splits\.count = 0"),
         (GOOD + "splits: {by: pixel}\n", r"splits\.by = 'pixel'"),
+        (GOOD + "map: {craters: some}\n", r"map\.craters = 'some': .*must be all, or a list of FIDs such as \[3, 17\]"),
+        (GOOD + "map: {craters: [3, x]}\n", r"map\.craters = \[3, 'x'\]: .*must be all"),
         ("name: ../x\ndata: d\n", r"name = '\.\./x'"),
         ("name: run\n", r"data: missing"),
         ("- a\n- b\n", r"holds no keys"),

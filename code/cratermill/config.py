@@ -62,11 +62,19 @@ class MapRun(_Part):
     match_brightness: bool = Field(
         False, description="bring its bands to the mean and deviation that the networks were trained with; for other mosaics than theirs"
     )
-    craters: str | list[int] = Field("all", description="all, or a list of FIDs")
+    craters: Literal["all"] | list[int] = Field("all", description="all, or a list of FIDs")
     catalogue: str | None = Field(None, description="a crater list elsewhere")
     overlap_alpha: float = Field(0.5, ge=0, le=1, description="opacity with which later craters blend over earlier ones in the composite")
     threshold: float = Field(0.5, gt=0, lt=1, description="ensemble mean from which a pixel is ejecta")
     options: dict[str, Any] = Field(default_factory=dict, description="keys of the family that makes the map")
+
+    @field_validator("craters", mode="before")
+    @classmethod
+    def _all_or_numbers(cls, value):
+        # Said here once; pydantic would complain about each member of the union.
+        if value == "all" or (isinstance(value, list) and all(isinstance(one, int) for one in value)):
+            return value
+        raise ValueError("must be all, or a list of FIDs such as [3, 17]")
 
 
 class Trainer(_Part):
