@@ -22,13 +22,13 @@ from .planet import BODY, Workspace, checkpoint, project, ring_planet, sees_what
 FAMILY = get_family("crater_unet")
 
 
-def make_map(folder, monkeypatch, options=None, version=1, **planet):
+def make_map(folder, monkeypatch, options=None, version=1, catalogue="known.csv", **planet):
     """Map a planet of rings; returns the config, its craters and the cells' params."""
     _, craters = ring_planet(folder / "data" / "mosaics" / "cylindrical_mosaic.tif", **planet)
     write_catalogue(folder / "known.csv", craters)
     sees_what_is_there(monkeypatch)
     options = {"block_px": 140, "window_px": 128, "missing": None} | (options or {})
-    run = {"versions": {"crater_unet": version}, "catalogue": "known.csv", "options": options}
+    run = {"versions": {"crater_unet": version}, "catalogue": catalogue, "options": options}
     config = project(folder, {"name": "rings", "data": "data", "map": run})
     cells = FAMILY.map_cells(config)
     products = []
@@ -137,9 +137,33 @@ def test_versions_vote(tmp_path, monkeypatch):
     assert abs(len(found) - (craters.radius_m >= 12 * resolution).sum()) <= 3
 
 
+def test_a_crater_on_a_border_of_blocks_is_found_once(tmp_path, monkeypatch):
+    """Where four blocks meet, at many small shifts, so that each of them sees the centre on either side of its border."""
+    resolution = np.pi * BODY.semi_major_m / 240
+    places = [(lon + 0.003 * lon / 30, lat - 0.007 * lat / 30) for lon in range(-150, 180, 60) for lat in (-30, 0, 30)]
+    craters = pd.DataFrame([(*place, 12 * resolution) for place in places], columns=["lon", "lat", "radius_m"])
+    monkeypatch.setattr("tests.families.crater_unet.planet.planet_craters", lambda *_: craters)
+    checkpoint(tmp_path)
+    config, _, _ = make_map(tmp_path, monkeypatch)
+    found = pd.read_csv(tmp_path / "results" / "output_masks" / "crater_unet-1_test-set-0" / "craters.csv")
+    assert len(match(array(found), array(craters), STRICT, BODY).pairs) == len(craters) == len(found)
+
+
+def test_blocks_without_craters_and_bodies_without_any(tmp_path, monkeypatch):
+    resolution = np.pi * BODY.semi_major_m / 240
+    for number, count in enumerate((1, 0)):
+        craters = pd.DataFrame([(20.0, 10.0, 12 * resolution)] * count, columns=["lon", "lat", "radius_m"], dtype=float)
+        monkeypatch.setattr("tests.families.crater_unet.planet.planet_craters", lambda *_, found=craters: found)
+        folder = tmp_path / str(number)
+        checkpoint(folder)
+        _, _, result = make_map(folder, monkeypatch, catalogue=None)
+        found = pd.read_csv(folder / "results" / "output_masks" / "crater_unet-1_test-set-0" / "craters.csv")
+        assert result["craters"] == len(found) == count and set(found) >= {"lon", "lat", "radius_m", "confidence"}
+
+
 def test_memory_does_not_follow_the_mosaic(tmp_path, monkeypatch):
     peaks = []
-    for height in (120, 360):
+    for height in (600, 1800):
         folder = tmp_path / str(height)
         checkpoint(folder)
         ring_planet(folder / "data" / "mosaics" / "cylindrical_mosaic.tif", height=height, count=8)

@@ -23,7 +23,7 @@ from ...files import read_json, write_json, write_table
 from ...grid import Grid, Window
 from ...mosaic import Mosaic
 from .layout import extent
-from .mapping import CRATERS, FULL, NAME, NO_DATA, PREDICTION, map_name, map_run, open_mosaic, row_of
+from .mapping import CRATERS, FULL, LIST_COLUMNS, NAME, NO_DATA, PREDICTION, map_name, map_run, open_mosaic, row_of
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -66,7 +66,9 @@ def composite(config: Config, products: list[Path], workspace: Any) -> dict:
 
 def joined(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
     """One list (lon, lat, radius_m, confidence, arc or votes): doubles from neighbouring blocks removed, versions united."""
-    everything = pd.concat([pd.read_csv(product / CRATERS) for product in products], ignore_index=True)
+    # With their types: the columns of a block without craters would be of none.
+    types = dict.fromkeys(LIST_COLUMNS, float) | {"version": int}
+    everything = pd.concat([pd.read_csv(product / CRATERS, dtype=types) for product in products], ignore_index=True)
     columns = ["lon", "lat", "radius_m", "confidence"]
     lists = []
     for _, one in everything.groupby("version"):

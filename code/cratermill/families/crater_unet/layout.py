@@ -11,6 +11,11 @@ from ...bodies import Body, wrap_lon
 from ...errors import InputError
 from ...grid import Grid, Window, azimuthal_grid
 
+WIDEST_DEG = 30.0
+"""Side of the largest box to map in one piece: at the corners of its azimuthal tile circles are stretched by 3 %."""
+WIDEST_TILE_DEG = 60.0
+"""Side of the largest tile to train on: 12 % at its corners."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -56,9 +61,13 @@ def extent(grid: Grid, latitudes: tuple[float, float] = (-90.0, 90.0)) -> Box:
     return Box(west, float(south), west + width, float(north))
 
 
+def degree_m(body: Body) -> float:
+    return np.pi * body.semi_major_m / 180
+
+
 def boxes(body: Body, area: Box, side_m: float) -> Iterator[Box]:
     """An area cut into boxes of at most ``side_m`` in height and width, rows from the south, each row from the west."""
-    per_degree = np.pi * body.semi_major_m / 180
+    per_degree = degree_m(body)
     rows = max(1, int(np.ceil((area.north - area.south) * per_degree / side_m - 1e-9)))
     parallels = np.linspace(area.south, area.north, rows + 1)
     for south, north in zip(parallels[:-1], parallels[1:], strict=True):

@@ -17,12 +17,13 @@ from ...sampling import sample
 from ..checkpoint import load
 from ..ejmap.members import checkpoint_digests, checkpoint_paths, frozen_paths
 from .evaluate import COLUMNS, readings
-from .layout import Box, around, boxes, extent
+from .layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from .predict import Predictor, Reading
 from .prepare import grey_bands, is_missing
 
 if TYPE_CHECKING:
     from ...config import Config, MapRun
+    from ...grid import Grid
     from .hparams import Hparams
     from .options import MapOptions
 
@@ -77,7 +78,8 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
     with open_mosaic(config) as mosaic:
         resolution = options.resolution_m or mosaic.grid.resolution_m
         area = extent(mosaic.grid, options.latitudes)
-        blocks = list(boxes(mosaic.grid.body, area, options.block_px * resolution))
+        body = mosaic.grid.body
+        blocks = list(boxes(body, area, min(options.block_px * resolution, WIDEST_DEG * degree_m(body))))
         require_sizes(config, versions, resolution, options)
         source = content_digest(mosaic.path)
     common = {
@@ -141,12 +143,21 @@ def predict(predictor: Predictor, mosaic: Mosaic, grid: Any, options: MapOptions
 
 
 def found_in(predictor: Predictor, probability: np.ndarray, reading: Reading, grid: Any, box: Box, version: int) -> pd.DataFrame:
-    """The craters (LIST_COLUMNS) whose centres lie in a block."""
+    """The craters (LIST_COLUMNS) whose centres lie in a block, or so near that its neighbour may place them in it."""
     circles = predictor.circles(probability, reading, grid.resolution_m)
     lon, lat = grid.lonlat(circles[:, 1], circles[:, 0])
     table = pd.DataFrame(circles, columns=COLUMNS).assign(lon=lon, lat=lat, version=version)
     table["radius_m"] = table["radius_px"] * grid.resolution_m
-    return table.loc[box.holds(lon, lat), list(LIST_COLUMNS)]
+    return table.loc[_nearly_held(circles, grid, box), list(LIST_COLUMNS)]
+
+
+def _nearly_held(circles: np.ndarray, grid: Grid, box: Box) -> np.ndarray:
+    """Which centres lie in a box or a tenth of their radius off it, 2 px at least: neighbours see the same crater a little elsewhere, and
+    one on the border would belong to neither. Doubles are removed when blocks are joined."""
+    off = np.maximum(2.0, 0.1 * circles[:, 2])
+    corners = ((down * off, across * off) for down in (-1, 0, 1) for across in (-1, 0, 1))
+    held = [box.holds(*grid.lonlat(circles[:, 1] + down, circles[:, 0] + across)) for down, across in corners]
+    return np.any(held, axis=0)
 
 
 def added(total: list | None, pieces: list) -> list:

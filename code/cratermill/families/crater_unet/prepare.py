@@ -15,11 +15,12 @@ from ...mosaic import Mosaic
 from ...sampling import sample_many
 from ...seeds import seed_of
 from ..steps import Steps
-from .layout import boxes, circles_on, extent, square
+from .layout import WIDEST_TILE_DEG, boxes, circles_on, degree_m, extent, square
 from .options import CraterData
 from .sources import Tile, box_tiles, circle_tiles, dots_tiles
 
 if TYPE_CHECKING:
+    from ...bodies import Body
     from ...config import Config
 
 FAMILY = "crater_unet"
@@ -121,6 +122,7 @@ def _mosaic_tiles(config: Config, options: CraterData, steps: Steps) -> tuple[li
         raise InputError("train.crater_unet.data names no catalogue", next_step="add catalogue: a crater list of the mosaic's body")
     with Mosaic.open(config.mosaic) as mosaic:
         body, resolution = mosaic.grid.body, options.resolution_m or mosaic.grid.resolution_m
+        _require_narrow(body, options.tile_px, resolution)
         craters = read_catalogue(config.path(options.catalogue), body, units=options.units)
         span = value_range(mosaic)
         places = [box.centre for box in boxes(body, extent(mosaic.grid, options.latitudes), options.tile_px * resolution)]
@@ -137,6 +139,16 @@ def _mosaic_tiles(config: Config, options: CraterData, steps: Steps) -> tuple[li
         if is_missing(image, options.missing).mean() < 0.9:
             tiles.append(Tile(f"tile-{number}", image, circles_on(grid, craters)[:, :3], lon, resolution, {"lon": lon, "lat": lat}))
     return tiles, span
+
+
+def _require_narrow(body: Body, tile_px: int, resolution_m: float) -> None:
+    widest = int(WIDEST_TILE_DEG * degree_m(body) / resolution_m)
+    if tile_px > widest:
+        raise InputError(
+            f"tiles of {tile_px} px are {tile_px * resolution_m / degree_m(body):.0f}° wide: craters near their edges would not be round",
+            valid=f"at most {widest} px of {resolution_m:.5g} m ({WIDEST_TILE_DEG:g}°)",
+            next_step="lower tile_px in train.crater_unet.data, or resolution_m",
+        )
 
 
 def grey_bands(mosaic: Mosaic, images: np.ndarray) -> np.ndarray:
