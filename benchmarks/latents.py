@@ -1,6 +1,6 @@
 """Autoencoders, clusters and retrieval on real crops.
 
-    python benchmarks/latents.py CROPS [--folder DIR] [--epochs 50] [--mae-epochs 20] [--limit N] [--json FILE]
+    python benchmarks/latents.py CROPS [--folder DIR] [--epochs 50] [--mae-epochs 20] [--limit N] [--training-seeds 5] [--json FILE]
 
 CROPS is a folder or zip of 100 px crops with metadata.csv (positions and diameters in metres), cut from a mosaic of 100 m per pixel.
 Networks are trained by the family's own parts with fixed seeds, 8 of 10 crops training and 2 validating, and kept in DIR, so that a second
@@ -35,6 +35,8 @@ from cratermill.families.autoencoder.sources import ReadyMade
 from cratermill.families.autoencoder.task import LatentTask
 
 SIZE_PX, SEEDS = 100, 5
+COUNTS, TAKEN_OUT = (2, 3, 5), ("none", "light", "all")
+SHOWN = ("eta2_light", "AMI_light", "eta2_upsampling", "AMI_upsampling", "eta2_brightness", "eta2_latitude")
 RAW, RAW_PX = "raw pixels", 25
 """Raw pixels are grouped as means of 4 × 4: the same groups at a sixteenth of the work."""
 BASE = {"version": 1, "version_run": True, "test_set": [0], "trainings_per_test": 1, "val_frac": 0.2, "crop_px": SIZE_PX}
@@ -185,9 +187,9 @@ def small(crops: np.ndarray) -> np.ndarray:
 
 def clusterings(spaces: dict[str, np.ndarray], table: pd.DataFrame) -> list[dict]:
     """Every recipe with ``SEEDS`` seeds: agreement between them, silhouette, and association with the nuisances (means over seeds)."""
-    recipes = [(RAW, Recipe("kmeans", count)) for count in (3, 5)]
+    recipes = [(RAW, Recipe("kmeans", count)) for count in COUNTS]
     for space in [name for name in spaces if name != RAW]:
-        recipes += [(space, Recipe("kmeans", count, regress_out=out)) for out in ("none", "light", "all") for count in (3, 5)]
+        recipes += [(space, Recipe("kmeans", count, regress_out=out)) for out in TAKEN_OUT for count in COUNTS]
     recipes += [("CAE-20", Recipe(method, 5, regress_out="all")) for method in ("gmm", "agglomerative")]
     found = []
     for space, recipe in recipes:
@@ -199,11 +201,15 @@ def clusterings(spaces: dict[str, np.ndarray], table: pd.DataFrame) -> list[dict
 def _recipe(latents: np.ndarray, recipe: Recipe, table: pd.DataFrame) -> dict:
     nuisances = nuisance_columns(table, recipe.regress_out)
     made = [group(latents, recipe, nuisances, 100 * seed) for seed in range(SEEDS)]
-    ari = [adjusted_rand_score(first.labels, second.labels) for first, second in itertools.combinations(made, 2)]
-    found = pd.DataFrame([associations(one.labels, table) for one in made]).mean()
-    shown = ("eta2_light", "AMI_light", "eta2_upsampling", "AMI_upsampling", "eta2_brightness", "eta2_latitude")
-    figures = {"method": recipe.method, "clusters": recipe.count, "taken out": recipe.regress_out, "ARI over seeds": float(np.mean(ari))}
-    return figures | {"silhouette": silhouette(made[0].features, made[0].labels)} | {name: float(found[name]) for name in shown}
+    figures = {"method": recipe.method, "clusters": recipe.count, "taken out": recipe.regress_out}
+    return figures | {"silhouette": silhouette(made[0].features, made[0].labels)} | _agreement([one.labels for one in made], table)
+
+
+def _agreement(labels: list[np.ndarray], table: pd.DataFrame) -> dict[str, float]:
+    """Mean agreement of all pairs, and mean association with the nuisances."""
+    ari = [adjusted_rand_score(*pair) for pair in itertools.combinations(labels, 2)]
+    found = pd.DataFrame([associations(one, table) for one in labels]).mean()
+    return {"ARI": float(np.mean(ari))} | {name: float(found[name]) for name in SHOWN}
 
 
 def training_seeds(crops: np.ndarray, table: pd.DataFrame, folder: Path, count: int, epochs: int) -> list[dict]:
@@ -211,16 +217,11 @@ def training_seeds(crops: np.ndarray, table: pd.DataFrame, folder: Path, count: 
     hparams, labels = networks(epochs, 6)["CAE-20"], {}
     for seed in range(1, count + 1):
         latents = encode(trained(f"CAE-20 seed {seed}", hparams, crops, folder, seed)[0], crops)
-        for clusters, out in itertools.product((3, 5), ("none", "all")):
+        for clusters, out in itertools.product(COUNTS, TAKEN_OUT):
             made = group(latents, Recipe("kmeans", clusters, regress_out=out), nuisance_columns(table, out), seed)
             labels.setdefault((clusters, out), []).append(made.labels)
     return [
-        {
-            "latents": f"CAE-20, {epochs} epochs",
-            "clusters": clusters,
-            "taken out": out,
-            "ARI over training seeds": float(np.mean([adjusted_rand_score(*pair) for pair in itertools.combinations(found, 2)])),
-        }
+        {"latents": f"CAE-20, {epochs} epochs", "clusters": clusters, "taken out": out, **_agreement(found, table)}
         for (clusters, out), found in labels.items()
     ]
 
@@ -265,9 +266,8 @@ def encoders_of(trained_ones: dict[str, LatentNetwork], crops: np.ndarray) -> di
     encoders: dict[str, Callable] = {"20 principal components": lambda some: components.transform(some.reshape(len(some), -1))}
     for name, network in {**trained_ones, "mobilenetv3_small, frozen, random weights": backbone}.items():
         encoders[name] = lambda some, network=network: encode(network, some)
-        if name != "MAE small":  # eight passes of it over all crops take long on a CPU
-            whole = LatentNetwork(network.pixels, network.model, "dihedral").eval()
-            encoders[f"{name}, mean of 8"] = lambda some, whole=whole: encode(whole, some)
+        whole = LatentNetwork(network.pixels, network.model, "dihedral").eval()
+        encoders[f"{name}, mean of 8"] = lambda some, whole=whole: encode(whole, some)
     return encoders
 
 
@@ -290,7 +290,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--training-seeds", type=int, default=0, help="also train so many CAEs and compare their clusters")
-    parser.add_argument("--seed-epochs", type=int, default=5)
+    parser.add_argument("--seed-epochs", type=int, default=20)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
