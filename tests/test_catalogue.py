@@ -68,6 +68,11 @@ def test_text_names_of_craters_stay_beside_row_numbers(tmp_path):
     assert list(found.FID) == [0, 1] and list(found.CRATER_ID) == ["00-1", "00-2"]
 
 
+def test_empty_lines_of_spreadsheets_are_no_craters(tmp_path):
+    found = read_catalogue(write(tmp_path / "x.csv", "FID,lon,lat,radius_m,\n7,1,2,3000,\n3,1,2,3000,\n,,,,\n,,,,\n"))
+    assert list(found.FID) == [7, 3]
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".gpkg", ".shp", ".geojson"])
 def test_written_lists_come_back(tmp_path, suffix):
     craters = pd.DataFrame({"FID": [4, 900], "lon": [-179.5, 20.25], "lat": [-89.0, 3.5], "radius_m": [1500.5, 90e3], "train": [1, 0]})
@@ -90,7 +95,11 @@ def test_written_lists_come_back(tmp_path, suffix):
         ("FID,lon,lat,radius_m\n1,2,3,4000\n1,5,6,7000\n2,5,6,7000\n", "FID 1 occurs more than once"),
         ("FID,lon,lat,radius_m\n1,2,3,4000\n2,5,95,7000\n", r"row 2: lat is .*95"),
         ("FID,lon,lat,radius_m\n1,2,3,4000\n2,east,5,7000\n", "row 2: lon is 'east'"),
-        ("FID,lon,lat,radius_m\n1,,3,4000\n", r"row 1: lon is .*nan"),
+        ("FID,lon,lat,radius_m\n1,,3,4000\n", "row 1: lon is blank"),
+        ("FID,lon,lat,radius_m\n3,1,2,4000\n,2,3,4000\n", "row 2: FID is blank"),
+        ("FID,lon,lat,radius_m\n3,1,2,4000\n7.5,2,3,4000\n", r"row 2: FID is 7\.5 \(1 such"),
+        ("FID,lon,lat,radius_m\n3,1,2,4000\nA7,2,3,4000\n", "row 2: FID is 'A7'"),
+        ("crat_FID,lon,lat,radius_m\nA,1,2,4000\nB,2,3,4000\n", "row 1: crat_FID is 'A'"),
         ("FID,lon,lat,radius_m\n1,2,inf,4000\n", r"row 1: lat is .*inf"),
         ("FID,lon,lat,radius_m\n1,900,3,4000\n", r"row 1: lon is .*900"),
         ("FID,lon,lat,radius_m\n1,2,3,0\n", "row 1: radius_m is 0"),

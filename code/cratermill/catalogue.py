@@ -127,9 +127,10 @@ def _read_text(path: Path) -> pd.DataFrame:
         header = file.readline()
     separator = max(",;\t", key=header.count)
     try:
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", skipinitialspace=True)
+        table = pd.read_csv(path, sep=separator, encoding="utf-8-sig", skipinitialspace=True)
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty", valid="a header and at least one row") from None
+    return table.dropna(how="all")  # spreadsheets leave lines of separators below their tables
 
 
 def _read_vector(path: Path) -> tuple[geopandas.GeoDataFrame, Body | None]:
@@ -189,10 +190,10 @@ def _radii(frame: pd.DataFrame, path: Path, units: str | None, body: Body | None
 
 def _ids(frame: pd.DataFrame, path: Path) -> np.ndarray:
     column = _find(frame, FID_NAMES)
-    if column is None or not _whole(frame[column]):
+    if column is None or (_plain(column) != "cratfid" and pd.to_numeric(frame[column], errors="coerce").isna().all()):
         # Databases name craters by text ("01-1-000001"); that column stays, and rows are numbered.
         return np.arange(len(frame))
-    ids = frame[column].astype(np.int64).to_numpy()
+    ids = _whole_numbers(frame, column, path)
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         doubled = ", ".join(str(value) for value in values[counts > 1][:5])
@@ -200,8 +201,25 @@ def _ids(frame: pd.DataFrame, path: Path) -> np.ndarray:
     return ids
 
 
-def _whole(values: pd.Series) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(values) and np.isfinite(values).all() and (values == np.floor(values)).all())
+def _whole_numbers(frame: pd.DataFrame, column: str, path: Path) -> np.ndarray:
+    """A column of numbers with a single bad cell is refused: numbering its rows instead would silently rename every crater."""
+    numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**63)
+    if not whole.all():
+        row = int(np.argmin(whole))
+        raise InputError(
+            f"{path}, row {row + 1}: {column} is {_shown(frame[column].iloc[row])} ({(~whole).sum()} such row(s))",
+            valid="a whole number of its own for each crater",
+            next_step="correct these cells; a list without any such column has its rows numbered",
+        )
+    return pd.to_numeric(frame[column]).astype(np.int64).to_numpy()
+
+
+def _shown(value: object) -> str:
+    """A cell as its reader sees it, without numpy's wrappings."""
+    if pd.isna(value):
+        return "blank"
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _find(frame: pd.DataFrame, names: Iterable[str]) -> str | None:
@@ -227,7 +245,7 @@ def _numbers(frame: pd.DataFrame, column: str, path: Path, low: float, high: flo
     wrong = ~(np.isfinite(numbers) & (numbers >= low) & (numbers <= high))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"{path}, row {row + 1}: {column} is {frame[column].iloc[row]!r} ({wrong.sum()} such row(s))", valid=valid)
+        raise InputError(f"{path}, row {row + 1}: {column} is {_shown(frame[column].iloc[row])} ({wrong.sum()} such row(s))", valid=valid)
     return numbers
 
 
