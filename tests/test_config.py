@@ -35,6 +35,23 @@ def test_defaults_are_ejmaps_and_paths_start_at_the_project(tmp_path):
         (GOOD + "splits: {by: pixel}\n", r"splits\.by = 'pixel'"),
         (GOOD + "map: {craters: some}\n", r"map\.craters = 'some': .*must be all, or a list of FIDs such as \[3, 17\]"),
         (GOOD + "map: {craters: [3, x]}\n", r"map\.craters = \[3, 'x'\]: .*must be all"),
+        (GOOD + "map: {craters: [1, 1]}\n", r"map\.craters = \[1, 1\]: .*none of them twice"),
+        (GOOD + "map: {craters: [true]}\n", r"map\.craters = \[True\]: .*must be all"),
+        (GOOD + "map: {craters: []}\n", r"map\.craters = \[\]: .*must be all"),
+        (GOOD + "map: {name: ../../x}\n", r"map\.name = '\.\./\.\./x': .*name of one folder"),
+        (GOOD + "map: {name: .}\n", r"map\.name = '\.': .*name of one folder"),
+        (GOOD + "map: {name: ''}\n", r"map\.name = '': .*name of one folder"),
+        (GOOD + "map: {name: /tmp/x}\n", r"map\.name = '/tmp/x': .*name of one folder"),
+        (GOOD + "train: {ejecta: {table: x, splits: [0, 0]}}\n", r"train\.ejecta\.splits = \[0, 0\]: .*different whole numbers"),
+        (GOOD + "train: {ejecta: {table: x, splits: [-1]}}\n", r"train\.ejecta\.splits = \[-1\]: .*from 0"),
+        (GOOD + "train: {ejecta: {table: x, versions: []}}\n", r"train\.ejecta\.versions = \[\]: .*must be a list"),
+        (GOOD + "train: {ejecta: {table: x, versions: [true]}}\n", r"train\.ejecta\.versions = \[True\]"),
+        (GOOD + "img_norm: {means: [1]}\n", r"img_norm\.means: unknown key; nearest valid: mean"),
+        (GOOD + "img_norm: {mean: [1], std: [0]}\n", r"img_norm\.std\.0 = 0: .*greater than 0"),
+        (GOOD + "trainer: {loader_workers: -1}\n", r"loader_workers.* = -1: .*greater than or equal to 0"),
+        (GOOD + "trainer: {devices: 0}\n", r"devices.* = 0: .*greater than or equal to 1"),
+        (GOOD + "seed: 1\ntrain: {}\nseed: 2\n", r"the key 'seed' stands in line 3 already\n.*line 5"),
+        (GOOD + "train: {connection: {table: x, data: {a: 1}}}\n", r"train\.connection\.data\.a: unknown key; none is taken here\n"),
         ("name: ../x\ndata: d\n", r"name = '\.\./x'"),
         ("name: run\n", r"data: missing"),
         ("- a\n- b\n", r"holds no keys"),
@@ -46,6 +63,17 @@ def test_mistakes_are_named(tmp_path, text, problem):
     with pytest.raises(InputError, match=problem) as error:
         read(tmp_path, text)
     assert "it's a run.yaml" in str(error.value) and error.value.exit_code == 2
+
+
+def test_a_wrong_family_is_not_buried_in_its_part(tmp_path):
+    with pytest.raises(InputError) as error:
+        read(tmp_path, GOOD + "train: {conection: {table: x.csv}}\n")
+    assert "x.csv" not in str(error.value)
+
+
+def test_merged_keys_may_be_overruled(tmp_path):
+    text = GOOD + "train:\n  ejecta: &both {table: x, iterations: 2}\n  connection: {<<: *both, table: y}\n"
+    assert read(tmp_path, text).run.train["connection"].model_dump(include={"table", "iterations"}) == {"table": "y", "iterations": 2}
 
 
 def test_missing_config_is_named(tmp_path):

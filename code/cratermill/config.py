@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import InputError, nearest
 from .paths import DataFolder, Project, find_root
+from .strict_yaml import read_yaml
+
+
+def _codes(value: Any) -> Any:
+    """Versions and splits: said here once, since pydantic takes True for 1 and an empty list would train nothing."""
+    if value is None:
+        return value
+    numbers = value if isinstance(value, list) else []
+    if not numbers or any(type(one) is not int or one < 0 for one in numbers) or len(set(numbers)) < len(numbers):
+        raise ValueError("must be a list of different whole numbers from 0, such as [0, 1]; left out where the table decides")
+    return value
+
+
+Codes = Annotated[list[int] | None, BeforeValidator(_codes)]
 
 
 class _Part(BaseModel):
@@ -44,8 +59,8 @@ class FamilyRun(_Part):
     """Which rows of one family's table are trained."""
 
     table: str = Field(description="the *_version_hparams.csv")
-    versions: list[int] | None = Field(None, description="rows to train; all rows with version_run True when left out")
-    splits: list[int] | None = Field(None, description="instead of the row's test-set")
+    versions: Codes = Field(None, description="rows to train; all rows with version_run True when left out")
+    splits: Codes = Field(None, description="instead of the row's test-set")
     iterations: int | None = Field(None, ge=1, description="instead of the row's trainings_per_test")
     data: dict[str, Any] = Field(default_factory=dict, description="where the family's own data come from; its keys are the family's")
 
@@ -71,20 +86,36 @@ class MapRun(_Part):
     @field_validator("craters", mode="before")
     @classmethod
     def _all_or_numbers(cls, value):
-        # Said here once; pydantic would complain about each member of the union.
-        if value == "all" or (isinstance(value, list) and all(isinstance(one, int) for one in value)):
+        # Said here once; pydantic would complain about each member of the union, and take True for 1.
+        numbers = value if isinstance(value, list) else []
+        if value == "all" or (numbers and all(type(one) is int for one in numbers) and len(set(numbers)) == len(numbers)):
             return value
-        raise ValueError("must be all, or a list of FIDs such as [3, 17]")
+        raise ValueError("must be all, or a list of FIDs such as [3, 17], none of them twice")
+
+    @field_validator("name")
+    @classmethod
+    def _one_folder(cls, value):
+        # A path instead of a name would put the map, and look for what it replaces, outside the maps' folder.
+        if value is None or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._ -]*", value):
+            return value
+        raise ValueError("must be the name of one folder: letters, digits, blanks, . _ - and a letter or digit first")
+
+
+class ImgNorm(_Part):
+    """Fixed normalisation of the mosaic's bands."""
+
+    mean: list[float] = Field(min_length=1, description="per band, subtracted")
+    std: list[Annotated[float, Field(gt=0)]] = Field(min_length=1, description="per band, divided by")
 
 
 class Trainer(_Part):
     """How training runs on the machine at hand; the defaults fit what is there."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: int | Literal["auto"] = 1
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     nodes: int = Field(1, ge=1)
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
-    loader_workers: int | Literal["auto"] = "auto"
+    loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
 
 
 class RunConfig(_Part):
@@ -97,9 +128,7 @@ class RunConfig(_Part):
     body: str | None = Field(None, description="checked against the mosaic's ellipsoid")
     tiles: Tiles = Tiles()
     splits: Splits = Splits()
-    img_norm: dict[str, list[float]] | None = Field(
-        None, description="{mean: [...], std: [...]} per band; measured on the mosaic when left out"
-    )
+    img_norm: ImgNorm | None = Field(None, description="{mean: [...], std: [...]} per band; measured on the mosaic when left out")
     train: dict[str, FamilyRun] = Field(default_factory=dict)
     trainer: Trainer = Trainer()
     map: MapRun | None = None
@@ -180,7 +209,7 @@ def load_config(path: Path) -> Config:
 
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"can't read the config {path}: {error.strerror}", next_step="see configs/demo/demo.yaml for an example"
@@ -206,17 +235,21 @@ def parse_config(content: Any, root: Path, source: Path | None = None) -> Config
 
 def explain(error: ValidationError, model: type[BaseModel], start: str = "") -> str:
     """One line per problem of a pydantic model: where, what was given, and for an unknown key the nearest valid ones."""
-    lines = []
-    for problem in error.errors():
-        where = start + ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            valid = nearest(str(problem["loc"][-1]), _keys_at(model, problem["loc"][:-1]))
-            lines.append(f"  {where}: unknown key; nearest valid: {valid}")
-        elif problem["type"] == "missing":
-            lines.append(f"  {where}: missing")
-        else:
-            lines.append(f"  {where} = {problem['input']!r}: {problem['msg']}")
-    return "\n".join(lines)
+    lines = [_line(problem, model, start + ".".join(str(part) for part in problem["loc"])) for problem in error.errors()]
+    return "\n".join(f"  {line}" for line in dict.fromkeys(lines))
+
+
+def _line(problem: Any, model: type[BaseModel], where: str) -> str:
+    location = problem["loc"]
+    if problem["type"] == "extra_forbidden":
+        keys = _keys_at(model, location[:-1])
+        valid = f"nearest valid: {nearest(str(location[-1]), keys)}" if keys else "none is taken here"
+        return f"{where}: unknown key; {valid}"
+    if problem["type"] == "missing":
+        return f"{where}: missing"
+    if isinstance(problem["input"], dict):
+        return f"{where}: {problem['msg']}"  # the whole part would hide the one key that is wrong
+    return f"{where} = {problem['input']!r}: {problem['msg']}"
 
 
 def _keys_at(model: type[BaseModel], location: tuple) -> list[str]:

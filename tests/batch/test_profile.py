@@ -38,6 +38,7 @@ def test_stages_inherit_from_default(root):
         ("flags: [reservation=x]", "flags.0: 'reservation=x'"),
         ("[1, 2]", "holds a list"),
         ("a: [", "no readable YAML"),
+        ("partition: a\npartition: b\n", "the key 'partition' stands in line 1 already"),
         ("executor: pbs", "executor: 'pbs'"),
     ],
 )

@@ -144,7 +144,7 @@ class Preparation(Steps):
 
     def norm(self) -> None:
         """The bands' offsets and divisors for rows without ``norm_from_train``: the config's, else the mosaic's mean and deviation."""
-        given = self.config.run.img_norm
+        given = self.config.run.img_norm and self.config.run.img_norm.model_dump()
         if self.imported and given is None and self.data.img_norm.exists():
             return  # EJMAP's own
         self.step("norm", [given, stat_fingerprint(self.config.mosaic)], [self.data.img_norm], lambda: self._write_norm(given))
