@@ -34,7 +34,8 @@ def read_craters(path: Path) -> tuple[dict[str, list[str]], Body | None]:
 
 
 def write_craters(path: Path, craters, body: Body, boundary: list[tuple[float, float]] | None = None) -> Path:
-    """Write craters (a table with lon, lat, radius_m), counted within ``boundary`` (lon, lat corners; default: the whole body)."""
+    """Write craters (a table with lon, lat, radius_m), counted within ``boundary`` (lon, lat of its corners,
+    anticlockwise; default: the whole body)."""
     area_km2 = surface_area_m2(body, boundary) / 1e6
     rows = [(f"{2 * radius / 1000:.6f}", lon, lat) for radius, lon, lat in zip(craters.radius_m, craters.lon, craters.lat, strict=True)]
     table = "\n".join(f"{diameter}\t1\t{lon:.8f}\t{lat:.8f}" for diameter, lon, lat in rows)
@@ -46,10 +47,12 @@ def write_craters(path: Path, craters, body: Body, boundary: list[tuple[float, f
 
 
 def surface_area_m2(body: Body, boundary: list[tuple[float, float]] | None = None) -> float:
-    """Area of the whole ellipsoid, or of a polygon whose sides are geodesics."""
+    """Area of the whole ellipsoid, or of a polygon with geodesics as sides and its corners anticlockwise, seen from above."""
     if boundary:
         lons, lats = zip(*boundary, strict=True)
-        return abs(body.geod.polygon_area_perimeter(lons, lats)[0])
+        area = body.geod.polygon_area_perimeter(lons, lats)[0]
+        # Of the two sides of a boundary the library takes the smaller, and says by the sign that ours is the other.
+        return area if area >= 0 else area + surface_area_m2(body)
     a, b = body.semi_major_m, body.semi_minor_m
     if body.is_sphere:
         return 4 * math.pi * a * a

@@ -51,7 +51,9 @@ def union(lists: list[np.ndarray], votes: int, body: Body | None = None, rule: R
     pairs, size = np.concatenate(edges), len(everything)
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
     _, group = connected_components(graph, directed=False)
-    found = [_joined(everything[group == one], owner[group == one], len(lists), body) for one in np.unique(group)]
+    order = np.argsort(group, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    found = [_joined(everything[rows], owner[rows], len(lists), body) for rows in members]
     joined = np.array(found).reshape(-1, 5)
     joined = joined[joined[:, 4] >= votes]
     return joined[np.lexsort((*joined[:, :3].T[::-1], -joined[:, 3]))]

@@ -11,7 +11,7 @@ from cratermill.catalogue import write_catalogue
 from cratermill.errors import InputError
 from cratermill.families import get_family
 from cratermill.families.base import CellParams
-from cratermill.families.crater_unet.data import split_tiles
+from cratermill.families.crater_unet.data import Tiles, split_tiles
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.prepare import TileSet, filled, folder_of
 from cratermill.families.crater_unet.sources import box_circles
@@ -188,6 +188,24 @@ def test_a_catalogue_without_craters_on_the_mosaic_is_refused(tmp_path):
 def test_data_options_are_checked(tmp_path, data, message):
     with pytest.raises(InputError, match=message):
         project(tmp_path, {"name": "r", "data": "data", "train": {"crater_unet": {"table": "t.csv", "data": data}}})
+
+
+def test_too_few_tiles_to_share_out_are_refused_before_training(tmp_path):
+    box_folder(tmp_path, ["0 0.5 0.5 0.2 0.2\n"] * 2)
+    config, *_ = prepared(tmp_path, {"kind": "boxes", "path": "boxes"})
+    with pytest.raises(InputError, match="2 tiles are too few to share out: 1 to train, 0 to validate, 1 to test"):
+        FAMILY.datasets(config, cell(Hparams.from_plan(ROW)))
+
+
+def test_targets_are_mirrored_with_their_images(tmp_path):
+    """What the image shows beyond its edge, up to a size that the network takes, the target shows, too."""
+    _, hparams, tiles = prepared(tmp_path, {"dots": {"tiles": 8, "tile_px": 160}}, {"data": "dots", "size_min": 1})
+    for sample in (Tiles(tiles, np.arange(8), hparams)[number] for number in range(8)):
+        image, target = sample["image"][0].numpy(), sample["target"][0].numpy()
+        assert image.shape == target.shape == (256, 256)
+        for one in (image, target):
+            assert np.array_equal(one[:, 160:], one[:, 63:159][:, ::-1]) and np.array_equal(one[160:], one[63:159][::-1])
+        assert target[160:].any()
 
 
 def test_nothing_is_made_twice(tmp_path):

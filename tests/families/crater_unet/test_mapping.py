@@ -161,19 +161,62 @@ def test_blocks_without_craters_and_bodies_without_any(tmp_path, monkeypatch):
         assert result["craters"] == len(found) == count and set(found) >= {"lon", "lat", "radius_m", "confidence"}
 
 
-def test_memory_does_not_follow_the_mosaic(tmp_path, monkeypatch):
+def test_craters_beyond_the_mapped_latitudes_are_not_listed(tmp_path, monkeypatch):
+    resolution = np.pi * BODY.semi_major_m / 240
+    places = [(float(lon), 20.4) for lon in range(-150, 180, 60)] + [(0.0, 5.0)]
+    craters = pd.DataFrame([(*place, 12 * resolution) for place in places], columns=["lon", "lat", "radius_m"])
+    monkeypatch.setattr("tests.families.crater_unet.planet.planet_craters", lambda *_: craters)
+    checkpoint(tmp_path)
+    _, _, result = make_map(tmp_path, monkeypatch, {"latitudes": [0, 20]})
+    scores = json.loads((tmp_path / "results" / "output_masks" / "crater_unet-1_test-set-0" / "scores.json").read_text())
+    assert result["craters"] == 1 and scores["Precision_strict"] == scores["Recall_strict"] == 1
+
+
+@pytest.mark.parametrize("nodata", [None, 0])
+@pytest.mark.parametrize("missing", [None, 0])
+def test_craters_cut_by_the_edge_of_a_regional_mosaic_are_found(tmp_path, monkeypatch, nodata, missing):
+    """Half a crater on the mosaic: what lies beside it is no ground, whatever the option for missing pixels says."""
+    whole, _ = ring_planet(tmp_path / "whole.tif", count=0)
+    resolution = np.pi * BODY.semi_major_m / 240
+    craters = pd.DataFrame([(31.0, 8.0, 14 * resolution), (60.0, 0.0, 12 * resolution)], columns=["lon", "lat", "radius_m"])
+    monkeypatch.setattr("tests.families.crater_unet.planet.planet_craters", lambda *_: craters)
+    whole, _ = ring_planet(tmp_path / "whole.tif")
+    with rasterio.open(whole) as file:
+        window = rasterio.windows.from_bounds(30, -30, 90, 30, file.transform)
+        image, profile = file.read(window=window), file.profile | {"transform": file.window_transform(window), "nodata": nodata}
+    profile |= {"height": image.shape[1], "width": image.shape[2]}
+    mosaic = tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif"
+    mosaic.parent.mkdir(parents=True)
+    with rasterio.open(mosaic, "w", **profile) as file:
+        file.write(image)
+    checkpoint(tmp_path, arc=0.2)
+    monkeypatch.setattr("tests.families.crater_unet.test_mapping.ring_planet", lambda *_, **__: (mosaic, craters))
+    make_map(tmp_path, monkeypatch, {"missing": missing})
+    found = pd.read_csv(tmp_path / "results" / "output_masks" / "crater_unet-1_test-set-0" / "craters.csv")
+    assert len(match(array(found), array(craters), STRICT, BODY).pairs) == len(craters) == len(found)
+
+
+def test_a_checkpoint_from_elsewhere_is_read_as_its_row_says(tmp_path):
+    checkpoint(tmp_path, level=0.3, confidence=0.9, arc=None)
+    ring_planet(tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif", count=3)
+    config = project(tmp_path, {"name": "r", "data": "data", "map": {"versions": {"crater_unet": 1}, "options": {"missing": None}}})
+    assert FAMILY.map_cells(config)[0]["readings"] == {"1": {"level": 0.3, "confidence": 0.9, "arc": 0.25}}
+
+
+@pytest.mark.parametrize("cell", ["polar", "middle"])
+def test_memory_does_not_follow_the_mosaic(tmp_path, monkeypatch, cell):
     peaks = []
     for height in (600, 1800):
         folder = tmp_path / str(height)
         checkpoint(folder)
         ring_planet(folder / "data" / "mosaics" / "cylindrical_mosaic.tif", height=height, count=8)
         sees_what_is_there(monkeypatch)
-        options = {"block_px": 100, "window_px": 128, "prediction": False}
+        options = {"block_px": 100, "window_px": 128}
         config = project(folder, {"name": "m", "data": "data", "map": {"versions": {"crater_unet": 1}, "options": options}})
         params = FAMILY.map_cells(config)
         FAMILY.map(config, params[0], Workspace(folder / "warm up"))
         tracemalloc.start()
-        FAMILY.map(config, params[len(params) // 2], Workspace(folder / "cell"))
+        FAMILY.map(config, params[0 if cell == "polar" else len(params) // 2], Workspace(folder / "cell"))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0]

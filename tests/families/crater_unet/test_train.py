@@ -77,7 +77,7 @@ def test_evaluation_scores_a_catalogue_by_every_rule(project_of_dots):
     assert metrics["craters_known"] > 0
     assert set(pd.read_csv(folder / "scores.csv")["rule"]) == {rule.name for rule in RULES}
     assert {"x", "y", "radius_px", "confidence", "new"} <= set(pd.read_csv(folder / "craters.csv"))
-    assert readings(project_of_dots[0], 1, 0).level == json.loads((folder / "reading.json").read_text())["level"]
+    assert readings(project_of_dots[0], 1, 0, Hparams.from_plan(ROW)).level == json.loads((folder / "reading.json").read_text())["level"]
 
 
 def test_a_version_that_joins_others_waits_for_them_and_trains_nothing(project_of_dots):

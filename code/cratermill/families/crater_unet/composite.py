@@ -45,6 +45,8 @@ def composite(config: Config, products: list[Path], workspace: Any) -> dict:
     with open_mosaic(config) as mosaic:
         body, area = mosaic.grid.body, extent(mosaic.grid, options.latitudes)
         craters = joined(products, row, body)
+        # Blocks also list what their neighbour may claim; at the end of the map there is none.
+        craters = craters[area.holds(craters["lon"].to_numpy(), craters["lat"].to_numpy())]
         table = crater_table(craters, body)
         boundary = counted_boundary(area.west, area.south, area.east, area.north)
         write_craters(folder, table, body, boundary)

@@ -41,8 +41,8 @@ class Tiles(Dataset):
         if self.training:
             image, circles = self._drawn(image, circles, np.random.default_rng(sample_seed(self.seed, epoch, position)))
         image, height, width = fitting(image, self.hparams.divisor)
-        target = np.zeros(image.shape, np.float32)
-        target[:height, :width] = self.shape.draw(circles, (height, width))
+        # Mirrored like the image: what is seen there must not be called wrong.
+        target, *_ = fitting(self.shape.draw(circles, (height, width)).astype(np.float32), self.hparams.divisor)
         if self.training and self.hparams.img_augment:
             image, target = self._augmented(image, target, np.random.default_rng(sample_seed(self.seed + 1, epoch, position)))
         return {"image": torch.from_numpy(image[None]), "target": torch.from_numpy(target[None])}
@@ -99,10 +99,21 @@ def split_tiles(tiles: TileSet, params: CellParams, hparams: Hparams) -> tuple[n
     return tv[~validation], tv[validation], test
 
 
+def require_parts(*parts: np.ndarray) -> None:
+    if not all(map(len, parts)):
+        given = ", ".join(f"{len(part)} {name}" for part, name in zip(parts, ("to train", "to validate", "to test"), strict=True))
+        raise InputError(
+            f"{sum(map(len, parts))} tiles are too few to share out: {given}",
+            valid="at least one of each",
+            next_step="lower tile_px in train.crater_unet.data, or give more images",
+        )
+
+
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     tiles = TileSet(folder_of(config, hparams.data))
     require_craters(tiles, hparams)
     train, val, test = split_tiles(tiles, params, hparams)
+    require_parts(train, val, test)
     return Datasets(
         train=Tiles(tiles, train, hparams, params.seed, training=True),
         val=Tiles(tiles, val, hparams),

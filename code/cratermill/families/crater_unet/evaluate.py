@@ -67,7 +67,7 @@ def choose(predictor: Predictor, tiles: TileSet, rows: np.ndarray, row: Hparams,
 
     ``row`` is the row as it stands now: its thresholds may have changed since its network was trained.
     """
-    given = {name: getattr(row, name) for name in ("level", "confidence", "arc") if getattr(row, name) is not None}
+    given = given_thresholds(row)
     best = replace(Reading(), **given)
     if len(given) == 3:
         return best
@@ -143,17 +143,22 @@ def united(config: Config, params: CellParams, hparams: Hparams, rows: np.ndarra
     return found
 
 
-def readings(config: Config, version: int, split: int) -> Reading:
+def readings(config: Config, version: int, split: int, hparams: Hparams) -> Reading:
     """The thresholds of a version for mapping: the row's own, else the mean of those its iterations chose, else the defaults."""
     folder = config.project.version_log("crater_unet", version) / "cells"
     chosen = [read_json(path) for path in sorted(folder.glob(f"evaluate_test-set-{split}_iteration-*/{READING}"))]
-    if not chosen:
-        return Reading()
+    if not chosen:  # a checkpoint from elsewhere; what was chosen here has followed the row, as it stood then
+        return replace(Reading(), **given_thresholds(hparams))
     return Reading(**{name: float(np.mean([one[name] for one in chosen])) for name in asdict(Reading())})
 
 
+def given_thresholds(hparams: Hparams) -> dict[str, float]:
+    """Those that the row gives, for which nothing is chosen."""
+    return {name: value for name in asdict(Reading()) if (value := getattr(hparams, name)) is not None}
+
+
 def gather(cells: pd.DataFrame, into: Path) -> list[dict]:
-    """Crater lists, scores by size and thresholds of all evaluated cells, side by side in ``results/``."""
+    """Crater lists and scores by size of all evaluated cells, side by side in ``results/``."""
     for cell in cells[cells["stage"] == "evaluate"].itertuples():
         tag = f"test-set-{cell.split}_iteration-{cell.iteration}"
         for name in (CRATERS, SCORES):

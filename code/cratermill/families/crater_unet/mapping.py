@@ -12,6 +12,7 @@ import pandas as pd
 from ...backprojection import to_mosaic
 from ...errors import InputError
 from ...files import atomic_path, content_digest, write_table
+from ...grid import Grid, Window
 from ...mosaic import Mosaic
 from ...sampling import sample
 from ..checkpoint import load
@@ -23,7 +24,6 @@ from .prepare import grey_bands, is_missing
 
 if TYPE_CHECKING:
     from ...config import Config, MapRun
-    from ...grid import Grid
     from .hparams import Hparams
     from .options import MapOptions
 
@@ -75,17 +75,18 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
     """One cell per block; its params hold all that its craters depend on."""
     run, options = map_run(config), config.map_options(NAME)
     versions = mapped_versions(config)
+    rows = {version: row_of(config, version, run.split) for version in versions}
     with open_mosaic(config) as mosaic:
         resolution = options.resolution_m or mosaic.grid.resolution_m
         area = extent(mosaic.grid, options.latitudes)
         body = mosaic.grid.body
         blocks = list(boxes(body, area, min(options.block_px * resolution, WIDEST_DEG * degree_m(body))))
-        require_sizes(config, versions, resolution, options)
+        require_sizes(rows, resolution, options)
         source = content_digest(mosaic.path)
     common = {
         "versions": versions,
         "digests": {str(version): checkpoint_digests(config, NAME, version, run.split) for version in versions},
-        "readings": {str(version): asdict(readings(config, version, run.split)) for version in versions},
+        "readings": {str(version): asdict(readings(config, version, run.split, row)) for version, row in rows.items()},
         "mosaic": source,
         "bands": run.bands,
         "options": options.model_dump(mode="json", exclude={"units", "latitudes"}),
@@ -95,9 +96,9 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
     ]
 
 
-def require_sizes(config: Config, versions: list[int], resolution_m: float, options: MapOptions) -> None:
-    for version in versions:
-        low, high = row_of(config, version, map_run(config).split).radii_px(resolution_m)
+def require_sizes(rows: dict[int, Hparams], resolution_m: float, options: MapOptions) -> None:
+    for version, row in rows.items():
+        low, high = row.radii_px(resolution_m)
         if low > options.block_px / 2:
             raise InputError(
                 f"version {version} looks for radii of {low:.4g} to {high:.4g} px in blocks of {options.block_px} px",
@@ -109,8 +110,9 @@ def require_sizes(config: Config, versions: list[int], resolution_m: float, opti
 def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict:
     """``craters.csv`` and ``prediction.npz`` of one block."""
     options, split = config.map_options(NAME), map_run(config).split
-    box, tables, mean, seen = Box(*params["box"]), [], None, None
+    box, tables, seen = Box(*params["box"]), [], None
     with open_mosaic(config) as mosaic:
+        mean = Mean(mosaic.grid, box) if options.prediction else None
         resolution = options.resolution_m or mosaic.grid.resolution_m
         for version in params["versions"]:
             workspace.keep_going()
@@ -120,19 +122,17 @@ def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict:
             grid = around(mosaic.grid.body, box, resolution, margin, predictor.hparams.divisor)
             probability, seen = predict(predictor, mosaic, grid, options)
             tables.append(found_in(predictor, probability, reading, grid, box, version))
-            piece = to_mosaic(
-                np.where(np.isnan(probability), NO_DATA, np.rint(probability * FULL)).astype(np.uint8), grid, mosaic.grid, NO_DATA
-            )
-            mean = added(mean, piece)
-        write_table(workspace.folder / CRATERS, pd.concat(tables, ignore_index=True))
-        if options.prediction:
-            write_prediction(workspace.folder / PREDICTION, mean, len(params["versions"]), mosaic, box)
+            if mean:
+                mean.add(probability, grid)
+    write_table(workspace.folder / CRATERS, pd.concat(tables, ignore_index=True))
+    if mean:
+        mean.save(workspace.folder / PREDICTION)
     return {"craters": sum(map(len, tables)), "seen": seen}
 
 
 def predict(predictor: Predictor, mosaic: Mosaic, grid: Any, options: MapOptions) -> tuple[np.ndarray, float]:
     """Probability (h, w) on an azimuthal tile, NaN where there are no data, and the share of the tile that has data."""
-    image = grey_bands(mosaic, sample(mosaic, grid)[None])[0]
+    image = grey_bands(mosaic, sample(mosaic, grid)[None], [grid])[0]
     gone = is_missing(image, options.missing)
     if gone.all():
         return np.full(image.shape, np.nan, np.float32), 0.0
@@ -160,47 +160,44 @@ def _nearly_held(circles: np.ndarray, grid: Grid, box: Box) -> np.ndarray:
     return np.any(held, axis=0)
 
 
-def added(total: list | None, pieces: list) -> list:
-    """Sums (int32) of predictions on the same windows; where one has no data, none has."""
-    if total is None:
-        return [(window, values.astype(np.int32), values == NO_DATA) for window, values in pieces]
-    # Versions with craters of other sizes look further around a block, so their windows differ: the first one's are kept.
-    by_window = dict(pieces)
-    joined = []
-    for window, sums, gone in total:
-        values = by_window.get(window)
-        if values is None:
-            values = _cut(pieces, window)
-        joined.append((window, sums + values, gone | (values == NO_DATA)))
-    return joined
+# --- predictions on the mosaic's pixels ------------------------------------------------------------------------------------------
 
 
-def _cut(pieces: list, window: Any) -> np.ndarray:
-    """What pieces on other windows hold of one window."""
-    values = np.full((window.height, window.width), NO_DATA, np.uint8)
-    for other, source in pieces:
-        top, left = max(other.row, window.row), max(other.col, window.col)
-        bottom, right = min(other.stop_row, window.stop_row), min(other.stop_col, window.stop_col)
-        if top < bottom and left < right:
-            part = source[top - other.row : bottom - other.row, left - other.col : right - other.col]
-            values[top - window.row : bottom - window.row, left - window.col : right - window.col] = part
-    return values
+class Mean:
+    """The versions' mean prediction on those pixels of the mosaic whose centres lie in a box; memory follows the box."""
+
+    def __init__(self, grid: Grid, box: Box):
+        self.grid, self.windows, self.versions = grid, box_windows(grid, box), 0
+        self.sums = [np.zeros((window.height, window.width), np.uint16) for window in self.windows]
+        self.gone = [np.zeros((window.height, window.width), bool) for window in self.windows]
+
+    def add(self, probability: np.ndarray, tile: Grid) -> None:
+        """A prediction (h, w) on an azimuthal tile, NaN where there are no data; where one version has none, the mean has none."""
+        values = np.where(np.isnan(probability), NO_DATA, np.rint(probability * FULL)).astype(np.uint8)
+        for window, sums, gone in zip(self.windows, self.sums, self.gone, strict=True):
+            here = np.full(sums.shape, NO_DATA, np.uint8)
+            for part, piece in to_mosaic(values, tile, self.grid.window(window), NO_DATA):
+                here[part.slices] = piece
+            sums += here
+            gone |= here == NO_DATA
+        self.versions += 1
+
+    def save(self, path: Path) -> None:
+        arrays: dict[str, np.ndarray] = {}
+        for number, (window, sums, gone) in enumerate(zip(self.windows, self.sums, self.gone, strict=True)):
+            values = ((sums + self.versions // 2) // self.versions).astype(np.uint8)
+            values[gone] = NO_DATA
+            arrays[f"values_{number}"], arrays[f"shape_{number}"] = values, np.array(values.shape)
+            arrays[f"place_{number}"] = np.array([window.row, window.col])
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
 
 
-def write_prediction(path: Path, pieces: list, versions: int, mosaic: Mosaic, box: Box) -> None:
-    """The mean prediction on the mosaic's pixels that belong to a block; each window cut to what the block has of it."""
-    arrays: dict[str, np.ndarray] = {}
-    for number, (window, sums, gone) in enumerate(pieces or []):
-        values = np.where(gone, NO_DATA, np.rint(sums / versions)).astype(np.uint8)
-        rows, cols = np.arange(window.row, window.stop_row), np.arange(window.col, window.stop_col)
-        lat = mosaic.grid.lonlat(rows, np.zeros(len(rows)))[1][:, None]
-        lon = mosaic.grid.lonlat(np.zeros(len(cols)), cols)[0][None]
-        inside = box.holds(*np.broadcast_arrays(lon, lat))
-        if inside.any():
-            keep_rows, keep_cols = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-            part = np.ix_(range(keep_rows[0], keep_rows[-1] + 1), range(keep_cols[0], keep_cols[-1] + 1))
-            arrays[f"values_{number}"] = np.where(inside, values, NO_DATA)[part]
-            arrays[f"shape_{number}"] = np.array(arrays[f"values_{number}"].shape)
-            arrays[f"place_{number}"] = np.array([window.row + keep_rows[0], window.col + keep_cols[0]])
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+def box_windows(grid: Grid, box: Box) -> list[Window]:
+    """The windows of a cylindrical mosaic whose pixel centres lie in a box: two across the seam, none where it misses the mosaic."""
+    rows = np.flatnonzero(box.holds(box.centre[0], grid.lonlat(np.arange(grid.height), 0.0)[1]))
+    cols = np.flatnonzero(box.holds(grid.lonlat(0.0, np.arange(grid.width))[0], box.centre[1]))
+    if not len(rows) or not len(cols):
+        return []
+    pieces = np.split(cols, np.flatnonzero(np.diff(cols) > 1) + 1)
+    return [Window(int(rows[0]), int(piece[0]), len(rows), len(piece)) for piece in pieces]

@@ -22,9 +22,11 @@ from .sources import Tile, box_tiles, circle_tiles, dots_tiles
 if TYPE_CHECKING:
     from ...bodies import Body
     from ...config import Config
+    from ...grid import Grid
 
 FAMILY = "crater_unet"
 BYTES = (0.0, 255.0)
+STRIP_PX = 256
 SIDES = 3.0
 """Values of mosaics that aren't bytes are scaled from this many deviations below their mean to as many above."""
 
@@ -129,7 +131,7 @@ def _mosaic_tiles(config: Config, options: CraterData, steps: Steps) -> tuple[li
         grids = [square(body, *place, resolution, options.tile_px) for place in places]
 
         def cut(chunk: list) -> list[np.ndarray]:
-            return list(grey_bands(mosaic, sample_many(mosaic, chunk, threads=1)))
+            return list(grey_bands(mosaic, sample_many(mosaic, chunk, threads=1), chunk))
 
         chunks = [grids[at : at + 16] for at in range(0, len(grids), 16)]
         images = [image for part in steps.each("tiles", chunks, cut) for image in part]
@@ -151,12 +153,30 @@ def _require_narrow(body: Body, tile_px: int, resolution_m: float) -> None:
         )
 
 
-def grey_bands(mosaic: Mosaic, images: np.ndarray) -> np.ndarray:
-    """Images (N, C, h, w) as their bands' mean (N, h, w) float32; NaN where the mosaic flags no data and that value isn't a plain 0."""
+def grey_bands(mosaic: Mosaic, images: np.ndarray, grids: list[Grid]) -> np.ndarray:
+    """Images (N, C, h, w) on grids as their bands' mean (N, h, w) float32; NaN off the mosaic and where it flags no data."""
     mean = images.astype(np.float32).mean(1)
-    if mosaic.nodata:
+    if mosaic.nodata is not None:
         mean[np.all(images == mosaic.nodata, axis=1)] = np.nan
+    for image, grid in zip(mean, grids, strict=True):
+        for row in range(0, 0 if is_global(mosaic.grid) else grid.height, STRIP_PX):
+            strip = image[row : row + STRIP_PX]
+            strip[is_off(mosaic.grid, grid, row, len(strip))] = np.nan
     return mean
+
+
+def is_global(grid: Grid) -> bool:
+    poles, _ = grid.rowcol_of_lonlat(0.0, np.array([-90.0, 90.0]))
+    return bool(grid.period_px) and poles.min() <= 0 and poles.max() >= grid.height - 1
+
+
+def is_off(mosaic: Grid, tile: Grid, first: int, count: int) -> np.ndarray:
+    """Mask (count, w) of a tile's pixels, rows from ``first`` on, that lie beside a cylindrical mosaic."""
+    rows, cols = mosaic.rowcol_of_lonlat(*tile.lonlat(np.arange(first, first + count)[:, None], np.arange(tile.width)))
+    on = (rows >= -0.5) & (rows <= mosaic.height - 0.5)
+    if not mosaic.period_px:
+        on &= (cols >= -0.5) & (cols <= mosaic.width - 0.5)
+    return ~on
 
 
 def value_range(mosaic: Mosaic) -> tuple[float, float]:
