@@ -196,6 +196,12 @@ def test_craters_cut_by_the_edge_of_a_regional_mosaic_are_found(tmp_path, monkey
     assert len(match(array(found), array(craters), STRICT, BODY).pairs) == len(craters) == len(found)
 
 
+def test_craters_larger_than_the_body_are_refused(tmp_path, monkeypatch):
+    checkpoint(tmp_path, size_max=400)
+    with pytest.raises(InputError, match="larger than the whole of Pebble"):
+        make_map(tmp_path, monkeypatch, count=3)
+
+
 def test_a_checkpoint_from_elsewhere_is_read_as_its_row_says(tmp_path):
     checkpoint(tmp_path, level=0.3, confidence=0.9, arc=None)
     ring_planet(tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif", count=3)

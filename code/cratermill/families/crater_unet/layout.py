@@ -81,6 +81,12 @@ def boxes(body: Body, area: Box, side_m: float) -> Iterator[Box]:
 def square(body: Body, lon: float, lat: float, resolution_m: float, side_px: int) -> Grid:
     """The azimuthal grid of a square tile around a position."""
     whole = azimuthal_grid(body, lon, lat, resolution_m)
+    if side_px > whole.height:
+        raise InputError(
+            f"a tile of {side_px} px of {resolution_m:.5g} m is larger than the whole of {body.name}",
+            valid=f"at most {whole.height} px; map tiles hold a block and the largest craters around it",
+            next_step="lower the row's size_max or tile_px",
+        )
     first = (whole.height - side_px) // 2
     return whole.window(Window(first, first, side_px, side_px))
 
