@@ -215,6 +215,27 @@ def test_launching_some_versions_is_not_stopped_by_flaws_in_others(table):
     assert "0, 2" in str(caught.value)
 
 
+@pytest.mark.parametrize("written", ["1.0", "01", "1"])
+def test_a_version_is_the_same_however_it_is_written(table, written):
+    with pytest.raises(InputError, match="column lr"):
+        load_versions(table("connection", {}, {"version": written, "lr": "fast"}), "connection", [1])
+    with pytest.raises(InputError, match="stands in line 3 already"):
+        load_versions(table("connection", {}, {}, {"version": written}), "connection", [1])
+
+
+def test_a_network_is_named_once(table):
+    found = problem(table("connection", {"model_name": "foo:bar"}), "connection")
+    assert str(found).count("foo:bar") == 1 and "'foo:bar' unknown library 'foo'" in str(found)
+    names = problem(table("connection", {"model_name": "densnet169"}), "connection").valid.split(", ")
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("keyword", ["StepLR_step_size", "CosineAnnealingLR_T_max", "CosineAnnealingWarmRestarts_T_0"])
+def test_schedulers_count_from_one(table, keyword):
+    path = table("connection", {"scheduler": keyword.split("_")[0], f"LR_{keyword}": "0"})
+    assert problem(path, "connection").reason == "is below 1"
+
+
 def test_without_a_list_the_rows_that_say_so_are_taken(table):
     path = table("connection", {}, {"version_run": "False"}, {})
     assert [row.version for row in load_versions(path, "connection")] == [0, 2]
@@ -226,6 +247,7 @@ def test_without_a_list_the_rows_that_say_so_are_taken(table):
         (b"", "is empty"),
         (b"version,lr\n", "no rows"),
         (b"version;lr;loss;optimizer\n0;1;dice;Adam\n", "semicolons"),
+        (b"version\tlr\tloss\toptimizer\n0\t1\tdice\tAdam\n", "separated by tabs"),
         (b"version,lr\n0,\xff\xfe\n", "can't read the table"),
     ],
 )

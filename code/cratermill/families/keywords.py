@@ -24,6 +24,9 @@ OURS = {
     "MDL": {"in_channels", "classes", "encoder_weights", "activation", "aux_params"},
 }
 
+FROM_ONE = ("step_size", "T_0", "T_max", "T_mult")
+"""Numbers of epochs, and what multiplies them: schedulers divide by them, some only after the first epoch."""
+
 
 @dataclass(frozen=True)
 class Keyword:
@@ -78,7 +81,19 @@ def _keywords(function: Callable, ours: set[str]) -> dict[str, Keyword]:
 
 
 def _reader(parameter: inspect.Parameter) -> Callable[[Any], Any]:
-    """How to read a cell, from the argument's annotation and default."""
+    """How to read a cell, from the argument's name, annotation and default."""
+    read = _reader_of_kind(parameter)
+    return partial(_from_one, read=read) if parameter.name in FROM_ONE else read
+
+
+def _from_one(value: Any, read: Callable[[Any], Any]) -> Any:
+    found = read(value)
+    if found < 1:
+        raise refused("is below 1", "a number from 1, like 10")
+    return found
+
+
+def _reader_of_kind(parameter: inspect.Parameter) -> Callable[[Any], Any]:
     annotation = parameter.annotation
     choices = [arg for arg in get_args(annotation) if isinstance(arg, int | str)]
     if choices:

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from ..errors import InputError, nearest
 from . import keywords
+from .fields import integer
 from .training import RowHparams
 
 HEADER_LINE = 1
@@ -97,14 +98,21 @@ def load_versions(path: Path | str, family: str | type[RowHparams], versions: It
         return [row for row in read_table(path, family, lambda row: row.version_run).require() if row.version_run]
     wanted = list(dict.fromkeys(versions))
     table = read_table(path, family, lambda row: row.version in wanted)
-    texts = {str(version) for version in wanted}
-    require_none(table.path, [p for p in table.problems if p.line == HEADER_LINE or (p.version or "").strip() in texts])
+    require_none(table.path, [p for p in table.problems if p.line == HEADER_LINE or _version_of(p) in wanted])
     rows = {row.version: row for row in table.rows}
     for version in wanted:
         if version not in rows:
             valid = ", ".join(str(known) for known in rows) or "none: the table has no sound row"
             raise InputError(f"{path} has no version {version}", valid=valid, next_step="name one of these versions, or add a row")
     return [rows[version] for version in wanted]
+
+
+def _version_of(problem: Problem) -> int | None:
+    """The version as a number: spreadsheets write 3 as 3.0 or 03, and it is the same row."""
+    try:
+        return integer(problem.version)
+    except PydanticCustomError:
+        return None
 
 
 def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -121,8 +129,9 @@ def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     if not lines:
         raise InputError(f"the table {path} is empty", valid="a header and one row per version", next_step="copy a table from configs/")
     header = lines[0][1]
-    if len(header) == 1 and header[0].count(";") > 1:
-        raise InputError(f"the table {path} is separated by semicolons", valid="commas", next_step="export it again with commas")
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and header[0].count(separator) > 1:
+            raise InputError(f"the table {path} is separated by {name}", valid="commas", next_step="export it again with commas")
     if len(lines) == 1:
         raise InputError(f"the table {path} has no rows below its header", valid="one row per version", next_step="add a row")
     return header, lines[1:]
@@ -254,7 +263,9 @@ class _Row:
         try:
             backbone = resolve(name, home)
         except InputError as error:
-            self.add(column, error.given.removeprefix(f"'{name}' "), error.valid or "", value=name)
+            # The line begins with the name, and libraries share some of theirs.
+            reason = error.given.removeprefix(f"'{name}'").removesuffix(f" in '{name}'").lstrip(": ")
+            self.add(column, reason, ", ".join(dict.fromkeys((error.valid or "").split(", "))), value=name)
             return
         if hparams.begins_pretrained and column in {c for c, _, _ in hparams.backbones()} and weights_of(backbone) is None:
             tagged = ", ".join(f"{backbone}.{tag}" for tag in tags(backbone.library, backbone.name)[:3])
