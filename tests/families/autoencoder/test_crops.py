@@ -18,9 +18,10 @@ from cratermill.bodies import Body
 from cratermill.config import load_config
 from cratermill.errors import InputError
 from cratermill.families.autoencoder import cutting, stack
-from cratermill.families.autoencoder.crops import prepare, stack_of
+from cratermill.families.autoencoder.crops import cut_in_chunks, prepare, stack_of
 from cratermill.families.autoencoder.cutting import Cutter, Geometry, from_centres
 from cratermill.families.autoencoder.light import flip_shadows, light
+from cratermill.families.autoencoder.sources import catalogue_craters
 from cratermill.mosaic import Mosaic
 from cratermill.planning import wanted_rows
 from tests.families.autoencoder.case import BODY, CRATERS, ROWS, catalogue, project, write_mosaic
@@ -273,3 +274,95 @@ def test_real_crops_are_all_read(real_data, tmp_path):
     assert images.shape == (40, 100, 100) and rows["radius_m"].between(1500, 5000).all()
     # They were flipped when they were made: almost none has to be again.
     assert rows["flipped"].mean() < 0.1
+
+
+def rows_of_list(config, cutter):
+    options = config.family_data("autoencoder")
+    return catalogue_craters(config.path(options.catalogue), cutter, options, None, 0)[0]
+
+
+def test_crops_where_the_mosaic_has_no_data_are_left_out_and_counted(small, monkeypatch):
+    path, row = small.mosaic, rows_of(small)[0]
+    with rasterio.open(path, "r+") as file:
+        pixels = file.read()
+        pixels[:, :, :180] = 0
+        pixels[:, ::30, 200] = 0  # a dark pixel here and there is none that is missing
+        file.write(pixels)
+    monkeypatch.setattr(stack, "CHUNK_BYTES", 32 * 32 * 7)
+    warned = prepare(small, [row], lambda *_: None)["warnings"]
+    made = stack_of(small, row)
+    rows, images = made.rows(), made.images()
+    assert 10 < len(rows) < CRATERS - 10 and rows["lon"].min() > 0 and rows["missing"].max() <= 0.05
+    assert len(images) == len(rows) and images.max((1, 2)).min() > 100
+    assert np.array_equal(np.concatenate(list(made.chunks())), images)
+    with Mosaic.open(path) as mosaic:
+        cutter = Cutter(mosaic, Geometry(32))
+        listed = rows_of_list(small, cutter)
+        mapped = [piece for piece, _ in cut_in_chunks(cutter, listed, row)]
+    assert len(listed) == CRATERS and sorted(pd.concat(mapped)["FID"]) == sorted(rows["FID"])
+    assert f"{CRATERS - len(rows)} of {CRATERS} crops lie for more than 5% where the mosaic has no data" in warned[-1]
+
+
+def test_a_mosaic_without_data_around_the_craters_is_refused(small):
+    with rasterio.open(small.mosaic, "r+") as file:
+        file.write(np.zeros_like(file.read()))
+    with pytest.raises(InputError, match="lies where the mosaic has data"):
+        prepare(small, [rows_of(small)[0]], lambda *_: None)
+
+
+def pictures(tmp_path, data="{crops: crops}", count=6):
+    """A project of ready-made crops in a subfolder of ``crops``; its config."""
+    config = load_config(project(tmp_path / "p", data))
+    (config.root / "crops" / "a").mkdir(parents=True)
+    for number in range(count):
+        Image.fromarray(np.full((32, 32), 40 + number, np.uint8)).save(config.root / "crops" / "a" / f"c{number}.png")
+    return config
+
+
+def rows_made(config) -> pd.DataFrame:
+    row = rows_of(config)[0]
+    prepare(config, [row], lambda *_: None)
+    return stack_of(config, row).rows()
+
+
+def test_a_picture_changed_inside_a_folder_is_noticed(tmp_path):
+    config = pictures(tmp_path)
+    before = rows_made(config)["brightness"]
+    Image.fromarray(np.full((32, 32), 200, np.uint8)).save(config.root / "crops" / "a" / "c3.png")
+    assert rows_made(config)["brightness"].tolist() == [*before[:3], 200, *before[4:]]
+
+
+def test_so_many_ready_made_crops_are_taken_as_asked_for(tmp_path):
+    assert len(rows_made(pictures(tmp_path, "{crops: crops, count: 4}"))) == 4
+
+
+def test_pictures_beyond_bytes_and_damaged_ones_are_named(tmp_path):
+    config = pictures(tmp_path)
+    path = config.root / "crops" / "a" / "c1.png"
+    Image.fromarray(np.arange(1024, dtype=np.uint16).reshape(32, 32) * 40).save(path)
+    with pytest.raises(InputError, match=r"a/c1\.png holds values from 0 to 40920"):
+        rows_made(config)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 400), np.uint8)).save(path)
+    content = path.read_bytes()
+    at = content.index(b"IDAT", content.index(b"IDAT") + 4)
+    path.write_bytes(content[:at] + b"\0\1\2\3" + content[at + 4 :])
+    with pytest.raises(InputError, match=r"a/c1\.png can't be read"):
+        rows_made(config)
+
+
+def test_unknown_places_and_other_separators_in_the_metadata_are_no_trouble(tmp_path):
+    config = pictures(tmp_path)
+    frame = pd.DataFrame({"id": [f"c{number}" for number in range(6)], "lon": 20.0, "lat": 10.0, "diam": 900.0})
+    frame.loc[0, ["lon", "lat", "diam"]] = np.nan
+    frame.to_csv(config.root / "crops" / "metadata.csv", index=False, sep=";")
+    rows = rows_made(config)
+    assert rows["lon"].isna().tolist() == [True] + [False] * 5 and rows["radius_m"][1:].tolist() == [450.0] * 5
+
+
+def test_wrong_metadata_are_named_as_the_user_knows_them(tmp_path):
+    config = pictures(tmp_path)
+    table = config.root / "crops" / "metadata.csv"
+    table.write_text("id,lon,lat,diam\nc0,,,\nc1,20,100,3000\n")
+    with pytest.raises(InputError) as error:
+        rows_made(config)
+    assert error.value.given.startswith(f"{table}, row 2: lat is")

@@ -20,6 +20,7 @@ from cratermill.families.autoencoder.crops import stack_of
 from cratermill.families.autoencoder.data import parts
 from cratermill.families.autoencoder.encode import encode, trained_network
 from cratermill.families.autoencoder.evaluate import evaluate
+from cratermill.families.autoencoder.mapping import open_mosaic
 from cratermill.families.autoencoder.mosaic_pictures import View, spread
 from cratermill.families.base import CellParams
 from cratermill.files import read_json
@@ -264,3 +265,11 @@ def test_without_clusters_there_are_latents_alone(tmp_path):
     run(config)
     results = load_config(config).project.version_results("autoencoder", 1)
     assert (results / "latents.npy").exists() and not list(results.glob("crater_clusters*"))
+
+
+@pytest.mark.parametrize(("given", "used"), [("", [1]), ("  bands: [1, 1]\n", [1, 1])])
+def test_a_map_reads_the_bands_that_were_trained_on_unless_it_names_its_own(tmp_path, given, used):
+    path = project(tmp_path / "p", "{catalogue: data/moon/craters.csv, bands: [1]}")
+    path.write_text(path.read_text() + given)
+    with open_mosaic(load_config(path)) as mosaic:
+        assert list(mosaic.bands) == used

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from ...ahead import ahead
+from ...errors import InputError
 from ...files import fingerprint, stat_fingerprint
 from ...mosaic import Mosaic
 from ..steps import Steps
-from .cutting import Cutter, Geometry
+from .cutting import MOST_MISSING, Cutter, Geometry
 from .light import flip_shadows, light
 from .sources import ReadyMade, catalogue_craters, selected
-from .stack import CropStack, chunks_of, write_stack
+from .stack import CropStack, chunks_of, whole, write_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,36 +56,50 @@ def _mark(config: Config, options: CropData, row: Hparams) -> list:
     what = "the crops" if options.crops else "the crater list"
     for path, name in zip(files, (what, "the mosaic"), strict=False):
         config.data.require(path, name)
-    return [options.model_dump(mode="json"), row.crop_view, config.run.seed, [stat_fingerprint(path) for path in files]]
+    marks = [_stat_mark(path) for path in files]
+    return [options.model_dump(mode="json"), row.crop_view, config.run.seed, marks, *([] if options.crops else [MOST_MISSING])]
+
+
+def _stat_mark(path: Path) -> list:
+    """Of a folder every file's: its own stays the same when pictures in its subfolders change."""
+    if not path.is_dir():
+        return stat_fingerprint(path)
+    return [[file.relative_to(path).as_posix(), *stat_fingerprint(file)] for file in sorted(path.rglob("*")) if file.is_file()]
 
 
 def _write(config: Config, options: CropData, row: Hparams, folder: Path, mark: str, progress: Progress, workers: int) -> None:
     def tell(done: int, count: int) -> None:
         progress(f"crops {row.crop_view}", done, count)
 
-    def finished(crops: np.ndarray) -> tuple[np.ndarray, dict]:
-        return crops, finish(crops, row)
-
     if options.crops:
         ready = ReadyMade(config.path(options.crops))
         table = ready.craters(options, row.crop_px, row.half_side_radii)
-        known = table[["lat", "radius_m"]].notna().all(axis=1).to_numpy()
-        if known.any():
-            # Pictures without a place can't be filtered by it, and stay.
-            upsampling = table["upsampling"].to_numpy() if options.source_m_per_px else None
-            table, told = selected(table, options, upsampling, config.run.seed, str(ready.path))
-        else:
-            told = []
-        write_stack(folder, table, row.crop_px, mark, lambda piece: finished(ready.crops(piece, row.crop_px)), tell, told, workers)
+        # Pictures without a place can't be filtered by it, and stay.
+        upsampling = table["upsampling"].to_numpy() if options.source_m_per_px else None
+        table, told = selected(table, options, upsampling, config.run.seed, str(ready.path))
+
+        def read(piece: pd.DataFrame) -> tuple[np.ndarray, dict]:
+            crops = ready.crops(piece, row.crop_px)
+            return crops, finish(crops, row)
+
+        write_stack(folder, table, row.crop_px, mark, read, tell, told, workers)
         return
     with Mosaic.open(config.mosaic, options.bands) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row))
         table, told = catalogue_craters(config.path(options.catalogue), cutter, options, options.units, config.run.seed)
-        write_stack(folder, table, row.crop_px, mark, lambda piece: finished(cutter.cut(piece)), tell, told, workers)
+        write_stack(folder, table, row.crop_px, mark, lambda piece: cut(cutter, piece, row), tell, told, workers)
+    if not len(stack_of(config, row).rows()):
+        raise InputError(f"no crop of {options.catalogue} lies where the mosaic has data", next_step="check both files")
 
 
 def geometry_of(row: Hparams) -> Geometry:
     return Geometry(row.crop_px, row.half_side_radii, row.crop_projection)
+
+
+def cut(cutter: Cutter, craters: pd.DataFrame, row: Hparams) -> tuple[np.ndarray, dict]:
+    """Crops, and columns about missing data and the light."""
+    crops, missing = cutter.cut_and_missing(craters)
+    return crops, {"missing": missing, **finish(crops, row)}
 
 
 def finish(crops: np.ndarray, row: Hparams) -> dict[str, np.ndarray]:
@@ -93,12 +108,8 @@ def finish(crops: np.ndarray, row: Hparams) -> dict[str, np.ndarray]:
     return {"flipped": flipped, **light(crops, row.half_side_radii)}
 
 
-def cut_in_chunks(cutter: Cutter, craters: pd.DataFrame, row: Hparams) -> Iterator[tuple[pd.DataFrame, np.ndarray, dict]]:
-    """(craters, crops, columns) piece by piece, so that memory doesn't grow with the list; the next piece is cut while one is used."""
-
-    def cut(piece: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, dict]:
-        crops = cutter.cut(piece)
-        return piece, crops, finish(crops, row)
-
+def cut_in_chunks(cutter: Cutter, craters: pd.DataFrame, row: Hparams) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+    """(craters with columns, crops) piece by piece, without those that lack data; memory doesn't grow with the list, and the next piece is
+    cut while one is used."""
     with ThreadPoolExecutor(1) as pool:
-        yield from ahead(pool, cut, chunks_of(craters, row.crop_px))
+        yield from ahead(pool, lambda piece: whole(piece, *cut(cutter, piece, row)), chunks_of(craters, row.crop_px))

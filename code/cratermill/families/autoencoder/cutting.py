@@ -32,6 +32,10 @@ REMAP_PX = 32_000
 MARGIN_PX = 3
 BAND_PX = 2048
 REGION_BYTES = 64 * 2**20
+MOST_MISSING = 0.05
+"""Share of a crop that may lack data. A declared value can be a legitimate one too, like 0 for a dark pixel."""
+LOOKED_AT = 20
+"""Points per side of a crop at which data are looked for."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +84,30 @@ class Cutter:
 
     def cut(self, craters: pd.DataFrame) -> np.ndarray:
         """Crops (N, S, S) uint8 of craters (``lon``, ``lat``, ``radius_m``), in their order; fastest in that of :meth:`order`."""
+        return self.cut_and_missing(craters)[0]
+
+    def cut_and_missing(self, craters: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """The same, and the share (N,) of each crop that the mosaic has no data for."""
         crops = np.empty((len(craters), self.geometry.size_px, self.geometry.size_px), np.uint8)
+        missing = np.zeros(len(craters))
         reach = np.degrees(1.5 * self.geometry.half_m(craters["radius_m"]) / self.grid.body.semi_major_m)
         polar = (np.abs(craters["lat"].to_numpy()) + reach > POLE_DEG) & (self.geometry.projection == "azimuthal")
         for index in np.flatnonzero(polar):
-            crops[index] = self._grey(self._slowly(craters.iloc[index]))
+            pixels = self._slowly(craters.iloc[index])
+            crops[index] = self._grey(pixels)
+            gone = self.mosaic.missing(pixels)
+            missing[index] = 0 if gone is None else gone.mean()
         usual = np.flatnonzero(~polar)
         if not len(usual):
-            return crops
+            return crops, missing
         places = self._places(craters.iloc[usual])
         for members, hull in self._groups(places.windows):
-            self._group(places, members, hull, usual, crops)
-        return crops
+            pixels = self.mosaic.read(hull)
+            self._group(places, members, hull, pixels, usual, crops)
+            gone = self.mosaic.missing(pixels)
+            if gone is not None:
+                missing[usual[members]] = _shares(places, members, hull, gone.any(axis=0))
+        return crops, missing
 
     def _slowly(self, crater: pd.Series) -> np.ndarray:
         half_m = float(self.geometry.half_m(crater["radius_m"]))
@@ -112,9 +128,11 @@ class Cutter:
         shrink = 1 / self.geometry.upsampling(craters["radius_m"].to_numpy(), self.grid.resolution_m)
         return _Places(*relative, np.stack([row, col, stop_row, stop_col], axis=1), np.maximum(1, shrink.astype(int)))
 
-    def _group(self, places: _Places, members: np.ndarray, hull: Window, rows: np.ndarray, crops: np.ndarray) -> None:
+    def _group(
+        self, places: _Places, members: np.ndarray, hull: Window, pixels_CHW: np.ndarray, rows: np.ndarray, crops: np.ndarray
+    ) -> None:
         """Cut the crops of one group out of what is read in one piece."""
-        pixels, weights = self._grey(self.mosaic.read(hull)), _weights(self.geometry.size_px)
+        pixels, weights = self._grey(pixels_CHW), _weights(self.geometry.size_px)
         for numbers in places.batches(members):
             top, left, bottom, right = _hull(places.windows[numbers])
             piece = pixels[top - hull.row : bottom - hull.row, left - hull.col : right - hull.col]
@@ -221,6 +239,17 @@ class _Places:
             ):
                 yield numbers[start:stop]
                 start = stop
+
+
+def _shares(places: _Places, members: np.ndarray, hull: Window, gone: np.ndarray) -> np.ndarray:
+    """The share of each crop that is missing, by evenly spaced points in the mask (h, w) of what is read in one piece."""
+    weights, found = _weights(LOOKED_AT), np.zeros(len(members))
+    for number, member in enumerate(members):
+        corner = places.windows[member, :2] - (hull.row, hull.col)
+        positions = (weights @ nodes[member] @ weights.T + first for nodes, first in zip((places.rows, places.cols), corner, strict=True))
+        at = (np.clip(np.rint(values).astype(int), 0, size - 1) for values, size in zip(positions, gone.shape, strict=True))
+        found[number] = gone[tuple(at)].mean()
+    return found
 
 
 def _to_subpixels(positions: np.ndarray, corners: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from .hparams import Hparams
 from .judging import judge
 from .products import write_products
 from .sources import catalogue_craters
+from .stack import joined
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -59,7 +60,13 @@ def catalogue_path(config: Config) -> Path:
 def open_mosaic(config: Config) -> Mosaic:
     run = config.run.map
     path = config.path(run.mosaic) if run.mosaic else config.mosaic
-    return Mosaic.open(config.data.require(path, "the mosaic"), run.bands)
+    return Mosaic.open(config.data.require(path, "the mosaic"), bands_of(config))
+
+
+def bands_of(config: Config) -> list[int] | None:
+    """The map's bands; else those that the network was trained on."""
+    trained = config.family_data(NAME).bands if NAME in config.run.train else None
+    return config.run.map.bands or trained
 
 
 def map_name(config: Config) -> str:
@@ -77,7 +84,7 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
         "checkpoint": content_digest(checkpoint_path(config)),
         "catalogue": content_digest(catalogue_path(config)),
         "mosaic": content_digest(path),
-        "bands": config.run.map.bands,
+        "bands": bands_of(config),
         "selection": options.model_dump(mode="json", include=set(_SELECTION)),
         "seed": config.run.seed,
         "latent": [row.latent, row.latent_transform],
@@ -112,15 +119,15 @@ def make_chunk(config: Config, params: dict[str, Any], workspace: Any) -> dict:
         cutter = Cutter(mosaic, geometry_of(row))
         craters = _craters(config, cutter)[0].iloc[params["start"] : params["stop"]]
         done = 0
-        for piece, crops, columns in cut_in_chunks(cutter, craters, row):
+        for piece, crops in cut_in_chunks(cutter, craters, row):
             workspace.keep_going()
             latents.append(encode(network, crops))
-            tables.append(piece.assign(**columns))
+            tables.append(piece)
             done += len(piece)
             workspace.report(item=done, items=len(craters), doing="craters")
     np.save(folder / LATENTS, np.concatenate(latents))
-    write_table(folder / ROWS, pd.concat(tables, ignore_index=True))
-    return {"craters": len(craters)}
+    write_table(folder / ROWS, joined(tables))
+    return {"craters": done, "left_out": len(craters) - done}
 
 
 def join(config: Config, products: list[Path], workspace: Any) -> dict:
@@ -128,7 +135,9 @@ def join(config: Config, products: list[Path], workspace: Any) -> dict:
     if not products:
         raise WorkError("no part of the map was made", next_step="look at the errors of the map jobs, then launch again")
     products = sorted(products, key=lambda path: read_json(path / "cell.json")["params"]["start"])
-    rows = pd.concat([pd.read_parquet(path / ROWS) for path in products], ignore_index=True)
+    rows = joined([pd.read_parquet(path / ROWS) for path in products])
+    if not len(rows):
+        raise InputError("no crop of the map lies where the mosaic has data", next_step="check the crater list and the mosaic")
     latents = np.concatenate([np.load(path / LATENTS) for path in products])
     row, folder, options = _row(config), config.project.map_folder(map_name(config)), options_of(config)
     folder.mkdir(parents=True, exist_ok=True)
@@ -149,8 +158,14 @@ def join(config: Config, products: list[Path], workspace: Any) -> dict:
         made = write_products(
             folder, rows, features, _Cut(cutter, rows, row), row, mosaic, options.window, options.thumbnails, options.display
         )
-    write_json(folder / "clusters.json", {"craters": len(rows), **figures})
-    return {"craters": len(rows), "clusters": clustering.count, "results": [config.project.relative(path) for path in made]}
+    counts = {"craters": len(rows), "left_out": _listed(products) - len(rows)}
+    write_json(folder / "clusters.json", {**counts, **figures})
+    return {**counts, "clusters": clustering.count, "results": [config.project.relative(path) for path in made]}
+
+
+def _listed(products: list[Path]) -> int:
+    params = [read_json(path / "cell.json")["params"] for path in products]
+    return sum(one["stop"] - one["start"] for one in params)
 
 
 def _evaluated(config: Config) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 from pathlib import Path
 
@@ -10,15 +11,17 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ...catalogue import read_catalogue
-from ...errors import InputError
+from ...catalogue import LAT_NAMES, LON_NAMES, SIZE_NAMES, WEST_NAMES, read_catalogue
+from ...errors import InputError, first_line
 from ...folder_or_zip import FolderOrZip
+from ..chips.chipset import grey_bytes
 from .cutting import Cutter
 from .options import CropData, Selection
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 METADATA = "metadata.csv"
 COLUMNS = ["FID", "lon", "lat", "radius_m"]
+POSITION_NAMES = {*LON_NAMES, *WEST_NAMES, *LAT_NAMES, *(name for name, *_ in SIZE_NAMES)}
 
 
 def selected(
@@ -97,39 +100,73 @@ class ReadyMade:
                     next_step="rename the pictures, or set labelled to false",
                 )
             table["id"], table["label"] = parts[0], parts[2]
-        known = self._known()
+        known = self._known(options.units or "m")
         table = table.merge(known, on="id", how="left") if known is not None else table.assign(lon=np.nan, lat=np.nan, radius_m=np.nan)
         resolution = options.source_m_per_px or np.nan
         table["upsampling"] = size_px * resolution / (2 * half_side_radii * table["radius_m"])
         return table.assign(FID=np.arange(len(table)))
 
-    def _known(self) -> pd.DataFrame | None:
+    def _known(self, units: str) -> pd.DataFrame | None:
+        """Positions by id, without ids that have none; None if nothing is known."""
         if self._metadata is None:
             return None
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / METADATA
-            copy.write_bytes(self.files.read(self._metadata))
-            ids = pd.read_csv(copy, dtype=str, nrows=0).columns
-            if "id" not in ids:
-                raise InputError(
-                    f"{METADATA} of {self.path} has no column id", valid="id, lon, lat, diam", next_step=f"its columns: {', '.join(ids)}"
-                )
-            found = read_catalogue(copy)
-            names = pd.read_csv(copy, dtype={"id": str})["id"]
-        return pd.DataFrame(found[["lon", "lat", "radius_m"]]).assign(id=names.to_numpy()).drop_duplicates("id")
+        where = f"{self.path}/{self._metadata}"
+        given = _table(self.files.read(self._metadata), where)
+        if "id" not in given:
+            columns = ", ".join(map(str, given.columns))
+            raise InputError(f"{where} has no column id", valid="id, lon, lat, diam", next_step=f"its columns: {columns}")
+        # A row that is blank in all of these says that the place is unknown. It is read as if it had one, so that rows keep their numbers.
+        columns = [name for name in given if _plain(name) in POSITION_NAMES]
+        blank = given[columns].isna().all(axis=1).to_numpy()
+        if blank.all():
+            return None
+        given.loc[blank, columns] = "1"
+        found = _positions(given, units, where)
+        return found.assign(id=given["id"].to_numpy())[~blank].drop_duplicates("id")
 
     def crops(self, table: pd.DataFrame, size_px: int) -> np.ndarray:
         """Grey crops (n, S, S) uint8 of the table's pictures."""
         return np.stack([self._picture(name, size_px) for name in table["file"]])
 
     def _picture(self, name: str, size_px: int) -> np.ndarray:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
 
         try:
-            grey = np.asarray(Image.open(io.BytesIO(self.files.read(name))).convert("L"))
-        except (OSError, UnidentifiedImageError) as error:
-            raise InputError(f"{self.path}: the picture {name} can't be read: {error}", next_step="remove or replace it") from error
+            with Image.open(io.BytesIO(self.files.read(name))) as picture:
+                # Values beyond a byte would all become white.
+                wide = picture.mode[0] in "IF"
+                grey = np.asarray(picture if wide else picture.convert("L"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"{self.path}: the picture {name} can't be read: {first_line(error)}", next_step="remove or replace it"
+            ) from error
+        grey = grey_bytes(grey, f"{self.path}: the picture {name}")
         if grey.shape == (size_px, size_px):
             return grey
         shrinks = min(grey.shape) >= 2 * size_px
         return cv2.resize(grey, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def _table(content: bytes, where: str) -> pd.DataFrame:
+    """A table of texts; commas, semicolons or tabs between them, whichever the header has most of."""
+    try:
+        text = content.decode("utf-8-sig")
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        return pd.read_csv(io.StringIO(text), sep=separator, dtype=str, skipinitialspace=True)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{where} can't be read: {first_line(error)}", valid="a table with the columns id, lon, lat, diam") from error
+
+
+def _positions(table: pd.DataFrame, units: str, where: str) -> pd.DataFrame:
+    """lon, lat, radius_m of every row, read as a crater list; errors name the table that the user knows."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / METADATA
+        table.to_csv(copy, index=False)
+        try:
+            return pd.DataFrame(read_catalogue(copy, units=units)[["lon", "lat", "radius_m"]])
+        except InputError as error:
+            raise InputError(error.given.replace(str(copy), where), valid=error.valid, next_step=error.next_step) from error
+
+
+def _plain(name: object) -> str:
+    return re.sub(r"[^a-z0-9]", "", str(name).lower())

@@ -20,6 +20,7 @@ from ...ahead import ahead
 from ...errors import InputError
 from ...files import read_json, write_json, write_table
 from ...machine import one_thread_each
+from .cutting import MOST_MISSING
 
 CHUNK_BYTES = 16 * 2**20
 Make = Callable[[pd.DataFrame], tuple[np.ndarray, dict[str, np.ndarray]]]
@@ -83,35 +84,59 @@ def write_stack(
     """Fill a stack with what ``make`` gives for pieces of ``rows``: crops (n, S, S) uint8 and further columns; on ``workers`` threads.
 
     ``mark`` says what the stack is made of: an unfinished one with the same mark is continued. ``tell(done, all)`` after each chunk.
-    ``notes`` are kept for the user.
+    ``notes`` are kept for the user, and how many crops are left out for want of data.
     """
     part = folder.with_name(folder.name + ".part")
     state = read_json(part / "state.json", {})
-    if state.get("mark") != mark:
+    if state.get("mark") != mark or "kept" not in state:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        state = {"mark": mark, "done": 0, "digest": ""}
+        state = {"mark": mark, "done": 0, "kept": 0, "digest": ""}
     header, pieces = _header((len(rows), size_px, size_px)), chunks_of(rows, size_px, state["done"])
     image, mode = part / "image.npy", "r+b" if state["done"] else "wb"
     with image.open(mode) as file, ThreadPoolExecutor(workers) as pool, one_thread_each():
         file.write(header)
-        file.seek(len(header) + state["done"] * size_px**2)
-        for piece, (crops, columns) in zip(pieces, ahead(pool, make, pieces, most=workers), strict=True):
+        file.seek(len(header) + state["kept"] * size_px**2)
+        for piece, made in zip(pieces, ahead(pool, make, pieces, most=workers), strict=True):
+            kept, crops = whole(piece, *made)
             file.write(memoryview(crops))
             file.flush()
-            write_table(part / f"rows-{state['done']}.parquet", piece.assign(**columns))
+            write_table(part / f"rows-{state['done']}.parquet", kept)
             digest = hashlib.sha256(state["digest"].encode())
             digest.update(memoryview(crops))
-            state = {"mark": mark, "done": state["done"] + len(piece), "digest": digest.hexdigest()}
+            counts = {"done": state["done"] + len(piece), "kept": state["kept"] + len(kept)}
+            state = {"mark": mark, **counts, "digest": digest.hexdigest()}
             write_json(part / "state.json", state)
             tell(state["done"], len(rows))
+        count = state["kept"]
+        file.truncate(len(header) + count * size_px**2)
+        file.seek(0)
+        file.write(_header((count, size_px, size_px)))  # as long as before: numpy leaves room for more digits
+    if count < len(rows):
+        notes = [*notes, left_out(len(rows) - count, len(rows))]
     parts = sorted(part.glob("rows-*.parquet"), key=lambda path: int(path.stem.partition("-")[2]))
-    write_table(part / "rows.parquet", pd.concat([pd.read_parquet(path) for path in parts], ignore_index=True))
-    write_json(part / "stack.json", {"digest": state["digest"], "mark": mark, "crops": len(rows), "size_px": size_px, "notes": notes})
+    write_table(part / "rows.parquet", joined([pd.read_parquet(path) for path in parts]))
+    write_json(part / "stack.json", {"digest": state["digest"], "mark": mark, "crops": count, "size_px": size_px, "notes": notes})
     for path in (*parts, part / "state.json"):
         path.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
+
+
+def whole(rows: pd.DataFrame, crops: np.ndarray, columns: dict[str, np.ndarray]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows with the columns, and crops, without those that ``missing``, where it is among the columns, says to lack data."""
+    table = rows.assign(**columns)
+    kept = table["missing"].to_numpy() <= MOST_MISSING if "missing" in table else np.ones(len(table), bool)
+    return (table, crops) if kept.all() else (table[kept], crops[kept])
+
+
+def joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Tables one below the other; empty ones, whose columns have no true types, only where there are no others."""
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+
+
+def left_out(count: int, of: int) -> str:
+    return f"{count} of {of} crops lie for more than {MOST_MISSING:.0%} where the mosaic has no data and are left out"
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
