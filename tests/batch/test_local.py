@@ -179,7 +179,7 @@ def test_each_worker_has_its_own_gpu(root):
 def test_leases():
     assert leases([], 4) == []
     assert leases(["0", "1"], 4, workers_per_gpu=2) == ["0", "1", "0", "1"]
-    with pytest.raises(InputError, match="at most 2 with 2 GPU"):
+    with pytest.raises(InputError, match="at most 2 with 2 GPU(.|\n)*workers_per_gpu: 2.*--profile"):
         leases(["0", "1"], 3)
     with pytest.raises(InputError, match="1 or more"):
         leases([], 0)

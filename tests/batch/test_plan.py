@@ -72,6 +72,13 @@ def test_files_that_are_no_plan(tmp_path, text):
         load(tmp_path / "absent.json")
 
 
+@pytest.mark.parametrize("text", ['{"format": 1}', '{"format": 1, "run": "a", "cells": [{}]}', '{"format": 1, "run": "a", "cells": [7]}'])
+def test_half_a_plan_is_no_plan(tmp_path, text):
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(InputError, match="no whole plan"):
+        load(tmp_path)
+
+
 def test_broken_plans_are_bugs(root):
     with pytest.raises(AssertionError, match="come after it"):
         fake.plan_of(root, [{"needs": [1]}, {}])

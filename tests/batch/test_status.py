@@ -29,7 +29,7 @@ def run(root):
 
 
 def test_counts_and_json(run, capsys):
-    assert status.show(run, as_json=True) == 0
+    assert status.show(run, as_json=True) == 1, "as without --json"
     found = json.loads(capsys.readouterr().out)
     assert found["counts"] == {"failed": 1, "blocked": 1, "waiting": 1, "done": 1} and not found["finished"]
     assert found["cells"][1]["cause"].startswith("the loss is NaN") and found["cells"][0]["seconds"] >= 0

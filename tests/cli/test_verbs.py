@@ -47,6 +47,24 @@ def test_planet_info_where_there_is_none(tmp_path):
     assert "cratermill planet synth" in answer.stderr
 
 
+def test_a_file_is_no_place_for_a_planet(tmp_path):
+    (tmp_path / "x.yaml").write_text("")
+    answer = run("planet", "synth", tmp_path / "x.yaml")
+    assert answer.exit_code == 2 and "is a file" in answer.stderr
+
+
+@pytest.mark.parametrize("word", ["5-2", "²", "1-", "-1", "x", ""])
+def test_words_that_are_no_cells(tmp_path, word):
+    from cratermill.cli.cluster import parse_cells
+    from cratermill.errors import InputError
+    from tests.batch import fake
+
+    plan = fake.plan_of(tmp_path, [{}, {}, {}])
+    with pytest.raises(InputError, match="is no cell of"):
+        parse_cells([word], plan)
+    assert parse_cells(["1-2"], plan) == {1, 2}
+
+
 def test_bad_value(tmp_path):
     answer = run("planet", "synth", tmp_path / "x", "--shape", 64, 100)
     assert answer.exit_code == 2

@@ -280,5 +280,6 @@ def leases(gpus: list[str], workers: int, workers_per_gpu: int = 1) -> list[str]
         return []
     if workers > len(gpus) * workers_per_gpu:
         valid = f"at most {len(gpus) * workers_per_gpu} with {len(gpus)} GPU(s) and {workers_per_gpu} worker(s) on each"
-        raise InputError(f"--workers {workers}", valid=valid, next_step="small trainings may share a GPU: --workers-per-gpu 2")
+        step = "small trainings may share a GPU: put 'workers_per_gpu: 2' into a profile (configs/clusters/) and name it with --profile"
+        raise InputError(f"--workers {workers}", valid=valid, next_step=step)
     return [gpus[number % len(gpus)] for number in range(workers)]

@@ -147,8 +147,18 @@ def load(path) -> Plan:
         path = path / "plan.json"
     value = read_json(path)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
-        why = "is missing" if not path.exists() else "is no plan of this version of cratermill"
-        raise InputError(f"{path} {why}", valid="a plan.json below log/runs/<run>/", next_step="cratermill launch train CONFIG")
+        raise _no_plan(path, "is no plan of this version of cratermill" if path.exists() else "is missing")
+    try:
+        return _from_json(path, value)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _no_plan(path, "is no whole plan of cratermill") from error
+
+
+def _no_plan(path: Path, why: str) -> InputError:
+    return InputError(f"{path} {why}", valid="a plan.json below log/runs/<run>/", next_step="cratermill launch train CONFIG")
+
+
+def _from_json(path: Path, value: dict) -> Plan:
     names = {field.name for field in fields(Cell)}
     cells = tuple(Cell(**{**{k: v for k, v in cell.items() if k in names}, "needs": tuple(cell["needs"])}) for cell in value["cells"])
     here = path.parents[3] if len(path.parents) > 3 else path.parent

@@ -66,9 +66,10 @@ def local_states(plan: Plan) -> list[CellState]:
 def show(plan: Plan, *, watch: bool = False, as_json: bool = False, read=None, interval_s: float = 2.0) -> int:
     """Print the status; with `watch` until everything has ended. Exit code 1 when cells failed, were blocked or lost."""
     if as_json:
-        print(json.dumps(collect(plan, read), indent=1))
-        return 0
-    found = _watch(plan, read, interval_s) if watch else _print(plan, read)
+        found = collect(plan, read)
+        print(json.dumps(found, indent=1))
+    else:
+        found = _watch(plan, read, interval_s) if watch else _print(plan, read)
     return 1 if any(cell["state"] in state.ENDED_BADLY for cell in found["cells"]) else 0
 
 

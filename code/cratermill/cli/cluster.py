@@ -30,7 +30,8 @@ def parse_cells(words: list[str] | None, plan) -> set[int] | None:
             continue
         for part in word.split(","):
             first, dash, last = part.partition("-")
-            if not first.isdigit() or (dash and not last.isdigit()):
+            # isdigit() would take superscripts, which are no numbers to int().
+            if not first.isdecimal() or (dash and not (last.isdecimal() and int(first) <= int(last))):
                 raise InputError(f"{part!r} is no cell of {plan.run}", valid=f"0 to {len(plan.cells) - 1}, ranges such as 2-5, or names")
             found |= {plan.cell(index).index for index in range(int(first), int(last or first) + 1)}
     return found

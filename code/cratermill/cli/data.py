@@ -30,9 +30,12 @@ def synth(
     """
     from dataclasses import asdict
 
+    from ..errors import InputError
     from ..progress import shown
     from ..synthetic import synthesise
 
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file", valid="a new folder, or that of a synthetic planet")
     options = {"body": body, "shape": shape, "seed": seed, "n_fresh": fresh, "bands": bands}
     with shown() as progress:
         made = synthesise(folder, **options, workers=workers, overwrite=overwrite, progress=progress)
