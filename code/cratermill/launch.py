@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import load_config
-from .errors import InputError, WorkError
+from .errors import CratermillError, InputError, WorkError
 
 if TYPE_CHECKING:
     from .batch.plan import Plan
@@ -99,11 +99,20 @@ def _site(executor: str | None, profile: str | None, config: Config):
 
 def plan_training(config: Config) -> Plan:
     """The training plan of a config whose data are prepared and whose weights are there."""
+    from .families.versions import require_trainable
     from .families.weights import require_weights
     from .planning import prepared_or_refuse, train_plan, wanted_rows
 
     rows = wanted_rows(config)
+    if not any(rows.values()) and config.run.map is None:
+        raise InputError(
+            f"{config.source} trains nothing: no row of {', '.join(run.table for run in config.run.train.values())} has version_run True",
+            valid="a row with version_run True, or train.<family>.versions",
+            next_step="set version_run in the table, or name versions in the config",
+        )
     require_weights([row for found in rows.values() for row in found], str(config.source))
+    for name, found in rows.items():
+        require_trainable(name, found)
     prepared_or_refuse(config, rows)
     return train_plan(config, rows)
 
@@ -162,11 +171,26 @@ def summarise_run(plan: Plan) -> dict:
     from .batch.state import CELL_FILE, DONE
     from .files import read_json
     from .stages import run_cell as science
+    from .stages.summarise import Incomplete
 
     cell = next((cell for cell in plan.cells if cell.stage == "summarise"), None)
     if cell is None:
         raise InputError(f"run {plan.run} has nothing to summarise", valid="a run of 'launch train'")
-    result = run_cell(plan, cell.index, science)
-    if result.state != DONE:
-        raise WorkError(f"summarise: {result.cause}")
-    return read_json(plan.product(cell) / CELL_FILE)["metrics"]
+    caught: list[CratermillError] = []
+
+    def work(*given: Any) -> dict | None:
+        # A cell tells of a failure as one text; here its parts are wanted.
+        try:
+            return science(*given)
+        except CratermillError as error:
+            caught.append(error)
+            raise
+
+    result = run_cell(plan, cell.index, work, log_to_file=True)  # said once: by whoever called us
+    if result.state == DONE:
+        return read_json(plan.product(cell) / CELL_FILE)["metrics"]
+    if not caught:
+        raise WorkError(f"summarise: {result.cause}", next_step=f"read {plan.log_path(cell.index)}")
+    if isinstance(caught[0], Incomplete):
+        return caught[0].made
+    raise caught[0]

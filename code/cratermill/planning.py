@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .families import get_family
-from .files import fingerprint, read_json
+from .files import fingerprint, read_json, write_json
 from .seeds import seed_of
 
 if TYPE_CHECKING:
     from .batch.plan import Cell, Plan
-    from .config import Config
+    from .config import Config, FamilyRun
+    from .families.base import Family
 
 Rows = dict[str, list[Any]]
 
@@ -50,7 +53,7 @@ class _TrainCells:
     def add(self, name: str, row: Any) -> None:
         run, family = self.config.run.train[name], get_family(name)
         data = family.data_fingerprint(self.config, row)
-        for split in run.splits if run.splits is not None else row.test_set:
+        for split in splits_of(run, row):
             for iteration in range(run.iterations or row.trainings_per_test):
                 seed = seed_of(self.config.run.seed, name, row.version, split, iteration)
                 hparams = row.model_dump(mode="json")
@@ -160,7 +163,46 @@ def prepared_or_refuse(config: Config, rows: Rows) -> None:
     """Launching needs prepared data; says so before anything is planned."""
     whole_or_refuse(config)
     for name, found in rows.items():
-        get_family(name).require_prepared(config, found)
+        family, run = get_family(name), config.run.train[name]
+        family.require_prepared(config, found)
+        _require_same_preparation(config, family)
+        family.require_splits(config, sorted({split for row in found for split in splits_of(run, row)}))
+
+
+def splits_of(run: FamilyRun, row: Any) -> list[int]:
+    """The TV-Test splits that a row is trained on."""
+    return run.splits if run.splits is not None else row.test_set
+
+
+def preparation_of(config: Config, family: Family) -> dict[str, Any]:
+    """What of the configuration the family's prepared data were made by; the mosaic relative to the project, which may be moved."""
+    mosaic = config.mosaic.relative_to(config.root) if config.mosaic.is_relative_to(config.root) else config.mosaic
+    said = config.dump() | {"mosaic": mosaic.as_posix()}
+    return json.loads(json.dumps({key: said[key] for key in family.prepared_from}))  # as it is read again: all keys are texts
+
+
+def note_preparation(config: Config, names: Iterable[str]) -> None:
+    """Remember beside the prepared data by which configuration they were made, for later launches."""
+    content = read_json(config.data.prepared, {})
+    made = {name: preparation_of(config, get_family(name)) for name in names if get_family(name).prepared_from}
+    noted = content.get(NOTED, {}) | made
+    if noted != content.get(NOTED, {}):
+        write_json(config.data.prepared, content | {NOTED: noted})
+
+
+NOTED = "config"
+
+
+def _require_same_preparation(config: Config, family: Family) -> None:
+    """Trained with another mosaic or other splits than its config says, a run would look sound; data of older runs have no note."""
+    noted = read_json(config.data.prepared, {}).get(NOTED, {}).get(family.name, {})
+    other = [key for key, value in preparation_of(config, family).items() if key in noted and noted[key] != value]
+    if other:
+        raise InputError(
+            f"the data in {config.data.root} were prepared for {family.name} with another {' and '.join(other)}",
+            valid="what they were prepared with: " + ", ".join(f"{key} {json.dumps(noted[key])}" for key in other),
+            next_step=config.prepare_hint,
+        )
 
 
 def whole_or_refuse(config: Config) -> None:

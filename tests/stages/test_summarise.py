@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -62,8 +65,6 @@ def test_best_checkpoint_is_that_of_the_best_validation_score(trained):
 
 
 def test_missing_cells_are_named_after_all_else_is_written(trained, tmp_path):
-    import shutil
-
     config = load_config(copy_project(trained, tmp_path))
     plan = plan_training(config)
     gone = next(cell for cell in plan.cells if cell.stage == "train" and cell.params["family"] == "ejecta")
@@ -76,6 +77,21 @@ def test_missing_cells_are_named_after_all_else_is_written(trained, tmp_path):
     assert board["missing"].tolist() == [gone.key] and board["cells"].tolist() == [2]
     with pytest.raises(WorkError, match=gone.key):
         require_complete(made)
+
+
+def test_summarising_again_names_what_is_missing_once(trained, tmp_path):
+    from cratermill.batch.plan import freeze
+
+    plan = plan_training(load_config(copy_project(trained, tmp_path)))
+    freeze(plan)
+    gone = next(cell for cell in plan.cells if cell.stage == "train")
+    shutil.rmtree(plan.root / gone.product)
+    command = [sys.executable, "-W", "ignore", "-m", "cratermill", "summarise", plan.run]
+    told = subprocess.run(command, cwd=plan.root, capture_output=True, text=True, check=False)
+    assert told.returncode == 1 and told.stderr.count(f"1 cell is missing: {gone.key}") == 1
+    told = subprocess.run([*command, "--json"], cwd=plan.root, capture_output=True, text=True, check=False)
+    found = json.loads(told.stdout)
+    assert told.returncode == 1 and found["missing"] == [gone.key] and "results/ejc_results/version_8" in found["results"]
 
 
 def test_interval_is_students_over_split_means():

@@ -97,6 +97,12 @@ class Family:
 
         Steps(config).require()
 
+    prepared_from: tuple[str, ...] = ()
+    """Keys of the configuration that decide what ``prepare`` makes: changed since, a launch asks for ``prepare`` first."""
+
+    def require_splits(self, config: Config, splits: Iterable[int]) -> None:
+        """Raise ``InputError`` where the prepared data lack one of these TV-Test splits; for families that draw them when preparing."""
+
     def rounds(self, hparams: dict[str, Any]) -> int:
         """How many trainings a cell makes in turn, each with a fresh network; the last one is the cell's result."""
         return 1

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import CratermillError, InputError
+from ..errors import CratermillError, InputError, first_line
 from .table import Problem, Table, hparams_model, load_versions, read_table, require_none
 from .training import RowHparams
 
+UNBUILDABLE = (CratermillError, ValueError, TypeError, RuntimeError, AssertionError, IndexError)
+"""What libraries raise at values that they can't build with."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -106,7 +108,7 @@ def _try(report: CheckReport, group: list[RowHparams], work: Callable[[RowHparam
     """Do ``work`` on the first row of a group of alike; a failure becomes a problem of each."""
     try:
         return work(group[0])
-    except (CratermillError, ValueError, TypeError, RuntimeError, AssertionError, IndexError) as error:
+    except UNBUILDABLE as error:
         column, name = (group[0].backbones()[0][:2]) if work is _run_network else ("optimizer", group[0].optimizer)
         reason = error.given if isinstance(error, CratermillError) else f"can't be used: {error}"
         valid = (error.valid or "") if isinstance(error, InputError) else ""
@@ -114,6 +116,19 @@ def _try(report: CheckReport, group: list[RowHparams], work: Callable[[RowHparam
         file = report.table.path.name
         report.problems += [Problem(file, line[row.version], str(row.version), column, name, reason, valid) for row in group]
         return None
+
+
+def require_trainable(family: str, rows: list[RowHparams]) -> None:
+    """Raise ``InputError`` for a row whose loss, optimiser or scheduler can't be made: cheap, and sooner than in its first cell."""
+    for row in rows:
+        try:
+            _make_training(row)
+        except UNBUILDABLE as error:
+            reason = error.given if isinstance(error, InputError) else first_line(error)
+            raise InputError(
+                f"{family} version {row.version}: its loss, optimizer or scheduler can't be made: {reason}",
+                next_step="correct the row's LS_, OPT_ and LR_ columns, then run 'cratermill versions check --build'",
+            ) from error
 
 
 def _make_training(row: RowHparams) -> int:

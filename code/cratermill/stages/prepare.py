@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..families import get_family
 from ..families.base import Progress
+from ..planning import note_preparation
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -14,4 +15,6 @@ if TYPE_CHECKING:
 
 def prepare(config: Config, rows: Rows, progress: Progress, workers: int = 1) -> dict[str, dict]:
     """Prepare every family's data in turn; what is there and up to date is left alone. Returns what was made, by family."""
-    return {name: get_family(name).prepare(config, found, progress, workers) for name, found in rows.items()}
+    made = {name: get_family(name).prepare(config, found, progress, workers) for name, found in rows.items()}
+    note_preparation(config, rows)
+    return made

@@ -114,9 +114,16 @@ def validation_scores(metrics: dict) -> dict[str, float]:
     return {name.removeprefix("val_"): value for name, value in metrics.items() if name.startswith("val_")}
 
 
+class Incomplete(WorkError):
+    """Cells are missing; ``made`` is what was summarised of the others."""
+
+    made: dict
+
+
 def require_complete(result: dict) -> None:
-    """Raise ``WorkError`` naming the missing cells, after everything there is has been written."""
+    """Raise ``Incomplete`` naming the missing cells, after everything there is has been written."""
     if result["missing"]:
-        raise WorkError(
-            f"{len(result['missing'])} cells are missing: {', '.join(result['missing'][:5])}", next_step="launch again to make them"
-        )
+        count = "1 cell is" if len(result["missing"]) == 1 else f"{len(result['missing'])} cells are"
+        error = Incomplete(f"{count} missing: {', '.join(result['missing'][:5])}", next_step="launch again to make them")
+        error.made = result
+        raise error

@@ -11,6 +11,8 @@ from ..base import FIRST, CellParams, Datasets, Family, Round
 class Connection(Family):
     name, short = "connection", "conn"
 
+    prepared_from = ("mosaic", "body", "img_norm", "tiles", "splits")
+
     def hparams_model(self):
         from .hparams import Hparams
 
@@ -26,6 +28,11 @@ class Connection(Family):
             for layout, size_px, radii in sorted({(row.pair_layout, row.tile_size_px, row.pair_crater_radii) for row in rows}):
                 work.connection_stack(layout, size_px, radii)
             return {"made": work.made}
+
+    def require_splits(self, config, splits) -> None:
+        from ..ejmap.tables import require_splits
+
+        require_splits(config.data.az_positions, splits)
 
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets

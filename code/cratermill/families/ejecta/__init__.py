@@ -9,6 +9,8 @@ from ..base import FIRST, CellParams, Datasets, Family, Round
 class Ejecta(Family):
     name, short = "ejecta", "ejc"
 
+    prepared_from = ("mosaic", "body", "img_norm", "tiles", "splits")
+
     def hparams_model(self):
         from .hparams import Hparams
 
@@ -26,6 +28,11 @@ class Ejecta(Family):
             for size_px in sorted({row.tile_size_px for row in rows}):
                 work.ejecta_stack(size_px)
             return {"made": work.made}
+
+    def require_splits(self, config, splits) -> None:
+        from ..ejmap.tables import require_splits
+
+        require_splits(config.data.az_positions, splits)
 
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ...errors import InputError, nearest
+
+
+def require_splits(path: Path, splits: Iterable[int]) -> None:
+    """Raise ``InputError`` where the table of pairs lacks one of these splits, or one of its sides is empty."""
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"can't read {path}: {error}", next_step="run 'cratermill prepare CONFIG'") from error
+    for split in splits:
+        split_rows(table, split, path)
 
 
 def split_rows(table: pd.DataFrame, split: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
