@@ -158,8 +158,12 @@ def test_the_name_tells_versions_split_members_and_foreign_mosaics(config, tmp_p
 def test_unknown_craters_and_missing_mosaics_are_refused(config, tmp_path):
     with pytest.raises(InputError, match=r"\[99\]"):
         mapping.map_cells(case.make_config(tmp_path / "b", craters=[1, 99]))
+    for key in ("mosaic", "catalogue"):
+        with pytest.raises(InputError, match=f"map.{key} is nowhere.x"):
+            mapping.map_cells(case.make_config(tmp_path / "c", **{key: "nowhere.x"}))
+    config.data.mosaic.unlink()
     with pytest.raises(InputError, match="the mosaic is missing"):
-        mapping.map_cells(case.make_config(tmp_path / "c", mosaic="nowhere.tif"))
+        mapping.map_cells(config)
 
 
 def test_a_mosaic_of_other_bands_is_refused_with_a_way_out(config, tmp_path, monkeypatch):

@@ -67,11 +67,19 @@ def map_name(config: Config) -> str:
 
 
 def open_mosaic(config: Config) -> Mosaic:
-    path = map_data(config).require(map_mosaic(config), "the mosaic")
+    path = _there(config, map_mosaic(config), "the mosaic", "mosaic")
     mosaic = Mosaic.open(path, map_run(config).bands)
     if config.run.body and not map_run(config).mosaic and not map_run(config).data:
         require_body(mosaic, config.run.body)
     return mosaic
+
+
+def _there(config: Config, path: Path, what: str, key: str) -> Path:
+    """The file, if it is there; a missing one is said to be the config's where the config names it."""
+    given = getattr(map_run(config), key)
+    if given and not path.exists():
+        raise InputError(f"map.{key} is {given}, but there is no {path}", next_step=f"correct map.{key}, or leave it out")
+    return map_data(config).require(path, what)
 
 
 def map_cells(config: Config) -> list[dict[str, Any]]:
@@ -79,7 +87,7 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
     run = map_run(config)
     weights = {family: checkpoint_digests(config, family, version, run.split) for family, version in run.versions.items()}
     with open_mosaic(config) as mosaic:
-        craters = read_craters(map_data(config).require(map_catalogue(config), "the crater list"), mosaic)
+        craters = read_craters(_there(config, map_catalogue(config), "the crater list", "catalogue"), mosaic)
         grid = mosaic.grid
     common = {
         "versions": run.versions,
