@@ -24,6 +24,15 @@ def _codes(value: Any) -> Any:
     return value
 
 
+def _auto_or_from(least: int) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if value == "auto" or (type(value) is int and value >= least):
+            return value
+        raise ValueError(f"must be auto, or a whole number from {least}")
+
+    return BeforeValidator(check)
+
+
 Codes = Annotated[list[int] | None, BeforeValidator(_codes)]
 
 
@@ -112,10 +121,10 @@ class Trainer(_Part):
     """How training runs on the machine at hand; the defaults fit what is there."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    devices: Annotated[int | Literal["auto"], _auto_or_from(1)] = 1
     nodes: int = Field(1, ge=1)
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
-    loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    loader_workers: Annotated[int | Literal["auto"], _auto_or_from(0)] = "auto"
 
 
 class RunConfig(_Part):
@@ -240,7 +249,7 @@ def explain(error: ValidationError, model: type[BaseModel], start: str = "") -> 
 
 
 def _line(problem: Any, model: type[BaseModel], where: str) -> str:
-    location = problem["loc"]
+    location, message = problem["loc"], problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         keys = _keys_at(model, location[:-1])
         valid = f"nearest valid: {nearest(str(location[-1]), keys)}" if keys else "none is taken here"
@@ -248,8 +257,8 @@ def _line(problem: Any, model: type[BaseModel], where: str) -> str:
     if problem["type"] == "missing":
         return f"{where}: missing"
     if isinstance(problem["input"], dict):
-        return f"{where}: {problem['msg']}"  # the whole part would hide the one key that is wrong
-    return f"{where} = {problem['input']!r}: {problem['msg']}"
+        return f"{where}: {message}"  # the whole part would hide the one key that is wrong
+    return f"{where} = {problem['input']!r}: {message}"
 
 
 def _keys_at(model: type[BaseModel], location: tuple) -> list[str]:

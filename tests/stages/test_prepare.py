@@ -117,6 +117,12 @@ def test_another_body_than_the_mosaics_is_refused(project):
         prepare(project)
 
 
+def test_a_missing_mosaic_is_named_by_its_key(project):
+    project.write_text(project.read_text() + "mosaic: nowhere.tif\n")
+    with pytest.raises(InputError, match="mosaic is nowhere.tif, but there is no"):
+        prepare(project)
+
+
 def test_fixed_norms_need_one_value_per_band(project):
     config = load_config(project)
     from cratermill.stages.prepare import prepare as stage

@@ -33,6 +33,10 @@ class Preparation(Steps):
         self._open = ExitStack()
 
     def __enter__(self) -> Preparation:
+        if self.config.run.mosaic and not self.config.mosaic.exists():
+            raise InputError(
+                f"mosaic is {self.config.run.mosaic}, but there is no {self.config.mosaic}", next_step="correct mosaic in the config"
+            )
         self.data.require(self.config.mosaic, "the mosaic")
         self.data.require(self.data.craters, "the crater list")
         return self
