@@ -7,7 +7,7 @@ import pytest
 from cratermill.errors import InputError
 from cratermill.folder_or_zip import FolderOrZip
 
-FILES = {"b/two.PNG": b"2", "a/one.png": b"1", "notes.txt": b"n", "a/.hidden.png": b"h"}
+FILES = {"b/two.PNG": b"2", "a/one.png": b"1", "notes.txt": b"n", "a/.hidden.png": b"h", ".ipynb_checkpoints/one-checkpoint.png": b"c"}
 
 
 @pytest.fixture

@@ -32,12 +32,13 @@ class FolderOrZip:
 
     @cached_property
     def names(self) -> list[str]:
-        """All files at any depth, ``/`` between folders, sorted; without hidden ones and what macOS adds to archives."""
+        """All files at any depth, ``/`` between folders, sorted; without hidden files and folders (``.ipynb_checkpoints`` holds copies) and
+        what macOS adds to archives."""
         if self.archive is None:
             names = [file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file()]
         else:
             names = [name for name in self.archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
-        return sorted(name for name in names if not name.rpartition("/")[2].startswith("."))
+        return sorted(name for name in names if not any(_hidden(part) for part in name.split("/")))
 
     def ending(self, suffixes: Sequence[str]) -> list[str]:
         """The names that end like one of ``suffixes`` (".png", lower case), in any case."""
@@ -49,6 +50,10 @@ class FolderOrZip:
         except (*FLAWS, KeyError) as error:
             where = f"{self.path}: {name}" if self.archive else f"{self.path / name}"
             raise InputError(f"{where} can't be read: {_cause(error)}", next_step="remove or replace it") from error
+
+
+def _hidden(part: str) -> bool:
+    return part.startswith(".") and part not in (".", "..")  # archives may name their members from ./ on
 
 
 def _cause(error: Exception) -> str:

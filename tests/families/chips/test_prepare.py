@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cratermill.config import load_config
 from cratermill.errors import InputError
@@ -154,6 +155,18 @@ def test_far_from_equal_classes_are_warned_of(tmp_path):
         np.save(folder / name, np.load(folder / name)[kept])
     made = prepare(write_project(tmp_path, "sgan"))["sgan"]
     assert made["notes"][0] == "labelled: plain 60 (88%), crater 8 (12%)" and "far from equal" in made["warnings"][0]
+
+
+def test_folders_that_are_no_class_are_counted_in_a_warning(tmp_path):
+    images, labels = chips(40)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = tmp_path / "pictures" / (["plain", "crater"][label] if number < 30 else "ghost") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    path = write_project(tmp_path, "sgan", data="{chips: pictures, classes: [plain, crater]}")
+    for _ in range(2):  # the second time nothing is made
+        warned = prepare(path)["sgan"]["warnings"]
+        assert warned == ["folders that data.classes doesn't name are left out: ghost (10 pictures)"]
 
 
 def test_mnists_own_test_chips_test_and_ten_classes_share_the_labels(tmp_path):

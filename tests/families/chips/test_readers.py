@@ -55,6 +55,8 @@ def test_npy_stacks_may_be_flat_or_not_and_bring_their_companions(tmp_path):
     assert read.labels.tolist() == labels[:6].tolist() and np.array_equal(np.stack(read.images), images[:6])
     found = {role: read_unlabelled(path) for role, path in npy_companions(folder).items()}
     assert {role: len(one) for role, one in found.items()} == {"unlabelled": 3, "predict": 2}
+    np.save(folder / "Xtrain1_extra.npy", np.zeros((0, 16)))
+    assert list(npy_companions(folder)) == ["predict"]
     np.save(tmp_path / "deep.npy", images[..., None].astype(float))
     assert np.array_equal(read_npy_stack(tmp_path / "deep.npy"), images)
 
@@ -145,9 +147,12 @@ def test_objects_in_an_npy_file_are_never_unpickled(tmp_path):
 
 def test_a_damaged_picture_is_named(tmp_path):
     folder = write_folders(tmp_path)
-    (folder / "crater" / "half.png").write_bytes(png(chips(1)[0][0])[:60])
-    with pytest.raises(InputError, match=r"half\.png can't be read"):
-        read_labelled(folder, CLASSES)
+    broken = png(np.random.default_rng(0).integers(0, 255, (400, 400), np.uint8))
+    at = broken.index(b"IDAT", broken.index(b"IDAT") + 4)
+    for content in (png(chips(1)[0][0])[:60], broken[:at] + b"\0\1\2\3" + broken[at + 4 :]):
+        (folder / "crater" / "half.png").write_bytes(content)
+        with pytest.raises(InputError, match=r"half\.png can't be read"):
+            read_labelled(folder, CLASSES)
 
 
 def test_frames_are_trimmed_and_never_the_whole_chip():

@@ -19,7 +19,7 @@ from ..base import Progress
 from ..steps import Steps
 from .chipset import UNLABELLED, ChipSet, joined, require_classes
 from .options import ChipData
-from .readers import npy_companions, read_labelled, read_unlabelled
+from .readers import left_out_folders, npy_companions, read_labelled, read_unlabelled
 from .splits import held_out
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], p
         with atomic_path(folder.stack(size)) as temporary:
             np.save(temporary, chips.stack(size))
     write_table(folder.table, table)
-    write_json(folder.summary, {**counts, **summary(table, data)})
+    others = left_out_folders(config.path(data.chips), data.classes) if data.chips else {}
+    write_json(folder.summary, {**counts, **summary(table, data), "folders_left_out": others})
 
 
 def read_all(config: Config, data: ChipData, size_px: int, progress: Progress) -> tuple[ChipSet, np.ndarray, np.ndarray]:
@@ -201,6 +202,9 @@ def notes(counts: dict[str, Any], classes: list[str]) -> list[str]:
 
 def warnings(counts: dict[str, Any]) -> list[str]:
     found = []
+    if counts.get("folders_left_out"):  # chips that older versions made don't say
+        others = ", ".join(f"{name} ({count} pictures)" for name, count in counts["folders_left_out"].items())
+        found.append(f"folders that data.classes doesn't name are left out: {others}")
     if counts["groups_of_contradicting_labels"]:
         found.append(f"{counts['groups_of_contradicting_labels']} group(s) of copies have chips of different labels: look at chips.csv")
     if min(counts["share_of_classes"].values()) < IMBALANCED / len(counts["classes"]):

@@ -7,6 +7,7 @@ import io
 import math
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def _pictures(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def read_picture(content: bytes, name: str) -> np.ndarray:
     """A grey picture (h, w) uint8."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content)) as picture:
@@ -96,7 +97,7 @@ def read_picture(content: bytes, name: str) -> np.ndarray:
             if picture.mode in ("P", "1"):
                 picture = picture.convert("RGB" if picture.mode == "P" else "L")
             pixels = np.asarray(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{name} can't be read as a picture: {first_line(error)}", next_step="remove or replace it") from error
     return grey_bytes(grey_image(pixels, name), name)
 
@@ -187,6 +188,14 @@ def _require_idx(folder: Path, name: str) -> Path:
 
 
 def npy_companions(folder: Path) -> dict[str, Path]:
-    """The unlabelled chips and those to predict that lie beside an npy pair, as the original project names them."""
+    """The unlabelled chips and those to predict that lie beside an npy pair, as the original project names them; empty ones are none."""
     found = {"unlabelled": folder / EXTRA, "predict": folder / PREDICT}
-    return {role: path for role, path in found.items() if path.is_file()}
+    return {role: path for role, path in found.items() if path.is_file() and len(np.atleast_1d(_load(path)))}
+
+
+def left_out_folders(path: Path, classes: list[str]) -> dict[str, int]:
+    """How many pictures lie in folders that are no class, by their folder; nothing for sources of other layouts."""
+    if (path / TRAIN).is_file() or any(_idx_file(path, name) for name in IDX["train"]):
+        return {}
+    folders = Counter(Path(name).parent.name or "." for name in FolderOrZip(path).ending(PICTURES))
+    return {folder: count for folder, count in sorted(folders.items()) if folder not in classes}
