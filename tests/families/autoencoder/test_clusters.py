@@ -86,9 +86,12 @@ def test_what_the_light_adds_is_taken_out():
 
 
 def test_unknown_places_count_as_the_mean_and_unknown_columns_not_at_all():
+    latents, recipe = three_groups()[0], Recipe("kmeans", 3, regress_out="all")
     table = rows(lat=np.append(np.nan, np.linspace(-60, 60, 149)), upsampling=np.nan)
     columns = nuisance_columns(table, "all")
-    assert np.isfinite(columns).all() and columns.shape == (150, 9)
+    means = np.where(np.isfinite(columns), columns, np.nanmean(columns[:, :9], axis=0).tolist() + [0])
+    assert columns.shape == (150, 10)
+    assert np.allclose(group(latents, recipe, columns).features, group(latents, recipe, means[:, :9]).features)
 
 
 def test_associations_tell_all_from_nothing():
@@ -149,3 +152,36 @@ def test_a_method_that_leaves_numbers_out_or_finds_nothing_is_no_trouble(monkeyp
     monkeypatch.setitem(clusters._METHODS, "hdbscan", lambda features, count, seed: np.full(len(features), -1))
     nothing = judge(latents, group(latents, Recipe("hdbscan"), NONE), Recipe("hdbscan"), NONE, rows(), 0)
     assert nothing["clusters"] == 0 and nothing["unclustered"] == 150
+
+
+def test_nothing_found_is_no_agreement_and_gives_further_latents_no_cluster():
+    noise = np.random.default_rng(0).normal(size=(12, 20))
+    found = group(noise, Recipe("hdbscan"), NONE[:12])
+    assert found.count == 0 and found.assign(noise, NONE[:12]).tolist() == [-1] * 12
+    figures = judge(noise, found, Recipe("hdbscan"), NONE[:12], rows(12), 0)
+    assert np.isnan(figures["seed_ARI"]) and np.isnan(figures["bootstrap_ARI"])
+
+
+@pytest.mark.parametrize("unknown", ["training", "map"])
+def test_what_is_known_of_one_side_only_moves_no_crater_to_another_cluster(unknown):
+    latents, truth = three_groups()
+    known = rows()
+    blank = known.assign(upsampling=np.nan, lat=np.nan, radius_m=np.nan)
+    first, second = (blank, known) if unknown == "training" else (known, blank)
+    found = group(latents, Recipe("kmeans", 3, regress_out="all"), nuisance_columns(first, "all"))
+    again = Clustering.of_arrays(found.arrays()).assign(latents, nuisance_columns(second, "all"))
+    assert same_grouping(again, truth)
+
+
+def test_latents_cleaned_of_other_quantities_are_refused():
+    found = group(three_groups()[0], Recipe("kmeans", 3), NONE)
+    with pytest.raises(InputError, match="with 0 quantities .* there are 6"):
+        found.assign(three_groups()[0], nuisance_columns(rows(), "light"))
+
+
+@pytest.mark.parametrize(("recipe", "crops"), [(Recipe("spectral", 6), 6), (Recipe("kmeans"), 3), (Recipe("hdbscan", 3), 4)])
+def test_methods_have_more_crops_than_they_need(recipe, crops):
+    latents = np.random.default_rng(0).normal(size=(crops + 1, 3))
+    with pytest.raises(InputError, match=f"{crops} crops"):
+        group(latents[:-1], recipe, NONE[:crops])
+    assert len(group(latents, recipe, NONE[: crops + 1]).labels) == crops + 1

@@ -18,6 +18,8 @@ MOST = {"kmeans": 50_000, "gmm": 50_000, "spectral": 4_000, "agglomerative": 6_0
 """Latents that a method is fitted on; what is beyond joins the cluster with the nearest mean."""
 JUDGED = 4_000
 """Latents on which silhouettes are taken."""
+NEIGHBOURS = 5
+"""Crops that make a dense place for hdbscan, and at least a cluster."""
 STARTS = 10
 """Random starts of k-means and mixtures, the best of which is kept."""
 
@@ -47,6 +49,8 @@ class Clustering:
     mean: np.ndarray
     axes: np.ndarray
     centres: np.ndarray
+    usual: np.ndarray
+    """Means (P,) of the nuisances, which stand for unknown ones."""
 
     @property
     def count(self) -> int:
@@ -58,21 +62,30 @@ class Clustering:
 
     def features_of(self, latents: np.ndarray, nuisances: np.ndarray) -> np.ndarray:
         """Latents (M, D) as they are grouped, (M, d)."""
-        return _features(latents, nuisances, self.coefficients, self.mean, self.axes)
+        if nuisances.shape[1] != len(self.usual):
+            raise InputError(
+                f"the clusters were made with {len(self.usual)} quantities taken out of the latents, there are {nuisances.shape[1]}",
+                valid="clusters made with the same cluster_regress_out",
+                next_step="group the latents again",
+            )
+        return _features(latents, _filled(nuisances, self.usual), self.coefficients, self.mean, self.axes)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What :meth:`assign` needs, for keeping."""
-        return {"coefficients": self.coefficients, "mean": self.mean, "axes": self.axes, "centres": self.centres}
+        return {name: getattr(self, name) for name in ("coefficients", "mean", "axes", "centres", "usual")}
 
     @classmethod
     def of_arrays(cls, arrays: Any) -> Clustering:
         empty = np.zeros((0,))
-        return cls(empty, empty, *(arrays[name] for name in ("coefficients", "mean", "axes", "centres")))
+        usual = arrays.get("usual", np.zeros(len(arrays["coefficients"]) - 1))  # clusters of older versions have none
+        return cls(empty, empty, *(arrays[name] for name in ("coefficients", "mean", "axes", "centres")), usual)
 
 
 def group(latents: np.ndarray, recipe: Recipe, nuisances: np.ndarray, seed: int = 0) -> Clustering:
     """Group latents (N, D); ``nuisances`` (N, P) as :func:`nuisance_columns` gives them for the recipe. The same seed, the same labels."""
     require_enough(len(latents), recipe)
+    usual = _means(nuisances)
+    nuisances = _filled(nuisances, usual)
     coefficients = _linear_part(latents, nuisances)
     cleaned = _features(latents, nuisances, coefficients, np.zeros(latents.shape[1]), None)
     mean, axes = _axes(cleaned, recipe.pca, seed)
@@ -80,12 +93,14 @@ def group(latents: np.ndarray, recipe: Recipe, nuisances: np.ndarray, seed: int 
     if recipe.method != "hdbscan" and recipe.count is None:
         recipe = replace(recipe, count=_best_count(features, recipe, seed))
     labels, centres = _fit(features, recipe, seed)
-    return Clustering(labels, features, coefficients, mean, np.eye(len(mean)) if axes is None else axes, centres)
+    return Clustering(labels, features, coefficients, mean, np.eye(len(mean)) if axes is None else axes, centres, usual)
 
 
 def require_enough(crops: int, recipe: Recipe) -> None:
     wanted = recipe.count or 3
-    if crops < wanted + (recipe.count is None):
+    if recipe.method == "hdbscan" and crops < NEIGHBOURS:
+        raise InputError(f"{crops} crops are too few for hdbscan", valid=f"at least {NEIGHBOURS}", next_step="prepare more crops")
+    if recipe.method != "hdbscan" and crops <= wanted:
         raise InputError(
             f"{crops} crops can't make {wanted} clusters",
             valid="more crops than clusters",
@@ -96,7 +111,7 @@ def require_enough(crops: int, recipe: Recipe) -> None:
 
 
 def nuisance_columns(rows: pd.DataFrame, regress_out: str) -> np.ndarray:
-    """(N, P) of what is to be taken out of latents, unknown values at their column's mean; P may be 0."""
+    """(N, P) of what is to be taken out of latents, unknown values NaN; P may be 0, and is the same whatever is known."""
     if regress_out == "none":
         return np.zeros((len(rows), 0))
     angle = np.radians(rows["light_deg"].to_numpy(float))
@@ -106,9 +121,17 @@ def nuisance_columns(rows: pd.DataFrame, regress_out: str) -> np.ndarray:
         lat = np.radians(rows["lat"].to_numpy(float))
         columns += [np.abs(lat), lat, np.log(rows["radius_m"].to_numpy(float)), np.log(rows["upsampling"].to_numpy(float))]
     table = np.stack(columns, axis=1)
-    known = np.isfinite(table)
-    table = table[:, known.any(0)]
-    return np.where(np.isfinite(table), table, np.nanmean(table, axis=0, keepdims=True)) if table.size else table
+    return np.where(np.isfinite(table), table, np.nan)
+
+
+def _means(nuisances: np.ndarray) -> np.ndarray:
+    """Means (P,) of what is known of each column, 0 where nothing is: a constant, which takes nothing out."""
+    known = np.isfinite(nuisances)
+    return np.where(known, nuisances, 0).sum(0) / np.maximum(known.sum(0), 1)
+
+
+def _filled(nuisances: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(nuisances), nuisances, usual)
 
 
 def _linear_part(latents: np.ndarray, nuisances: np.ndarray) -> np.ndarray:
@@ -158,7 +181,9 @@ def _sample(count: int, most: int, seed: int) -> np.ndarray:
 
 
 def nearest_mean(features: np.ndarray, centres: np.ndarray, block: int = 100_000) -> np.ndarray:
-    """The number of the nearest centre (K, d) of each feature (N, d)."""
+    """The number of the nearest centre (K, d) of each feature (N, d); −1 where there is no centre."""
+    if not len(centres):
+        return np.full(len(features), -1)
     squares = (centres**2).sum(1)
     parts = [features[start : start + block] for start in range(0, len(features), block)]
     return np.concatenate([np.argmin(squares - 2 * part @ centres.T, axis=1) for part in parts]) if parts else np.zeros(0, int)
@@ -223,7 +248,7 @@ def _agglomerative(features: np.ndarray, count: int, seed: int) -> np.ndarray:
 def _hdbscan(features: np.ndarray, count: int | None, seed: int) -> np.ndarray:
     from sklearn.cluster import HDBSCAN
 
-    return HDBSCAN(min_cluster_size=max(5, len(features) // 100), min_samples=5, copy=True).fit_predict(features)
+    return HDBSCAN(min_cluster_size=max(NEIGHBOURS, len(features) // 100), min_samples=NEIGHBOURS, copy=True).fit_predict(features)
 
 
 _METHODS = {"kmeans": _kmeans, "gmm": _gmm, "spectral": _spectral, "agglomerative": _agglomerative, "hdbscan": _hdbscan}

@@ -35,9 +35,11 @@ def judge(
 
 def stability(latents: np.ndarray, clustering: Clustering, recipe: Recipe, nuisances: np.ndarray, seed: int) -> dict[str, float]:
     """``seed_ARI``: mean adjusted Rand index between pairs of ``SEEDS`` groupings that differ only in their seed. ``bootstrap_ARI``: mean
-    index between the clusters and those of resampled crops, over all crops. Both with the same number of clusters."""
+    index between the clusters and those of resampled crops, over all crops. Both with the same number of clusters; NaN without any."""
     from dataclasses import replace
 
+    if not clustering.count:
+        return {"seed_ARI": float("nan"), "bootstrap_ARI": float("nan")}  # that nothing is found every time is no agreement
     fixed = replace(recipe, count=clustering.count if recipe.method != "hdbscan" and clustering.count else recipe.count)
     others = [group(latents, fixed, nuisances, seed + 1 + turn).labels for turn in range(SEEDS)]
     rng, again = np.random.default_rng([seed, 3]), []
