@@ -9,7 +9,9 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 import torch
+from affine import Affine
 from matplotlib.image import imread
 from typer.testing import CliRunner
 
@@ -23,7 +25,7 @@ from cratermill.families.autoencoder.evaluate import evaluate
 from cratermill.families.autoencoder.mapping import open_mosaic
 from cratermill.families.autoencoder.mosaic_pictures import View, spread
 from cratermill.families.base import CellParams
-from cratermill.files import read_json
+from cratermill.files import read_json, write_json
 from cratermill.launch import prepare
 from cratermill.mosaic import Mosaic
 from cratermill.planning import train_plan, wanted_rows
@@ -139,11 +141,24 @@ def test_other_clusters_without_training(made, results):
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [(["--clusters", "49"], "48 crops can't make 49 clusters"), (["--method", "fuzzy"], "cluster_method = 'fuzzy'")],
+    [
+        (["--into", ".."], "is no folder below"),
+        (["--into", "."], "is no folder below"),
+        (["--clusters", "49"], "48 crops can't make 49 clusters"),
+        (["--method", "fuzzy"], "cluster_method = 'fuzzy'"),
+    ],
 )
 def test_impossible_clusters_are_refused(made, options, says):
     answer = CliRunner().invoke(app, ["latents", "cluster", str(made.source), "1", *options])
     assert answer.exit_code == 2 and says in answer.output
+
+
+def test_latents_of_other_crops_of_the_same_number_are_not_grouped(made, results):
+    figures = read_json(results / "clusters.json")
+    write_json(results / "clusters.json", figures | {"stack": "of other crops"})
+    answer = CliRunner().invoke(app, ["latents", "cluster", str(made.source), "1"])
+    write_json(results / "clusters.json", figures)
+    assert answer.exit_code == 2 and "48 latents, but there are 48 other crops" in answer.output
 
 
 def test_the_check_needs_prepared_crops_and_answers_for_every_row(made):
@@ -221,6 +236,36 @@ def test_a_window_over_the_seam_shows_what_is_there(tmp_path):
             View(mosaic, (0, 20, 10, -20))
 
 
+@pytest.mark.parametrize("window", ["[0, 20, 10, -20]", "[200, -10, -300, 10]", "[0, -10, 10, 91]"])
+def test_a_window_that_is_none_is_refused_with_the_config(tmp_path, window):
+    path = project(tmp_path / "p")
+    path.write_text(path.read_text().replace("[170, -30, -150, 30]", window))
+    with pytest.raises(InputError, match="window"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("projection", "expected"),
+    [
+        ("+proj=stere +lat_0=90 +lon_0=0", (-180, 62, 180, 90)),
+        ("+proj=tmerc +lat_0=0 +lon_0=180", (160, -20, 200, 20)),
+        ("+proj=ortho +lat_0=0 +lon_0=180", (90, -64, 270, 64)),
+    ],
+)
+def test_a_view_shows_all_that_a_mosaic_of_any_projection_holds(tmp_path, projection, expected):
+    half = BODY.semi_major_m * (0.9 if "ortho" in projection else np.radians(20))
+    path = tmp_path / "m.tif"
+    kind = {"driver": "GTiff", "count": 1, "height": 100, "width": 100, "dtype": "uint8"}
+    affine = Affine(half / 50, 0, -half, 0, -half / 50, half)
+    with rasterio.open(path, "w", **kind, crs=f"{projection} +R={BODY.semi_major_m} +units=m", transform=affine) as file:
+        file.write(np.full((1, 100, 100), 90, np.uint8))
+    with Mosaic.open(path) as mosaic:
+        view = View(mosaic)
+        found = view.west, view.south, view.east, view.north
+        assert np.allclose(found, expected, atol=6), found
+        assert (view.picture > 0.2).all(axis=-1).mean() > 0.5
+
+
 def test_a_mosaic_from_0_to_360_has_its_craters_where_they_belong(tmp_path):
     craters = pd.DataFrame({"LON_CIRC_IMG": [-90.0], "LAT_CIRC_IMG": [0.0], "DIAM_CIRC_IMG": [400.0]})
     path = write_mosaic(tmp_path / "m.tif", craters)
@@ -273,3 +318,25 @@ def test_a_map_reads_the_bands_that_were_trained_on_unless_it_names_its_own(tmp_
     path.write_text(path.read_text() + given)
     with open_mosaic(load_config(path)) as mosaic:
         assert list(mosaic.bands) == used
+
+
+def with_weights(root, weights):
+    """A project whose row begins with weights."""
+    path = project(root)
+    table = root / "configs" / "autoencoder.csv"
+    header, *lines = table.read_text().splitlines()
+    table.write_text("\n".join([f"{header},weights", *(f"{line},{weights}" for line in lines)]) + "\n")
+    prepare(path)
+    return path
+
+
+def test_other_weights_to_begin_with_train_anew_and_missing_ones_are_refused(tmp_path):
+    weights = tmp_path / "w.pth"
+    path = with_weights(tmp_path / "p", weights)
+    with pytest.raises(InputError, match="no weights at"):
+        train_plan(load_config(path))
+    plans = []
+    for content in (b"one", b"two"):
+        weights.write_bytes(content)
+        plans.append(train_plan(load_config(path)).cells[0].fingerprint)
+    assert plans[0] != plans[1]

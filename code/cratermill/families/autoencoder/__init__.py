@@ -38,6 +38,10 @@ class Autoencoder(Family):
 
         for row in rows:
             stack_of(config, row).digest()
+            if row.weights:
+                from .weights_files import file_of
+
+                file_of(Path(row.weights))
 
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
@@ -53,7 +57,13 @@ class Autoencoder(Family):
     def data_fingerprint(self, config, row):
         from .crops import stack_of
 
-        return stack_of(config, row).digest()
+        digest = stack_of(config, row).digest()
+        if not row.weights:
+            return digest
+        from ...files import content_digest
+        from .weights_files import file_of
+
+        return [digest, content_digest(file_of(Path(row.weights)))]
 
     def evaluate(self, config, params: CellParams, workspace) -> dict:
         from .evaluate import evaluate

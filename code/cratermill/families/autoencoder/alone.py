@@ -45,11 +45,12 @@ def regroup(path: Path, version: int, changed: dict[str, Any], into: str) -> dic
         raise InputError(
             f"{'.'.join(map(str, wrong['loc']))} = {wrong['input']!r}: {wrong['msg']}", next_step="correct the option"
         ) from error
-    stack, folder = stack_of(config, row), results / into
+    stack, folder = stack_of(config, row), _below(results, into)
     rows, latents = stack.rows(), np.load(results / LATENTS, mmap_mode="r")
-    if len(rows) != len(latents):
+    encoded = read_json(results / "clusters.json", {}).get("stack", stack.digest())
+    if len(rows) != len(latents) or encoded != stack.digest():
         raise InputError(
-            f"{results / LATENTS} holds {len(latents)} latents, but there are {len(rows)} crops",
+            f"{results / LATENTS} holds {len(latents)} latents, but there are {len(rows)} {'other ' * (encoded != stack.digest())}crops",
             valid="latents of the prepared crops",
             next_step="the crops were prepared anew: launch the training again",
         )
@@ -61,3 +62,11 @@ def regroup(path: Path, version: int, changed: dict[str, Any], into: str) -> dic
     features = features_of(latents, rows, row, folder)
     write_products(folder, rows.assign(cluster=labels_of(folder)), features, stack.images(), row, mosaic)
     return found
+
+
+def _below(results: Path, into: str) -> Path:
+    """A folder of its own below the results, which it mustn't replace."""
+    folder = results / into
+    if results.resolve() not in folder.resolve().parents:
+        raise InputError(f"--into {into} is no folder below {results}", valid="a name, like gmm6", next_step="choose another name")
+    return folder

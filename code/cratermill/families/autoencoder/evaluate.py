@@ -56,7 +56,7 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
         **errors,
         **found,
     }
-    write_json(folder / "eval.json", metrics)
+    write_json(folder / "eval.json", metrics | {"stack": stack.digest()})  # which crops the latents are of
     return {name: value for name, value in metrics.items() if not isinstance(value, dict | list)}
 
 

@@ -15,6 +15,7 @@ from ...grid import Grid
 from ...mosaic import Mosaic
 from ...report.images import grey_or_colour, reduced_shape, save_figure
 from ...report.map_pictures import seen
+from ..chips.extent import extent
 from .pictures import cluster_colour, names, place_crop
 
 WIDTH_PX = 1600
@@ -29,7 +30,7 @@ class View:
 
     def __init__(self, mosaic: Mosaic, window: tuple[float, float, float, float] | None = None):
         self.whole = window is None
-        self.west, self.south, self.east, self.north = window or whole_of(mosaic.grid)
+        self.west, self.south, self.east, self.north = window or extent(mosaic.grid)
         if self.east <= self.west:
             self.east += 360
         if not (-90 <= self.south < self.north <= 90 and self.east - self.west <= 360 + 1e-6):
@@ -66,20 +67,6 @@ class View:
         axes.set(xlim=(self.west, self.east), ylim=(self.south, self.north))
         axes.tick_params(labelsize=8)
         return figure, axes
-
-
-def whole_of(grid: Grid) -> tuple[float, float, float, float]:
-    """West, south, east, north of a mosaic; of one whose columns aren't longitudes, those of its edge."""
-    from ...footprints import edge_points
-
-    if grid.columns_per_turn is not None:
-        (west,), (north,) = (np.atleast_1d(value) for value in grid.lonlat(-0.5, -0.5))
-        south = float(grid.lonlat(grid.height - 0.5, 0)[1])
-        span = 360.0 * grid.width / grid.columns_per_turn
-        return float(west), max(min(float(north), south), -90.0), float(west) + min(span, 360.0), min(max(float(north), south), 90.0)
-    lon, lat = grid.lonlat(*edge_points(grid.shape, 16))
-    lon, lat = lon[np.isfinite(lon)], lat[np.isfinite(lat)]
-    return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
 
 
 def mosaic_dots(path: Path, view: View, rows: pd.DataFrame) -> Path:

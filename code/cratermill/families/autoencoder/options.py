@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class _Part(BaseModel):
@@ -60,3 +60,15 @@ class MapOptions(Selection):
     )
     display: bool = Field(True, description="draw the pictures; false: only tables and figures")
     thumbnails: int = Field(400, ge=0, description="crops drawn at their place on the mosaic, at most")
+
+    @field_validator("window")
+    @classmethod
+    def _sound_window(cls, window: list[float] | None) -> list[float] | None:
+        # Looked at before the map is made, and not when it is drawn.
+        if window is None:
+            return None
+        west, south, east, north = window
+        span = east - west + (360 if east <= west else 0)
+        if not (-90 <= south < north <= 90 and 0 < span <= 360):
+            raise ValueError("give west, south, east, north in degrees, south below north, at most 360° from west to east")
+        return window

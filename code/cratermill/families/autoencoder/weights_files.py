@@ -38,7 +38,7 @@ DECODER = ("decoder", "mask_token")
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a file, or of the weights in a folder."""
-    path = _file_in(path)
+    path = file_of(path)
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -55,7 +55,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def _file_in(path: Path) -> Path:
+def file_of(path: Path) -> Path:
+    """The file that a row's ``weights`` mean; ``InputError`` where there is none."""
     if path.is_file():
         return path
     found = [file for name in NAMES for file in sorted(path.glob(name))] if path.is_dir() else _in_cache(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -123,12 +124,16 @@ class Ground:
     def body(self) -> Body:
         return self.grid.body
 
+    @cached_property
+    def extent(self) -> tuple[float, float, float, float]:
+        return extent(self.grid)
+
     def holds(self, places: Places) -> np.ndarray:
         return holds(self.grid, places.lon, places.lat, self.half_side_radii * places.radius_m)
 
     def draw(self, radii_m: np.ndarray, count: int, rng: np.random.Generator) -> Places:
         """At most ``count`` places, evenly spread over the ground, with sizes drawn from ``radii_m``; those off the mosaic left out."""
-        west, south, east, north = extent(self.grid)
+        west, south, east, north = self.extent
         low, high = np.sin(np.radians(np.clip([south, north], -self.max_abs_lat, self.max_abs_lat)))
         lat = np.degrees(np.arcsin(rng.uniform(low, high, count)))
         drawn = Places(wrap_lon(rng.uniform(west, east, count)), lat, rng.choice(radii_m, count), np.full(count, UNLABELLED))

@@ -8,8 +8,8 @@ from ...footprints import edge_points
 from ...grid import Grid
 
 EDGE_STEP_PX = 16
-LATTICE = 64
-"""Points per side inside a mosaic whose edge lies off the body."""
+LATTICE = 512
+"""Points per side inside a mosaic whose edge lies off the body; near the limb meridians crowd."""
 AZIMUTHS = np.arange(0.0, 360.0, 45.0)
 """Of the middles of a square's sides and of its corners."""
 
