@@ -22,8 +22,10 @@ from cratermill.families.autoencoder.crops import stack_of
 from cratermill.families.autoencoder.data import parts
 from cratermill.families.autoencoder.encode import encode, trained_network
 from cratermill.families.autoencoder.evaluate import evaluate
+from cratermill.families.autoencoder.gather import body_of
 from cratermill.families.autoencoder.mapping import open_mosaic
 from cratermill.families.autoencoder.mosaic_pictures import View, spread
+from cratermill.families.autoencoder.products import write_products
 from cratermill.families.base import CellParams
 from cratermill.files import read_json, write_json
 from cratermill.launch import prepare
@@ -310,6 +312,17 @@ def test_without_clusters_there_are_latents_alone(tmp_path):
     run(config)
     results = load_config(config).project.version_results("autoencoder", 1)
     assert (results / "latents.npy").exists() and not list(results.glob("crater_clusters*"))
+
+
+def test_ready_made_crops_lie_on_the_body_that_the_config_names(tmp_path):
+    path = project(tmp_path / "p")
+    assert body_of(load_config(path)) is None
+    path.write_text("body: moon\n" + path.read_text())
+    config = load_config(path)
+    rows = pd.DataFrame({"FID": range(3), "id": list("abc"), "lon": 10.0, "lat": 20.0, "radius_m": 5e3, "cluster": 0})
+    write_products(tmp_path, rows, None, None, wanted_rows(config)["autoencoder"][0], None, display=False, body=body_of(config))
+    frame = gpd.read_file(tmp_path / "crater_clusters_kmeans.gpkg")
+    assert len(frame) == 3 and frame.crs.ellipsoid.semi_major_metre == body_of(config).semi_major_m
 
 
 @pytest.mark.parametrize(("given", "used"), [("", [1]), ("  bands: [1, 1]\n", [1, 1])])

@@ -17,7 +17,7 @@ from .check import sanity
 from .clusters import Recipe, require_enough
 from .crops import NAME, stack_of
 from .evaluate import LATENTS, cluster
-from .gather import features_of, labels_of
+from .gather import body_of, features_of, labels_of
 from .hparams import Hparams
 from .products import write_products
 
@@ -60,7 +60,7 @@ def regroup(path: Path, version: int, changed: dict[str, Any], into: str) -> dic
     write_json(folder / "clusters.json", found)
     mosaic = Mosaic.open(config.mosaic) if config.mosaic.exists() else None
     features = features_of(latents, rows, row, folder)
-    write_products(folder, rows.assign(cluster=labels_of(folder)), features, stack.images(), row, mosaic)
+    write_products(folder, rows.assign(cluster=labels_of(folder)), features, stack.images(), row, mosaic, body=body_of(config))
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ...bodies import Body, get_body
 from ...files import atomic_path, link_or_copy, read_json, write_json
 from ...mosaic import Mosaic
 from ..checkpoint import load
@@ -66,7 +67,14 @@ def keep_evaluation(config: Config, row: Hparams, product: Path, into: Path) -> 
     latents = np.load(product / LATENTS, mmap_mode="r")
     mosaic = Mosaic.open(config.mosaic) if config.mosaic.exists() else None
     features = features_of(latents, rows, row, product)
-    write_products(into, rows, features, stack.images(), row, mosaic, display=config.family_data("autoencoder").display)
+    write_products(
+        into, rows, features, stack.images(), row, mosaic, display=config.family_data("autoencoder").display, body=body_of(config)
+    )
+
+
+def body_of(config: Config) -> Body | None:
+    """The body that the config names: ready-made crops may come without a mosaic."""
+    return get_body(config.run.body) if config.run.body else None
 
 
 def labels_of(folder: Path) -> np.ndarray:

@@ -48,9 +48,13 @@ def write_products(
     window: tuple[float, ...] | None = None,
     most_thumbnails: int = 400,
     display: bool = True,
+    body: Body | None = None,
 ) -> list[Path]:
-    """Tables with positions and clusters, with ``display`` also pictures; ``rows`` has the clusters, ``crops[i]`` is the i-th crop."""
-    made = write_tables(into, rows, row.cluster_method, mosaic.grid.body if mosaic else None)
+    """Tables with positions and clusters, with ``display`` also pictures; ``rows`` has the clusters, ``crops[i]`` is the i-th crop.
+
+    ``body``: where the craters are, if there is no mosaic that says so.
+    """
+    made = write_tables(into, rows, row.cluster_method, mosaic.grid.body if mosaic else body)
     if not display:
         return made
     made += latent_pictures(into, rows, features, crops, row.cluster_view)
