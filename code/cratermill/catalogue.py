@@ -160,7 +160,7 @@ def _centroids(frame: geopandas.GeoDataFrame) -> geopandas.GeoSeries:
 
 
 def _radii(frame: pd.DataFrame, path: Path, units: str | None, body: Body | None) -> np.ndarray:
-    plain = {_plain(name): name for name in reversed(list(frame.columns))}
+    plain = {plain_name(name): name for name in reversed(list(frame.columns))}
     found = next(((plain[name], scale, half) for name, scale, half in SIZE_NAMES if name in plain), None)
     _require(frame, path, {"size": (found and found[0], "radius")})
     column, scale, half = found
@@ -190,7 +190,7 @@ def _radii(frame: pd.DataFrame, path: Path, units: str | None, body: Body | None
 
 def _ids(frame: pd.DataFrame, path: Path) -> np.ndarray:
     column = _find(frame, FID_NAMES)
-    if column is None or (_plain(column) != "cratfid" and pd.to_numeric(frame[column], errors="coerce").isna().all()):
+    if column is None or (plain_name(column) != "cratfid" and pd.to_numeric(frame[column], errors="coerce").isna().all()):
         # Databases name craters by text ("01-1-000001"); that column stays, and rows are numbered.
         return np.arange(len(frame))
     ids = _whole_numbers(frame, column, path)
@@ -223,11 +223,12 @@ def _shown(value: object) -> str:
 
 
 def _find(frame: pd.DataFrame, names: Iterable[str]) -> str | None:
-    plain = {_plain(column): column for column in reversed(list(frame.columns))}
+    plain = {plain_name(column): column for column in reversed(list(frame.columns))}
     return next((plain[name] for name in names if name in plain), None)
 
 
-def _plain(column: object) -> str:
+def plain_name(column: object) -> str:
+    """A column's name as it is looked for: small letters and digits alone."""
     return re.sub(r"[^a-z0-9]", "", str(column).lower())
 
 

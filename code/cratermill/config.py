@@ -73,6 +73,10 @@ class FamilyRun(_Part):
     iterations: int | None = Field(None, ge=1, description="instead of the row's trainings_per_test")
     data: dict[str, Any] = Field(default_factory=dict, description="where the family's own data come from; its keys are the family's")
 
+    def splits_of(self, row: Any) -> list[int]:
+        """The TV-Test splits that a row is trained on."""
+        return self.splits if self.splits is not None else row.test_set
+
 
 class MapRun(_Part):
     """One map: an ensemble of versions on one split's checkpoints."""

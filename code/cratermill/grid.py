@@ -111,6 +111,16 @@ class Grid:
         # Published mosaics round their width: the Moon's 100 m grid has 109 164 columns where 109 164.07 would close the circle.
         return min(round(turn), self.width) if turn is not None and self.width >= turn - 0.5 else None
 
+    @cached_property
+    def is_global(self) -> bool:
+        """Whether it covers the whole body, poles included."""
+        return bool(self.period_px) and self.height >= self.width / 2 - 1
+
+    def holds(self, rows, cols):
+        """Which fractional rows and columns, as :meth:`rowcol_of_lonlat` gives them, lie on pixels; False for NaN."""
+        on = (rows >= -0.5) & (rows <= self.height - 0.5)
+        return on if self.period_px else on & (cols >= -0.5) & (cols <= self.width - 0.5)
+
     def window(self, window: Window) -> Grid:
         return Grid(self.crs, self.affine @ Affine.translation(window.col, window.row), (window.height, window.width))
 

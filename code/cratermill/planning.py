@@ -13,7 +13,7 @@ from .seeds import seed_of
 
 if TYPE_CHECKING:
     from .batch.plan import Cell, Plan
-    from .config import Config, FamilyRun
+    from .config import Config
     from .families.base import Family
 
 Rows = dict[str, list[Any]]
@@ -53,7 +53,7 @@ class _TrainCells:
     def add(self, name: str, row: Any) -> None:
         run, family = self.config.run.train[name], get_family(name)
         data = family.data_fingerprint(self.config, row)
-        for split in splits_of(run, row):
+        for split in run.splits_of(row):
             for iteration in range(run.iterations or row.trainings_per_test):
                 seed = seed_of(self.config.run.seed, name, row.version, split, iteration)
                 hparams = row.model_dump(mode="json")
@@ -166,12 +166,7 @@ def prepared_or_refuse(config: Config, rows: Rows) -> None:
         family, run = get_family(name), config.run.train[name]
         family.require_prepared(config, found)
         _require_same_preparation(config, family)
-        family.require_splits(config, sorted({split for row in found for split in splits_of(run, row)}))
-
-
-def splits_of(run: FamilyRun, row: Any) -> list[int]:
-    """The TV-Test splits that a row is trained on."""
-    return run.splits if run.splits is not None else row.test_set
+        family.require_splits(config, sorted({split for row in found for split in run.splits_of(row)}))
 
 
 def preparation_of(config: Config, family: Family) -> dict[str, Any]:

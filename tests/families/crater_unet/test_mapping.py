@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from types import SimpleNamespace
 
 import geopandas
 import numpy as np
@@ -11,11 +12,14 @@ import pandas as pd
 import pytest
 import rasterio
 import yaml
+from affine import Affine
 
 from cratermill.catalogue import read_catalogue, write_catalogue
 from cratermill.craters.matching import STRICT, match
 from cratermill.errors import InputError
 from cratermill.families import get_family
+from cratermill.families.crater_unet.prepare import grey_bands, is_off
+from cratermill.grid import Grid, square_grid
 
 from .planet import BODY, Workspace, checkpoint, project, ring_planet, sees_what_is_there
 
@@ -170,6 +174,15 @@ def test_craters_beyond_the_mapped_latitudes_are_not_listed(tmp_path, monkeypatc
     _, _, result = make_map(tmp_path, monkeypatch, {"latitudes": [0, 20]})
     scores = json.loads((tmp_path / "results" / "output_masks" / "crater_unet-1_test-set-0" / "scores.json").read_text())
     assert result["craters"] == 1 and scores["Precision_strict"] == scores["Recall_strict"] == 1
+
+
+def test_a_belt_around_the_body_ends_at_its_edges():
+    """All longitudes are there, the poles are not."""
+    belt = Grid(BODY.geographic_crs(), Affine(1, 0, -180, 0, -1, 60), (120, 360))
+    tile = square_grid(BODY, 40.0, 60.0, 10 * belt.resolution_m, 20)
+    off = is_off(belt, tile, 0, 20)
+    assert not belt.is_global and off[:9].all() and not off[11:].any()
+    assert np.isnan(grey_bands(SimpleNamespace(grid=belt, nodata=None), np.ones((1, 1, 20, 20), np.uint8), [tile])[0][off]).all()
 
 
 @pytest.mark.parametrize("nodata", [None, 0])

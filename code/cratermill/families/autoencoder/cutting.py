@@ -71,15 +71,12 @@ class Cutter:
     def inside(self, craters: pd.DataFrame) -> np.ndarray:
         """Which crops lie wholly on the mosaic; a pole is no edge of a global one."""
         found = np.ones(len(craters), bool)
-        if self.grid.period_px and self.grid.height >= self.grid.width / 2 - 1:
+        if self.grid.is_global:
             return found
         for start in range(0, len(craters), 4096):
             part = craters.iloc[start : start + 4096]
             rows, cols = self._nodes(part, np.array([-1.0, 0.0, 1.0]))
-            on = (rows >= -0.5) & (rows <= self.grid.height - 0.5)
-            if not self.grid.period_px:
-                on &= (cols >= -0.5) & (cols <= self.grid.width - 0.5)
-            found[start : start + len(part)] = on.all((1, 2))
+            found[start : start + len(part)] = self.grid.holds(rows, cols).all((1, 2))
         return found
 
     def cut(self, craters: pd.DataFrame) -> np.ndarray:

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 from ...bodies import wrap_lon
 from ...errors import InputError
+from ...extent import extent
 from ...grid import Grid
 from ...mosaic import Mosaic
 from ...report.images import grey_or_colour, reduced_shape, save_figure
 from ...report.map_pictures import seen
-from ..chips.extent import extent
 from .pictures import cluster_colour, names, place_crop
 
 WIDTH_PX = 1600

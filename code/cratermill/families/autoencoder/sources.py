@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import tempfile
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ...catalogue import LAT_NAMES, LON_NAMES, SIZE_NAMES, WEST_NAMES, read_catalogue
+from ...catalogue import LAT_NAMES, LON_NAMES, SIZE_NAMES, WEST_NAMES, plain_name, read_catalogue
 from ...errors import InputError, first_line
 from ...folder_or_zip import FolderOrZip
 from ..chips.chipset import grey_bytes
@@ -116,7 +115,7 @@ class ReadyMade:
             columns = ", ".join(map(str, given.columns))
             raise InputError(f"{where} has no column id", valid="id, lon, lat, diam", next_step=f"its columns: {columns}")
         # A row that is blank in all of these says that the place is unknown. It is read as if it had one, so that rows keep their numbers.
-        columns = [name for name in given if _plain(name) in POSITION_NAMES]
+        columns = [name for name in given if plain_name(name) in POSITION_NAMES]
         blank = given[columns].isna().all(axis=1).to_numpy()
         if blank.all():
             return None
@@ -166,7 +165,3 @@ def _positions(table: pd.DataFrame, units: str, where: str) -> pd.DataFrame:
             return pd.DataFrame(read_catalogue(copy, units=units)[["lon", "lat", "radius_m"]])
         except InputError as error:
             raise InputError(error.given.replace(str(copy), where), valid=error.valid, next_step=error.next_step) from error
-
-
-def _plain(name: object) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(name).lower())

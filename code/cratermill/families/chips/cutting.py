@@ -12,11 +12,11 @@ import numpy as np
 from ...bodies import Body, wrap_lon
 from ...catalogue import read_catalogue
 from ...errors import InputError
+from ...extent import extent, holds
 from ...grid import Grid, square_grid
 from ...mosaic import Mosaic
 from ...sampling import sample_many
 from .chipset import UNLABELLED, ChipSet
-from .extent import extent, holds
 from .options import Cut
 
 NEGATIVE, POSITIVE = 0, 1

@@ -96,7 +96,7 @@ def require_drawable(config: Config, family: str, rows: Iterable[ChipHparams]) -
     table, run, classes = ChipFolder(config.data.family(family)).rows, config.run.train[family], config.family_data(family).classes
     for row in rows:
         require_class_count(row, classes)
-        for split in run.splits if run.splits is not None else row.test_set:
+        for split in run.splits_of(row):
             chips = cell_chips(table, classes, split, 0, config.run.seed, row.val_frac, row.labels)
             require_unlabelled(chips, row)
 

@@ -159,24 +159,16 @@ def grey_bands(mosaic: Mosaic, images: np.ndarray, grids: list[Grid]) -> np.ndar
     if mosaic.nodata is not None:
         mean[np.all(images == mosaic.nodata, axis=1)] = np.nan
     for image, grid in zip(mean, grids, strict=True):
-        for row in range(0, 0 if is_global(mosaic.grid) else grid.height, STRIP_PX):
+        for row in range(0, 0 if mosaic.grid.is_global else grid.height, STRIP_PX):
             strip = image[row : row + STRIP_PX]
             strip[is_off(mosaic.grid, grid, row, len(strip))] = np.nan
     return mean
 
 
-def is_global(grid: Grid) -> bool:
-    poles, _ = grid.rowcol_of_lonlat(0.0, np.array([-90.0, 90.0]))
-    return bool(grid.period_px) and poles.min() <= 0 and poles.max() >= grid.height - 1
-
-
 def is_off(mosaic: Grid, tile: Grid, first: int, count: int) -> np.ndarray:
     """Mask (count, w) of a tile's pixels, rows from ``first`` on, that lie beside a cylindrical mosaic."""
-    rows, cols = mosaic.rowcol_of_lonlat(*tile.lonlat(np.arange(first, first + count)[:, None], np.arange(tile.width)))
-    on = (rows >= -0.5) & (rows <= mosaic.height - 0.5)
-    if not mosaic.period_px:
-        on &= (cols >= -0.5) & (cols <= mosaic.width - 0.5)
-    return ~on
+    rows = np.arange(first, first + count)[:, None]
+    return ~mosaic.holds(*mosaic.rowcol_of_lonlat(*tile.lonlat(rows, np.arange(tile.width))))
 
 
 def value_range(mosaic: Mosaic) -> tuple[float, float]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...footprints import edge_points
-from ...grid import Grid
+from .footprints import edge_points
+from .grid import Grid
 
 EDGE_STEP_PX = 16
 LATTICE = 512
@@ -22,7 +22,7 @@ def extent(grid: Grid) -> tuple[float, float, float, float]:
         span = 360.0 * grid.width / grid.columns_per_turn
         return float(west), max(min(float(north), south), -90.0), float(west) + min(span, 360.0), min(max(float(north), south), 90.0)
     lon, lat = _points(grid)
-    poles = [pole for pole in (-90.0, 90.0) if _on(grid, *grid.rowcol_of_lonlat(0.0, pole))]
+    poles = [pole for pole in (-90.0, 90.0) if grid.holds(*grid.rowcol_of_lonlat(0.0, pole))]
     south, north = float(min([*lat, *poles])), float(max([*lat, *poles]))
     west, east = (-180.0, 180.0) if poles else _range_of(lon)
     return west, south, east, north
@@ -56,18 +56,13 @@ def holds(grid: Grid, lon: np.ndarray, lat: np.ndarray, half_m: np.ndarray) -> n
     By position alone: pixels can't tell, since what lies beside a mosaic reads like dark ground where no value stands for missing. A pole
     is no edge of a global mosaic.
     """
-    if grid.period_px and grid.height >= grid.width / 2 - 1:
+    if grid.is_global:
         return np.ones(len(lon), bool)
-    found = _on(grid, *grid.rowcol_of_lonlat(lon, lat))
+    found = grid.holds(*grid.rowcol_of_lonlat(lon, lat))
     # Of a whole planet's list few lie on a small mosaic: only for their squares is more to be looked at.
     near = np.flatnonzero(found)
     away = np.where(AZIMUTHS % 90, np.sqrt(2), 1.0)[None] * np.asarray(half_m, float)[near, None]
     starts = np.broadcast_arrays(np.asarray(lon, float)[near, None], np.asarray(lat, float)[near, None], AZIMUTHS[None], away)
     there = grid.body.geod.fwd(*(values.ravel() for values in starts))
-    found[near] = _on(grid, *grid.rowcol_of_lonlat(there[0], there[1])).reshape(away.shape).all(axis=1)
+    found[near] = grid.holds(*grid.rowcol_of_lonlat(there[0], there[1])).reshape(away.shape).all(axis=1)
     return found
-
-
-def _on(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    on = (rows >= -0.5) & (rows <= grid.height - 0.5)
-    return on if grid.period_px else on & (cols >= -0.5) & (cols <= grid.width - 0.5)
