@@ -183,7 +183,7 @@ install_with_uv() {
   fi
   write_stamp building
   [ -x "$env_dir/bin/python" ] || logged "$uv" venv --quiet --python "$python" "$env_dir"
-  logged "$uv" pip sync --python "$env_dir/bin/python" "$(source_files)"
+  logged "$uv" pip sync --require-hashes --compile-bytecode --python "$env_dir/bin/python" "$(source_files)"
   logged "$uv" pip install --quiet --python "$env_dir/bin/python" --no-deps --no-build-isolation --editable .
   rm -rf -- "$tools_dir/cache"
 }

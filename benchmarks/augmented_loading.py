@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from measure import Row, measure, show
 
-from cratermill.families.augment import ADDEND, BLUR_SIGMA_PX, CUTOFF, FACTOR, GAIN, Augmenter, imgaug
 from cratermill.families.connection.data import Pairs
 from cratermill.families.ejecta.data import Tiles
+from cratermill.samples.augment import ADDEND, BLUR_SIGMA_PX, CUTOFF, FACTOR, GAIN, Augmenter, imgaug
 
 COUNT = 64
 

@@ -23,11 +23,11 @@ from affine import Affine
 from latent_map import run
 from measure import measure
 
-from cratermill.bodies import Body
 from cratermill.families import get_family
-from cratermill.families.base import CellParams
-from cratermill.families.checkpoint import Checkpoint
 from cratermill.families.crater_unet.hparams import Hparams
+from cratermill.geo.bodies import Body
+from cratermill.training.cell import CellParams
+from cratermill.training.checkpoint import Checkpoint
 
 BODY = Body("moon", 1_737_400.0, 1_737_400.0, "the WAC mosaic's")
 LATITUDES, DARK, BRIGHT, RIM_PX = 60, 20, 235, 4

@@ -20,15 +20,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from cratermill.config import load_config
+from cratermill.core.files import read_json
 from cratermill.craters.matching import STRICT
 from cratermill.craters.scores import all_rules, rates, score, tally
-from cratermill.families.base import CellParams
 from cratermill.families.crater_unet.data import split_tiles
 from cratermill.families.crater_unet.evaluate import within
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.prepare import TileSet, folder_of
-from cratermill.files import read_json
+from cratermill.pipeline.load_config import load_config
+from cratermill.training.cell import CellParams
 
 TABLE = Path(__file__).resolve().parents[1] / "configs" / "crater_unet_version_hparams.csv"
 SEED = 1

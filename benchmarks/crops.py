@@ -21,12 +21,12 @@ from affine import Affine
 from measure import Row, measure, show
 from rasterio.windows import from_bounds
 
-from cratermill.bodies import Body
-from cratermill.families.autoencoder.cutting import Cutter, Geometry
+from cratermill.core.machine import cores
 from cratermill.families.autoencoder.light import flip_shadows, light
 from cratermill.families.autoencoder.stack import write_stack
-from cratermill.machine import cores
-from cratermill.mosaic import Mosaic
+from cratermill.geo.bodies import Body
+from cratermill.geo.mosaic import Mosaic
+from cratermill.samples.crops import Cutter, Geometry
 
 BODY = Body("moon", 1_737_400.0, 1_737_400.0, "the WAC mosaic's")
 COLUMNS, STEP_M = 109_164, 100.0

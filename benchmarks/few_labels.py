@@ -22,10 +22,10 @@ from scipy.stats import t
 
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
-from cratermill.config import load_config
-from cratermill.files import read_json, write_text
-from cratermill.launch import plan_training, prepare
-from cratermill.stages import run_cell as science
+from cratermill.core.files import read_json, write_text
+from cratermill.pipeline import run_cell as science
+from cratermill.pipeline.launch import plan_training, prepare
+from cratermill.pipeline.load_config import load_config
 
 TABLES = Path(__file__).resolve().parents[1] / "configs"
 PARTS = {"classifier": "chip_classifier", "sgan": "sgan"}

@@ -59,8 +59,8 @@ def main() -> None:
     from pathlib import Path
 
     from cratermill.batch.plan import freeze
-    from cratermill.config import load_config
-    from cratermill.launch import plan_training
+    from cratermill.pipeline.launch import plan_training
+    from cratermill.pipeline.load_config import load_config
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)

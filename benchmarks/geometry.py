@@ -21,12 +21,12 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject
 from rasterio.windows import Window as RasterioWindow
 
-from cratermill.backprojection import inscribed_square, largest_square, to_mosaic
-from cratermill.bodies import Body
-from cratermill.grid import Grid, Window, azimuthal_grid
-from cratermill.mosaic import Mosaic
-from cratermill.positions import Link
-from cratermill.sampling import sample_many
+from cratermill.geo.backprojection import inscribed_square, largest_square, to_mosaic
+from cratermill.geo.bodies import Body
+from cratermill.geo.grid import Grid, Window, azimuthal_grid
+from cratermill.geo.mosaic import Mosaic
+from cratermill.geo.pixel_maps import Link
+from cratermill.geo.sampling import sample_many
 
 BODY = Body("Mercury", 2_439_400.0, 2_439_400.0, "EJMAP's mosaic")
 CRATER = (40.0, -25.0)

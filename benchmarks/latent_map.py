@@ -24,13 +24,13 @@ from measure import measure
 
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
-from cratermill.bodies import Body
-from cratermill.config import load_config
 from cratermill.families.autoencoder.hparams import Hparams
 from cratermill.families.autoencoder.network import build_network
-from cratermill.families.checkpoint import Checkpoint
-from cratermill.launch import plan_mapping
-from cratermill.stages import run_cell as science
+from cratermill.geo.bodies import Body
+from cratermill.pipeline import run_cell as science
+from cratermill.pipeline.launch import plan_mapping
+from cratermill.pipeline.load_config import load_config
+from cratermill.training.checkpoint import Checkpoint
 
 BODY = Body("moon", 1_737_400.0, 1_737_400.0, "the WAC mosaic's")
 ROWS = 8192

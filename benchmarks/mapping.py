@@ -24,18 +24,19 @@ from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
 from cratermill.families import get_family
-from cratermill.families.base import CellParams
-from cratermill.families.checkpoint import Checkpoint
 from cratermill.families.ejecta.composite import Part, write_rasters
 from cratermill.families.ejecta.crater_files import write_crater
 from cratermill.families.ejecta.hparams import Hparams
 from cratermill.families.ejecta.mapping import segment
-from cratermill.families.ejmap.craters import Crater
-from cratermill.families.ejmap.positions import window_of
-from cratermill.families.ejmap.predict import CHUNK, EjectaEnsemble
-from cratermill.grid import Window
-from cratermill.mosaic import Mosaic
-from cratermill.stages.device import is_bf16_fast
+from cratermill.families.ejecta.predict import EjectaEnsemble
+from cratermill.families.ejecta_common.craters import Crater
+from cratermill.families.ejecta_common.predict import CHUNK
+from cratermill.families.ejecta_common.tile_positions import window_of
+from cratermill.geo.grid import Window
+from cratermill.geo.mosaic import Mosaic
+from cratermill.training.cell import CellParams
+from cratermill.training.checkpoint import Checkpoint
+from cratermill.training.device import is_bf16_fast
 
 TILE_PX, STEP_PX = 224, 202
 RADIUS_M, THRESHOLD = 30_000.0, 0.5

@@ -11,7 +11,7 @@ import numpy as np
 from measure import Row, measure, show
 from sklearn import metrics
 
-from cratermill.families.ejmap.scoring import TileScores
+from cratermill.families.ejecta_common.scoring import TileScores
 
 TILE = (112, 224)
 CALLS = {

@@ -20,7 +20,7 @@ from cratermill.batch import cluster, ledger, operations, preflight, scheduler, 
 from cratermill.batch.plan import Cell, Plan, freeze, load, make_plan
 from cratermill.batch.profile import Profile, Resources
 from cratermill.batch.slurm import SlurmExecutor
-from cratermill.files import fingerprint
+from cratermill.core.files import fingerprint
 
 NO_OP = (sys.executable, str(Path(__file__).resolve()), "--cell")
 SMALL = Resources(cpus=1, mem_gb=0.5, time_min=5)
@@ -34,7 +34,8 @@ def no_op_plan(root: Path, name: str, cells: int) -> Plan:
 
 def execute() -> None:
     """The line of a job, `cratermill cell PLAN INDEX`, with work that only notes when it began."""
-    from cratermill import cli, stages
+    from cratermill import cli
+    from cratermill import pipeline as stages
 
     def note(plan, cell, _workspace):
         (plan.root / f"{plan.run}.{cell.index}.begun").write_text(str(time.time()))

@@ -9,12 +9,13 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from cratermill.config import Config, load_config
-from cratermill.families.ejmap import views
-from cratermill.families.ejmap.craters import read_craters
-from cratermill.families.ejmap.prepare import mask_tile
-from cratermill.grid import tile_distance_m
-from cratermill.mosaic import Mosaic
+from cratermill.config import Config
+from cratermill.families.ejecta_common import tile_images as views
+from cratermill.families.ejecta_common.craters import read_craters
+from cratermill.families.ejecta_common.prepare import mask_tile
+from cratermill.geo.grid import tile_distance_m
+from cratermill.geo.mosaic import Mosaic
+from cratermill.pipeline.load_config import load_config
 from tests.tiny import CONNECTION, EJECTA
 
 PAIR_PX, SQUARE_PX = 64, 48

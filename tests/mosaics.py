@@ -9,8 +9,8 @@ import pyproj
 import rasterio
 from affine import Affine
 
-from cratermill.bodies import Body, get_body
-from cratermill.grid import Grid
+from cratermill.geo.bodies import Body, get_body
+from cratermill.geo.grid import Grid
 
 MERCURY = Body("Mercury", 2_439_400.0, 2_439_400.0)
 MARS = get_body("mars")

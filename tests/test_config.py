@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cratermill.config import load_config
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
+from cratermill.pipeline.load_config import load_config
 
 GOOD = "name: run\ndata: data/x\n"
 

@@ -11,7 +11,7 @@ import rasterio
 from affine import Affine
 from shapely.geometry import Point
 
-from cratermill.bodies import Body
+from cratermill.geo.bodies import Body
 
 BODY = Body("mercury", 2439400.0, 2439400.0, "test")
 SHAPE = (180, 360)
@@ -87,7 +87,7 @@ early_stop_patience,version_run,test-set,trainings_per_test,eval_conn_version,pr
 
 def tiny_project(root: Path) -> Path:
     """A project with prepared data; returns its config."""
-    from cratermill.launch import prepare
+    from cratermill.pipeline.launch import prepare
 
     (root / "configs").mkdir()
     (root / "configs" / "connection.csv").write_text(CONNECTION)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from .errors import InputError, nearest
-from .paths import DataFolder, Project, find_root
-from .strict_yaml import read_yaml
+from .core.errors import InputError, nearest
+from .core.paths import DataFolder, Project
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def _codes(value: Any) -> Any:
@@ -146,16 +147,6 @@ class RunConfig(_Part):
     trainer: Trainer = Trainer()
     map: MapRun | None = None
 
-    @field_validator("train")
-    @classmethod
-    def _known_families(cls, value):
-        from .families import FAMILIES
-
-        for name in value:
-            if name not in FAMILIES:
-                raise ValueError(f"unknown family '{name}'; valid: {nearest(name, FAMILIES)}")
-        return value
-
 
 class Config:
     """A :class:`RunConfig` together with the project it belongs to."""
@@ -175,20 +166,8 @@ class Config:
     def path(self, text: str) -> Path:
         return self.root / text
 
-    def family_data(self, name: str) -> Any:
-        """``train.<family>.data`` as the family's own model."""
-        from .families import get_family
-
-        given = self.run.train[name].data if name in self.run.train else {}
-        return self._parse(get_family(name).data_model(), given, f"train.{name}.data")
-
-    def map_options(self, name: str) -> Any:
-        """``map.options`` as the model of the family that makes the map."""
-        from .families import get_family
-
-        return self._parse(get_family(name).map_model(), self.run.map.options if self.run.map else {}, "map.options")
-
-    def _parse(self, model: type[BaseModel], given: dict[str, Any], where: str) -> Any:
+    def part(self, model: type[Model], given: dict[str, Any], where: str) -> Model:
+        """A free part of the configuration as the model of the family whose keys it takes; raises ``InputError``."""
         try:
             return model.model_validate(given)
         except ValidationError as error:
@@ -197,16 +176,6 @@ class Config:
                 next_step="correct these keys and run again",
             ) from error
 
-    def require_sound(self) -> None:
-        """Check what only the families can check; raises ``InputError``."""
-        from .families import get_family
-
-        for name in self.run.train:
-            self.family_data(name)
-        makers = [name for name in self.run.map.versions if get_family(name).maps] if self.run.map else []
-        for name in makers:
-            self.map_options(name)
-
     @property
     def prepare_hint(self) -> str:
         """What to do where prepared data are missing."""
@@ -214,36 +183,6 @@ class Config:
 
     def dump(self) -> dict[str, Any]:
         return self.run.model_dump(mode="json")
-
-
-def load_config(path: Path) -> Config:
-    """Read and check a run configuration; raises ``InputError`` with file, key, value and valid names."""
-    import yaml
-
-    path = Path(path)
-    try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"can't read the config {path}: {error.strerror}", next_step="see configs/demo/demo.yaml for an example"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {error}", next_step="see configs/demo/demo.yaml for an example") from error
-    return parse_config(content, find_root(path), path)
-
-
-def parse_config(content: Any, root: Path, source: Path | None = None) -> Config:
-    """Check a configuration already read (from a file or from a frozen plan)."""
-    if not isinstance(content, dict):
-        raise InputError(f"{source or 'the config'} holds no keys", valid="name, data, train, …", next_step="see configs/demo/demo.yaml")
-    try:
-        config = Config(RunConfig.model_validate(content), root, source)
-    except ValidationError as error:
-        raise InputError(
-            f"{source or 'the config'} can't be used:\n{explain(error, RunConfig)}", next_step="correct these keys and run again"
-        ) from error
-    config.require_sound()
-    return config
 
 
 def explain(error: ValidationError, model: type[BaseModel], start: str = "") -> str:

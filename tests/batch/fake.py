@@ -17,7 +17,7 @@ from pathlib import Path
 from cratermill.batch.plan import Cell, fingerprint, load, make_plan
 from cratermill.batch.ranks import rank
 from cratermill.batch.workspace import Stopped
-from cratermill.errors import WorkError
+from cratermill.core.errors import WorkError
 
 HERE = Path(__file__).resolve()
 WORKER = [sys.executable, str(HERE)]

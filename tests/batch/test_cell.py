@@ -12,7 +12,7 @@ from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.signals import StopFlag
 from cratermill.batch.workspace import Stopped, check_products
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
 
 from . import fake
 

@@ -10,7 +10,7 @@ import pytest
 from cratermill.batch import state
 from cratermill.batch.local import LocalExecutor, leases
 from cratermill.batch.plan import freeze, load
-from cratermill.errors import InputError, WorkError
+from cratermill.core.errors import InputError, WorkError
 
 from . import fake
 

@@ -5,7 +5,7 @@ import pytest
 
 from cratermill.batch import plan as plans
 from cratermill.batch.plan import find_run, fingerprint, freeze, load
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
 
 from . import fake
 

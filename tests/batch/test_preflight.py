@@ -6,7 +6,7 @@ import pytest
 
 from cratermill.batch import preflight, probe, provenance, scheduler
 from cratermill.batch.profile import Profile, Resources
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
 
 
 def test_failing_preflight_names_all_problems(root, read_only):

@@ -1,7 +1,7 @@
 import pytest
 
 from cratermill.batch.profile import load_profile
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
 
 STAGES = ("train", "evaluate", "summarise", "map", "composite")
 

@@ -12,8 +12,8 @@ from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile, Resources
 from cratermill.batch.scheduler import JobTask
 from cratermill.batch.slurm import SlurmExecutor
-from cratermill.errors import InputError, WorkError
-from cratermill.files import read_json, write_json
+from cratermill.core.errors import InputError, WorkError
+from cratermill.core.files import read_json, write_json
 
 from . import fake
 

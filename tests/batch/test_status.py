@@ -13,7 +13,7 @@ from cratermill.batch.estimate import describe, describe_text, duration_text
 from cratermill.batch.graph import Graph
 from cratermill.batch.observe import PlainObserver, RichObserver, make_observer, progress_text
 from cratermill.batch.plan import freeze, load
-from cratermill.files import read_json, write_json
+from cratermill.core.files import read_json, write_json
 
 from . import fake
 

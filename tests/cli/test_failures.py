@@ -9,8 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cratermill.cli import _Guarded, _options
-from cratermill.errors import InputError, WorkError
+from cratermill.cli.app import _Guarded, _options
+from cratermill.core.errors import InputError, WorkError
 
 SURPRISE = ZeroDivisionError("division by zero\nsecond line")
 

@@ -56,7 +56,7 @@ def test_a_file_is_no_place_for_a_planet(tmp_path):
 @pytest.mark.parametrize("word", ["5-2", "²", "1-", "-1", "x", ""])
 def test_words_that_are_no_cells(tmp_path, word):
     from cratermill.cli.cluster import parse_cells
-    from cratermill.errors import InputError
+    from cratermill.core.errors import InputError
     from tests.batch import fake
 
     plan = fake.plan_of(tmp_path, [{}, {}, {}])

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cratermill.craters.extract import Options, extract
+from cratermill.core.errors import InputError
+from cratermill.craters.extract import extract
 from cratermill.craters.matching import STRICT, match
+from cratermill.craters.options import Options
 from cratermill.craters.shapes import Shape
-from cratermill.errors import InputError
 
 SHAPES = [Shape("ring", width_px=4), Shape("ring", width_px=8), Shape("fill"), Shape("outline")]
 SMALL = Options(6, 40)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cratermill.bodies import get_body
+from cratermill.core.errors import InputError
 from cratermill.craters.matching import BOX, LAX, RULES, STRICT, match
 from cratermill.craters.scores import all_rules, rates, score, size_table, tally
-from cratermill.errors import InputError
+from cratermill.geo.bodies import get_body
 
 MARS = get_body("mars")
 NONE = np.zeros((0, 4))

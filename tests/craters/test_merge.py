@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cratermill.bodies import get_body
 from cratermill.craters.merge import union, without_doubles
+from cratermill.geo.bodies import get_body
 
 MARS = get_body("mars")
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from affine import Affine
 
-from cratermill.areas import pixel_areas_m2
-from cratermill.bodies import Body, get_body
+from cratermill.craters.craterstats import surface_area_m2
 from cratermill.craters.outputs import counted_boundary, crater_table, frequencies, size_frequency
-from cratermill.craterstats import surface_area_m2
-from cratermill.grid import Grid
+from cratermill.geo.areas import pixel_areas_m2
+from cratermill.geo.bodies import Body, get_body
+from cratermill.geo.grid import Grid
 
 MARS = get_body("mars")
 

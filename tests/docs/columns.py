@@ -9,8 +9,8 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from cratermill.families import FAMILIES
-from cratermill.families.table import hparams_model
-from cratermill.families.training import RowHparams, TrainingHparams
+from cratermill.tables.table import hparams_model
+from cratermill.training.hparams import RowHparams, TrainingHparams
 
 PAGES = Path(__file__).parents[2] / "docs"
 TABLE = re.compile(r"<!-- columns: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)

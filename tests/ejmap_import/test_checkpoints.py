@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from cratermill.families.checkpoint import load
-from cratermill.families.ejmap.predict import EjectaEnsemble
-from cratermill.families.table import read_table
+from cratermill.families.ejecta.predict import EjectaEnsemble
+from cratermill.tables.table import read_table
+from cratermill.training.checkpoint import load
 
 EJECTA, CONNECTION = Path("results/ejc_results/version_8"), Path("results/conn_results/version_3")
 NORM = np.array([[90.0, 91.0, 92.0, 5.5], [20.0, 21.0, 22.0, 0.4]])
@@ -132,8 +132,8 @@ def test_connection_checkpoints_and_their_tiles(folder, root, bring):
     assert (brought["checkpoints"], brought["connected tiles (tables)"], brought["tables of scores"]) == (1, 1, 1)
     made = load(root / CONNECTION / "best-checkpoint_test-set-0_iteration-4.ckpt", "connection", 3)
     assert all(torch.equal(made.state_dict[f"network.{name}"], value) for name, value in network.state_dict().items())
-    from cratermill.config import load_config
     from cratermill.families.connection.evaluate import votes
+    from cratermill.pipeline.load_config import load_config
 
     voted = votes(load_config(root / "configs" / "mercury" / "mercury.yaml"), 3, 0)
     assert voted["x"].tolist() == table["x"].tolist() and set(voted["crat_FID"]) == {1}

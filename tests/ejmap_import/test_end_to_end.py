@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
 from cratermill.cli import app
-from cratermill.config import load_config
-from cratermill.launch import plan_training
-from cratermill.stages import run_cell as science
+from cratermill.pipeline import run_cell as science
+from cratermill.pipeline.launch import plan_training
+from cratermill.pipeline.load_config import load_config
 
 
 @pytest.fixture

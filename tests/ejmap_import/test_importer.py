@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cratermill.config import load_config
+from cratermill.core.errors import InputError
+from cratermill.core.files import read_json
+from cratermill.core.paths import DataFolder
 from cratermill.ejmap_import import Options, import_ejmap
 from cratermill.ejmap_import.arrays import Unreadable, mapped
-from cratermill.errors import InputError
-from cratermill.files import read_json
-from cratermill.launch import prepare
-from cratermill.paths import DataFolder
+from cratermill.pipeline.launch import prepare
+from cratermill.pipeline.load_config import load_config
 from tests.ejmap_folder import ejmap_folder
 
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from affine import Affine
 
-from cratermill.bodies import Body
 from cratermill.ejmap_import.positions import grid_shift_px
 from cratermill.ejmap_import.source import EjmapData
-from cratermill.grid import Grid
+from cratermill.geo.bodies import Body
+from cratermill.geo.grid import Grid
 
 MERCURY = Body("mercury", 2439400.0, 2439400.0, "EJMAP")
 RESOLUTION_M = 665.24315271

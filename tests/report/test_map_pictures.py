@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cratermill.cog import write_cog
-from cratermill.mosaic import Mosaic
+from cratermill.geo.cog import write_cog
+from cratermill.geo.mosaic import Mosaic
 from cratermill.report import images, map_pictures
 from cratermill.report.palette import colour
 from tests.families.ejecta import mapping_case as case

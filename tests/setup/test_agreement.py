@@ -33,7 +33,8 @@ def requirements(lines):
 
 
 def locked(path):
-    pins = requirements(line for line in path.read_text().splitlines() if line and line[0] != "#")
+    lines = path.read_text().splitlines()
+    pins = requirements(line.removesuffix(" \\") for line in lines if line and not line.startswith(("#", "    --hash=")))
     return {name: Version(next(iter(pin.specifier)).version) for name, pin in pins.items()}
 
 

@@ -5,7 +5,7 @@ import sys
 import time
 
 from cratermill.__main__ import main
-from cratermill.stages.loop import Training
+from cratermill.training.loop import Training
 
 STEP_S = 1.0
 

@@ -6,8 +6,8 @@ import pytest
 from cratermill.batch.plan import load
 from cratermill.batch.profile import Profile
 from cratermill.batch.slurm import SlurmExecutor
+from tests.pipeline.test_distributed import train, without_batch_norm
 from tests.slurm.runs import ENVIRONMENT, Follower
-from tests.stages.test_distributed import train, without_batch_norm
 from tests.tiny import tiny_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]

@@ -8,11 +8,11 @@ import yaml
 from cratermill.batch.cell import run_cell
 from cratermill.batch.cluster import launch
 from cratermill.batch.plan import freeze
-from cratermill.config import load_config
-from cratermill.launch import plan_mapping, plan_training, prepare
-from cratermill.stages import run_cell as science
+from cratermill.pipeline import run_cell as science
+from cratermill.pipeline.launch import plan_mapping, plan_training, prepare
+from cratermill.pipeline.load_config import load_config
 from tests.families.autoencoder import case as latent
-from tests.families.chips.case import write_project
+from tests.families.chips_common.case import write_project
 from tests.families.crater_unet.planet import ROW as CRATER_UNET
 from tests.families.crater_unet.test_train import DOTS, write_rows
 from tests.slurm.runs import Follower

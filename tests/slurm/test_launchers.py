@@ -14,7 +14,7 @@ from cratermill.batch import ledger, scheduler
 from cratermill.batch.jobscript import Job, job_script
 from cratermill.batch.plan import find_run
 from cratermill.batch.profile import Profile, Resources
-from cratermill.config import load_config
+from cratermill.pipeline.load_config import load_config
 from tests.batch import fake
 from tests.slurm.runs import ENVIRONMENT, Bench, Follower
 from tests.tiny import tiny_project

@@ -13,7 +13,7 @@ import pytest
 
 from cratermill.batch import ledger, operations, scheduler, slurm_state, status
 from cratermill.batch.plan import load
-from cratermill.errors import WorkError
+from cratermill.core.errors import WorkError
 from tests.batch import fake
 from tests.slurm.runs import COMMAND, ENVIRONMENT, Bench, undisturbed_loss
 

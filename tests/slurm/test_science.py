@@ -15,9 +15,9 @@ from cratermill.batch.cluster import launch
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
 from cratermill.batch.slurm import CELL_COMMAND, SlurmExecutor
-from cratermill.config import load_config
-from cratermill.launch import plan_training
-from cratermill.stages import run_cell as science
+from cratermill.pipeline import run_cell as science
+from cratermill.pipeline.launch import plan_training
+from cratermill.pipeline.load_config import load_config
 from tests.slurm.runs import ENVIRONMENT, Follower
 from tests.tiny import tiny_project
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import rasterio
 
-from cratermill.bodies import body_of_crs, get_body
-from cratermill.errors import CratermillError, InputError, WorkError
-from cratermill.files import read_json
-from cratermill.grid import Window
-from cratermill.mosaic import Mosaic
+from cratermill.core.errors import CratermillError, InputError, WorkError
+from cratermill.core.files import read_json
+from cratermill.geo.bodies import body_of_crs, get_body
+from cratermill.geo.grid import Window
+from cratermill.geo.mosaic import Mosaic
 from cratermill.synthetic import describe, synthesise
 from cratermill.synthetic import make as make_module
 from cratermill.synthetic.folder import PlanetFolder

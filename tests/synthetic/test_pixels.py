@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cratermill.bodies import get_body
+from cratermill.geo.bodies import get_body
 from cratermill.synthetic.make import planet_grid
 from cratermill.synthetic.pixels import Block, around, cut, windows_of
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
 from cratermill.synthetic.parameters import Parameters, parameters_from
 from cratermill.synthetic.population import background, fresh_craters, old_blankets
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..errors import CratermillError, WorkError
+from ..core.errors import CratermillError, WorkError
 from . import disk, state
 from .plan import Cell, Plan
 from .ranks import rank

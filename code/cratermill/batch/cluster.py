@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import CratermillError, InputError
+from ..core.errors import CratermillError, InputError
 from . import preflight, slurm_state, state, status
 from .estimate import duration_text, number_of
 from .plan import Plan, freeze

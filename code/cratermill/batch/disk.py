@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from ..errors import CratermillError, InputError, WorkError
+from ..core.errors import CratermillError, InputError, WorkError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
-from ..files import read_json
-from ..paths import Project
+from ..core.files import read_json
+from ..core.paths import Project
 from . import state
 from .graph import Graph
 from .plan import Plan

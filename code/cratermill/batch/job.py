@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..errors import InputError
+from ..core.errors import InputError
 from . import provenance, state
 from .cell import TRY_AGAIN, Science, run_cell
 from .local import LocalExecutor

@@ -11,8 +11,8 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ..errors import WorkError
-from ..files import read_json, write_json
+from ..core.errors import WorkError
+from ..core.files import read_json, write_json
 from . import disk
 from .plan import Plan
 

@@ -16,9 +16,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError, WorkError
-from ..files import read_json
-from ..machine import cores
+from ..core.errors import InputError, WorkError
+from ..core.files import read_json
+from ..core.machine import cores
 from . import disk, state
 from .graph import Graph
 from .lane import Lane

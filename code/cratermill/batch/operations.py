@@ -6,8 +6,8 @@ import statistics
 import time
 from dataclasses import dataclass, field
 
-from ..errors import InputError
-from ..files import read_json
+from ..core.errors import InputError
+from ..core.files import read_json
 from . import ledger, scheduler, slurm_state, state
 from .estimate import number_of
 from .plan import Plan

@@ -6,9 +6,9 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from ..errors import InputError, nearest
-from ..files import fingerprint, read_json, write_json, write_text
-from ..paths import Project
+from ..core.errors import InputError, nearest
+from ..core.files import fingerprint, read_json, write_json, write_text
+from ..core.paths import Project
 from . import disk, provenance
 
 DIFF_NAME = "code.diff"

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import CratermillError, InputError
-from ..files import write_text
+from ..core.errors import CratermillError, InputError
+from ..core.files import write_text
 from . import scheduler
 from .jobscript import Job, job_script
 from .plan import Plan

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import WorkError
+from ..core.errors import WorkError
 from . import disk, provenance, scheduler
 from .preflight import Check, check_folder
 from .profile import Profile

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from ..errors import InputError, nearest
-from ..strict_yaml import read_yaml
+from ..core.errors import InputError, nearest
+from ..core.yaml_files import read_yaml
 
 # What becomes part of an #SBATCH line must stay on it; quotes and $ are harmless there, line breaks are not.
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", strip_whitespace=True)]

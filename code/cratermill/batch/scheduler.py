@@ -9,7 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from ..errors import InputError, WorkError
+from ..core.errors import InputError, WorkError
 
 # Waiting again after having run, or for the first time.
 WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..errors import CratermillError, WorkError
-from ..files import write_text
+from ..core.errors import CratermillError, WorkError
+from ..core.files import write_text
 from . import disk, ledger, scheduler, slurm_state, state
 from .by_hand import levels_of
 from .estimate import number_of

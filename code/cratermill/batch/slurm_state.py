@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import InputError
-from ..files import read_json
+from ..core.errors import InputError
+from ..core.files import read_json
 from . import ledger, scheduler, state
 from .ledger import Submission
 from .plan import Cell, Plan

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..files import read_json, write_json
+from ..core.files import read_json, write_json
 from .plan import Cell, Plan
 
 WAITING, QUEUED, RUNNING, DONE = "waiting", "queued", "running", "done"

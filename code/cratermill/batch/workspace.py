@@ -12,8 +12,8 @@ import socket
 import time
 from pathlib import Path
 
-from ..errors import InputError, WorkError
-from ..files import read_json, write_json
+from ..core.errors import InputError, WorkError
+from ..core.files import read_json, write_json
 from . import disk, state
 from .plan import Cell, Plan
 from .signals import StopFlag

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from . import app, group
+from .app import app, group
 from .output import JSON, print_json, print_table
 from .runs import RUN, find_plan
 
@@ -18,7 +18,7 @@ RETRY_PROFILE = typer.Option(None, "--profile", help="A file of configs/clusters
 
 def parse_cells(words: list[str] | None, plan) -> set[int] | None:
     """Cell numbers of `3`, `7-9`, `1,4` or a cell's name; None without any word."""
-    from ..errors import InputError
+    from ..core.errors import InputError
 
     if not words:
         return None
@@ -54,7 +54,7 @@ def retry(
     from ..batch import operations, preflight
     from ..batch.cluster import choose_profile, require_slurm
     from ..batch.slurm import SlurmExecutor
-    from ..stages import STAGES
+    from ..pipeline import STAGES
 
     plan = find_plan(run)
     launched_by = operations.require_submitted(plan)
@@ -132,7 +132,7 @@ def check_site(root: Path, name: str | None, probe: bool, as_json: bool) -> int:
     from ..batch import preflight
     from ..batch import probe as probes
     from ..batch.cluster import choose_profile
-    from ..stages import STAGES
+    from ..pipeline import STAGES
 
     profile = preflight.with_site_limits(choose_profile(name, root, STAGES))
     checks = preflight.check_profile(root, profile, {stage: profile.resources(stage) for stage in STAGES})

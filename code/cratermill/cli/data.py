@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from . import app, group
+from .app import app, group
 from .output import CONFIG, JSON, WORKERS, print_json, print_table
 
 planet = group("planet", "Make or describe a synthetic planet with exact truth.")
@@ -30,8 +30,8 @@ def synth(
     """
     from dataclasses import asdict
 
-    from ..errors import InputError
-    from ..progress import shown
+    from ..core.errors import InputError
+    from ..core.progress import shown
     from ..synthetic import synthesise
 
     if folder.exists() and not folder.is_dir():
@@ -77,8 +77,8 @@ def prepare(config: Path = CONFIG, workers: int = WORKERS, as_json: bool = JSON)
 
     Tile tables, TV-Test splits, tiles to map and sample stacks; only what changed is done again.
     """
-    from ..launch import prepare as make
-    from ..progress import shown
+    from ..core.progress import shown
+    from ..pipeline.launch import prepare as make
 
     with shown() as progress:
         made = make(config, workers, progress)
@@ -116,9 +116,9 @@ def import_ejmap(
     """
     from dataclasses import asdict
 
+    from ..core.paths import find_root
+    from ..core.progress import shown
     from ..ejmap_import import Options, import_ejmap
-    from ..paths import find_root
-    from ..progress import shown
 
     with shown() as progress:
         report = import_ejmap(folder, find_root(Path.cwd()), Options(into, trust, resample, dry_run, workers), progress)

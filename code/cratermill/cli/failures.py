@@ -17,7 +17,7 @@ from pathlib import Path
 
 import typer
 
-from ..errors import CratermillError, InputError, WorkError
+from ..core.errors import CratermillError, InputError, WorkError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
@@ -90,7 +90,7 @@ def _keep_traceback() -> Path:
     """Write the traceback below the project's log/, or into the temporary folder where there is no project."""
     import traceback
 
-    from ..paths import find_root
+    from ..core.paths import find_root
 
     root = find_root(Path.cwd())
     project = [root / "log" / "errors"] if (root / "configs").is_dir() else []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from . import group
+from .app import group
 from .output import CONFIG, JSON, print_json, print_table
 
 latents = group("latents", "Check autoencoders before training, or group latents again.")
@@ -22,7 +22,7 @@ def check(
 
     Needs prepared crops. Exit code 1 if a row can't.
     """
-    from ..families.autoencoder.alone import check as run
+    from ..pipeline.latents import check as run
 
     found = run(config, steps)
     if as_json:
@@ -51,7 +51,7 @@ def cluster(
     as_json: bool = JSON,
 ) -> None:
     """Group a version's latents again, in another way, and draw the same pictures; nothing is trained."""
-    from ..families.autoencoder.alone import regroup
+    from ..pipeline.latents import regroup
 
     given = {
         "cluster_method": method,

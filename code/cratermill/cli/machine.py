@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from . import app
+from .app import app
 
 
 @app.command()
@@ -19,10 +19,10 @@ def doctor(
 
     Looks at packages, devices, memory, disk, folders, cached weights and Slurm.
     """
-    from ..doctor import report
+    from .doctor import report
 
     if profile or probe:
-        from ..paths import find_root
+        from ..core.paths import find_root
         from .cluster import check_site
 
         raise typer.Exit(check_site(find_root(Path.cwd()), profile, probe, as_json))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from . import group
+from .app import group
 from .output import CONFIG, JSON, print_json, print_table
 
 versions = group("versions", "Look at or check a *_version_hparams.csv.")
@@ -26,7 +26,7 @@ def family_names() -> list[str]:
 @versions.command("list")
 def list_rows(table: Path = TABLE, family: str = FAMILY, as_json: bool = JSON) -> None:
     """One line per sound row."""
-    from ..families.versions import list_versions
+    from ..tables.versions import list_versions
 
     rows = list_versions(table, family)
     if as_json:
@@ -43,7 +43,7 @@ def show(
     as_json: bool = JSON,
 ) -> None:
     """Every column of one row, with its meaning."""
-    from ..families.versions import show_version
+    from ..tables.versions import show_version
 
     lines = show_version(table, family, version)
     if as_json:
@@ -64,8 +64,8 @@ def check(
 
     Problems are named with row, column, value and the nearest valid names; exit code 2 if there are any.
     """
-    from ..families.versions import check_table
-    from ..progress import shown
+    from ..core.progress import shown
+    from ..tables.versions import check_table
 
     with shown() as progress:
         report = check_table(table, family, build=build, size_px=size_px, progress=progress)
@@ -87,8 +87,8 @@ def fetch(config: Path = CONFIG, as_json: bool = JSON) -> None:
 
     Rows with pretrained True start from published weights. On a cluster, run this on a login node.
     """
-    from ..families.weights import fetch_weights
-    from ..progress import shown
+    from ..core.progress import shown
+    from ..networks.weights import fetch_weights
 
     rows = _rows(config)
     with shown() as progress:
@@ -105,7 +105,7 @@ def check_weights(config: Path = CONFIG, as_json: bool = JSON) -> None:
 
     Looks at this machine only, not at the network; exit code 2 if some are missing.
     """
-    from ..families.weights import require_weights, required_weights
+    from ..networks.weights import require_weights, required_weights
 
     rows = _rows(config)
     needed = required_weights(rows)
@@ -122,7 +122,7 @@ def check_weights(config: Path = CONFIG, as_json: bool = JSON) -> None:
 
 
 def _rows(config: Path) -> list:
-    from ..config import load_config
-    from ..planning import wanted_rows
+    from ..pipeline.load_config import load_config
+    from ..pipeline.planning import wanted_rows
 
     return [row for rows in wanted_rows(load_config(config)).values() for row in rows]

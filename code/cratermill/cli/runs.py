@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from . import app, group
+from .app import app, group
 from .output import CONFIG, JSON, print_json
 
 launch = group("launch", "Plan and run; again: only what is missing.")
@@ -23,7 +23,7 @@ RUN = typer.Argument(metavar="RUN", help="A run's name, its beginning, 'latest',
 
 def run_names() -> list[str]:
     """Runs of this project, newest first, for the shell's completion."""
-    from ..paths import Project, find_root
+    from ..core.paths import Project, find_root
 
     folder = Project(find_root(Path.cwd())).run("any").parent
     names = [path.parent.name for path in sorted(folder.glob("*/plan.json"), key=lambda path: -path.stat().st_mtime)]
@@ -32,7 +32,7 @@ def run_names() -> list[str]:
 
 def find_plan(run: str):
     from ..batch.plan import find_run
-    from ..paths import find_root
+    from ..core.paths import find_root
 
     return find_run(find_root(Path.cwd()), run)
 
@@ -54,7 +54,7 @@ def demo(workers: int = typer.Option(2, "--workers", min=1, help="Number of para
 
     From planet to map in about ten minutes on two cores; what is done already is left alone.
     """
-    from ..demo import run_demo
+    from ..pipeline.demo import run_demo
 
     raise typer.Exit(run_demo(workers))
 
@@ -100,7 +100,7 @@ def map_(
 
 
 def _launch(kind: str, config: Path, **options) -> None:
-    from ..launch import launch as run
+    from ..pipeline.launch import launch as run
 
     raise typer.Exit(run(kind, config, **options))
 
@@ -127,8 +127,8 @@ def summarise(run: str = RUN, as_json: bool = JSON) -> None:
 
     Tables, best checkpoints and leaderboard below results/; exit code 1 if cells are missing, naming them.
     """
-    from ..launch import summarise_run
-    from ..stages.summarise import require_complete
+    from ..pipeline.launch import summarise_run
+    from ..pipeline.summarise import require_complete
 
     made = summarise_run(find_plan(run))
     if as_json:
@@ -151,7 +151,7 @@ def cell(
     """
     from ..batch.job import run_cells
     from ..batch.plan import load
-    from ..stages import run_cell as science
+    from ..pipeline import run_cell as science
 
     raise typer.Exit(run_cells(load(plan), indices, science, side_by_side=side_by_side, other_code=other_code))
 
@@ -160,6 +160,6 @@ def cell(
 def cells(plan: Path = typer.Argument(help="A frozen plan.json.")) -> None:
     """Execute the cells whose numbers arrive on stdin; answers are JSON lines (the local executor's worker)."""
     from ..batch.worker import serve
-    from ..stages import run_cell as science
+    from ..pipeline import run_cell as science
 
     raise typer.Exit(serve(plan, science))

@@ -14,8 +14,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from ..bodies import Body
-from ..errors import InputError
+from ..core.errors import InputError
+from ..geo.bodies import Body
 
 # (offset ÷ smaller radius, difference of the radii ÷ smaller radius) → cost ≥ 0 of a pair; infinite where it is none.
 Cost = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..bodies import Body
+from ..geo.bodies import Body
 from .matching import STRICT, Rule, distances, match, near_pairs
 
 SAME_PLACE, SAME_SIZE = 0.35, 0.25

@@ -9,8 +9,8 @@ import geopandas
 import numpy as np
 import pandas as pd
 
-from ..bodies import Body
-from ..catalogue import write_catalogue
+from ..geo.bodies import Body
+from .catalogue import write_catalogue
 
 SUFFIXES = (".gpkg", ".csv", ".scc", ".diam")
 

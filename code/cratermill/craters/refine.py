@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from .extract import Options
+    from .options import Options
     from .shapes import Shape
 
 RAYS = 72

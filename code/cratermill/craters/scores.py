@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..bodies import Body
+from ..geo.bodies import Body
 from .matching import RULES, Matched, Rule, match
 
 RESAMPLES = 1000

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..families.ejmap import views
-from ..families.ejmap.stacks import Stack
+from ..families.ejecta_common import tile_images as views
+from ..samples.stack import Stack
 from .tiles import Kind
 
 if TYPE_CHECKING:
-    from ..families.ejmap.craters import Crater
-    from ..mosaic import Mosaic
+    from ..families.ejecta_common.craters import Crater
+    from ..geo.mosaic import Mosaic
 
 LOOKED_AT = 12
 ALIKE, SAME_SCALE = 0.6, 1.5

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from ..families import get_family
-from ..families.base import CellParams
-from ..families.checkpoint import FORMAT, Checkpoint
+from ..training.cell import CellParams
+from ..training.checkpoint import FORMAT, Checkpoint
 from .arrays import Unreadable, mapped
 
 if TYPE_CHECKING:

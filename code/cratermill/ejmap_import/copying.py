@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ..files import atomic_path, link_or_copy
+from ..core.files import atomic_path, link_or_copy
 
 
 def bring(source: Path, target: Path, *, link: bool = False) -> bool:
@@ -29,7 +29,7 @@ def bring_unless_edited(source: Path, target: Path, before: str | None) -> str:
 
     Returns the digest to remember; the old one where nothing was done.
     """
-    from ..files import content_digest
+    from ..core.files import content_digest
 
     wanted = content_digest(source)
     if target.exists() and content_digest(target) not in (wanted, before):

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import parse_config
-from ..errors import InputError
+from ..core.errors import InputError
+from ..core.files import read_json, stat_fingerprint, write_json, write_table
+from ..core.paths import DataFolder
 from ..families import get_family
-from ..families.ejmap.prepare import Preparation
-from ..files import read_json, stat_fingerprint, write_json, write_table
-from ..mosaic import Mosaic
-from ..paths import DataFolder
+from ..families.ejecta_common.prepare import Preparation
+from ..geo.mosaic import Mosaic
+from ..pipeline.load_config import parse_config
 from .agreement import disagreements
 from .copying import bring
 from .looking import Look, look, require_no
@@ -25,7 +25,7 @@ from .tables import bounds_asked, bring_tables, commonest, config_content, sizes
 from .tiles import Found, write_stack
 
 if TYPE_CHECKING:
-    from ..families.base import Progress
+    from ..core.progress import Progress
 
 EJMAP_NORM = 0.0, 255.0
 """What EJMAP subtracts from pixels and divides them by unless a row says norm_from_train (the defaults of its data modules)."""

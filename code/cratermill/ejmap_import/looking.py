@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..errors import InputError
-from ..families.ejmap.craters import Crater, read_craters
-from ..families.ejmap.positions import read_positions
-from ..grid import Window
-from ..mosaic import Mosaic
+from ..core.errors import InputError
+from ..families.ejecta_common.craters import Crater, read_craters
+from ..families.ejecta_common.tile_positions import read_positions
+from ..geo.grid import Window
+from ..geo.mosaic import Mosaic
 from . import tiles
 from .arrays import Problem
 from .positions import grid_shift_px, read_az_positions, used
@@ -19,8 +19,8 @@ from .positions import grid_shift_px, read_az_positions, used
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..families.ejmap.prepare import Preparation
-    from ..grid import Grid
+    from ..families.ejecta_common.prepare import Preparation
+    from ..geo.grid import Grid
     from .source import EjmapData
 
 SHOWN = 12

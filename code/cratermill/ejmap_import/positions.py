@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError, nearest
-from ..families.ejmap.positions import EVAL_COLUMNS, POSITION_COLUMNS
-from ..families.ejmap.prepare import read_table
-from ..grid import azimuthal_grid
+from ..core.errors import InputError, nearest
+from ..families.ejecta_common.prepare import read_table
+from ..families.ejecta_common.tile_positions import EVAL_COLUMNS, POSITION_COLUMNS
+from ..geo.grid import azimuthal_grid
 from .arrays import Unreadable, as_plane, mapped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..families.ejmap.craters import Crater
-    from ..grid import Grid
+    from ..families.ejecta_common.craters import Crater
+    from ..geo.grid import Grid
     from .source import EjmapData
 
 CLEAR_PX, UNLIKE_PX = 0.05, 0.2

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..core.errors import InputError
+from ..core.files import stat_fingerprint, write_table
 from ..families import get_family
-from ..families.table import read_table
-from ..files import stat_fingerprint, write_table
+from ..tables.table import read_table
 from .copying import bring
 from .positions import read_eval_positions, shifted
 from .source import TABLES
 
 if TYPE_CHECKING:
-    from ..families.ejmap.prepare import Preparation
+    from ..families.ejecta_common.prepare import Preparation
     from .source import Source
 
 METRICS = ("test_metrics.csv", "eval_metrics.csv")

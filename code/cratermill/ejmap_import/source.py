@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
-from ..paths import DataFolder
+from ..core.errors import InputError
+from ..core.paths import DataFolder
 
 DATA_MARKS = ("conn_data", "ejc_data", "cyl_data", "mosaics")
 TABLES = {"connection": "connection_version_hparams.csv", "ejecta": "ejecta_version_hparams.csv"}

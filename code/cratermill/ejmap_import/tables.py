@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..errors import InputError
-from ..families.fields import bounds, integer
-from ..files import content_digest, write_text
+from ..core.errors import InputError
+from ..core.files import content_digest, write_text
+from ..training.fields import bounds, integer
 from .copying import bring_unless_edited
 from .source import TABLES
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..families.ejmap import stacks
-from ..families.ejmap.prepare import pair_view, square_view
-from ..files import write_table
+from ..core.files import write_table
+from ..families.ejecta_common.prepare import pair_view, square_view
+from ..samples import stack as stacks
 from .arrays import Problem, Unreadable, as_image, as_plane, mapped, require_ratio, resized_image, resized_plane
 from .positions import used
 
 if TYPE_CHECKING:
-    from ..families.ejmap.prepare import Preparation
-    from ..mosaic import Mosaic
+    from ..families.ejecta_common.prepare import Preparation
+    from ..geo.mosaic import Mosaic
     from .source import EjmapData
 
 MISSING = "is missing"

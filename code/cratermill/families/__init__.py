@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, nearest
+from ..core.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from ..config import Config
     from .base import Family
 
 FAMILIES = {
@@ -26,3 +27,14 @@ def get_family(name: str) -> Family:
     if name not in FAMILIES:
         raise InputError(f"unknown family '{name}'", valid=nearest(name, FAMILIES), next_step="choose one of these names")
     return getattr(importlib.import_module(f"{__name__}.{name}"), FAMILIES[name])()
+
+
+def family_data(config: Config, name: str) -> Any:
+    """``train.<family>.data`` as the family's own model."""
+    given = config.run.train[name].data if name in config.run.train else {}
+    return config.part(get_family(name).data_model(), given, f"train.{name}.data")
+
+
+def map_options(config: Config, name: str) -> Any:
+    """``map.options`` as the model of the family that makes the map."""
+    return config.part(get_family(name).map_model(), config.run.map.options if config.run.map else {}, "map.options")

@@ -2,60 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..paths import cell_tag
+from ..core.paths import cell_tag
+from ..core.progress import Progress
+from ..training.cell import FIRST, CellParams, Datasets, Round
 
 if TYPE_CHECKING:
     import pandas as pd
     from pydantic import BaseModel
 
     from ..config import Config
-    from .checkpoint import Checkpoint
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much is done, and how much there is."""
-
-
-@dataclass(frozen=True)
-class CellParams:
-    """What a train or evaluate cell is about; plain values, straight from the frozen plan."""
-
-    family: str
-    version: int
-    split: int
-    iteration: int
-    seed: int
-    hparams: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Round:
-    """One of the trainings that a cell makes in turn; ``previous`` is the best network of the round before, None in the first."""
-
-    number: int = 0
-    previous: Checkpoint | None = None
-
-
-@dataclass
-class Datasets:
-    """What training needs from a family.
-
-    ``train[key]`` takes the keys that ``sampler`` deals, ``val`` and ``test`` plain indices; all give dicts of tensors.
-    ``sampler`` deals keys (epoch, position, index); ``norm`` is (2, C): row 0 offsets, row 1 divisors.
-    """
-
-    train: Any
-    val: Any
-    test: Any
-    sampler: Any
-    norm: Any
-
-
-FIRST = Round()
 
 
 class Family:
@@ -93,7 +52,7 @@ class Family:
 
     def require_prepared(self, config: Config, rows: Iterable[Any]) -> None:
         """Raise ``InputError`` unless ``prepare`` has made what these rows train on."""
-        from .steps import Steps
+        from ..samples.steps import Steps
 
         Steps(config).require()
 

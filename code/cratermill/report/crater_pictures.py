@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from ..grid import Grid
-from ..mosaic import Mosaic
+from ..geo.grid import Grid
+from ..geo.mosaic import Mosaic
 from .images import grey_or_colour, reduced_shape, save_figure
 from .map_pictures import degree_ticks, rim
 

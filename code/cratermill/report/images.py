@@ -10,9 +10,9 @@ import rasterio
 from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
-from ..files import atomic_path
-from ..grid import Grid
-from ..mosaic import Mosaic
+from ..core.files import atomic_path
+from ..geo.grid import Grid
+from ..geo.mosaic import Mosaic
 
 WIDTH_PX = 2048
 

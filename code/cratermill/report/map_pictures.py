@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..grid import Grid, square_grid
-from ..mosaic import Mosaic
-from ..sampling import sample
+from ..geo.grid import Grid, square_grid
+from ..geo.mosaic import Mosaic
+from ..geo.sampling import sample
 from .images import grey_or_colour, overlaid, reduced_rgba, reduced_shape, save_figure, stretched
 from .palette import colour
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..paths import DataFolder
+from ..core.paths import DataFolder
 
 
 class PlanetFolder(DataFolder):

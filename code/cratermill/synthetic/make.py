@@ -15,12 +15,12 @@ import numpy as np
 from affine import Affine
 
 from .. import __version__
-from ..bodies import Body, get_body
-from ..cog import MEMORY_BYTES
-from ..errors import InputError, WorkError
-from ..files import read_json, write_json
-from ..grid import Grid
-from ..progress import Progress
+from ..core.errors import InputError, WorkError
+from ..core.files import read_json, write_json
+from ..core.progress import Progress
+from ..geo.bodies import Body, get_body
+from ..geo.cog import MEMORY_BYTES
+from ..geo.grid import Grid
 from .folder import PlanetFolder
 from .parameters import Parameters, parameters_from
 from .rasters import Painter, steps

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..seeds import seed_of
+from ..core.seeds import seed_of
 
 _SIDE = 64  # lattice cells until the random volume repeats; each octave looks at it from another direction, so nobody sees it
 _STEPS = (1, 2, 4, 8, 16, 32, 64)

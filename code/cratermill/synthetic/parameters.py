@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError, nearest
+from ..core.errors import InputError, nearest
 
 
 @dataclass(frozen=True)

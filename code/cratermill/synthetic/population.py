@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..seeds import seed_of
+from ..core.seeds import seed_of
 from .parameters import Parameters
 
 LONGEST_RAY = 1.5  # rad: rays end before they could meet behind the planet

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..ahead import ahead
-from ..areas import pixel_areas_m2
-from ..cog import write_cog
-from ..grid import Grid, Window
+from ..core.prefetch import ahead
+from ..geo.areas import pixel_areas_m2
+from ..geo.cog import write_cog
+from ..geo.grid import Grid, Window
 from .folder import PlanetFolder
 from .parameters import Parameters
 from .pixels import Block, cut

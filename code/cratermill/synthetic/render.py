@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..seeds import seed_of
+from ..core.seeds import seed_of
 from .ejecta import Ejecta
 from .parameters import Parameters
 from .pixels import Block, around, windows_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from ..seeds import seed_of
+from ..core.seeds import seed_of
 from .noise import SphereNoise, octaves
 from .parameters import Parameters
 from .pixels import Block

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import catalogue
-from ..bodies import Body
-from ..files import atomic_path, write_table
+from ..core.files import atomic_path, write_table
+from ..craters import catalogue
+from ..geo.bodies import Body
 from .population import Craters, FreshCrater
 
 _RIM_POINTS = 180

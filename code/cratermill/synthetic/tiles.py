@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..seeds import seed_of
+from ..core.seeds import seed_of
 from .parameters import Parameters
 from .population import FreshCrater
 

@@ -9,7 +9,7 @@ import pandas as pd
 import rasterio
 from affine import Affine
 
-from cratermill.bodies import Body
+from cratermill.geo.bodies import Body
 
 BODY = Body("moon", 1737400.0, 1737400.0, "test")
 SHAPE = (180, 360)
@@ -85,9 +85,9 @@ def run(config: Path, kind: str = "train"):
     """Every cell of a plan, in this process; the plan."""
     from cratermill.batch.cell import run_cell
     from cratermill.batch.plan import freeze
-    from cratermill.config import load_config
-    from cratermill.launch import PLANNERS
-    from cratermill.stages import run_cell as science
+    from cratermill.pipeline import run_cell as science
+    from cratermill.pipeline.launch import PLANNERS
+    from cratermill.pipeline.load_config import load_config
 
     plan = PLANNERS[kind](load_config(config))
     freeze(plan)

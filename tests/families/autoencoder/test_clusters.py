@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
 from cratermill.families.autoencoder import clusters
 from cratermill.families.autoencoder.clusters import Clustering, Recipe, group, nuisance_columns, require_enough
 from cratermill.families.autoencoder.judging import agreement, associations, judge
-from cratermill.families.autoencoder.views import plane
+from cratermill.families.autoencoder.projection_2d import plane
 
 NONE = np.zeros((150, 0))
 METHODS = ["kmeans", "gmm", "spectral", "agglomerative", "hdbscan"]

@@ -14,16 +14,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cratermill.bodies import Body
-from cratermill.config import load_config
-from cratermill.errors import InputError
-from cratermill.families.autoencoder import cutting, stack
+from cratermill.core.errors import InputError
+from cratermill.families import family_data
+from cratermill.families.autoencoder import stack
 from cratermill.families.autoencoder.crops import cut_in_chunks, prepare, stack_of
-from cratermill.families.autoencoder.cutting import Cutter, Geometry, from_centres
 from cratermill.families.autoencoder.light import flip_shadows, light
 from cratermill.families.autoencoder.sources import catalogue_craters
-from cratermill.mosaic import Mosaic
-from cratermill.planning import wanted_rows
+from cratermill.geo.bodies import Body
+from cratermill.geo.mosaic import Mosaic
+from cratermill.pipeline.load_config import load_config
+from cratermill.pipeline.planning import wanted_rows
+from cratermill.samples import crops as cutting
+from cratermill.samples.crops import Cutter, Geometry, from_centres
 from tests.families.autoencoder.case import BODY, CRATERS, ROWS, catalogue, project, write_mosaic
 
 
@@ -277,7 +279,7 @@ def test_real_crops_are_all_read(real_data, tmp_path):
 
 
 def rows_of_list(config, cutter):
-    options = config.family_data("autoencoder")
+    options = family_data(config, "autoencoder")
     return catalogue_craters(config.path(options.catalogue), cutter, options, None, 0)[0]
 
 

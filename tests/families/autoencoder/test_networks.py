@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
 from cratermill.families.autoencoder.cae import ConvAutoencoder, sides_of
-from cratermill.families.autoencoder.check import sanity
 from cratermill.families.autoencoder.hparams import Hparams
-from cratermill.families.autoencoder.mae import LAYOUTS, Layout, MaskedAutoencoder
+from cratermill.families.autoencoder.layouts import LAYOUTS, Layout
+from cratermill.families.autoencoder.mae import MaskedAutoencoder
 from cratermill.families.autoencoder.network import build_network, dihedral
 from cratermill.families.autoencoder.pixels import Pixels
+from cratermill.families.autoencoder.sanity import sanity
 from cratermill.families.autoencoder.task import LatentTask
 from cratermill.families.autoencoder.weights_files import authors_names, load_published
 
@@ -314,7 +315,7 @@ def test_the_rate_falls_on_a_plateau_of_the_validation_loss_and_goes_on_after_a_
 
 
 def test_a_table_with_every_kind_of_row_is_sound_and_can_be_built(tmp_path):
-    from cratermill.families.versions import check_table
+    from cratermill.tables.versions import check_table
     from tests.families.autoencoder.case import HEADER, ROWS
 
     (tmp_path / "rows.csv").write_text(HEADER + ROWS)

@@ -16,8 +16,8 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from cratermill.cli import app
-from cratermill.config import load_config
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
+from cratermill.core.files import read_json, write_json
 from cratermill.families.autoencoder.crops import stack_of
 from cratermill.families.autoencoder.data import parts
 from cratermill.families.autoencoder.encode import encode, trained_network
@@ -26,14 +26,14 @@ from cratermill.families.autoencoder.gather import body_of
 from cratermill.families.autoencoder.mapping import open_mosaic
 from cratermill.families.autoencoder.mosaic_pictures import View, spread
 from cratermill.families.autoencoder.products import write_products
-from cratermill.families.base import CellParams
-from cratermill.files import read_json, write_json
-from cratermill.launch import prepare
-from cratermill.mosaic import Mosaic
-from cratermill.planning import train_plan, wanted_rows
-from cratermill.stages.train import train
+from cratermill.geo.mosaic import Mosaic
+from cratermill.pipeline.launch import prepare
+from cratermill.pipeline.load_config import load_config
+from cratermill.pipeline.planning import train_plan, wanted_rows
+from cratermill.pipeline.train import train
+from cratermill.training.cell import CellParams
 from tests.families.autoencoder.case import BODY, CRATERS, project, run, write_mosaic
-from tests.stages.test_train import FakeWorkspace, Stopped, weights
+from tests.pipeline.test_train import FakeWorkspace, Stopped, weights
 
 NAMES = [
     "autoencoder.pth",

@@ -11,19 +11,19 @@ import pytest
 
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
 from cratermill.families import get_family
-from cratermill.families.base import CellParams, Round
-from cratermill.families.checkpoint import Checkpoint
 from cratermill.families.chip_classifier.data import pseudo_labels
 from cratermill.families.chip_classifier.hparams import NORMS, Hparams
-from cratermill.families.chips.data import parts_of
-from cratermill.families.chips.predict import logits_of
-from cratermill.families.table import read_table
-from cratermill.families.versions import check_table
-from cratermill.launch import plan_training
-from cratermill.stages import run_cell as science
-from tests.families.chips.case import prepared, write_npy, write_project
+from cratermill.families.chips_common.data import parts_of
+from cratermill.families.chips_common.predict import logits_of
+from cratermill.pipeline import run_cell as science
+from cratermill.pipeline.launch import plan_training
+from cratermill.tables.table import read_table
+from cratermill.tables.versions import check_table
+from cratermill.training.cell import CellParams, Round
+from cratermill.training.checkpoint import Checkpoint
+from tests.families.chips_common.case import prepared, write_npy, write_project
 
 
 def cell(config, number=0):

@@ -10,14 +10,14 @@ import rasterio
 import yaml
 from affine import Affine
 
-from cratermill.bodies import Body
-from cratermill.config import load_config
+from cratermill.core.paths import Project
 from cratermill.families import get_family
-from cratermill.families.base import CellParams
-from cratermill.families.checkpoint import Checkpoint
 from cratermill.families.crater_unet.hparams import Hparams
-from cratermill.grid import Grid
-from cratermill.paths import Project
+from cratermill.geo.bodies import Body
+from cratermill.geo.grid import Grid
+from cratermill.pipeline.load_config import load_config
+from cratermill.training.cell import CellParams
+from cratermill.training.checkpoint import Checkpoint
 
 BODY = Body("Pebble", 100_000.0, 100_000.0)
 ROW = {

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cratermill.catalogue import write_catalogue
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
+from cratermill.craters.catalogue import write_catalogue
 from cratermill.families import get_family
-from cratermill.families.base import CellParams
 from cratermill.families.crater_unet.data import Tiles, split_tiles
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.prepare import TileSet, filled, folder_of
 from cratermill.families.crater_unet.sources import box_circles
 from cratermill.families.crater_unet.synthetic import dots_tile
+from cratermill.training.cell import CellParams
 
 from .planet import ROW, project, ring_planet
 

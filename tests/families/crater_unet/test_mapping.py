@@ -14,12 +14,12 @@ import rasterio
 import yaml
 from affine import Affine
 
-from cratermill.catalogue import read_catalogue, write_catalogue
+from cratermill.core.errors import InputError
+from cratermill.craters.catalogue import read_catalogue, write_catalogue
 from cratermill.craters.matching import STRICT, match
-from cratermill.errors import InputError
 from cratermill.families import get_family
 from cratermill.families.crater_unet.prepare import grey_bands, is_off
-from cratermill.grid import Grid, square_grid
+from cratermill.geo.grid import Grid, square_grid
 
 from .planet import BODY, Workspace, checkpoint, project, ring_planet, sees_what_is_there
 
@@ -254,7 +254,7 @@ def test_catalogues_in_other_units_are_refused(mapped, tmp_path, catalogue, mess
     (folder / "other.csv").write_text(catalogue)
     content = config.dump() | {"map": config.dump()["map"] | {"catalogue": "other.csv"}}
     (folder / "configs" / "other.yaml").write_text(yaml.safe_dump(content))
-    from cratermill.config import load_config
+    from cratermill.pipeline.load_config import load_config
 
     products = sorted((folder / "log" / "cells").iterdir())
     with pytest.raises(InputError, match=message):

@@ -8,7 +8,7 @@ from torch import nn
 
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.network import SymmetricUNet
-from cratermill.families.table import load_versions, read_table
+from cratermill.tables.table import load_versions, read_table
 
 from .planet import ROW
 

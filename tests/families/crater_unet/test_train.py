@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cratermill.core.errors import InputError
+from cratermill.core.files import write_json
 from cratermill.craters.matching import RULES
-from cratermill.errors import InputError
 from cratermill.families import get_family
-from cratermill.families.base import CellParams
 from cratermill.families.crater_unet.evaluate import choose, judge, readings
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.predict import Predictor
 from cratermill.families.crater_unet.prepare import TileSet, folder_of
-from cratermill.files import write_json
-from cratermill.planning import train_plan, wanted_rows
-from cratermill.stages.train import train
+from cratermill.pipeline.planning import train_plan, wanted_rows
+from cratermill.pipeline.train import train
+from cratermill.training.cell import CellParams
 
 from .planet import ROW, Workspace, checkpoint, project
 
@@ -90,7 +90,7 @@ def test_a_version_that_joins_others_waits_for_them_and_trains_nothing(project_o
 
 
 def test_results_are_gathered(project_of_dots, tmp_path):
-    from cratermill.stages.summarise import done_cells
+    from cratermill.pipeline.summarise import done_cells
 
     FAMILY.gather(project_of_dots[0], 1, done_cells(project_of_dots[0], FAMILY, 1), tmp_path)
     assert (tmp_path / "craters" / "craters_test-set-0_iteration-0.csv").exists()

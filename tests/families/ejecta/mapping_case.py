@@ -10,12 +10,12 @@ import pandas as pd
 import rasterio
 from affine import Affine
 
-from cratermill.bodies import Body, body_of_crs
-from cratermill.config import parse_config
+from cratermill.core.files import write_json
 from cratermill.families.ejecta import mapping
-from cratermill.files import write_json
-from cratermill.grid import Grid, Window
-from cratermill.mosaic import Mosaic
+from cratermill.geo.bodies import Body, body_of_crs
+from cratermill.geo.grid import Grid, Window
+from cratermill.geo.mosaic import Mosaic
+from cratermill.pipeline.load_config import parse_config
 
 BODY = Body("test body", 1_000_000.0, 1_000_000.0)
 SHAPE = (180, 360)

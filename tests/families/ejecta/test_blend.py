@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from cratermill.families.ejecta.blend import NO_OWNER, Layer, blend
-from cratermill.grid import Window
+from cratermill.geo.grid import Window
 from cratermill.report.palette import colour, hex_colour
 
 

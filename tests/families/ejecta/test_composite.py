@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import rasterio
 
-from cratermill.areas import pixel_areas_m2
-from cratermill.errors import InputError, WorkError
+from cratermill.core.errors import InputError, WorkError
 from cratermill.families.ejecta import composite as module
 from cratermill.families.ejecta.blend import NO_OWNER
 from cratermill.families.ejecta.crater_files import CraterFiles
 from cratermill.families.ejecta.polygons import outline
+from cratermill.geo.areas import pixel_areas_m2
 from cratermill.report.palette import colour
 from tests.families.ejecta import mapping_case as case
 from tests.families.ejecta.mapping_case import on_mosaic
@@ -168,7 +168,7 @@ def test_without_any_crater_there_is_no_map(made, tmp_path):
 
 
 def test_a_failing_disk_leaves_the_older_map(made, tmp_path, monkeypatch):
-    from cratermill import cog
+    from cratermill.geo import cog
 
     config, products, folder, _ = made
     before = {path.name: path.read_bytes() for path in folder.glob("*_all.tif")}

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
 from cratermill.families.ejecta.channels import distance_channel, midinput_vector, tile_distances_m
 from cratermill.families.ejecta.data import Tiles, overlap_weights
-from cratermill.families.ejmap import stacks
-from cratermill.families.order import build_augmenter
+from cratermill.samples import stack as stacks
+from cratermill.samples.sampler import build_augmenter
 
 
 @pytest.fixture

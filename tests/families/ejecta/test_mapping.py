@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import rasterio
 
-from cratermill.errors import InputError, WorkError
+from cratermill.core.errors import InputError, WorkError
 from cratermill.families.ejecta import mapping
 from cratermill.families.ejecta.crater_files import CraterFiles
-from cratermill.families.ejmap import members
-from cratermill.grid import Window
+from cratermill.families.ejecta_common import members
+from cratermill.geo.grid import Window
 from tests.families.ejecta import mapping_case as case
 from tests.families.ejecta.mapping_case import on_mosaic
 
@@ -181,7 +181,7 @@ def test_a_mosaic_of_other_bands_is_refused_with_a_way_out(config, tmp_path, mon
 
 
 def test_a_full_disk_is_named_and_leaves_no_half_file(config, tmp_path, monkeypatch):
-    from cratermill import cog
+    from cratermill.geo import cog
 
     def full(memory, target):
         raise OSError(28, "No space left on device", str(target))

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cratermill.bodies import Body
 from cratermill.families.ejecta import tables
 from cratermill.families.ejecta.blend import Layer
-from cratermill.grid import Window
+from cratermill.geo.bodies import Body
+from cratermill.geo.grid import Window
 
 BODIES = [Body("sphere", 2439400.0, 2439400.0), Body("oblate", 3396190.0, 3376200.0)]
 

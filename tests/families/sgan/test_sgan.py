@@ -12,20 +12,20 @@ import torch
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
 from cratermill.batch.workspace import Stopped
-from cratermill.errors import InputError
+from cratermill.core.errors import InputError
 from cratermill.families import get_family
-from cratermill.families.base import CellParams
-from cratermill.families.checkpoint import load
-from cratermill.families.chips.predict import classifier
+from cratermill.families.chips_common.predict import classifier
 from cratermill.families.sgan.data import NORM
 from cratermill.families.sgan.hparams import Hparams
 from cratermill.families.sgan.task import SganTask
-from cratermill.families.table import read_table
-from cratermill.launch import plan_training
-from cratermill.stages import run_cell as science
-from cratermill.stages.train import train
-from tests.families.chips.case import SGAN, chips, prepared, write_npy, write_project
-from tests.stages.test_train import FakeWorkspace
+from cratermill.pipeline import run_cell as science
+from cratermill.pipeline.launch import plan_training
+from cratermill.pipeline.train import train
+from cratermill.tables.table import read_table
+from cratermill.training.cell import CellParams
+from cratermill.training.checkpoint import load
+from tests.families.chips_common.case import SGAN, chips, prepared, write_npy, write_project
+from tests.pipeline.test_train import FakeWorkspace
 
 
 def row(**values) -> Hparams:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..base import FIRST, CellParams, Datasets, Family, Round
+from ...training.cell import FIRST, CellParams, Datasets, Round
+from ..base import Family
 
 
 class Autoencoder(Family):
@@ -60,7 +61,7 @@ class Autoencoder(Family):
         digest = stack_of(config, row).digest()
         if not row.weights:
             return digest
-        from ...files import content_digest
+        from ...core.files import content_digest
         from .weights_files import file_of
 
         return [digest, content_digest(file_of(Path(row.weights)))]

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...ahead import ahead
-from ...errors import InputError
-from ...files import fingerprint, stat_fingerprint
-from ...mosaic import Mosaic
-from ..steps import Steps
-from .cutting import MOST_MISSING, Cutter, Geometry
+from ...core.errors import InputError
+from ...core.files import fingerprint, stat_fingerprint
+from ...core.prefetch import ahead
+from ...geo.mosaic import Mosaic
+from ...samples.crops import MOST_MISSING, Cutter, Geometry
+from ...samples.steps import Steps
+from .. import family_data
 from .light import flip_shadows, light
 from .sources import ReadyMade, catalogue_craters, selected
 from .stack import CropStack, chunks_of, whole, write_stack
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ...config import Config
-    from ..base import Progress
+    from ...core.progress import Progress
     from .hparams import Hparams
     from .options import CropData
 
@@ -36,7 +37,7 @@ def stack_of(config: Config, row: Hparams) -> CropStack:
 
 def prepare(config: Config, rows: Iterable[Hparams], progress: Progress, workers: int = 1) -> dict[str, Any]:
     """Make the crops that these rows train on; what was made, and what there is to warn about."""
-    options, steps, told = config.family_data(NAME), Steps(config, progress, workers), {}
+    options, steps, told = family_data(config, NAME), Steps(config, progress, workers), {}
     for view, row in sorted({row.crop_view: row for row in rows}.items()):
         folder = stack_of(config, row).folder
         mark = _mark(config, options, row)

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ...errors import InputError
-from ...seeds import seed_of
-from ..base import CellParams, Datasets
-from ..order import EpochOrder
+from ...core.errors import InputError
+from ...core.seeds import seed_of
+from ...samples.sampler import EpochOrder
+from ...training.cell import CellParams, Datasets
 from .crops import stack_of
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...stages.device import choose_accelerator
-from ..checkpoint import load
+from ...training.checkpoint import load
+from ...training.device import choose_accelerator
 from .hparams import Hparams
 from .network import LatentNetwork, build_network, load_own
 

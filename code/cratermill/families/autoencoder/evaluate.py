@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ...files import read_json, write_json, write_table
-from ..base import CellParams
+from ...core.files import read_json, write_json, write_table
+from ...training.cell import CellParams
+from .. import family_data
 from .clusters import Clustering, Recipe, group, nuisance_columns, require_enough
 from .crops import stack_of
 from .data import parts
@@ -31,7 +32,7 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
     """Latents of every crop of the run (``latents.npy``), ``reconstructions.png``, clusters and their figures (``eval.json``)."""
     row = Hparams.from_plan(params.hparams)
     stack, folder = stack_of(config, row), Path(workspace.folder)
-    rows, recipe, wanted = stack.rows(), Recipe.of(row), config.family_data("autoencoder").cluster
+    rows, recipe, wanted = stack.rows(), Recipe.of(row), family_data(config, "autoencoder").cluster
     if wanted:
         require_enough(len(rows), recipe)
     product = config.project.cell_product("autoencoder", params.version, "train", params.split, params.iteration)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..networks.backbones import build_features
-from ..networks.names import resolve
+from ...networks.backbones import build_features
+from ...networks.names import resolve
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, which most published weights expect."""

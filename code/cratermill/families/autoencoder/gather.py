@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ...bodies import Body, get_body
-from ...files import atomic_path, link_or_copy, read_json, write_json
-from ...mosaic import Mosaic
-from ..checkpoint import load
+from ...core.files import atomic_path, link_or_copy, read_json, write_json
+from ...geo.bodies import Body, get_body
+from ...geo.mosaic import Mosaic
+from ...training.checkpoint import load
+from .. import family_data
 from .crops import stack_of
 from .evaluate import CLUSTERS, LATENTS, clustering_of
 from .hparams import Hparams
@@ -68,7 +69,7 @@ def keep_evaluation(config: Config, row: Hparams, product: Path, into: Path) -> 
     mosaic = Mosaic.open(config.mosaic) if config.mosaic.exists() else None
     features = features_of(latents, rows, row, product)
     write_products(
-        into, rows, features, stack.images(), row, mosaic, display=config.family_data("autoencoder").display, body=body_of(config)
+        into, rows, features, stack.images(), row, mosaic, display=family_data(config, "autoencoder").display, body=body_of(config)
     )
 
 

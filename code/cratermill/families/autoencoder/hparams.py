@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ..fields import Flag, Integer, Number
-from ..training import RowHparams, Scheduler
+from ...training.fields import Flag, Integer, Number
+from ...training.hparams import RowHparams, Scheduler
+from .layouts import nearest_divisor
 
 PLATEAU = "ReduceLROnPlateau"
 Model = Literal["cae", "mae_small", "mae_base", "mae_large", "mae_huge", "backbone"]
@@ -19,12 +19,6 @@ Transform = Literal["none", "dihedral"]
 DEPTHS = {"mae_small": 6, "mae_base": 12, "mae_large": 24, "mae_huge": 32}
 PATCHES = {"mae_base": 16, "mae_large": 16, "mae_huge": 14}
 SMALLEST_PX = 32
-
-
-def nearest_divisor(crop_px: int) -> int:
-    """The divisor of a crop's side that is nearest to its tenth: side of the patches of ``mae_small``."""
-    divisors = [side for side in range(1, crop_px + 1) if crop_px % side == 0]
-    return min(divisors, key=lambda side: abs(math.log(10 * side / crop_px)))
 
 
 class Hparams(RowHparams):

@@ -6,38 +6,13 @@ the hub's. The colour input of published weights is folded into one grey channel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from .hparams import nearest_divisor
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Sizes of a masked autoencoder; ``patch`` None: about a tenth of the crop's side."""
-
-    dim: int
-    depth: int
-    heads: int
-    patch: int | None
-    decoder_dim: int = 512
-    decoder_depth: int = 8
-    decoder_heads: int = 16
-
-    def patch_px(self, size_px: int) -> int:
-        return self.patch or nearest_divisor(size_px)
-
-
-LAYOUTS = {
-    "mae_small": Layout(128, 6, 4, None, decoder_dim=64, decoder_depth=2, decoder_heads=4),
-    "mae_base": Layout(768, 12, 12, 16),
-    "mae_large": Layout(1024, 24, 16, 16),
-    "mae_huge": Layout(1280, 32, 16, 14),
-}
+from .layouts import Layout
 
 
 class MaskedAutoencoder(nn.Module):

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...errors import InputError, WorkError
-from ...files import content_digest, read_json, write_json, write_table
-from ...mosaic import Mosaic
-from ..checkpoint import load
+from ...core.errors import InputError, WorkError
+from ...core.files import content_digest, read_json, write_json, write_table
+from ...geo.mosaic import Mosaic
+from ...samples.crops import Cutter
+from ...training.checkpoint import load
+from .. import family_data, map_options
 from .clusters import Recipe, group, nuisance_columns, require_enough
 from .crops import NAME, cut_in_chunks, finish, geometry_of
-from .cutting import Cutter
 from .encode import encode, trained_network
 from .evaluate import LATENTS, clustering_of
 from .hparams import Hparams
@@ -31,7 +32,7 @@ ROWS = "rows.parquet"
 
 
 def options_of(config: Config) -> MapOptions:
-    return config.map_options(NAME)
+    return map_options(config, NAME)
 
 
 def checkpoint_path(config: Config) -> Path:
@@ -47,7 +48,7 @@ def checkpoint_path(config: Config) -> Path:
 
 
 def catalogue_path(config: Config) -> Path:
-    given = config.run.map.catalogue or (config.family_data(NAME).catalogue if NAME in config.run.train else None)
+    given = config.run.map.catalogue or (family_data(config, NAME).catalogue if NAME in config.run.train else None)
     if given is None:
         raise InputError(
             "the map has no crater list",
@@ -65,7 +66,7 @@ def open_mosaic(config: Config) -> Mosaic:
 
 def bands_of(config: Config) -> list[int] | None:
     """The map's bands; else those that the network was trained on."""
-    trained = config.family_data(NAME).bands if NAME in config.run.train else None
+    trained = family_data(config, NAME).bands if NAME in config.run.train else None
     return config.run.map.bands or trained
 
 

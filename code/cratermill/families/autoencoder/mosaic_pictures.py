@@ -9,11 +9,11 @@ import pandas as pd
 from affine import Affine
 from matplotlib.figure import Figure
 
-from ...bodies import wrap_lon
-from ...errors import InputError
-from ...extent import extent
-from ...grid import Grid
-from ...mosaic import Mosaic
+from ...core.errors import InputError
+from ...geo.bodies import wrap_lon
+from ...geo.extent import extent
+from ...geo.grid import Grid
+from ...geo.mosaic import Mosaic
 from ...report.images import grey_or_colour, reduced_shape, save_figure
 from ...report.map_pictures import seen
 from .pictures import cluster_colour, names, place_crop

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ...errors import InputError
+from ...core.errors import InputError
 from .pixels import Pixels
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def _model(row: Hparams, load: bool) -> nn.Module:
         from .frozen import FrozenBackbone
 
         return FrozenBackbone(row.backbone, row.crop_px, load and row.pretrained)
-    from .mae import LAYOUTS, MaskedAutoencoder
+    from .layouts import LAYOUTS
+    from .mae import MaskedAutoencoder
 
     return MaskedAutoencoder(LAYOUTS[row.model_name], row.crop_px, row.mask_ratio, row.latent, row.freeze_until, row.norm_pix)
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...bodies import Body
-from ...catalogue import write_catalogue
-from ...files import atomic_path, write_table
-from ...mosaic import Mosaic
+from ...core.files import atomic_path, write_table
+from ...craters.catalogue import write_catalogue
+from ...geo.bodies import Body
+from ...geo.mosaic import Mosaic
 from . import pictures
-from .views import plane
+from .projection_2d import plane
 
 if TYPE_CHECKING:
     from .hparams import Hparams

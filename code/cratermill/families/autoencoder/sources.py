@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ...catalogue import LAT_NAMES, LON_NAMES, SIZE_NAMES, WEST_NAMES, plain_name, read_catalogue
-from ...errors import InputError, first_line
-from ...folder_or_zip import FolderOrZip
-from ..chips.chipset import grey_bytes
-from .cutting import Cutter
+from ...core.errors import InputError, first_line
+from ...core.folder_or_zip import FolderOrZip
+from ...craters.catalogue import LAT_NAMES, LON_NAMES, SIZE_NAMES, WEST_NAMES, plain_name, read_catalogue
+from ...samples.crops import Cutter
+from ...samples.grey import grey_bytes
 from .options import CropData, Selection
 
 SUFFIXES = (".jpg", ".jpeg", ".png")

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ...ahead import ahead
-from ...errors import InputError
-from ...files import read_json, write_json, write_table
-from ...machine import one_thread_each
-from .cutting import MOST_MISSING
+from ...core.errors import InputError
+from ...core.files import read_json, write_json, write_table
+from ...core.machine import one_thread_each
+from ...core.prefetch import ahead
+from ...samples.crops import MOST_MISSING
 
 CHUNK_BYTES = 16 * 2**20
 Make = Callable[[pd.DataFrame], tuple[np.ndarray, dict[str, np.ndarray]]]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..optim import build_optimizer, build_scheduler
-from ..task import Batch, Task
+from ...training.optim import build_optimizer, build_scheduler
+from ...training.task import Batch, Task
 from .hparams import PLATEAU
 from .network import LatentNetwork
 

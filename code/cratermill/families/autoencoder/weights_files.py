@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from ...errors import InputError
-from ..checkpoint import read_tensors
+from ...core.errors import InputError
+from ...training.checkpoint import read_tensors
 from .frozen import MEAN, STD
 
 NAMES = ("model.safetensors", "pytorch_model.bin", "*.safetensors", "*.pth", "*.bin", "*.ckpt")

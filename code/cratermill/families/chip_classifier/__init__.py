@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...paths import cell_tag
-from ..base import FIRST, CellParams, Datasets, Round
-from ..chips.family import ChipFamily
+from ...core.paths import cell_tag
+from ...training.cell import FIRST, CellParams, Datasets, Round
+from ..chips_common.family import ChipFamily
 
 
 class ChipClassifier(ChipFamily):
@@ -30,7 +30,7 @@ class ChipClassifier(ChipFamily):
         return datasets(config, params, self.hparams_model().from_plan(params.hparams), round)
 
     def task(self, params: CellParams, norm):
-        from ..chips.task import ClassifierTask
+        from ..chips_common.task import ClassifierTask
 
         row = self.hparams_model().from_plan(params.hparams)
         return ClassifierTask(row, row.build_network(), norm, classes=2, threshold=row.threshold)

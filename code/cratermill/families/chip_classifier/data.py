@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...seeds import seed_of
-from ..base import CellParams, Datasets, Round
-from ..chips.data import CellChips, Chips, one_hot, parts_of, require_unlabelled
-from ..chips.predict import logits_of, positive_probability, temperature
-from ..ejmap.splits import stratified_mask
-from ..order import EpochOrder
+from ...core.seeds import seed_of
+from ...samples.sampler import EpochOrder
+from ...samples.splits import stratified_mask
+from ...training.cell import CellParams, Datasets, Round
+from ..chips_common.data import CellChips, Chips, one_hot, parts_of, require_unlabelled
+from ..chips_common.predict import logits_of, positive_probability, temperature
 from .hparams import NORMS, Hparams
 
 if TYPE_CHECKING:
     from ...config import Config
-    from ..checkpoint import Checkpoint
+    from ...training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...files import write_json, write_table
-from ..checkpoint import load
-from ..chips.chipset import UNLABELLED
-from ..chips.data import parts_of
-from ..chips.evaluate import answers, cell_folder, test_and_final, write_answers
+from ...core.files import write_json, write_table
+from ...training.checkpoint import load
+from .. import family_data
+from ..chips_common.chipset import UNLABELLED
+from ..chips_common.data import parts_of
+from ..chips_common.evaluate import answers, cell_folder, test_and_final, write_answers
 from .data import pseudo_labels
 from .hparams import Hparams
 
 if TYPE_CHECKING:
     from ...config import Config
-    from ..base import CellParams
+    from ...training.cell import CellParams
     from .data import PseudoLabels
 
 
@@ -28,7 +29,7 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
     labels, trained = folder.rows["label"].to_numpy(), cell_folder(config, params)
     last = hparams.of_round(hparams.rounds - 1)
     test, final = test_and_final(trained / "best.ckpt", hparams, folder, images, chips, last.threshold)
-    write_answers(workspace.folder, folder, config.family_data(params.family).classes, test, final)
+    write_answers(workspace.folder, folder, family_data(config, params.family).classes, test, final)
     metrics = {"test-set": params.split, "iteration": params.iteration, **test.scores(labels)}
     if hparams.rounds > 1:
         first = answers(trained / "round-0" / "best.ckpt", hparams, images, chips.test, hparams.threshold_initial)

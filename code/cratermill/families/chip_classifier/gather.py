@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..chips.few_labels import draw_few_labels
-from ..chips.gather import gather_chips
+from ..chips_common.few_labels import draw_few_labels
+from ..chips_common.gather import gather_chips
 
 
 def gather(config, version: int, cells, into: Path) -> list[dict]:

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from ..chips.hparams import ChipHparams
-from ..fields import Flag, Integer, Number
+from ...training.fields import Flag, Integer, Number
+from ..chips_common.hparams import ChipHparams
 
 ORIGINAL = "original"
 NORMS = {"unit": (0.0, 255.0), "symmetric": (127.5, 127.5)}
@@ -89,8 +89,8 @@ class Hparams(ChipHparams):
 
     def build_network(self, bands: int = 1, pretrained: bool | None = None) -> Any:
         """A classifier (B, 1, s, s) → one logit (B, 1)."""
-        from ..networks import build_classifier
-        from ..networks.chips import ChipCNN
+        from ...networks import build_classifier
+        from ...networks.small_classifiers import ChipCNN
 
         size = self.chip_size_px
         if self.model_name == ORIGINAL:

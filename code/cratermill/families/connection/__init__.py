@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...paths import cell_tag
-from ..base import FIRST, CellParams, Datasets, Family, Round
+from ...core.paths import cell_tag
+from ...training.cell import FIRST, CellParams, Datasets, Round
+from ..base import Family
 
 
 class Connection(Family):
@@ -19,7 +20,7 @@ class Connection(Family):
         return Hparams
 
     def prepare(self, config, rows, progress, workers=1) -> dict:
-        from ..ejmap.prepare import Preparation
+        from ..ejecta_common.prepare import Preparation
 
         with Preparation(config, progress, workers) as work:
             work.positions()
@@ -30,7 +31,7 @@ class Connection(Family):
             return {"made": work.made}
 
     def require_splits(self, config, splits) -> None:
-        from ..ejmap.tables import require_splits
+        from ..ejecta_common.tables import require_splits
 
         require_splits(config.data.az_positions, splits)
 
@@ -40,7 +41,7 @@ class Connection(Family):
         return datasets(config, params, self.hparams_model().from_plan(params.hparams))
 
     def task(self, params: CellParams, norm):
-        from ..task import binary_task
+        from ...training.task import binary_task
 
         row = self.hparams_model().from_plan(params.hparams)
         return binary_task(row, row.build_network(norm.shape[1] - 1), norm)
@@ -56,8 +57,8 @@ class Connection(Family):
         return evaluate(config, params, workspace)
 
     def data_fingerprint(self, config, row):
-        from ..ejmap.prepare import pair_view
-        from ..ejmap.stacks import Stack
+        from ...samples.stack import Stack
+        from ..ejecta_common.prepare import pair_view
 
         return Stack(config.data.stack("conn_data", pair_view(row.pair_layout, row.tile_size_px, row.pair_crater_radii))).digest()
 

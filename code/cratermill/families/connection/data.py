@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ...files import read_json
-from ..augment import bands_first, bands_last
-from ..base import CellParams, Datasets
-from ..ejmap.prepare import pair_view
-from ..ejmap.stacks import Stack
-from ..ejmap.tables import split_rows
-from ..normalised import channel_norm
-from ..order import EpochOrder, build_augmenter, sample_seed, train_val
+from ...core.files import read_json
+from ...samples.augment import bands_first, bands_last
+from ...samples.sampler import EpochOrder, build_augmenter, sample_seed, train_val
+from ...samples.stack import Stack
+from ...training.cell import CellParams, Datasets
+from ...training.normalised import channel_norm
+from ..ejecta_common.prepare import pair_view
+from ..ejecta_common.tables import split_rows
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...errors import InputError
-from ...files import write_json, write_table
-from ...mosaic import Mosaic
-from ..base import CellParams
-from ..ejmap.evaluation import drawn_craters, land, opened
-from ..ejmap.predict import ConnectionEnsemble
-from ..ejmap.scoring import Pieces, TileScores, read_mask, score_crater
+from ...core.errors import InputError
+from ...core.files import write_json, write_table
+from ...geo.mosaic import Mosaic
+from ...training.cell import CellParams
+from ..ejecta_common.evaluation import drawn_craters, land, opened
+from ..ejecta_common.scoring import Pieces, TileScores, read_mask, score_crater
+from .predict import ConnectionEnsemble
 
 if TYPE_CHECKING:
     from ...config import Config
-    from ..ejmap.evaluation import DrawnCrater
+    from ..ejecta_common.evaluation import DrawnCrater
 
 POSITIONS = "eval-pos.csv"
 

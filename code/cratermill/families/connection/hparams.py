@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..fields import Flag, Integer, Number
-from ..training import TrainingHparams
+from ...training.fields import Flag, Integer, Number
+from ...training.hparams import TrainingHparams
 
 
 class Hparams(TrainingHparams):
@@ -48,7 +48,7 @@ class Hparams(TrainingHparams):
 
     def build_network(self, bands: int = 3, pretrained: bool | None = None) -> Any:
         """A classifier (N, bands + attention, h, w) → one logit (N, 1)."""
-        from ..networks import build_classifier
+        from ...networks import build_classifier
 
         return build_classifier(self.model_name, bands + 1, 1, self.pretrained if pretrained is None else pretrained, self.input_size)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...paths import cell_tag
-from ..base import FIRST, CellParams, Datasets, Family, Round
+from ...core.paths import cell_tag
+from ...training.cell import FIRST, CellParams, Datasets, Round
+from ..base import Family
 
 
 class CraterUnet(Family):
@@ -45,7 +46,7 @@ class CraterUnet(Family):
         return datasets(config, params, self.hparams_model().from_plan(params.hparams))
 
     def task(self, params: CellParams, norm):
-        from ..task import binary_task
+        from ...training.task import binary_task
 
         row = self.hparams_model().from_plan(params.hparams)
         return binary_task(row, row.build_network(1), norm)

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...bodies import Body
-from ...catalogue import read_catalogue, write_catalogue
-from ...cog import write_cog
+from ...core.errors import WorkError
+from ...core.files import read_json, write_json, write_table
+from ...craters.catalogue import read_catalogue, write_catalogue
+from ...craters.craterstats import surface_area_m2
 from ...craters.matching import match
 from ...craters.merge import union, without_doubles
 from ...craters.outputs import counted_boundary, crater_table, frequencies, size_frequency, write_craters
 from ...craters.scores import RULES, score, size_table, tally
-from ...craterstats import surface_area_m2
-from ...errors import WorkError
-from ...files import read_json, write_json, write_table
-from ...grid import Grid, Window
-from ...mosaic import Mosaic
+from ...geo.bodies import Body
+from ...geo.cog import write_cog
+from ...geo.grid import Grid, Window
+from ...geo.mosaic import Mosaic
+from .. import map_options
 from .layout import extent
 from .mapping import CRATERS, FULL, LIST_COLUMNS, NAME, NO_DATA, PREDICTION, map_name, map_run, open_mosaic, row_of
 
@@ -39,7 +40,7 @@ def composite(config: Config, products: list[Path], workspace: Any) -> dict:
     """Files below ``results/output_masks/<name>``; see docs/crater-unet.md."""
     if not products:
         raise WorkError("no block has been mapped", next_step="see 'cratermill status' for why, then launch the map again")
-    products, run, options = sorted(products), map_run(config), config.map_options(NAME)
+    products, run, options = sorted(products), map_run(config), map_options(config, NAME)
     folder, row = config.project.map_folder(map_name(config)), row_of(config, run.versions[NAME], run.split)
     folder.mkdir(parents=True, exist_ok=True)
     with open_mosaic(config) as mosaic:

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ...errors import InputError
-from ...seeds import seed_of
-from ..augment import moved
-from ..base import CellParams, Datasets
-from ..order import EpochOrder, sample_seed
-from .prepare import TileSet, folder_of, held_out
+from ...core.errors import InputError
+from ...core.seeds import seed_of
+from ...samples.augment import moved
+from ...samples.sampler import EpochOrder, sample_seed
+from ...samples.splits import held_out_tiles
+from ...training.cell import CellParams, Datasets
+from .prepare import TileSet, folder_of
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -95,7 +96,7 @@ def split_tiles(tiles: TileSet, params: CellParams, hparams: Hparams) -> tuple[n
     tv, test = tiles.split(params.split)
     seed = seed_of(params.seed, "validation")
     turn = (seed % 997) / 997
-    validation = held_out(tiles.tiles.iloc[tv].reset_index(drop=True), hparams.val_frac, seed, tiles.meta["by_place"], turn)
+    validation = held_out_tiles(tiles.tiles.iloc[tv].reset_index(drop=True), hparams.val_frac, seed, tiles.meta["by_place"], turn)
     return tv[~validation], tv[validation], test
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ...core.errors import InputError
+from ...core.files import read_json, write_json, write_table
 from ...craters.matching import STRICT, match
 from ...craters.merge import union
 from ...craters.scores import all_rules, rates, score, size_table, tally
-from ...errors import InputError
-from ...files import read_json, write_json, write_table
-from ..base import CellParams
+from ...training.cell import CellParams
 from .data import radii_px, split_tiles
 from .predict import LOOSE, Predictor, Reading
 from .prepare import TileSet, folder_of

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..fields import Flag, Integer, Integers, Number
-from ..training import RowHparams
+from ...training.fields import Flag, Integer, Integers, Number
+from ...training.hparams import RowHparams
 
 SYMMETRIC = "SymmetricUNet"
 MODELS = (SYMMETRIC, "Unet", "Unet++", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3+", "Linknet", "MAnet", "UPerNet", "Segformer")
@@ -120,18 +120,13 @@ class Hparams(RowHparams):
             return []
         return [(f"MDL_{self.model_name}_encoder_name", self.encoder_name or "resnet34", "smp")]
 
-    def build_loss(self) -> Any:
-        from ..optim import build_loss
-
-        return build_loss(self)
-
     def build_network(self, bands: int = 1, pretrained: bool | None = None) -> Any:
         """(N, 1, H, W) → one logit per pixel (N, 1, H, W). The family is about grey images, whatever ``bands`` says."""
         if self.model_name == SYMMETRIC:
             from .network import SymmetricUNet
 
             return SymmetricUNet(1, self.kernel_size, self.filter_multiple, self.final_kernel_size)
-        from ..networks import build_segmenter
+        from ...networks import build_segmenter
 
         pretrained = self.pretrained if pretrained is None else pretrained
         arguments = {"encoder_name": None} | self.keywords_of("MDL")

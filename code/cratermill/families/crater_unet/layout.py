@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...bodies import Body, wrap_lon
-from ...errors import InputError
-from ...grid import Grid, Window, azimuthal_grid
+from ...core.errors import InputError
+from ...geo.bodies import Body, wrap_lon
+from ...geo.grid import Grid, Window, azimuthal_grid
 
 WIDEST_DEG = 30.0
 """Side of the largest box to map in one piece: at the corners of its azimuthal tile circles are stretched by 3 %."""

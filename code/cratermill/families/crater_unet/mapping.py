@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...backprojection import to_mosaic
-from ...errors import InputError
-from ...files import atomic_path, content_digest, write_table
-from ...grid import Grid, Window
-from ...mosaic import Mosaic
-from ...sampling import sample
-from ..checkpoint import load
-from ..ejmap.members import checkpoint_digests, checkpoint_paths, frozen_paths
+from ...core.errors import InputError
+from ...core.files import atomic_path, content_digest, write_table
+from ...geo.backprojection import to_mosaic
+from ...geo.grid import Grid, Window
+from ...geo.mosaic import Mosaic
+from ...geo.sampling import sample
+from ...training.checkpoint import load
+from .. import map_options
+from ..ejecta_common.members import checkpoint_digests, checkpoint_paths, frozen_paths
 from .evaluate import COLUMNS, readings
 from .layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from .predict import Predictor, Reading
@@ -73,7 +74,7 @@ def mapped_versions(config: Config) -> list[int]:
 
 def map_cells(config: Config) -> list[dict[str, Any]]:
     """One cell per block; its params hold all that its craters depend on."""
-    run, options = map_run(config), config.map_options(NAME)
+    run, options = map_run(config), map_options(config, NAME)
     versions = mapped_versions(config)
     rows = {version: row_of(config, version, run.split) for version in versions}
     with open_mosaic(config) as mosaic:
@@ -109,7 +110,7 @@ def require_sizes(rows: dict[int, Hparams], resolution_m: float, options: MapOpt
 
 def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict:
     """``craters.csv`` and ``prediction.npz`` of one block."""
-    options, split = config.map_options(NAME), map_run(config).split
+    options, split = map_options(config, NAME), map_run(config).split
     box, tables, seen = Box(*params["box"]), [], None
     with open_mosaic(config) as mosaic:
         mean = Mean(mosaic.grid, box) if options.prediction else None

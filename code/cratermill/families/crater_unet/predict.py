@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...craters.extract import Options, extract
-from ..ejmap.predict import Ensemble
+from ...craters.extract import extract
+from ...craters.options import Options
+from ..ejecta_common.predict import Ensemble
 from .data import fitting, radii_px
 
 if TYPE_CHECKING:

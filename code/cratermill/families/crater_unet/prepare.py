@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...catalogue import read_catalogue
-from ...errors import InputError
-from ...files import atomic_path, content_digest, fingerprint, read_json, stat_fingerprint, write_json, write_table
-from ...mosaic import Mosaic
-from ...sampling import sample_many
-from ...seeds import seed_of
-from ..steps import Steps
+from ...core.errors import InputError
+from ...core.files import atomic_path, content_digest, fingerprint, read_json, stat_fingerprint, write_json, write_table
+from ...core.seeds import seed_of
+from ...craters.catalogue import read_catalogue
+from ...geo.mosaic import Mosaic
+from ...geo.sampling import sample_many
+from ...samples.splits import held_out_tiles
+from ...samples.steps import Steps
+from .. import family_data
 from .layout import WIDEST_TILE_DEG, boxes, circles_on, degree_m, extent, square
 from .options import CraterData
 from .sources import Tile, box_tiles, circle_tiles, dots_tiles
 
 if TYPE_CHECKING:
-    from ...bodies import Body
     from ...config import Config
-    from ...grid import Grid
+    from ...geo.bodies import Body
+    from ...geo.grid import Grid
 
 FAMILY = "crater_unet"
 BYTES = (0.0, 255.0)
@@ -69,7 +71,7 @@ def folder_of(config: Config, data: str) -> Path:
 
 def prepare(config: Config, rows: list, progress, workers: int) -> dict:
     steps = Steps(config, progress, workers)
-    options: CraterData = config.family_data(FAMILY)
+    options: CraterData = family_data(config, FAMILY)
     for data in sorted({row.data for row in rows}):
         folder = folder_of(config, data)
         outputs = [folder / name for name in ("image.npy", "tiles.csv", "circles.csv", "meta.json")]
@@ -213,7 +215,7 @@ def write_tiles(
     splits = config.run.splits
     for number in range(splits.count):
         seed = seed_of(config.run.seed, FAMILY, "split", number)
-        table[f"test_{number}"] = held_out(table, splits.test_fraction, seed, by_place, number / splits.count).astype(int)
+        table[f"test_{number}"] = held_out_tiles(table, splits.test_fraction, seed, by_place, number / splits.count).astype(int)
     circles = [np.column_stack([np.full(len(t.circles), n), t.circles]) for n, t in enumerate(tiles)]
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "image.npy") as temporary, temporary.open("wb") as file:
@@ -223,24 +225,3 @@ def write_tiles(
     span = span or (float(np.min(images)), float(np.max(images)) or 1.0)
     digest = fingerprint([content_digest(folder / name) for name in ("image.npy", "circles.csv", "tiles.csv")])
     write_json(folder / "meta.json", {"range": list(span), "digest": digest, "by_place": by_place})
-
-
-def held_out(table: pd.DataFrame, fraction: float, seed: int, by_place: bool, turn: float) -> np.ndarray:
-    """Mask of the tiles to hold out: a random share, or a sector of the places beginning at the share ``turn`` of them."""
-    count = len(table)
-    number = min(max(1, round(fraction * count)), count - 1)
-    mask = np.zeros(count, bool)
-    if not by_place:
-        mask[np.random.default_rng(seed).permutation(count)[:number]] = True
-        return mask
-    place = table["place"].to_numpy(float)
-    if np.ptp(place) == 0:
-        raise InputError(
-            "split_by: longitude, but the tiles have no places", valid="kind mosaic or circles", next_step="set split_by: random"
-        )
-    order = np.argsort(place, kind="stable")
-    start = round(turn * count)
-    chosen = place[np.take(order, range(start, start + number), mode="wrap")]
-    # All tiles of one meridian stay together, or its tiles would be on both sides.
-    mask[np.isin(place, chosen)] = True
-    return mask if not mask.all() else np.isin(place, chosen[:1])

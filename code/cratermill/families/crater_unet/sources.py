@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ...errors import InputError
-from ...folder_or_zip import FolderOrZip
+from ...core.errors import InputError
+from ...core.folder_or_zip import FolderOrZip
 from .synthetic import dots_tile
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ...paths import cell_tag
-from ..base import FIRST, CellParams, Datasets, Family, Round
+from ...core.paths import cell_tag
+from ...training.cell import FIRST, CellParams, Datasets, Round
+from ..base import Family
 
 
 class Ejecta(Family):
@@ -17,7 +18,7 @@ class Ejecta(Family):
         return Hparams
 
     def prepare(self, config, rows, progress, workers=1) -> dict:
-        from ..ejmap.prepare import Preparation
+        from ..ejecta_common.prepare import Preparation
 
         rows = list(rows)
         with Preparation(config, progress, workers) as work:
@@ -30,7 +31,7 @@ class Ejecta(Family):
             return {"made": work.made}
 
     def require_splits(self, config, splits) -> None:
-        from ..ejmap.tables import require_splits
+        from ..ejecta_common.tables import require_splits
 
         require_splits(config.data.az_positions, splits)
 
@@ -40,7 +41,7 @@ class Ejecta(Family):
         return datasets(config, params, self.hparams_model().from_plan(params.hparams))
 
     def task(self, params: CellParams, norm):
-        from ..task import binary_task
+        from ...training.task import binary_task
 
         row = self.hparams_model().from_plan(params.hparams)
         bands = norm.shape[1] - 1
@@ -57,8 +58,8 @@ class Ejecta(Family):
         return evaluate(config, params, workspace)
 
     def data_fingerprint(self, config, row):
-        from ..ejmap.prepare import square_view
-        from ..ejmap.stacks import Stack
+        from ...samples.stack import Stack
+        from ..ejecta_common.prepare import square_view
 
         return Stack(config.data.stack("ejc_data", square_view(row.tile_size_px))).digest()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...grid import Window
+from ...geo.grid import Window
 from ...report.palette import colour
 
 NO_OWNER = -1

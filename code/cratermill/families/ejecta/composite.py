@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...ahead import ahead
-from ...areas import pixel_areas_m2
-from ...cog import write_cog
-from ...errors import WorkError
-from ...files import link_or_copy, read_json, write_json, write_table
-from ...grid import Grid, Window
-from ...mosaic import Mosaic
-from ..ejmap.stitch import hull
+from ...core.errors import WorkError
+from ...core.files import link_or_copy, read_json, write_json, write_table
+from ...core.prefetch import ahead
+from ...geo.areas import pixel_areas_m2
+from ...geo.cog import write_cog
+from ...geo.grid import Grid, Window
+from ...geo.mosaic import Mosaic
+from ..ejecta_common.stitch import hull
 from .blend import NO_OWNER, Blended, Layer, blend
 from .crater_files import CraterFiles, read_facts
 from .fan import fan_out

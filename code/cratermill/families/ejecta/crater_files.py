@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ...areas import pixel_areas_m2
-from ...cog import write_cog
-from ...errors import WorkError
-from ...files import read_json, write_json, write_table
-from ...grid import Grid, Window
-from ...positions import Link
-from ..ejmap.stitch import Pieces, hull
+from ...core.errors import WorkError
+from ...core.files import read_json, write_json, write_table
+from ...geo.areas import pixel_areas_m2
+from ...geo.cog import write_cog
+from ...geo.grid import Grid, Window
+from ...geo.pixel_maps import Link
+from ..ejecta_common.stitch import Pieces, hull
 
 if TYPE_CHECKING:
-    from ..ejmap.craters import Crater
+    from ..ejecta_common.craters import Crater
 
 SHARE, PROBABILITY = 0, 1
 """Layers of a crater's pieces, and (plus one) bands of its second raster."""

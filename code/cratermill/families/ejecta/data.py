@@ -9,16 +9,16 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from ...errors import InputError
-from ...files import read_json
-from ...mosaic import Mosaic
-from ..augment import bands_first, bands_last
-from ..base import CellParams, Datasets
-from ..ejmap.prepare import square_view
-from ..ejmap.stacks import Stack
-from ..ejmap.tables import split_rows
-from ..normalised import channel_norm
-from ..order import EpochOrder, build_augmenter, sample_seed, train_val
+from ...core.errors import InputError
+from ...core.files import read_json
+from ...geo.mosaic import Mosaic
+from ...samples.augment import bands_first, bands_last
+from ...samples.sampler import EpochOrder, build_augmenter, sample_seed, train_val
+from ...samples.stack import Stack
+from ...training.cell import CellParams, Datasets
+from ...training.normalised import channel_norm
+from ..ejecta_common.prepare import square_view
+from ..ejecta_common.tables import split_rows
 from .channels import FIXED_NORMS, distance_channel, midinput_vector, tile_distances_m
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def stack_distances(table: pd.DataFrame, config: Config, hparams: Hparams) -> np
 
 def azimuthal_size(mosaic: Mosaic) -> int:
     """Pixels along a side of the conceptual azimuthal raster: the same for every crater."""
-    from ...grid import azimuthal_grid
+    from ...geo.grid import azimuthal_grid
 
     return azimuthal_grid(mosaic.grid.body, 0.0, 0.0, mosaic.grid.resolution_m).shape[0]
 

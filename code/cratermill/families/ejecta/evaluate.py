@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ...errors import InputError
-from ...files import write_json
-from ...mosaic import Mosaic
-from ..base import CellParams
+from ...core.errors import InputError
+from ...core.files import write_json
+from ...geo.mosaic import Mosaic
+from ...training.cell import CellParams
 from ..connection.evaluate import connected_tiles, votes
-from ..ejmap.evaluation import DrawnCrater, drawn_craters, land, opened, truly_connected
-from ..ejmap.predict import EjectaEnsemble
-from ..ejmap.scoring import TileScores, score_crater
+from ..ejecta_common.evaluation import DrawnCrater, drawn_craters, land, opened, truly_connected
+from ..ejecta_common.scoring import TileScores, score_crater
+from .predict import EjectaEnsemble
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -53,7 +53,7 @@ def chosen_tiles(config: Config, params: CellParams) -> pd.DataFrame | None:
 
 def threshold_of(config: Config, version: int) -> float | None:
     """``iter_threshold`` of a connection version, read where it was trained; .5 by default where that is not known."""
-    from ...files import read_json
+    from ...core.files import read_json
 
     for path in sorted((config.project.version_log("conn", version) / "cells").glob("train_*/cell.json")):
         return read_json(path, {}).get("params", {}).get("hparams", {}).get("iter_threshold")

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ..fields import Bounds, Flag, Integer, Number
-from ..training import TrainingHparams
+from ...training.fields import Bounds, Flag, Integer, Number
+from ...training.hparams import TrainingHparams
 
 MODELS = ("Unet", "Unet++", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3+", "Linknet", "MAnet", "UPerNet", "Segformer")
 
@@ -82,7 +82,7 @@ class Hparams(TrainingHparams):
 
     def build_network(self, bands: int = 3, pretrained: bool | None = None) -> Any:
         """A segmenter (N, bands + distance, S, S) [and (N, midinput)] → one logit per pixel (N, 1, S, S)."""
-        from ..networks import build_segmenter
+        from ...networks import build_segmenter
 
         pretrained = self.pretrained if pretrained is None else pretrained
         arguments = {"encoder_name": None} | self.keywords_of("MDL")

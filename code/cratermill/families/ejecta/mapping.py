@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...errors import InputError
-from ...files import content_digest
-from ...mosaic import Mosaic
-from ...paths import DataFolder
-from ..ejmap.craters import Crater, choose, read_craters
-from ..ejmap.members import checkpoint_digests, frozen_paths
-from ..ejmap.positions import eval_positions
-from ..ejmap.prepare import read_table, require_body
-from ..ejmap.stitch import Pieces, Stitcher, land
+from ...core.errors import InputError
+from ...core.files import content_digest
+from ...core.paths import DataFolder
+from ...geo.mosaic import Mosaic
+from ..ejecta_common.craters import Crater, choose, read_craters
+from ..ejecta_common.members import checkpoint_digests, frozen_paths
+from ..ejecta_common.prepare import read_table, require_body
+from ..ejecta_common.stitch import Pieces, Stitcher, land
+from ..ejecta_common.tile_positions import eval_positions
 from .crater_files import write_crater
 
 if TYPE_CHECKING:
     from ...config import Config, MapRun
-    from ..ejmap.predict import ConnectionEnsemble, EjectaEnsemble
+    from ..connection.predict import ConnectionEnsemble
+    from .predict import EjectaEnsemble
 
 PORTION = 128
 """Tiles predicted between two reports; bounds the memory, changes no result."""
@@ -217,7 +218,8 @@ def require_bands(mosaic: Mosaic, bands: int) -> None:
 @lru_cache(maxsize=1)
 def _load(frozen: tuple, paths: tuple[tuple[Path, ...], ...], matched: str | None) -> Members:
     """``frozen``: (family, version, digests) of each family, in the order of ``paths``; ``matched``: the mosaic they will be matched to."""
-    from ..ejmap.predict import ConnectionEnsemble, EjectaEnsemble
+    from ..connection.predict import ConnectionEnsemble
+    from .predict import EjectaEnsemble
 
     kinds = {"connection": ConnectionEnsemble, "ejecta": EjectaEnsemble}
     loaded = {family: kinds[family].load(list(path), family, version) for (family, version, _), path in zip(frozen, paths, strict=True)}

@@ -12,8 +12,8 @@ import pandas as pd
 import rasterio.features
 from shapely.geometry import MultiPolygon, shape
 
-from ...files import atomic_path
-from ...grid import Grid
+from ...core.files import atomic_path
+from ...geo.grid import Grid
 
 PORTION = 50
 """Craters whose polygons are in memory at a time."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ...grid import Window
+from ...geo.grid import Window
 
 if TYPE_CHECKING:
     from .blend import Layer

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...paths import cell_tag
-from ..base import FIRST, CellParams, Datasets, Round
-from ..chips.family import ChipFamily
+from ...core.paths import cell_tag
+from ...training.cell import FIRST, CellParams, Datasets, Round
+from ..chips_common.family import ChipFamily
 
 
 class Sgan(ChipFamily):

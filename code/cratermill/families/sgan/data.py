@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...seeds import seed_of
-from ..base import CellParams, Datasets
-from ..chips.data import Chips, Mixed, one_hot, parts_of, require_unlabelled
-from ..order import EpochOrder
+from ...core.seeds import seed_of
+from ...samples.sampler import EpochOrder
+from ...training.cell import CellParams, Datasets
+from ..chips_common.data import Chips, Mixed, one_hot, parts_of, require_unlabelled
 
 if TYPE_CHECKING:
     from ...config import Config

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...files import link_or_copy, write_json
-from ..chips.data import parts_of
-from ..chips.evaluate import cell_folder, test_and_final, write_answers
-from ..chips.few_labels import draw_few_labels
-from ..chips.gather import gather_chips
+from ...core.files import link_or_copy, write_json
+from .. import family_data
+from ..chips_common.data import parts_of
+from ..chips_common.evaluate import cell_folder, test_and_final, write_answers
+from ..chips_common.few_labels import draw_few_labels
+from ..chips_common.gather import gather_chips
 from .hparams import Hparams
 
 if TYPE_CHECKING:
     from ...config import Config
-    from ..base import CellParams
+    from ...training.cell import CellParams
 
 
 def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
@@ -23,7 +24,7 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
     folder, images, chips = parts_of(config, params, hparams)
     labels = folder.rows["label"].to_numpy()
     test, final = test_and_final(cell_folder(config, params) / "best.ckpt", hparams, folder, images, chips)
-    write_answers(workspace.folder, folder, config.family_data(params.family).classes, test, final)
+    write_answers(workspace.folder, folder, family_data(config, params.family).classes, test, final)
     metrics = {"test-set": params.split, "iteration": params.iteration, **test.scores(labels)}
     metrics |= {"labelled_chips": len(chips.labelled), "unlabelled_chips": len(chips.unlabelled), "test_chips": len(chips.test)}
     write_json(workspace.folder / "eval.json", metrics)

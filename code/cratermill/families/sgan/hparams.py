@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..chips.hparams import ChipHparams
-from ..fields import Integer, Number
+from ...training.fields import Integer, Number
+from ..chips_common.hparams import ChipHparams
 
 
 class Hparams(ChipHparams):
@@ -57,7 +57,7 @@ class Hparams(ChipHparams):
 
     def build_network(self, bands: int = 1, pretrained: bool | None = None) -> Any:
         """The classifier: chips (B, 1, s, s) → logits (B, K); (B, 1) for the CNN of two classes."""
-        from ..networks.chips import Discriminator, PlainCNN
+        from ...networks.small_classifiers import Discriminator, PlainCNN
 
         if self.method == "cnn":
             return PlainCNN(self.chip_size_px, 1 if self.classes == 2 else self.classes)

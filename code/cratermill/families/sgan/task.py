@@ -16,11 +16,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..chips.task import ChipScoring, ClassifierTask, classification_loss
-from ..networks.chips import NOISE_SIZE, Discriminator, Generator, real_logit
-from ..normalised import Normalised
-from ..optim import build_optimizer, build_scheduler
-from ..task import Batch
+from ...networks.small_classifiers import NOISE_SIZE, Discriminator, Generator, real_logit
+from ...training.normalised import Normalised
+from ...training.optim import build_optimizer, build_scheduler
+from ...training.task import Batch
+from ..chips_common.task import ChipScoring, ClassifierTask, classification_loss
 from .hparams import Hparams
 
 SHEET = 40
@@ -152,8 +152,8 @@ def frozen(module: nn.Module) -> Iterator[None]:
 def write_samples(folder: Path, epoch: int, generated: torch.Tensor) -> None:
     from PIL import Image
 
-    from ...files import atomic_path
-    from ..chips.pictures import chip_sheet
+    from ...core.files import atomic_path
+    from ..chips_common.pictures import chip_sheet
 
     sheet = Image.fromarray(chip_sheet((generated[:, 0].float().cpu().numpy() + 1) * 127.5))
     for name in (f"epoch_{epoch:04d}.png", "last.png"):

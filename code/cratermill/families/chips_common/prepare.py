@@ -1,0 +1,228 @@
+"""From a source of chips to one stack per size and one table: labels, copies, splits. Both families of chips prepare alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ...core.errors import InputError
+from ...core.files import atomic_path, content_digest, read_json, write_json, write_table
+from ...core.progress import Progress
+from ...core.seeds import seed_of
+from ...samples.steps import Steps
+from .. import family_data
+from .chipset import UNLABELLED, ChipSet, joined, require_classes
+from .options import ChipData
+from .readers import left_out_folders, npy_companions, read_labelled, read_unlabelled
+from .splits import held_out
+
+if TYPE_CHECKING:
+    from ...config import Config
+
+LABELLED, TEST, EXTRA, PREDICT = "labelled", "test", "unlabelled", "predict"
+"""Roles of chips: ``test`` are those that the data's authors set aside."""
+IMBALANCED = 0.4
+"""A class with less than this part of its equal share is worth a warning."""
+
+
+@dataclass(frozen=True)
+class ChipFolder:
+    """``<data>/<family>/``: what prepare makes there."""
+
+    root: Path
+
+    @property
+    def table(self) -> Path:
+        """One row per chip: name, role, label (−1: none), group (equal for copies), ``test_{S}`` (1 test, 0 train or validate, −1 no)."""
+        return self.root / "chips.csv"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
+
+    def stack(self, size_px: int) -> Path:
+        """(N, size_px, size_px) uint8, in the table's order."""
+        return self.root / f"chips_{size_px}px.npy"
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        return pd.read_csv(self.table)
+
+    def images(self, size_px: int) -> np.ndarray:
+        return np.load(self.stack(size_px), mmap_mode="r", allow_pickle=False)
+
+    def digest(self, size_px: int) -> list[str]:
+        return [content_digest(self.table), content_digest(self.stack(size_px))]
+
+
+def prepare(config: Config, family: str, rows: Iterable[Any], progress: Progress, workers: int = 1) -> dict:
+    """Read, compare, split and store the chips of a family; only what changed. Returns counts for the user."""
+    work, folder, data = Steps(config, progress, workers), ChipFolder(config.data.family(family)), family_data(config, family)
+    sizes = sorted({row.chip_size_px for row in rows})
+    inputs = [data.model_dump(mode="json"), source_marks(config, data), config.run.splits.model_dump(mode="json"), config.run.seed, sizes]
+    outputs = [folder.table, folder.summary, *map(folder.stack, sizes)]
+    marks = json.loads(json.dumps(inputs).replace("Infinity", "null"))  # fingerprints are of plain JSON
+    work.step(step_name(family), marks, outputs, lambda: make(config, data, folder, sizes, progress))
+    counts = read_json(folder.summary)
+    return {"made": work.made, **counts, "notes": notes(counts, data.classes), "warnings": warnings(counts)}
+
+
+def step_name(family: str) -> str:
+    return f"{family} chips"
+
+
+def require_prepared(config: Config, family: str, rows: Iterable[Any]) -> None:
+    """Raise ``InputError`` unless the chips are there at the sizes that these rows ask for."""
+    folder = ChipFolder(config.data.family(family))
+    Steps(config).require([step_name(family)])
+    lacking = [size for size in sorted({row.chip_size_px for row in rows}) if not folder.stack(size).exists()]
+    if lacking:
+        raise InputError(f"{folder.root} holds no chips of {lacking[0]} px", next_step=config.prepare_hint)
+
+
+def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], progress: Progress) -> None:
+    chips, roles, ties = read_all(config, data, max(sizes), progress)
+    copies = find_copies(chips, data, progress)
+    counts = copies_of(chips, copies)
+    groups = tied(copies, ties) if data.duplicates != "ignore" else copies
+    if data.duplicates == "drop":
+        kept = first_of_groups(copies, roles)
+        chips, roles, groups = chips.chosen(kept), roles[kept], groups[kept]
+    table = pd.DataFrame({"name": chips.names, "role": roles, "label": chips.labels, "group": groups})
+    for split in range(config.run.splits.count):
+        seed = seed_of(config.run.seed, "chips", "test", split)
+        table[f"test_{split}"] = test_column(roles, chips.labels, groups, config.run.splits.test_fraction, seed)
+    for size in sizes:
+        with atomic_path(folder.stack(size)) as temporary:
+            np.save(temporary, chips.stack(size))
+    write_table(folder.table, table)
+    others = left_out_folders(config.path(data.chips), data.classes) if data.chips else {}
+    write_json(folder.summary, {**counts, **summary(table, data), "folders_left_out": others})
+
+
+def read_all(config: Config, data: ChipData, size_px: int, progress: Progress) -> tuple[ChipSet, np.ndarray, np.ndarray]:
+    """All chips with their roles (N,), and pairs (2, M) known to show the same ground."""
+    ties, companions = np.zeros((2, 0), np.int64), {}
+    if data.cut is not None:
+        from .cutting import cut_chips
+
+        labelled, ties = cut_chips(data.cut, config.root, size_px, seed_of(config.run.seed, "chips", "cut"), progress)
+        sets, roles = [labelled], [np.where(labelled.labels == UNLABELLED, EXTRA, LABELLED)]
+    else:
+        source = config.path(data.chips)
+        labelled, test = read_labelled(source, data.classes)
+        given = {LABELLED: labelled, TEST: test}
+        sets = [one.trimmed(data.trim_px) for one in given.values() if one is not None]
+        roles = [np.full(len(one), role) for role, one in given.items() if one is not None]
+        companions = npy_companions(source) if source.is_dir() else {}
+    require_classes(labelled.labels, data.classes, data.chips or "the cut")
+    named = {EXTRA: data.unlabelled, PREDICT: data.predict}
+    for role, path in (companions | {role: config.path(path) for role, path in named.items() if path is not None}).items():
+        sets.append(read_unlabelled(path).trimmed(data.trim_px))
+        roles.append(np.full(len(sets[-1]), role))
+    return joined(sets), np.concatenate(roles), ties
+
+
+def find_copies(chips: ChipSet, data: ChipData, progress: Progress) -> np.ndarray:
+    """Group numbers (N,), equal for copies; where copies are to be ignored they are not looked for."""
+    from .duplicates import SIDE_PX, duplicate_groups
+
+    if data.duplicates == "ignore":
+        return np.arange(len(chips))
+    return duplicate_groups(chips.stack(SIDE_PX), data.same_correlation, data.same_detail, progress)
+
+
+def tied(groups: np.ndarray, ties: np.ndarray) -> np.ndarray:
+    """Group numbers (N,) of groups joined by pairs (2, M) of chips that show the same ground, copies or not."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = coo_matrix((np.ones(ties.shape[1], bool), (groups[ties[0]], groups[ties[1]])), shape=(groups.max() + 1,) * 2)
+    return connected_components(pairs, directed=False)[1][groups].astype(np.int64)
+
+
+def first_of_groups(groups: np.ndarray, roles: np.ndarray) -> np.ndarray:
+    """Row numbers of one chip per group, the authors' test chips before labelled before unlabelled ones; all chips to predict."""
+    rank = np.select([roles == TEST, roles == LABELLED, roles == EXTRA], [0, 1, 2], 3)
+    order = np.lexsort((np.arange(len(groups)), rank))
+    order = order[rank[order] < 3]
+    _, first = np.unique(groups[order], return_index=True)
+    return np.sort(np.concatenate([order[first], np.flatnonzero(roles == PREDICT)]))
+
+
+def test_column(roles: np.ndarray, labels: np.ndarray, groups: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """1: tests; 0: trains or validates; −1: unused. An unlabelled copy of a test chip is unused, chips to predict are never trained on."""
+    if np.any(roles == TEST):
+        tests = np.isin(groups, np.unique(groups[roles == TEST]))
+        column = np.where(roles == TEST, 1, np.where(tests, -1, 0))
+    else:
+        known = np.where(roles == LABELLED, labels, UNLABELLED)
+        tests = held_out(known, groups, fraction, seed)
+        column = np.where(tests, np.where(roles == LABELLED, 1, -1), 0)
+    return np.where(roles == PREDICT, -1, column)
+
+
+def copies_of(chips: ChipSet, groups: np.ndarray) -> dict[str, int]:
+    """How many chips were read, how many of them are no copies of each other, and how often copies have different labels."""
+    labels = pd.Series(chips.labels).where(chips.labels != UNLABELLED)
+    return {
+        "chips_read": len(chips),
+        "different_chips": int(len(np.unique(groups))),
+        "largest_group_of_copies": int(np.bincount(groups).max()),
+        "groups_of_contradicting_labels": int((labels.groupby(groups).nunique() > 1).sum()),
+    }
+
+
+def summary(table: pd.DataFrame, data: ChipData) -> dict[str, Any]:
+    """Counts of what is kept by role and class, and the share of each class."""
+    labelled = table[table["role"].isin([LABELLED, TEST])]
+    counts = {name: int((labelled["label"] == number).sum()) for number, name in enumerate(data.classes)}
+    return {
+        "chips": {role: int(count) for role, count in table["role"].value_counts().items()},
+        "classes": counts,
+        "copies_looked_for": data.duplicates != "ignore",
+        "share_of_classes": {name: round(count / max(1, len(labelled)), 4) for name, count in counts.items()},
+    }
+
+
+def notes(counts: dict[str, Any], classes: list[str]) -> list[str]:
+    """The classes' numbers and the copies, in words."""
+    labelled = [f"{name} {counts['classes'][name]} ({counts['share_of_classes'][name]:.0%})" for name in classes]
+    others = [f"{role} {count}" for role, count in counts["chips"].items() if role in (EXTRA, PREDICT)]
+    found = f"{counts['different_chips']} of them no copies of another" if counts["copies_looked_for"] else "copies not looked for"
+    copies = f"{counts['chips_read']} chips read, {found}"
+    return [f"labelled: {', '.join(labelled)}" + (f"; {', '.join(others)}" if others else ""), copies]
+
+
+def warnings(counts: dict[str, Any]) -> list[str]:
+    found = []
+    if counts.get("folders_left_out"):  # chips that older versions made don't say
+        others = ", ".join(f"{name} ({count} pictures)" for name, count in counts["folders_left_out"].items())
+        found.append(f"folders that data.classes doesn't name are left out: {others}")
+    if counts["groups_of_contradicting_labels"]:
+        found.append(f"{counts['groups_of_contradicting_labels']} group(s) of copies have chips of different labels: look at chips.csv")
+    if min(counts["share_of_classes"].values()) < IMBALANCED / len(counts["classes"]):
+        found.append("the classes are far from equal: judge by balanced accuracy or macro F1, not by accuracy")
+    return found
+
+
+def source_marks(config: Config, data: ChipData) -> list:
+    """What tells whether the files behind a configuration changed."""
+    named = [data.chips, data.unlabelled, data.predict, *((data.cut.mosaic, data.cut.catalogue) if data.cut else ())]
+    return [[text, _mark(config.path(text))] for text in named if text is not None]
+
+
+def _mark(path: Path) -> Any:
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return [[file.relative_to(path).as_posix(), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    if not path.exists():
+        raise InputError(f"{path} does not exist", next_step="check the data part of the config")
+    return content_digest(path)

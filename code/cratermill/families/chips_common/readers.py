@@ -1,0 +1,202 @@
+"""Reading chips: class folders (also inside a zip), npy stacks, MNIST's idx files. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ...core.errors import InputError, first_line, nearest
+from ...core.folder_or_zip import FolderOrZip
+from ...samples.grey import grey_bytes, grey_image
+from .chipset import UNLABELLED, ChipSet, class_numbers
+
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm")
+TRAIN, TRAIN_LABELS, EXTRA, PREDICT = "Xtrain1.npy", "Ytrain1.npy", "Xtrain1_extra.npy", "Xtest1.npy"
+IDX = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
+IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def read_labelled(path: Path, classes: list[str]) -> tuple[ChipSet, ChipSet | None]:
+    """The labelled chips of a source, and those that its authors set aside for testing, if they did (MNIST).
+
+    Raises ``InputError`` where the path is none of the known layouts, and for every flaw of its files.
+    """
+    if (path / TRAIN).is_file():
+        return read_npy_pair(path / TRAIN, path / TRAIN_LABELS, len(classes)), None
+    if any(_idx_file(path, name) for name in IDX["train"]):
+        return read_idx_pair(path, *IDX["train"], len(classes)), read_idx_pair(path, *IDX["test"], len(classes))
+    if path.is_dir() or zipfile.is_zipfile(path):
+        return read_class_folders(path, classes), None
+    raise InputError(
+        f"{path} {'is no layout of chips' if path.exists() else 'does not exist'}",
+        valid=f"a folder or zip of class folders; a folder with {TRAIN} and {TRAIN_LABELS}, or with {IDX['train'][0]}",
+        next_step="check data.chips in the config",
+    )
+
+
+def read_unlabelled(path: Path) -> ChipSet:
+    """Chips without labels: an npy stack, or every picture below a folder or in a zip. An empty set is refused."""
+    if path.suffix == ".npy":
+        images = read_npy_stack(path)
+        chips = ChipSet(list(images), np.full(len(images), UNLABELLED), [f"{path.name}[{number}]" for number in range(len(images))])
+    else:
+        found = list(_pictures(path))
+        images = [read_picture(content, name) for name, content in found]
+        chips = ChipSet(images, np.full(len(images), UNLABELLED), [name for name, _ in found])
+    if not len(chips):
+        raise InputError(f"{path} holds no chips", valid="one chip at least", next_step="leave the key out where there are none")
+    return chips
+
+
+# --- class folders ---------------------------------------------------------------------------------------------------------
+
+
+def read_class_folders(path: Path, classes: list[str]) -> ChipSet:
+    """``{class}/picture`` below a folder or inside a zip, at any depth; ``classes`` in the order of their numbers."""
+    images, labels, names, others = [], [], [], set()
+    for name, content in _pictures(path):
+        folder = Path(name).parent.name
+        if folder not in classes:
+            others.add(folder or ".")
+            continue
+        images.append(read_picture(content, name))
+        labels.append(classes.index(folder))
+        names.append(name)
+    gone = [one for number, one in enumerate(classes) if number not in labels]
+    if gone:
+        raise InputError(
+            f"{path} holds no pictures of the class {gone[0]!r}",
+            valid=f"folders named like data.classes; there are: {nearest(gone[0], sorted(others | (set(classes) - set(gone)))) or 'none'}",
+            next_step="set data.classes to the folders' names, the class looked for last, like [non-crater, crater]",
+        )
+    return ChipSet(images, np.array(labels, np.int64), names)
+
+
+def _pictures(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every picture below a folder or in a zip, sorted by name."""
+    files = FolderOrZip(path)
+    for name in files.ending(PICTURES):
+        yield name, files.read(name)
+
+
+def read_picture(content: bytes, name: str) -> np.ndarray:
+    """A grey picture (h, w) uint8."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            if picture.mode not in ("L", "1", "RGB", "RGBA", "LA", "P", "I", "I;16", "F"):
+                raise InputError(f"{name} is a picture of mode {picture.mode}", valid="grey pictures of 8 bits")
+            if picture.mode in ("P", "1"):
+                picture = picture.convert("RGB" if picture.mode == "P" else "L")
+            pixels = np.asarray(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{name} can't be read as a picture: {first_line(error)}", next_step="remove or replace it") from error
+    return grey_bytes(grey_image(pixels, name), name)
+
+
+# --- npy -------------------------------------------------------------------------------------------------------------------
+
+
+def read_npy_pair(images: Path, labels: Path, classes: int) -> ChipSet:
+    stack = read_npy_stack(images)
+    numbers = class_numbers(_load(labels), classes, str(labels), len(stack))
+    return ChipSet(list(stack), numbers, [f"{images.name}[{number}]" for number in range(len(stack))])
+
+
+def read_npy_stack(path: Path) -> np.ndarray:
+    """Chips (N, h, w) uint8 from a stack (N, H·W), square, (N, H, W) or (N, H, W, 1)."""
+    stack = _load(path)
+    if stack.ndim == 4 and stack.shape[3] == 1:
+        stack = stack[..., 0]
+    if stack.ndim == 4:
+        raise InputError(
+            f"{path} has the shape {stack.shape}, chips of {stack.shape[3]} channels",
+            valid="grey chips, (N, H·W) or (N, H, W)",
+            next_step="choose one band, or convert the chips to grey, before preparing",
+        )
+    if stack.ndim == 2:
+        side = math.isqrt(stack.shape[1])
+        if side * side != stack.shape[1]:
+            raise InputError(f"{path} has the shape {stack.shape}: {stack.shape[1]} is no square number", valid="(N, H·W) or (N, H, W)")
+        stack = stack.reshape(-1, side, side)
+    if stack.ndim != 3:
+        raise InputError(f"{path} has the shape {stack.shape}", valid="(N, H·W) or (N, H, W)")
+    return grey_bytes(stack, str(path))
+
+
+def _load(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing", valid=f"{TRAIN} and {TRAIN_LABELS} side by side", next_step="put the file there") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{path} can't be read: {first_line(error)}",
+            valid="an .npy array of numbers",
+            next_step="save it again, without objects",
+        ) from error
+
+
+# --- idx -------------------------------------------------------------------------------------------------------------------
+
+
+def read_idx_pair(folder: Path, images: str, labels: str, classes: int) -> ChipSet:
+    stack = grey_bytes(read_idx(_require_idx(folder, images), 3), images)
+    numbers = class_numbers(read_idx(_require_idx(folder, labels), 1), classes, labels, len(stack))
+    return ChipSet(list(stack), numbers, [f"{images}[{number}]" for number in range(len(stack))])
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """An idx array (two zero bytes, type, number of dimensions, sizes as big-endian uint32, values); ``.gz`` is unpacked.
+
+    Format: Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database of handwritten digits.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} can't be read: {first_line(error)}", next_step="copy or download it again") from error
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES or content[3] != dimensions:
+        raise InputError(f"{path} does not begin like an idx file of {dimensions} dimension(s)", valid="MNIST's own files, .gz or not")
+    start = 4 + 4 * dimensions
+    sizes = np.frombuffer(content[4:start], ">u4").astype(int)
+    kind = np.dtype(IDX_TYPES[content[2]])
+    if len(sizes) != dimensions or len(content) - start != int(np.prod(sizes)) * kind.itemsize:
+        raise InputError(
+            f"{path} holds {max(0, len(content) - start)} bytes of values, its header says {'×'.join(map(str, sizes))}",
+            next_step="the file is truncated: copy or download it again",
+        )
+    return np.frombuffer(content[start:], kind).reshape(sizes)
+
+
+def _idx_file(folder: Path, name: str) -> Path | None:
+    return next((folder / one for one in (name, f"{name}.gz") if (folder / one).is_file()), None)
+
+
+def _require_idx(folder: Path, name: str) -> Path:
+    path = _idx_file(folder, name)
+    if path is None:
+        raise InputError(f"{folder / name} is missing", valid="the four files of MNIST, .gz or not", next_step="put the file there")
+    return path
+
+
+def npy_companions(folder: Path) -> dict[str, Path]:
+    """The unlabelled chips and those to predict that lie beside an npy pair, as the original project names them; empty ones are none."""
+    found = {"unlabelled": folder / EXTRA, "predict": folder / PREDICT}
+    return {role: path for role, path in found.items() if path.is_file() and len(np.atleast_1d(_load(path)))}
+
+
+def left_out_folders(path: Path, classes: list[str]) -> dict[str, int]:
+    """How many pictures lie in folders that are no class, by their folder; nothing for sources of other layouts."""
+    if (path / TRAIN).is_file() or any(_idx_file(path, name) for name in IDX["train"]):
+        return {}
+    folders = Counter(Path(name).parent.name or "." for name in FolderOrZip(path).ending(PICTURES))
+    return {folder: count for folder, count in sorted(folders.items()) if folder not in classes}

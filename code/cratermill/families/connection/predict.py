@@ -1,0 +1,32 @@
+"""The networks of one version at work on a crater's tiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..ejecta_common import tile_images as views
+from ..ejecta_common.predict import Ensemble, chunks
+
+if TYPE_CHECKING:
+    from ...geo.mosaic import Mosaic
+    from ..ejecta_common.craters import Crater
+
+
+class ConnectionEnsemble(Ensemble):
+    """Says which tiles hold a crater's ejecta."""
+
+    def connection(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> np.ndarray:
+        """Each member's probability that a tile holds ejecta of the crater: (members, N) float32."""
+        row, parts = self.hparams, []
+        for part in chunks(table):
+            image, attention = views.pair_images(mosaic, crater, part, row.pair_layout, row.tile_size_px, row.pair_crater_radii)
+            channels = np.concatenate([image.astype(np.float32), attention[:, None].astype(np.float32)], axis=1)
+            parts.append(self.probabilities(channels)[..., 0].cpu().numpy())
+        return np.concatenate(parts, axis=1) if parts else np.zeros((len(self), 0), np.float32)
+
+    def votes(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> np.ndarray:
+        """Each member's yes or no: (members, N) bool."""
+        return self.connection(mosaic, crater, table) > 0.5

@@ -1,0 +1,48 @@
+"""The networks of one version at work on a crater's tiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..ejecta_common import tile_images as views
+from ..ejecta_common.predict import Ensemble, chunks
+from .channels import distance_channel, midinput_vector, tile_distances_m
+
+if TYPE_CHECKING:
+    from ...geo.mosaic import Mosaic
+    from ..ejecta_common.craters import Crater
+
+
+class EjectaEnsemble(Ensemble):
+    """Segments a crater's ejecta on the tiles that hold them."""
+
+    def inputs(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray | None]:
+        """Raw channels (N, B + 1, S, S) and mid-level vectors (N, M) of a crater's tiles."""
+        row, grid = self.hparams, crater.grid(mosaic.grid)
+        image = views.square_images(mosaic, grid, table, row.tile_size_px)
+        metres = tile_distances_m(
+            table["x"], table["y"], table["height"], table["width"], grid.shape[0], grid.resolution_m, row.tile_size_px
+        )
+        radius = np.full(len(table), crater.radius_m)
+        distance = distance_channel(metres, radius, row.distance_mode, row.log_dist)
+        channels = np.concatenate([image.astype(np.float32), distance[:, None]], axis=1)
+        if not row.accept_midinput:
+            return channels, None
+        mean = views.annulus_mean(mosaic, crater, tuple(row.buffer_bounds))
+        vector = midinput_vector(mean[None], radius[:1], row.distance_mode, row.log_dist, self.checkpoint.norm[0, : mosaic.count])
+        return channels, np.repeat(vector, len(table), axis=0)
+
+    def predict(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Share of members whose mask holds a pixel, and mean probability: two (N, S, S) float32."""
+        size = self.hparams.tile_size_px
+        share, mean = (np.empty((len(table), size, size), np.float32) for _ in range(2))
+        done = 0
+        for part in chunks(table):
+            probability = self.probabilities(*self.inputs(mosaic, crater, part))[:, :, 0]
+            share[done : done + len(part)] = (probability > 0.5).float().mean(0).cpu().numpy()
+            mean[done : done + len(part)] = probability.mean(0).cpu().numpy()
+            done += len(part)
+        return share, mean

@@ -1,0 +1,84 @@
+"""Ensembles of trained iterations: each tile is read once and goes through all members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ...core.errors import InputError
+from ...training.cell import CellParams
+from ...training.checkpoint import Checkpoint, load
+from ...training.device import is_bf16_fast, torch_device
+from .. import get_family
+
+if TYPE_CHECKING:
+    pass
+
+CHUNK = 32
+"""Tiles sampled and predicted at a time: bounds the memory, changes no result."""
+
+
+class Ensemble:
+    """The networks of one version's checkpoints, in evaluation mode."""
+
+    def __init__(self, checkpoints: Iterable[Checkpoint], paths: list[Path], device: torch.device | None = None):
+        self.device, self.networks = device or torch_device(), []
+        for checkpoint, path in zip(checkpoints, paths, strict=True):
+            if not self.networks:
+                self.checkpoint = replace(checkpoint, state_dict={})
+            # One at a time: the weights of a whole ensemble are held once, in its networks.
+            self.networks.append(_network(checkpoint, path, self.device))
+        self.hparams = get_family(self.checkpoint.family).hparams_model().from_plan(self.checkpoint.hparams)
+
+    @classmethod
+    def load(cls, paths: list[Path], family: str, version: int, device: torch.device | None = None):
+        """Read checkpoints of one version; raises ``InputError`` if there are none, or one is damaged or of another version."""
+        if not paths:
+            raise InputError(f"no checkpoint of {family} version {version} was found", next_step="train that version first")
+        return cls((load(path, family, version) for path in paths), list(paths), device)
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+    def renormalise(self, norm: np.ndarray) -> None:
+        """Other offsets and divisors (2, C) for raw input than those of the training."""
+        self.checkpoint = replace(self.checkpoint, norm=norm)
+        for network in self.networks:
+            network.set_norm(norm)
+
+    @torch.inference_mode()
+    def probabilities(self, image_BCHW: np.ndarray, extra_BM: np.ndarray | None = None) -> torch.Tensor:
+        """Sigmoid of each member's logits for raw inputs: (members, B, ...) float32."""
+        image = torch.from_numpy(image_BCHW).to(self.device)
+        if is_bf16_fast() or self.device.type == "cuda":
+            image = image.to(memory_format=torch.channels_last)
+        extra = () if extra_BM is None else (torch.from_numpy(extra_BM).to(self.device),)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda" or is_bf16_fast()):
+            return torch.stack([network(image, *extra).float().sigmoid() for network in self.networks])
+
+
+def _network(checkpoint: Checkpoint, path: Path, device: torch.device) -> torch.nn.Module:
+    params = CellParams(
+        checkpoint.family,
+        checkpoint.version,
+        checkpoint.split,
+        checkpoint.iteration,
+        checkpoint.seed,
+        checkpoint.hparams | {"pretrained": False},
+    )
+    network = get_family(checkpoint.family).task(params, checkpoint.norm).network
+    checkpoint.load_into(network, path)
+    if is_bf16_fast() or device.type == "cuda":
+        network = network.to(memory_format=torch.channels_last)
+    return network.to(device).eval()
+
+
+def chunks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    for start in range(0, len(table), CHUNK):
+        yield table.iloc[start : start + CHUNK]

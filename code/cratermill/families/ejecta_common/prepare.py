@@ -1,0 +1,287 @@
+"""From mosaic, craters, masks and drawn tiles to tile tables, splits and sample stacks; redoes only what changed."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ...core.errors import InputError
+from ...core.files import content_digest, read_json, stat_fingerprint, write_json, write_table
+from ...core.progress import Progress
+from ...geo.bodies import get_body
+from ...geo.mosaic import Mosaic
+from ...samples import stack as stacks
+from ...samples.splits import grouped_mask, split_classes, stratified_mask
+from ...samples.steps import Steps
+from . import tile_images as views
+from .craters import Crater, read_craters
+from .tile_positions import POSITION_COLUMNS, ejecta_pixels, eval_positions, read_positions, training_positions, window_of
+
+if TYPE_CHECKING:
+    from ...config import Config
+
+
+class Preparation(Steps):
+    """Prepares one data folder in EJMAP's layout step by step."""
+
+    def __init__(self, config: Config, progress: Progress, workers: int = 1):
+        super().__init__(config, progress, workers)
+        self._open = ExitStack()
+
+    def __enter__(self) -> Preparation:
+        if self.config.run.mosaic and not self.config.mosaic.exists():
+            raise InputError(
+                f"mosaic is {self.config.run.mosaic}, but there is no {self.config.mosaic}", next_step="correct mosaic in the config"
+            )
+        self.data.require(self.config.mosaic, "the mosaic")
+        self.data.require(self.data.craters, "the crater list")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    @cached_property
+    def mosaic(self) -> Mosaic:
+        mosaic = self._open.enter_context(Mosaic.open(self.config.mosaic))
+        if self.config.run.body:
+            require_body(mosaic, self.config.run.body)
+        return mosaic
+
+    @cached_property
+    def craters(self) -> list[Crater]:
+        craters = read_craters(self.data.craters, self.mosaic)
+        if not craters:
+            raise InputError(f"{self.data.craters} lists no craters", next_step="give at least one crater")
+        return craters
+
+    @cached_property
+    def imported(self) -> bool:
+        """Whether the tile tables came with the data (import-ejmap) and are not ours to make."""
+        return bool(read_json(self.data.prepared, {}).get("imported"))
+
+    @property
+    def imported_views(self) -> list[str]:
+        """Names of the stacks that were filled with imported tiles; all others are sampled from the mosaic."""
+        return read_json(self.data.prepared, {}).get("import", {}).get("views", [])
+
+    # --- steps -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _common_inputs(self) -> list:
+        return [stat_fingerprint(self.config.mosaic), self.config.run.tiles.model_dump(mode="json")]
+
+    def positions(self) -> pd.DataFrame:
+        """``az_positions_all.csv`` and one table per train crater."""
+        if self.imported:
+            table = read_table(self.data.az_positions)
+            require_columns(table, self.data.az_positions)
+            return table
+        drawn = [crater for crater in self.craters if crater.train]
+        if not drawn:
+            raise InputError(
+                f"no crater in {self.data.craters} has train = 1", next_step="set train = 1 for the craters whose ejecta were drawn"
+            )
+        self.each("tile positions", drawn, self._positions_of)
+        run, half = self.config.run, self.mosaic.grid.body.half_circumference_m
+        inputs = [self.done[f"positions {crater.fid}"] for crater in drawn] + [run.splits.model_dump(mode="json"), run.seed, half]
+        self.step("splits", inputs, [self.data.az_positions], lambda: self._write_splits(drawn, run.tiles.max_distance_fraction * half))
+        return read_table(self.data.az_positions)
+
+    def _positions_of(self, crater: Crater) -> None:
+        mask, tiles = self.data.mask(crater.fid), self._tiles_of(crater)
+        self.data.require(mask, f"the ejecta mask of crater {crater.fid}")
+        joint = self.data.human_mask if self.data.human_mask.exists() else mask
+        output = self.data.az_positions_of(crater.fid)
+        inputs = [*self._common_inputs, vars_of(crater), *(stat_fingerprint(path) for path in (mask, tiles, joint))]
+
+        def work() -> None:
+            with Mosaic.open(mask) as own, Mosaic.open(joint) as every:
+                self.mosaic.grid.window_of(own.grid, f"the mask {mask}")
+                table = training_positions(crater, self.mosaic.grid, own, every, read_positions(tiles), self.config.run.tiles)
+            write_table(output, table)
+
+        self.step(f"positions {crater.fid}", inputs, [output], work)
+
+    def _tiles_of(self, crater: Crater) -> Path:
+        """The tiles drawn for this crater, or the list of all drawn tiles where there is none of its own."""
+        own = self.data.positions(crater.fid)
+        return own if own.exists() else self.data.require(self.data.human_positions, f"the list of drawn tiles of crater {crater.fid}")
+
+    def _write_splits(self, drawn: list[Crater], max_distance_m: float) -> None:
+        table = pd.concat([read_table(self.data.az_positions_of(crater.fid)) for crater in drawn], ignore_index=True)
+        if table.empty:
+            raise InputError(
+                "no drawn tile lies within reach of its crater", next_step="check the positions and tiles.max_distance_fraction"
+            )
+        run = self.config.run
+        table["split_class"] = split_classes(table["num_1"].to_numpy(), table["distance"].to_numpy(), max_distance_m)
+        for split in range(run.splits.count):
+            try:
+                table[f"test_{split}"] = test_mask(table, run.splits.by, run.splits.test_fraction, run.seed + split).astype(int)
+            except ValueError as error:
+                raise InputError(
+                    f"too few drawn tiles for a TV-Test split: {error}", next_step="draw more tiles or lower splits.test_fraction"
+                ) from error
+        write_table(self.data.az_positions, table)
+
+    def evaluation_tiles(self) -> None:
+        """``eval_positions_crater_{FID}.csv`` of every crater, drawn or not."""
+        self.each("tiles to map", self.craters, self._eval_of)
+
+    def _eval_of(self, crater: Crater) -> None:
+        output = self.data.eval_positions(crater.fid)
+        if self.imported and output.exists() and f"eval {crater.fid}" not in self.done:
+            return  # it came with the data
+        tiles = self._tiles_of(crater) if crater.train else None
+        inputs = [*self._common_inputs, vars_of(crater), tiles and stat_fingerprint(tiles)]
+        grid, config = self.mosaic.grid, self.config.run.tiles
+        self.step(
+            f"eval {crater.fid}",
+            inputs,
+            [output],
+            lambda: write_table(output, eval_positions(crater, grid, tiles and read_positions(tiles), config)),
+        )
+
+    def norm(self) -> None:
+        """The bands' offsets and divisors for rows without ``norm_from_train``: the config's, else the mosaic's mean and deviation."""
+        given = self.config.run.img_norm and self.config.run.img_norm.model_dump()
+        if self.imported and given is None and self.data.img_norm.exists():
+            return  # EJMAP's own
+        self.step("norm", [given, stat_fingerprint(self.config.mosaic)], [self.data.img_norm], lambda: self._write_norm(given))
+
+    def _write_norm(self, given: dict[str, list[float]] | None) -> None:
+        mean, std = (given["mean"], given["std"]) if given else self.mosaic.statistics()[:2]
+        if len(mean) != self.mosaic.count or len(std) != self.mosaic.count:
+            raise InputError(
+                f"img_norm has {len(mean)} means and {len(std)} deviations", valid=f"one per band: the mosaic has {self.mosaic.count}"
+            )
+        write_json(self.data.img_norm, {"mean": [float(value) for value in mean], "std": [float(value) or 1.0 for value in std]})
+
+    @property
+    def _table_mark(self) -> str:
+        """What ``az_positions_all.csv`` was made of; of an imported one its content."""
+        return content_digest(self.data.az_positions) if self.imported else self.done["splits"]
+
+    def connection_stack(self, layout: str, size_px: int, view_radii: float) -> None:
+        """All training pairs in one layout and size."""
+        folder = self.data.stack("conn_data", pair_view(layout, size_px, view_radii))
+        if folder.name not in self.imported_views:
+            inputs = [self._table_mark, layout, size_px, view_radii, stat_fingerprint(self.config.mosaic)]
+            self.step(
+                f"stack {folder.name}", inputs, [folder / "rows.parquet"], lambda: self._write_pairs(folder, layout, size_px, view_radii)
+            )
+
+    def _write_pairs(self, folder: Path, layout: str, size_px: int, view_radii: float) -> None:
+        table = read_table(self.data.az_positions)
+        shape = (size_px // 2, size_px)
+        with stacks.writing(folder) as part:
+            image = stacks.new_array(part, "image", (len(table), self.mosaic.count, *shape), self.mosaic.dtype)
+            attention = stacks.new_array(part, "attention", (len(table), *shape), np.uint8)
+
+            def fill(crater: Crater) -> None:
+                rows = table.index[table["crat_FID"] == crater.fid]
+                image[rows], attention[rows] = views.pair_images(self.mosaic, crater, table.loc[rows], layout, size_px, view_radii)
+
+            self.each(f"{layout} samples", self._craters_of(table), fill)
+            write_table(part / "rows.parquet", table)
+
+    def ejecta_stack(self, size_px: int) -> None:
+        """The training tiles with ejecta, and their masks, at one size."""
+        folder = self.data.stack("ejc_data", square_view(size_px))
+        if folder.name not in self.imported_views:
+            inputs = [self._table_mark, size_px, stat_fingerprint(self.config.mosaic)]
+            self.step(f"stack {folder.name}", inputs, [folder / "rows.parquet"], lambda: self._write_squares(folder, size_px))
+
+    def _write_squares(self, folder: Path, size_px: int) -> None:
+        table = read_table(self.data.az_positions)
+        table = table[table["num_1"] > 0].reset_index(drop=True)
+        with stacks.writing(folder) as part:
+            image = stacks.new_array(part, "image", (len(table), self.mosaic.count, size_px, size_px), self.mosaic.dtype)
+            mask = stacks.new_array(part, "mask", (len(table), size_px, size_px), np.uint8)
+
+            def fill(crater: Crater) -> None:
+                rows, grid = table.index[table["crat_FID"] == crater.fid], crater.grid(self.mosaic.grid)
+                image[rows] = views.square_images(self.mosaic, grid, table.loc[rows], size_px)
+                with Mosaic.open(self.data.mask(crater.fid)) as drawn:
+                    for row in table.loc[rows].itertuples():
+                        mask[row.Index] = mask_tile(drawn, grid.window(window_of(row)).resized((size_px, size_px)))
+
+            self.each("ejecta samples", self._craters_of(table), fill)
+            write_table(part / "rows.parquet", table)
+
+    def annuli(self, bounds: list[tuple[float, float]]) -> None:
+        """Mean band values around every drawn crater, for each pair of ``buffer_bounds`` that a row asks for."""
+        wanted = {tuple(map(float, pair)) for pair in bounds}
+        if self.data.annuli.exists():
+            # Rows prepared earlier keep theirs.
+            wanted |= {tuple(pair) for pair in read_table(self.data.annuli)[["inner", "outer"]].to_numpy().tolist()}
+        if not wanted:
+            return
+        wanted = sorted(wanted)
+        drawn = [crater for crater in self.craters if crater.train]
+        inputs = [wanted, [vars_of(crater) for crater in drawn], stat_fingerprint(self.config.mosaic)]
+
+        def work() -> None:
+            jobs = [(crater, pair) for crater in drawn for pair in wanted]
+            means = self.each("annuli", jobs, lambda job: views.annulus_mean(self.mosaic, *job))
+            rows = [[crater.fid, *pair, *mean] for (crater, pair), mean in zip(jobs, means, strict=True)]
+            names = [f"mean_{band}" for band in range(self.mosaic.count)]
+            write_table(self.data.annuli, pd.DataFrame(rows, columns=["crat_FID", "inner", "outer", *names]))
+
+        self.step("annuli", inputs, [self.data.annuli], work)
+
+    def _craters_of(self, table: pd.DataFrame) -> list[Crater]:
+        present = set(table["crat_FID"])
+        return [crater for crater in self.craters if crater.fid in present]
+
+
+def pair_view(layout: str, size_px: int, view_radii: float) -> str:
+    return f"{layout}_{size_px // 2}x{size_px}_{view_radii:g}r" if layout == "pair" else f"{layout}_{size_px // 2}x{size_px}"
+
+
+def square_view(size_px: int) -> str:
+    return f"tiles_{size_px}px"
+
+
+def vars_of(crater: Crater) -> list:
+    return [crater.fid, crater.lon, crater.lat, crater.radius_m, crater.train]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"can't read {path}: {error}", next_step="run 'cratermill prepare CONFIG'") from error
+
+
+def test_mask(table: pd.DataFrame, by: str, fraction: float, seed: int) -> np.ndarray:
+    """One TV-Test split: by row, as EJMAP does, or by ground tile, so that no ground is on both sides."""
+    classes = table["split_class"].to_numpy()
+    if by == "tile":
+        return grouped_mask(table["pos_index"].to_numpy(), classes, fraction, seed)
+    return stratified_mask(classes, fraction, seed)
+
+
+def mask_tile(mask: Mosaic, grid) -> np.ndarray:
+    """A 0/1 mask on a tile's grid, each pixel as the ground at its centre."""
+    return ejecta_pixels(mask, grid).astype(np.uint8)
+
+
+def require_body(mosaic: Mosaic, name: str) -> None:
+    body, own = get_body(name), mosaic.grid.body
+    if abs(body.semi_major_m / own.semi_major_m - 1) > 0.01:
+        raise InputError(
+            f"the mosaic {mosaic.path} has R = {own.semi_major_m:.0f} m, but the config says {name}, {body.semi_major_m:.0f} m",
+            next_step="name the right body, or leave 'body' out: the mosaic's ellipsoid is trusted",
+        )
+
+
+def require_columns(table: pd.DataFrame, path: Path) -> None:
+    missing = [column for column in (*POSITION_COLUMNS, "split_class") if column not in table]
+    if missing:
+        raise InputError(f"{path} lacks the columns {missing}", valid=", ".join((*POSITION_COLUMNS, "split_class", "test_0, …")))

@@ -1,0 +1,175 @@
+"""From predicted tiles to the mosaic's grid: overlaps averaged, memory following the tiles and not the planet.
+
+Arrays are (K, h, w) float32: K predicted layers; a canvas has one more, the coverage (1 where a tile lies, else 0).
+Interpolation is linear, so layers (0 where no tile lies) and coverage are brought to the mosaic apart and divided there:
+how the tiles were cut into canvases leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from ...geo.backprojection import to_mosaic
+from ...geo.grid import Grid, Window
+
+Pieces = list[tuple[Window, np.ndarray]]
+
+CANVAS_PX = 1024
+"""Canvases are cut to this side, so that a long ray of tiles does not ask for its whole bounding box."""
+
+
+@dataclass
+class _Canvas:
+    window: Window
+    sums: np.ndarray
+    count: np.ndarray
+
+
+class Stitcher:
+    """Collects tiles of one crater, in any order and any portions, and averages them where they overlap."""
+
+    def __init__(self, tiles: pd.DataFrame, layers: int):
+        self._layers = layers
+        self._windows = [Window(int(tile.y), int(tile.x), int(tile.height), int(tile.width)) for tile in tiles.itertuples()]
+        self._origin = (min((w.row for w in self._windows), default=0), min((w.col for w in self._windows), default=0))
+        self._extents = self._cut()
+        self._canvases: dict[tuple[int, int], _Canvas] = {}
+
+    def add(self, first: int, values: np.ndarray) -> None:
+        """Take the predictions (n, K, S, S) of the table's rows ``first`` … ``first + n - 1``."""
+        for window, tile in zip(self._windows[first : first + len(values)], values, strict=True):
+            tile = resize(tile, (window.height, window.width))
+            for block in self._blocks(window):
+                self._paste(self._canvas(block), window, tile)
+
+    def canvases(self) -> Pieces:
+        """Windows of the azimuthal grid and their (K + 1, h, w) arrays, in a fixed order."""
+        return [(canvas.window, _averaged(canvas)) for _, canvas in sorted(self._canvases.items())]
+
+    def _blocks(self, window: Window) -> Iterator[tuple[int, int]]:
+        row, col = window.row - self._origin[0], window.col - self._origin[1]
+        for down in range(row // CANVAS_PX, (row + window.height - 1) // CANVAS_PX + 1):
+            for across in range(col // CANVAS_PX, (col + window.width - 1) // CANVAS_PX + 1):
+                yield down, across
+
+    def _cut(self) -> dict[tuple[int, int], list[int]]:
+        """Per block the box (top, left, bottom, right) around what tiles it holds."""
+        boxes: dict[tuple[int, int], list[int]] = {}
+        for window in self._windows:
+            for block in self._blocks(window):
+                top, left = (start + index * CANVAS_PX for start, index in zip(self._origin, block, strict=True))
+                inside = [
+                    max(window.row, top),
+                    max(window.col, left),
+                    min(window.row + window.height, top + CANVAS_PX),
+                    min(window.col + window.width, left + CANVAS_PX),
+                ]
+                known = boxes.setdefault(block, inside)
+                boxes[block] = [min(a, b) for a, b in zip(known[:2], inside[:2], strict=True)] + [
+                    max(a, b) for a, b in zip(known[2:], inside[2:], strict=True)
+                ]
+        return boxes
+
+    def _canvas(self, block: tuple[int, int]) -> _Canvas:
+        if block not in self._canvases:
+            top, left, bottom, right = self._extents[block]
+            shape = (bottom - top, right - left)
+            # Sums in double: with up to a few hundred thousand of them per pixel never, rounding can't depend on the order of tiles.
+            self._canvases[block] = _Canvas(Window(top, left, *shape), np.zeros((self._layers, *shape)), np.zeros(shape, np.float32))
+        return self._canvases[block]
+
+    @staticmethod
+    def _paste(canvas: _Canvas, window: Window, tile: np.ndarray) -> None:
+        into, source = [], []
+        starts = ((canvas.window.row, window.row), (canvas.window.col, window.col))
+        for (start, at), size, room in zip(starts, (window.height, window.width), canvas.count.shape, strict=True):
+            begin, end = max(at - start, 0), min(at - start + size, room)
+            into.append(slice(begin, end))
+            source.append(slice(begin + start - at, end + start - at))
+        canvas.sums[:, into[0], into[1]] += tile[:, source[0], source[1]]
+        canvas.count[into[0], into[1]] += 1
+
+
+def resize(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A predicted tile (K, S, S) at the size (h, w) of its window: averaged when shrinking, bilinear when growing."""
+    tile = np.asarray(tile, np.float32)
+    if tile.shape[1:] == tuple(shape):
+        return tile
+    method = cv2.INTER_AREA if shape[0] < tile.shape[1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(layer, shape[::-1], interpolation=method) for layer in tile])
+
+
+def _averaged(canvas: _Canvas) -> np.ndarray:
+    averaged = np.empty((len(canvas.sums) + 1, *canvas.count.shape), np.float32)
+    np.divide(canvas.sums, np.maximum(canvas.count, 1), out=averaged[:-1], casting="same_kind")
+    averaged[-1] = canvas.count > 0
+    return averaged
+
+
+def stitch(values: np.ndarray, tiles: pd.DataFrame) -> Pieces:
+    """Average predicted tiles (N, S, S) or (N, K, S, S) on canvases of the azimuthal grid that ``tiles`` (x, y, height, width) refer to."""
+    values = values[:, None] if values.ndim == 3 else values
+    stitcher = Stitcher(tiles, values.shape[1])
+    stitcher.add(0, values)
+    return stitcher.canvases()
+
+
+def land(canvases: Pieces, azimuthal_grid: Grid, mosaic_grid: Grid) -> Pieces:
+    """Canvases on the mosaic's grid: windows inside the mosaic that don't overlap, with (K, h, w) float32, NaN where no tile lies.
+
+    Interpolated bilinearly between pixels that tiles cover. A mosaic pixel belongs to the tiles if at least half of its weight does.
+    """
+    landed = [piece for canvas in canvases for piece in _to_mosaic(*canvas, azimuthal_grid, mosaic_grid)]
+    pieces = []
+    for window in _disjoint([window for window, _ in landed]):
+        total = np.zeros((len(landed[0][1]), window.height, window.width), np.float32)
+        for part, values in landed:
+            if _meet(part, window):
+                row, col = part.row - window.row, part.col - window.col
+                total[:, row : row + part.height, col : col + part.width] += values
+        pieces.append((window, _mean_in_place(total)))
+    return pieces
+
+
+def _mean_in_place(total: np.ndarray) -> np.ndarray:
+    """Layers (K, h, w) of weighted sums (K + 1, h, w) over their weight, the last; NaN where that is less than half."""
+    layers, weight = total[:-1], total[-1]
+    # A little less than half, so that rounding does not decide about pixels half-way.
+    enough = weight >= 0.5 - 1e-5
+    np.divide(layers, weight, out=layers, where=enough)
+    np.copyto(layers, np.nan, where=~enough)
+    return layers
+
+
+def _to_mosaic(window: Window, layers: np.ndarray, azimuthal_grid: Grid, mosaic_grid: Grid) -> Pieces:
+    # A border of zeros, so that weights taper at the canvas's edge as they do at the edges of tiles inside it.
+    padded = np.pad(layers, ((0, 0), (1, 1), (1, 1)))
+    around = Window(window.row - 1, window.col - 1, window.height + 2, window.width + 2)
+    return to_mosaic(padded, azimuthal_grid.window(around), mosaic_grid, fill=0, method="bilinear")
+
+
+def _disjoint(windows: list[Window]) -> list[Window]:
+    """The smallest windows around those that overlap, joined until none do; in a fixed order."""
+    joined: list[Window] = []
+    for window in windows:
+        while touching := [other for other in joined if _meet(other, window)]:
+            joined = [other for other in joined if other not in touching]
+            window = hull([window, *touching])
+        joined.append(window)
+    return sorted(joined, key=lambda window: (window.row, window.col))
+
+
+def _meet(one: Window, other: Window) -> bool:
+    rows = one.row < other.stop_row and other.row < one.stop_row
+    return rows and one.col < other.stop_col and other.col < one.stop_col
+
+
+def hull(windows: list[Window]) -> Window:
+    """The smallest window around all of them."""
+    row, col = min(window.row for window in windows), min(window.col for window in windows)
+    return Window(row, col, max(window.stop_row for window in windows) - row, max(window.stop_col for window in windows) - col)

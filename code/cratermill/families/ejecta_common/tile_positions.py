@@ -1,0 +1,123 @@
+"""Tables of azimuthal tiles, with EJMAP's column names and meanings.
+
+Positions are pixels of the crater's azimuthal grid: ``x, y`` the column and row of the top-left corner, ``height, width`` the size.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ...core.errors import InputError
+from ...geo.backprojection import inscribed_square
+from ...geo.grid import Grid, Window
+from ...geo.sampling import sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ...config import Tiles
+    from ...geo.mosaic import Mosaic
+    from .craters import Crater
+
+POSITION_COLUMNS = ["pos_index", "crat_FID", "x", "y", "height", "width", "distance", "num_1", "h_num_1", "radius"]
+EVAL_COLUMNS = ["eval_pos_index", "x", "y", "height", "width", "train_intersect"]
+
+
+def window_of(row) -> Window:
+    return Window(row=int(row.y), col=int(row.x), height=int(row.height), width=int(row.width))
+
+
+def read_positions(path: Path) -> pd.DataFrame:
+    """Tile positions on the cylindrical mosaic: ``pos_index, x, y, height, width`` in pixels, top-left corner."""
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"can't read the tile positions {path}: {error}", next_step="check the file") from error
+    needed = ["x", "y", "height", "width"]
+    missing = [column for column in needed if column not in table]
+    if missing:
+        raise InputError(f"{path} lacks the columns {missing}; it has {list(table.columns)}", valid=f"pos_index, {', '.join(needed)}")
+    if "pos_index" not in table:
+        table.insert(0, "pos_index", range(len(table)))
+    return table
+
+
+def centre_distance_m(grid: Grid, table: pd.DataFrame) -> np.ndarray:
+    """Ground distance of each tile's centre from the crater, metres; exact in an azimuthal equidistant grid."""
+    half = grid.shape[1] / 2
+    across = (table["x"] + table["width"] / 2 - half).to_numpy(float)
+    down = (table["y"] + table["height"] / 2 - half).to_numpy(float)
+    return np.hypot(across, down) * grid.resolution_m
+
+
+def training_positions(
+    crater: Crater, mosaic_grid: Grid, mask: Mosaic, human_mask: Mosaic, tiles: pd.DataFrame, config: Tiles
+) -> pd.DataFrame:
+    """One row per drawn tile: its inscribed azimuthal square, distance [m] and ejecta counts; tiles too far away are left out.
+
+    ``num_1`` counts the crater's own ejecta pixels in the square, ``h_num_1`` those of any crater.
+    """
+    grid = crater.grid(mosaic_grid)
+    rows = []
+    for tile in tiles.itertuples():
+        square = inscribed_square(mosaic_grid, window_of(tile), grid)
+        if square is not None:
+            rows.append((int(tile.pos_index), crater.fid, square.col, square.row, square.height, square.width))
+    table = pd.DataFrame(rows, columns=POSITION_COLUMNS[:6])
+    table["distance"] = centre_distance_m(grid, table)
+    table = table[table["distance"] <= config.max_distance_m(crater.fid, mosaic_grid.body.half_circumference_m)].reset_index(drop=True)
+    own, every = count_ejecta(mask, grid, table), count_ejecta(human_mask, grid, table)
+    # A crater's own ejecta belong to the ejecta of any crater, even where the joint mask was drawn a little differently.
+    return table.assign(num_1=own, h_num_1=np.maximum(own, every), radius=crater.radius_m)[POSITION_COLUMNS]
+
+
+def ejecta_pixels(mask: Mosaic, grid: Grid) -> np.ndarray:
+    """Where a mask holds ejecta on a tile's grid, (h, w) bool; what the mask marks as nodata, or does not cover, holds none."""
+    pixels = sample(mask, grid, method="nearest")
+    missing = mask.missing(pixels)
+    return (pixels[0] > 0) if missing is None else (pixels[0] > 0) & ~missing[0]
+
+
+def count_ejecta(mask: Mosaic, grid: Grid, table: pd.DataFrame) -> list[int]:
+    """Ejecta pixels of each azimuthal tile."""
+    return [int(np.count_nonzero(ejecta_pixels(mask, grid.window(window_of(row))))) for row in table.itertuples()]
+
+
+def eval_positions(crater: Crater, mosaic_grid: Grid, tiles: pd.DataFrame | None, config: Tiles) -> pd.DataFrame:
+    """The grid of azimuthal tiles to map around a crater; ``train_intersect`` is 1 where a tile meets a hand-drawn one.
+
+    One tile is centred on the crater; a tile belongs to the grid if its centre is within the crater's distance limit.
+    """
+    grid, size = crater.grid(mosaic_grid), config.eval_size_px
+    step = max(1, round(size * config.eval_step))
+    reach = int(config.max_distance_m(crater.fid, mosaic_grid.body.half_circumference_m) / mosaic_grid.resolution_m / step)
+    index = np.arange(-reach, reach + 1)
+    origin = (grid.shape[1] - size) // 2
+    row, col = (axis.ravel() for axis in np.meshgrid(index, index, indexing="ij"))
+    near = np.hypot(row, col) * step * mosaic_grid.resolution_m <= config.max_distance_m(crater.fid, mosaic_grid.body.half_circumference_m)
+    row, col = row[near], col[near]
+    table = pd.DataFrame({"x": origin + col * step, "y": origin + row * step, "height": size, "width": size})
+    hit = set() if tiles is None else _cells_meeting(tiles, mosaic_grid, grid, origin, step, size)
+    table["train_intersect"] = [int(cell in hit) for cell in zip(row.tolist(), col.tolist(), strict=True)]
+    table.insert(0, "eval_pos_index", range(len(table)))
+    return table
+
+
+def _cells_meeting(tiles: pd.DataFrame, mosaic_grid: Grid, grid: Grid, origin: int, step: int, size: int) -> set[tuple[int, int]]:
+    """(row, column) of the grid's tiles that contain the centre of any pixel of the drawn tiles."""
+    found = set()
+    for tile in tiles.itertuples():
+        rows, cols = np.mgrid[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width].reshape(2, -1)
+        lon, lat = mosaic_grid.lonlat(rows, cols)
+        az_row, az_col = grid.rowcol_of_lonlat(lon, lat)
+        # Pixel centres have whole numbers, so p lies in tile k if origin + k·step - .5 <= p < origin + k·step + size - .5.
+        first = [np.ceil((axis - origin - size + 0.5) / step).astype(int) for axis in (az_row, az_col)]
+        last = [np.floor((axis - origin + 0.5) / step).astype(int) for axis in (az_row, az_col)]
+        for down in range(int((last[0] - first[0]).max()) + 1):
+            for across in range(int((last[1] - first[1]).max()) + 1):
+                inside = (first[0] + down <= last[0]) & (first[1] + across <= last[1])
+                found.update(zip((first[0] + down)[inside].tolist(), (first[1] + across)[inside].tolist(), strict=True))
+    return found

@@ -1,9 +1,0 @@
-"""Networks by the names that rows use: classifiers and segmenters on the backbones of four libraries."""
-
-from __future__ import annotations
-
-from .classifier import build_classifier
-from .names import Backbone, resolve
-from .segmenter import build_segmenter
-
-__all__ = ["Backbone", "build_classifier", "build_segmenter", "resolve"]

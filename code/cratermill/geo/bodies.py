@@ -1,0 +1,212 @@
+"""Planetary bodies: radii, the coordinate reference systems built on them, and geodesic distances.
+
+The body is always explicit, and the ellipsoid of a file is trusted: two files on different ellipsoids are refused, never mixed.
+Angles are degrees, east positive, planetodetic; lengths are metres; arrays of any shape broadcast.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyproj
+
+from ..core.errors import InputError, nearest
+from ..core.yaml_files import read_yaml
+
+CONFIG_FOLDER = Path(__file__).resolve().parents[3] / "configs" / "bodies"
+# Radii equal to one part in 10 million are the same body: the rounding of an inverse flattening in a file, not a different figure.
+RELATIVE_TOLERANCE = 1e-7
+
+_DEGREE = 'ANGLEUNIT["degree",0.0174532925199433]'
+_METRE = 'LENGTHUNIT["metre",1]'
+
+
+@dataclass(frozen=True)
+class Body:
+    """An ellipsoid of revolution with a name; ``source`` says where its radii come from and takes no part in comparisons."""
+
+    name: str
+    semi_major_m: float
+    semi_minor_m: float
+    source: str = field(default="", compare=False)
+
+    def __post_init__(self):
+        for what in ("semi_major_m", "semi_minor_m"):
+            value = getattr(self, what)
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 1):
+                raise InputError(f"body {self.name!r}: {what} is {value!r}", valid="a finite number of metres, at least 1")
+
+    @property
+    def is_sphere(self) -> bool:
+        return abs(self.semi_major_m - self.semi_minor_m) <= RELATIVE_TOLERANCE * self.semi_major_m
+
+    @property
+    def mean_radius_m(self) -> float:
+        """(2a + b) / 3, the IUGG mean radius R1."""
+        return (2 * self.semi_major_m + self.semi_minor_m) / 3
+
+    @property
+    def half_circumference_m(self) -> float:
+        """π·a: half the equator, the farthest that two points of the surface can be from each other."""
+        return math.pi * self.semi_major_m
+
+    def geographic_crs(self) -> pyproj.CRS:
+        """Longitude (east positive) and planetodetic latitude in degrees, in this order."""
+        axes = f'CS[ellipsoidal,2],AXIS["longitude",east,ORDER[1],{_DEGREE}],AXIS["latitude",north,ORDER[2],{_DEGREE}]'
+        return pyproj.CRS.from_wkt(f'GEOGCRS["{self._label}",{self._datum_wkt},{axes}]')
+
+    def cylindrical_crs(self, lon_0: float = 0.0) -> pyproj.CRS:
+        """Equidistant cylindrical (plate carrée) in metres, centred on the meridian ``lon_0``."""
+        parameters = {"Latitude of 1st standard parallel": (8823, 0.0), "Longitude of natural origin": (8802, lon_0)}
+        return self._projected_crs("equidistant cylindrical", "Equidistant Cylindrical", 1028, parameters)
+
+    def azimuthal_crs(self, lon: float, lat: float) -> pyproj.CRS:
+        """Azimuthal equidistant in metres: distances and directions from the centre (lon, lat) are true."""
+        _check_centre(lon, lat)
+        parameters = {"Latitude of natural origin": (8801, lat), "Longitude of natural origin": (8802, wrap_lon(lon))}
+        return self._projected_crs("azimuthal equidistant", "Azimuthal Equidistant", 1125, parameters)
+
+    def distance_m(self, lon1, lat1, lon2, lat2) -> np.ndarray:
+        """Geodesic distance on the ellipsoid (great circle on a sphere); arrays broadcast."""
+        lon1, lat1, lon2, lat2 = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (lon1, lat1, lon2, lat2)))
+        if self.is_sphere:
+            return self.semi_major_m * _central_angle(np.radians(lat1), np.radians(lat2), np.radians(lon2 - lon1))
+        return np.asarray(self.geod.inv(lon1, lat1, lon2, lat2)[2], dtype=float).reshape(lon1.shape)
+
+    @property
+    def geod(self) -> pyproj.Geod:
+        return _geod(self.semi_major_m, self.semi_minor_m)
+
+    def same_figure(self, other: Body) -> bool:
+        """Whether both radii agree within ``RELATIVE_TOLERANCE``; names don't matter."""
+        pairs = ((self.semi_major_m, other.semi_major_m), (self.semi_minor_m, other.semi_minor_m))
+        return all(abs(mine - theirs) <= RELATIVE_TOLERANCE * mine for mine, theirs in pairs)
+
+    def describe_radii(self) -> str:
+        if self.is_sphere:
+            return f"R = {self.semi_major_m:.10g} m"
+        return f"a = {self.semi_major_m:.10g} m, b = {self.semi_minor_m:.10g} m"
+
+    @property
+    def _label(self) -> str:
+        return f"{self.name} ({self.describe_radii()})".replace('"', "'")
+
+    @property
+    def _datum_wkt(self) -> str:
+        # WKT wants 1/f here (not e²), and 0 for a sphere.
+        inverse_flattening = 0.0 if self.is_sphere else self.semi_major_m / (self.semi_major_m - self.semi_minor_m)
+        ellipsoid = f'ELLIPSOID["{self._label}",{self.semi_major_m!r},{inverse_flattening!r},{_METRE}]'
+        return f'DATUM["{self._label}",{ellipsoid}],PRIMEM["Reference meridian",0,{_DEGREE}]'
+
+    def _projected_crs(self, words: str, method: str, epsg: int, angles: dict[str, tuple[int, float]]) -> pyproj.CRS:
+        parameters = [f'PARAMETER["{name}",{float(value)!r},{_DEGREE},ID["EPSG",{code}]]' for name, (code, value) in angles.items()]
+        shifts = {"False easting": 8806, "False northing": 8807}
+        parameters += [f'PARAMETER["{name}",0,{_METRE},ID["EPSG",{code}]]' for name, code in shifts.items()]
+        conversion = f'CONVERSION["{words}",METHOD["{method}",ID["EPSG",{epsg}]],{",".join(parameters)}]'
+        axes = f'CS[Cartesian,2],AXIS["easting (E)",east,ORDER[1],{_METRE}],AXIS["northing (N)",north,ORDER[2],{_METRE}]'
+        base = f'BASEGEOGCRS["{self._label}",{self._datum_wkt}]'
+        return pyproj.CRS.from_wkt(f'PROJCRS["{self._label} {words}",{base},{conversion},{axes}]')
+
+
+def get_body(name_or_yaml: str | Path) -> Body:
+    """The body of a name (``mercury``, any case) or of a yaml file with ``name, semi_major_m, semi_minor_m, source``."""
+    path = Path(name_or_yaml)
+    if path.suffix in (".yaml", ".yml"):
+        return _read_body(path)
+    known = known_bodies()
+    try:
+        return known[str(name_or_yaml).lower()]
+    except KeyError:
+        step = f"add a file {name_or_yaml}.yaml to configs/bodies, or give the path of one"
+        raise InputError(f"unknown body {str(name_or_yaml)!r}", valid=nearest(str(name_or_yaml).lower(), known), next_step=step) from None
+
+
+@lru_cache(maxsize=1)
+def known_bodies() -> dict[str, Body]:
+    """The bodies of configs/bodies by lower-case file name."""
+    return {path.stem.lower(): _read_body(path) for path in sorted(CONFIG_FOLDER.glob("*.yaml"))}
+
+
+@lru_cache(maxsize=256)
+def _body_of_wkt(wkt: str) -> Body:
+    ellipsoid = pyproj.CRS.from_wkt(wkt).ellipsoid
+    if ellipsoid is None:
+        raise InputError(f"the CRS has no ellipsoid: {wkt[:120]}", valid="a geographic or projected CRS of a planetary body")
+    semi_major_m, semi_minor_m = ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre
+    near = [body for body in known_bodies().values() if abs(body.semi_major_m / semi_major_m - 1) < 0.002]
+    if near:
+        name = min(near, key=lambda body: abs(body.semi_major_m - semi_major_m)).name
+    else:
+        name = "unnamed body" if ellipsoid.name in ("", "unknown") else ellipsoid.name
+    return Body(name, semi_major_m, semi_minor_m, "ellipsoid of the file's CRS")
+
+
+def body_of_crs(crs) -> Body:
+    """The ellipsoid of a CRS (pyproj, rasterio, WKT or authority code), named after the known body with nearly the same radius."""
+    return _body_of_wkt(as_crs(crs).to_wkt())
+
+
+def as_crs(crs) -> pyproj.CRS:
+    """Any kind of CRS as pyproj's; InputError if there is none or it can't be understood."""
+    if isinstance(crs, pyproj.CRS):
+        return crs
+    if not crs:  # None, "" or rasterio's empty CRS, whose str() would search the authority's codes for milliseconds
+        raise InputError("no CRS", valid="a geographic or projected CRS of a planetary body")
+    try:
+        return pyproj.CRS.from_wkt(crs.to_wkt()) if hasattr(crs, "to_wkt") else pyproj.CRS.from_user_input(crs)
+    except pyproj.exceptions.CRSError as error:
+        raise InputError(f"CRS not understood: {error}", valid="WKT, a PROJ string or a code such as IAU_2015:30100") from error
+
+
+def require_same_body(crs, other, what: str) -> None:
+    """Raise InputError, naming both radii, unless two CRSs (or bodies) share their ellipsoid; ``what`` names the second one's owner."""
+    first, second = (value if isinstance(value, Body) else body_of_crs(value) for value in (crs, other))
+    if not first.same_figure(second):
+        theirs, ours = (f"{body.name}, {body.describe_radii()}" for body in (second, first))
+        raise InputError(
+            f"{what} is on another ellipsoid: {theirs}; the mosaic has {ours}",
+            valid="the mosaic's own ellipsoid for every file used with it",
+            next_step=f"if {what} really belongs to this mosaic, correct its CRS (gdal_edit.py -a_srs, or QGIS); otherwise reproject it",
+        )
+
+
+def wrap_lon(lon):
+    """Longitude(s) in [−180, 180); scalars stay floats."""
+    if np.ndim(lon) == 0:
+        return (float(lon) + 180.0) % 360.0 - 180.0
+    return np.mod(np.asarray(lon, dtype=float) + 180.0, 360.0) - 180.0
+
+
+@lru_cache(maxsize=32)
+def _geod(semi_major_m: float, semi_minor_m: float) -> pyproj.Geod:
+    return pyproj.Geod(a=semi_major_m, b=semi_minor_m)
+
+
+def _central_angle(lat1, lat2, dlon):
+    # Vincenty's form: accurate for tiny and for antipodal distances, where arccos and haversine lose digits.
+    across = np.hypot(np.cos(lat2) * np.sin(dlon), np.cos(lat1) * np.sin(lat2) - np.sin(lat1) * np.cos(lat2) * np.cos(dlon))
+    along = np.sin(lat1) * np.sin(lat2) + np.cos(lat1) * np.cos(lat2) * np.cos(dlon)
+    return np.arctan2(across, along)
+
+
+def _check_centre(lon: float, lat: float) -> None:
+    if not (math.isfinite(lon) and math.isfinite(lat) and abs(lat) <= 90 and abs(lon) <= 720):
+        raise InputError(f"centre of the projection: longitude {lon}, latitude {lat}", valid="degrees, latitude within −90…90")
+
+
+def _read_body(path: Path) -> Body:
+    import yaml
+
+    fields = ("name", "semi_major_m", "semi_minor_m", "source")
+    try:
+        content = read_yaml(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"body file {path}: {error}", valid=f"a yaml file with {', '.join(fields)}") from error
+    if not isinstance(content, dict) or set(content) != set(fields):
+        found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"body file {path} holds: {found}", valid=f"exactly the keys {', '.join(fields)}")
+    return Body(**content)

@@ -1,0 +1,216 @@
+"""Immutable pixel grids: CRS, affine and shape as one value; windows of them; the azimuthal grid of a crater.
+
+Row and column numbers are those of pixel centres: pixel (0, 0) reaches from −0.5 to 0.5. Arrays broadcast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyproj
+from affine import Affine
+
+from ..core.errors import InputError
+from .bodies import Body, as_crs, body_of_crs, require_same_body, wrap_lon
+from .projections import Linear, Projection, projection_of
+
+# Rasters whose pixels lie this close together count as being on one grid: more than the rounding of a written transform, less than a shift.
+ALIGNMENT_PX = 0.05
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels; on a global grid it may cross the seam (col + width > period, or col < 0)."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    def __post_init__(self):
+        for name in ("row", "col", "height", "width"):
+            value = getattr(self, name)
+            if not float(value).is_integer():
+                raise InputError(f"window: {name} is {value!r}", valid="a whole number of pixels")
+            object.__setattr__(self, name, int(value))
+        if self.height < 1 or self.width < 1:
+            raise InputError(f"window of {self.height} × {self.width} pixels", valid="at least one row and one column")
+
+    @property
+    def stop_row(self) -> int:
+        return self.row + self.height
+
+    @property
+    def stop_col(self) -> int:
+        return self.col + self.width
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """For indexing an array of the whole grid; only for windows that lie inside it."""
+        return slice(self.row, self.stop_row), slice(self.col, self.stop_col)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A raster grid. ``affine`` maps (col + 0.5, row + 0.5) of a pixel centre to the CRS's x, y; ``shape`` is (rows, cols).
+
+    Mosaics are north-up; a tile's grid may be turned, to follow a ray.
+    """
+
+    crs: pyproj.CRS
+    affine: Affine
+    shape: tuple[int, int]
+
+    def __post_init__(self):
+        object.__setattr__(self, "crs", as_crs(self.crs))
+        object.__setattr__(self, "shape", (int(self.shape[0]), int(self.shape[1])))
+        if not (np.all(np.isfinite(self.affine[:6])) and self.affine.determinant):
+            raise InputError(f"the raster's transform is {tuple(self.affine[:6])}", valid="finite steps that aren't zero")
+
+    @property
+    def is_north_up(self) -> bool:
+        return self.affine.b == 0 and self.affine.d == 0
+
+    @property
+    def height(self) -> int:
+        return self.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.shape[1]
+
+    @cached_property
+    def body(self) -> Body:
+        return body_of_crs(self.crs)
+
+    @cached_property
+    def projection(self) -> Projection:
+        return projection_of(self.crs)
+
+    @cached_property
+    def resolution_m(self) -> float:
+        """Ground size of a pixel in metres: along a meridian for geographic and cylindrical grids, else of its longer side."""
+        if isinstance(self.projection, Linear):
+            return abs(self.affine.e / self.projection.y_per_degree) * np.pi / 180 * self.body.semi_major_m
+        longer = max(np.hypot(self.affine.a, self.affine.d), np.hypot(self.affine.b, self.affine.e))
+        return float(longer) * self.crs.axis_info[1].unit_conversion_factor
+
+    @cached_property
+    def columns_per_turn(self) -> float | None:
+        """Columns in 360°, not rounded; None where columns aren't linear in longitude."""
+        if not isinstance(self.projection, Linear):
+            return None
+        return abs(360.0 * self.projection.x_per_degree / self.affine.a)
+
+    @cached_property
+    def period_px(self) -> int | None:
+        """Whole columns in 360° if the grid goes all the way round, else None."""
+        turn = self.columns_per_turn
+        # Published mosaics round their width: the Moon's 100 m grid has 109 164 columns where 109 164.07 would close the circle.
+        return min(round(turn), self.width) if turn is not None and self.width >= turn - 0.5 else None
+
+    @cached_property
+    def is_global(self) -> bool:
+        """Whether it covers the whole body, poles included."""
+        return bool(self.period_px) and self.height >= self.width / 2 - 1
+
+    def holds(self, rows, cols):
+        """Which fractional rows and columns, as :meth:`rowcol_of_lonlat` gives them, lie on pixels; False for NaN."""
+        on = (rows >= -0.5) & (rows <= self.height - 0.5)
+        return on if self.period_px else on & (cols >= -0.5) & (cols <= self.width - 0.5)
+
+    def window(self, window: Window) -> Grid:
+        return Grid(self.crs, self.affine @ Affine.translation(window.col, window.row), (window.height, window.width))
+
+    def resized(self, shape: tuple[int, int]) -> Grid:
+        """The same extent cut into another number of pixels."""
+        scale = Affine.scale(self.width / shape[1], self.height / shape[0])
+        return Grid(self.crs, self.affine @ scale, shape)
+
+    def xy(self, rows, cols):
+        """Coordinates of pixel centres; fractional numbers lie between them."""
+        rows, cols, (a, b, c, d, e, f) = np.asarray(rows) + 0.5, np.asarray(cols) + 0.5, self.affine[:6]
+        if self.is_north_up:
+            return c + cols * a, f + rows * e
+        return c + cols * a + rows * b, f + cols * d + rows * e
+
+    def rowcol(self, x, y):
+        """Fractional rows and columns of coordinates, inverse of ``xy``; not wrapped, not clipped."""
+        a, b, c, d, e, f = self.affine[:6]
+        dx, dy = np.asarray(x) - c, np.asarray(y) - f
+        if self.is_north_up:
+            return dy / e - 0.5, dx / a - 0.5
+        determinant = a * e - b * d
+        return (a * dy - d * dx) / determinant - 0.5, (e * dx - b * dy) / determinant - 0.5
+
+    def lonlat(self, rows, cols):
+        """Longitude in [−180, 180) and planetodetic latitude of pixel centres in degrees; NaN off the body."""
+        lon, lat = self.projection.to_lonlat(*np.broadcast_arrays(*self.xy(rows, cols)))
+        return wrap_lon(lon), lat
+
+    def rowcol_of_lonlat(self, lon, lat):
+        """Fractional rows and columns of positions in degrees; on a global grid columns lie in [−0.5, period − 0.5)."""
+        lon, lat = np.broadcast_arrays(np.asarray(lon, dtype=float), np.asarray(lat, dtype=float))
+        rows, cols = self.rowcol(*self.projection.to_xy(lon, lat))
+        turn = self.columns_per_turn
+        if turn is not None:
+            # A regional grid takes the turn that is nearest to its middle, so that 0…360 and −180…180 both land.
+            start = -0.5 if self.period_px else self.width / 2 - turn / 2
+            cols = np.mod(cols - start, turn) + start
+        return rows, cols
+
+    def window_of(self, other: Grid, what: str) -> Window:
+        """The window of this grid that another raster covers pixel by pixel.
+
+        InputError, naming ``what``, if it lies off the grid or between its pixels.
+        """
+        require_same_body(self.body, other.body, what)
+        rows, cols = self.rowcol_of_lonlat(*other.lonlat(np.array([0, other.height - 1]), np.array([0, other.width - 1])))
+        size = np.array([rows[1] - rows[0], (cols[1] - cols[0]) % (self.columns_per_turn or np.inf)]) + 1
+        first = np.round([rows[0], cols[0]])
+        if np.abs(size - other.shape).max() > ALIGNMENT_PX or np.abs(first - [rows[0], cols[0]]).max() > ALIGNMENT_PX:
+            raise InputError(
+                f"{what} has pixels of {other.resolution_m:.10g} m, starting at row {rows[0]:.2f}, column {cols[0]:.2f} of the mosaic",
+                valid=f"the mosaic's own pixels, {self.resolution_m:.10g} m, in whole rows and columns of it",
+                next_step="gdalwarp -r near -tap -tr … onto the mosaic's grid",
+            )
+        window = Window(int(first[0]), int(first[1]), *other.shape)
+        if window.row < 0 or window.stop_row > self.height or (not self.period_px and not 0 <= window.col <= self.width - window.width):
+            raise InputError(
+                f"{what} lies off the mosaic: {window}", valid=f"windows inside its {self.height} rows and {self.width} columns"
+            )
+        return window
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top) in the CRS's units."""
+        x0, y0 = self.affine @ (0, 0)
+        x1, y1 = self.affine @ (self.width, self.height)
+        return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+
+
+def azimuthal_grid(body: Body, lon: float, lat: float, resolution_m: float) -> Grid:
+    """The conceptual raster of a whole body, azimuthal equidistant around a crater's centre: square, N = round(2πR / resolution) pixels.
+
+    Never materialised: tiles are its windows. With (row, col) of a pixel, metres east and north of the crater are
+    X = (col + 0.5 − N/2)·res, Y = (N/2 − row − 0.5)·res, and the ground distance to the crater is hypot(X, Y) exactly.
+    """
+    if not (np.isfinite(resolution_m) and resolution_m > 0):
+        raise InputError(f"resolution of {resolution_m} m", valid="a positive number of metres per pixel")
+    size = round(2 * body.half_circumference_m / resolution_m)
+    affine = Affine(resolution_m, 0.0, -size / 2 * resolution_m, 0.0, -resolution_m, size / 2 * resolution_m)
+    return Grid(body.azimuthal_crs(lon, lat), affine, (size, size))
+
+
+def square_grid(body: Body, lon: float, lat: float, half_m: float, size_px: int) -> Grid:
+    """An azimuthal square exactly centred on a point, ``half_m`` to each side: not distorted whatever the latitude."""
+    step = 2 * half_m / size_px
+    return Grid(body.azimuthal_crs(lon, lat), Affine(step, 0, -half_m, 0, -step, half_m), (size_px, size_px))
+
+
+def tile_distance_m(grid: Grid) -> np.ndarray:
+    """Ground distance of every pixel of an azimuthal grid from its crater: (h, w) float64 metres."""
+    x, y = grid.xy(np.arange(grid.height)[:, None], np.arange(grid.width)[None, :])
+    return np.hypot(x, y)

@@ -1,0 +1,205 @@
+"""Tiles sampled straight from a mosaic: only the pixels a tile needs are read, at exact positions.
+
+Between a mosaic's outermost pixel centres and its edge the outermost pixel is repeated (half a pixel; at the poles too).
+``nodata="mask"`` (default): missing pixels (see mosaic.py) give nothing to their neighbours; where less than half of the weight is left
+the result is missing. A file that flags a legitimate value, such as 0 in a uint8 image, thus loses nothing: a dark pixel stays 0, only its
+blending with neighbours changes. ``nodata="ignore"``: declared nodata values are data; NaN and infinity never are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.errors import InputError
+from ..core.machine import cores
+from .footprints import tile_window
+from .grid import Grid, Window
+from .mosaic import Mosaic
+from .pixel_maps import Link, blocks
+from .resampling import bilinear, nearest
+
+METHODS = ("bilinear", "nearest", "average", "auto")
+# Shrinking by less than this isn't worth averaging: bilinear weights already cover the pixels in between.
+AVERAGE_FROM = 1.25
+# From more subpixels per side on, the mosaic's pixels are averaged in small blocks first, which is much less work.
+MOST_SUBPIXELS = 8
+# Tiles are sampled in blocks that need about so many pixels of the mosaic per side, whatever the shrinking.
+SOURCE_BLOCK_PX = 768
+GROUP_BYTES = 96 * 2**20
+
+
+@dataclass
+class Region:
+    """Pixels of a window of a mosaic, read once for several tiles; ``read`` falls back to the file outside of it."""
+
+    mosaic: Mosaic
+    window: Window
+    pixels: np.ndarray
+
+    def read(self, window: Window) -> np.ndarray:
+        row, col = window.row - self.window.row, window.col - self.window.col
+        period = self.mosaic.grid.period_px
+        if period and not 0 <= col <= self.window.width - window.width:
+            col %= period
+        inside = row >= 0 and col >= 0 and row + window.height <= self.window.height and col + window.width <= self.window.width
+        return self.pixels[:, row : row + window.height, col : col + window.width] if inside else self.mosaic.read(window)
+
+
+def sample(mosaic: Mosaic, grid: Grid, method: str = "auto", *, nodata: str = "mask") -> np.ndarray:
+    """The mosaic on another grid: (C, h, w) in the mosaic's dtype, ``mosaic.fill`` where it has nothing.
+
+    ``auto`` averages when the grid's pixels are larger than the mosaic's, and is bilinear otherwise. InputError if the bodies differ.
+    """
+    return _sample(mosaic, mosaic, grid, _way(mosaic, grid, method, nodata))
+
+
+def sample_many(
+    mosaic: Mosaic, grids: Sequence[Grid], method: str = "auto", *, nodata: str = "mask", threads: int | None = None
+) -> np.ndarray:
+    """Many tiles of one shape: (N, C, h, w). Neighbours share their reads; ``threads`` (default: the cores, at most 8) resample."""
+    grids = list(grids)
+    if not grids:
+        raise InputError("no tiles to sample", valid="at least one grid")
+    shapes = {grid.shape for grid in grids}
+    if len(shapes) > 1:
+        raise InputError(f"tiles of {len(shapes)} different shapes", valid="tiles of one shape", next_step="call sample for each")
+    tiles = np.empty((len(grids), mosaic.count, *grids[0].shape), dtype=mosaic.dtype)
+
+    def work(job: tuple[int, Region | Mosaic]) -> None:
+        index, source = job
+        tiles[index] = _sample(mosaic, source, grids[index], _way(mosaic, grids[index], method, nodata))
+
+    with ThreadPoolExecutor(threads or min(cores(), 8)) as pool:
+        for members, window in _groups(mosaic, grids):
+            source = mosaic if window is None else Region(mosaic, window, mosaic.read(window))
+            list(pool.map(work, [(index, source) for index in members]))
+    return tiles
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How to sample: by subpixels per side of a pixel (``factor``), out of the mosaic's pixels averaged by ``thin`` × ``thin``."""
+
+    method: str
+    factor: int = 1
+    thin: int = 1
+    masked: bool = True
+
+
+def _way(mosaic: Mosaic, grid: Grid, method: str, nodata: str) -> _Way:
+    if method not in METHODS:
+        raise InputError(f"sampling method {method!r}", valid=", ".join(METHODS))
+    if nodata not in ("mask", "ignore"):
+        raise InputError(f"nodata={nodata!r}", valid="mask, ignore")
+    masked, shrink = nodata == "mask", grid.resolution_m / mosaic.grid.resolution_m
+    if method == "auto":
+        method = "average" if shrink >= AVERAGE_FROM else "bilinear"
+    if method != "average":
+        return _Way(method, masked=masked)
+    subpixels = max(1, int(np.ceil(shrink - 1e-6)))
+    thin = 1 if subpixels <= MOST_SUBPIXELS else subpixels // (MOST_SUBPIXELS // 2)
+    return _Way(method, -(-subpixels // thin), thin, masked)
+
+
+def _sample(mosaic: Mosaic, source: Region | Mosaic, grid: Grid, way: _Way) -> np.ndarray:
+    link = Link(grid, mosaic.grid)
+    tile = np.empty((mosaic.count, *grid.shape), dtype=mosaic.dtype)
+    for block in blocks(grid.shape, max(1, SOURCE_BLOCK_PX // (way.factor * way.thin))):
+        tile[:, *block.slices] = _sample_block(mosaic, source, link, block, way)
+    return tile
+
+
+def _sample_block(mosaic: Mosaic, source: Region | Mosaic, link: Link, block: Window, way: _Way) -> np.ndarray:
+    rows, cols, outside = _onto_mosaic(link, *link.mosaic_positions(block, way.factor))
+    if outside is not None and outside.all():
+        return np.full((mosaic.count, block.height, block.width), mosaic.fill, dtype=mosaic.dtype)
+    window = _window_around(link, rows, cols, way.thin)
+    pixels = source.read(Window(window.row, window.col + link.anchor, window.height, window.width))
+    rows -= window.row
+    cols -= window.col
+    if way.method == "nearest":
+        values = nearest(pixels, rows, cols)
+    else:
+        missing = mosaic.missing(pixels, declared=way.masked)
+        values = bilinear(pixels, rows, cols, missing, mosaic.fill, way.factor, way.thin)
+    if outside is not None:
+        # A shrunk pixel is missing if more than half of it is.
+        share = outside.reshape(block.height, way.factor, block.width, way.factor).mean(axis=(1, 3))
+        values[:, share > 0.5] = mosaic.fill
+    return values
+
+
+def _onto_mosaic(link: Link, rows: np.ndarray, cols: np.ndarray):
+    """Positions that can be read (clamped at the edges, columns in one piece), and where they were off the mosaic (None: nowhere)."""
+    grid = link.mosaic
+    outside = ~((rows >= -0.5 - 1e-6) & (rows <= grid.height - 0.5 + 1e-6))  # True for NaN too
+    rows = np.clip(rows, 0, grid.height - 1)
+    if grid.period_px:
+        cols = _around(link, cols)
+    else:
+        if link.turn:
+            # A regional mosaic has one piece of the circle: each position goes on the turn that is nearest to its middle.
+            start = grid.width / 2 - link.turn / 2 - link.anchor
+            cols = np.mod(cols - start, link.turn) + start
+        outside |= ~((cols >= -0.5 - 1e-6 - link.anchor) & (cols <= grid.width - 0.5 + 1e-6 - link.anchor))
+        cols = np.clip(cols, -link.anchor, grid.width - 1 - link.anchor)
+    if not outside.any():
+        return rows, cols, None
+    # Any position that can be read will do where the result is thrown away.
+    inside_row, inside_col = (rows[~outside][0], cols[~outside][0]) if not outside.all() else (0.0, 0.0)
+    return np.where(outside, inside_row, rows), np.where(outside, inside_col, cols), outside
+
+
+def _around(link: Link, cols: np.ndarray) -> np.ndarray:
+    """Columns of a global mosaic, in one piece of at most one turn, with the seam of a mosaic that isn't quite closed taken out."""
+    period = link.mosaic.period_px
+    if np.nanmax(cols, initial=-np.inf) - np.nanmin(cols, initial=np.inf) > period - 2:
+        cols = np.mod(cols, link.turn)
+    gap = link.turn - period
+    if abs(gap) > 1e-3:
+        cols = cols - np.floor((cols + link.anchor + 0.5) / link.turn) * gap
+    return cols
+
+
+def _window_around(link: Link, rows: np.ndarray, cols: np.ndarray, thin: int) -> Window:
+    """The pixels, two by two at least, that interpolation at the positions needs; columns from the anchor."""
+    # Thin × thin blocks start where the first subpixel does, and one more block lies on every side.
+    margin, lead = (thin, (thin - 1) / 2 - 1e-3) if thin > 1 else (0, 0.0)
+    row, stop_row = int(np.floor(rows.min() - lead)) - margin, int(np.floor(rows.max() + lead)) + 2 + margin
+    row, stop_row = max(min(row, link.mosaic.height - 2), 0), min(stop_row, link.mosaic.height)
+    col, stop_col = int(np.floor(cols.min() - lead)) - margin, int(np.floor(cols.max() + lead)) + 2 + margin
+    if not link.mosaic.period_px:
+        first, end = -link.anchor, link.mosaic.width - link.anchor
+        col, stop_col = max(min(col, end - 2), first), min(stop_col, end)
+    return Window(row, col, stop_row - row, stop_col - col)
+
+
+def _groups(mosaic: Mosaic, grids: list[Grid]):
+    """(indices, window): tiles whose footprints are worth reading in one piece; window None where each reads for itself."""
+    pixel_bytes = mosaic.count * mosaic.dtype.itemsize
+    windows = [tile_window(grid, mosaic.grid) for grid in grids]
+    loose = [index for index, window in enumerate(windows) if window is None or window.height * window.width * pixel_bytes > GROUP_BYTES]
+    placed = sorted(set(range(len(grids))) - set(loose), key=lambda index: (windows[index].row, windows[index].col))
+    groups: list[tuple[list[int], Window, int]] = []
+    for index in placed:
+        window = windows[index]
+        for at, (members, group, needed) in enumerate(groups):
+            merged = _hull(group, window)
+            area = merged.height * merged.width
+            if area * pixel_bytes <= GROUP_BYTES and area <= 1.5 * (needed + window.height * window.width):
+                groups[at] = ([*members, index], merged, needed + window.height * window.width)
+                break
+        else:
+            groups.append(([index], window, window.height * window.width))
+    yield from ((members, window) for members, window, _ in groups)
+    if loose:
+        yield loose, None
+
+
+def _hull(first: Window, second: Window) -> Window:
+    row, col = min(first.row, second.row), min(first.col, second.col)
+    return Window(row, col, max(first.stop_row, second.stop_row) - row, max(first.stop_col, second.stop_col) - col)

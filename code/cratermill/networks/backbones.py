@@ -1,0 +1,101 @@
+"""Feature maps of timm, torchgeo and terratorch networks, with or without published weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from .adapt import load_adapted, read_state
+from .backbone import Backbone
+from .features import FeatureMaps
+from .weights import local_file
+
+WAVELENGTHS_UM = (0.665, 0.56, 0.49, 0.865, 1.61, 2.19)
+"""Given to DOFA, which asks for each channel's wavelength: red, green, blue; further channels take the next ones."""
+
+
+def build_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> FeatureMaps:
+    """The network as feature maps. Raises ``InputError`` if it can't take such images, or its weights aren't in the local cache."""
+    if backbone.library == "terratorch":
+        from .terratorch_backbones import build_terratorch
+
+        return build_terratorch(backbone, in_chans, local_file(backbone) if pretrained else None, image_size)
+    build = {"timm": _timm_features, "torchgeo": _torchgeo_features}[backbone.library]
+    return build(backbone, in_chans, pretrained, image_size)
+
+
+def timm_arguments(backbone: Backbone, pretrained: bool, image_size: tuple[int, int]) -> dict[str, Any]:
+    """Arguments of ``timm.create_model``: weights from the local file only, and the image size where the network has a fixed one."""
+    import timm
+
+    arguments: dict[str, Any] = {"pretrained": pretrained}
+    if pretrained:
+        arguments["pretrained_cfg_overlay"] = {"file": str(local_file(backbone)), "custom_load": False}
+    config = timm.get_pretrained_cfg(backbone.full)
+    if config is not None and config.fixed_input_size:
+        arguments["img_size"] = image_size
+    return arguments
+
+
+def _timm_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> FeatureMaps:
+    import timm
+
+    net = timm.create_model(backbone.full, features_only=True, in_chans=in_chans, **timm_arguments(backbone, pretrained, image_size))
+    return FeatureMaps(net, str(backbone), in_chans, image_size)
+
+
+def _torchgeo_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> FeatureMaps:
+    """torchgeo's ResNets and ViTs are timm's, its Swins torchvision's; DOFA and Scale-MAE are its own."""
+    import torchgeo.models
+
+    family = backbone.name.split("_")[0]
+    net = torchgeo.models.get_model(backbone.name, **_torchgeo_arguments(backbone.name, in_chans, image_size))
+    if family == "swin":
+        first = net.features[0][0]
+        net.features[0][0] = nn.Conv2d(in_chans, first.out_channels, first.kernel_size, first.stride)
+    if pretrained:
+        load_adapted(net, read_state(local_file(backbone)), str(backbone))
+    if hasattr(net, "reset_classifier"):
+        net.reset_classifier(0)  # the head for other classes is of no use here
+    read = {"swin": _swin_stages, "dofa": _dofa_blocks}.get(family, _intermediates)
+    return FeatureMaps(net, str(backbone), in_chans, image_size, read)
+
+
+def _torchgeo_arguments(name: str, in_chans: int, image_size: tuple[int, int]) -> dict[str, Any]:
+    if name.startswith("swin"):
+        return {}
+    if name.startswith("dofa"):
+        return {"img_size": image_size[0]}
+    if name.startswith("resnet"):
+        return {"in_chans": in_chans}
+    return {"in_chans": in_chans, "img_size": image_size if name.startswith("vit") else image_size[0]}
+
+
+def _intermediates(net: nn.Module, image: Tensor) -> Sequence[Tensor]:
+    return net.forward_intermediates(image, intermediates_only=True)
+
+
+def _swin_stages(net: nn.Module, image: Tensor) -> Sequence[Tensor]:
+    """The stages lie at odd places, between the embedding and the mergings; channels last."""
+    maps = []
+    for place, layer in enumerate(net.features):
+        image = layer(image)
+        if place % 2:
+            maps.append(image)
+    return maps
+
+
+def _dofa_blocks(net: nn.Module, image: Tensor) -> Sequence[Tensor]:
+    """DOFA's own forward pass pools; this one keeps the tokens of every block."""
+    import torch
+
+    waves = torch.tensor([WAVELENGTHS_UM[i % len(WAVELENGTHS_UM)] for i in range(image.shape[1])], device=image.device)
+    tokens, _ = net.patch_embed(image, waves)
+    tokens = torch.cat([(net.cls_token + net.pos_embed[:, :1]).expand(len(tokens), -1, -1), tokens + net.pos_embed[:, 1:]], dim=1)
+    blocks = []
+    for block in net.blocks:
+        tokens = block(tokens)
+        blocks.append(tokens)
+    return blocks

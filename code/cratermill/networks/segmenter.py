@@ -1,0 +1,202 @@
+"""Segmenters: the decoders of segmentation-models-pytorch on any encoder, with a vector added to the encoder's maps if wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..core.errors import InputError, nearest
+from .adapt import load_adapted, read_state
+from .backbone import Backbone
+from .backbones import build_features, timm_arguments
+from .features import Pyramid
+from .names import resolve
+from .weights import local_file
+
+DEFAULT_ENCODER = "resnet34"
+"""smp's own default, used where a row names none."""
+
+REGISTERED = "cratermill_encoder"
+
+
+@cache
+def architectures() -> dict[str, type[nn.Module]]:
+    """The segmentation models by the names that rows use."""
+    import segmentation_models_pytorch as smp
+
+    same = {name: getattr(smp, name) for name in ("Unet", "FPN", "PSPNet", "DeepLabV3", "Linknet", "MAnet", "UPerNet", "Segformer")}
+    return same | {"Unet++": smp.UnetPlusPlus, "DeepLabV3+": smp.DeepLabV3Plus}
+
+
+def build_segmenter(
+    model_name: str,
+    encoder_name: str | None = None,
+    in_chans: int = 4,
+    classes: int = 1,
+    pretrained: bool = False,
+    midinput_size: int = 0,
+    image_size: tuple[int, int] = (224, 224),
+    **keywords: Any,
+) -> Segmenter:
+    """A segmenter by its names in a row; its logits are (N, ``classes``, H, W).
+
+    ``encoder_name`` None means resnet34. With ``midinput_size`` above 0 the network takes (image, midinput). ``keywords`` go to smp's
+    model. Raises ``InputError`` for unknown names, combinations that can't be built, and weights that are not in the local cache.
+    """
+    if model_name not in architectures():
+        raise InputError(
+            f"unknown segmentation model '{model_name}'", valid=nearest(model_name, architectures()), next_step="correct model_name"
+        )
+    backbone = resolve(encoder_name or DEFAULT_ENCODER, "smp")
+    build = architectures()[model_name]
+    common = {"encoder_weights": None, "in_channels": in_chans, "classes": classes, "activation": None, **keywords}
+    try:
+        if _native(backbone, model_name):
+            model = build(**(common | _native_arguments(backbone, pretrained, image_size)))
+            if pretrained and backbone.library == "smp":
+                load_adapted(model.encoder, read_state(local_file(backbone)), str(backbone))
+        else:
+            with _registered(backbone, in_chans, pretrained, image_size):
+                model = build(encoder_name=REGISTERED, **common)
+    except (ValueError, KeyError, TypeError, AssertionError, RuntimeError) as error:
+        raise InputError(
+            f"{model_name} with the encoder {backbone} can't be built: {str(error) or 'the encoder has no dilated form'}",
+            next_step=f"choose another encoder or model, or correct the MDL_{model_name}_ columns",
+        ) from error
+    return Segmenter(model, midinput_size)
+
+
+class Segmenter(nn.Module):
+    """Encoder, decoder and head of an smp model. A vector of each image (``midinput``) enters between encoder and decoder.
+
+    Parameters are called as in EJMAP's checkpoints: encoder, decoder, head, injector.linears.
+    """
+
+    def __init__(self, model: nn.Module, midinput_size: int = 0):
+        super().__init__()
+        self.encoder, self.decoder, self.head = model.encoder, model.decoder, model.segmentation_head
+        self.injector = Injector(midinput_size, list(self.encoder.out_channels[1:])) if midinput_size else None
+        self.divisor = self.encoder.output_stride if model.requires_divisible_input_shape else 1
+
+    def forward(self, image: Tensor, midinput: Tensor | None = None) -> Tensor:
+        if any(side % self.divisor for side in image.shape[-2:]):
+            size = "×".join(str(side) for side in image.shape[-2:])
+            raise InputError(
+                f"the network can't take images of {size} pixels",
+                valid=f"sides divisible by {self.divisor}",
+                next_step="correct tile_size_px",
+            )
+        features = list(self.encoder(image))
+        if self.injector is not None:
+            features[1:] = self.injector(midinput, features[1:])
+        return self.head(self.decoder(features))
+
+
+class Injector(nn.Module):
+    """Adds ReLU(Linear(vector)) to every pixel of each feature map; maps without channels (smp's fillers) pass through."""
+
+    def __init__(self, size: int, channels: list[int]):
+        super().__init__()
+        self.linears = nn.ModuleList(nn.Linear(size, count) if count else nn.Identity() for count in channels)
+
+    def forward(self, vector: Tensor, features: list[Tensor]) -> list[Tensor]:
+        return [
+            feature + linear(vector).relu()[:, :, None, None] if feature.shape[1] else feature
+            for linear, feature in zip(self.linears, features, strict=True)
+        ]
+
+
+def build_encoder(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> nn.Module:
+    """One of smp's own encoders alone."""
+    from segmentation_models_pytorch.encoders import get_encoder
+
+    encoder = get_encoder(backbone.name, in_channels=in_chans, weights=None)
+    if pretrained:
+        load_adapted(encoder, read_state(local_file(backbone)), str(backbone))
+    return encoder
+
+
+def _native(backbone: Backbone, model_name: str) -> bool:
+    """Whether smp builds encoder and model itself; else the encoder's maps are brought into the pyramid that decoders expect."""
+    dilated = model_name.startswith("DeepLab")
+    if backbone.library == "smp":
+        refused = backbone.name.startswith("mit_b") and model_name in ("Unet++", "Linknet")
+        return not refused and not (dilated and _refuses_dilation(backbone.name))
+    if backbone.library != "timm" or (dilated and not _can_dilate(backbone.name)):
+        return False
+    strides = _timm_strides(backbone.name)
+    return any(strides == [2 ** (i + first) for i in range(len(strides))] for first in (0, 1, 2))
+
+
+def _refuses_dilation(name: str) -> bool:
+    """smp's encoders with pooling layers between their stages replace the method by an error."""
+    from segmentation_models_pytorch.encoders import encoders
+    from segmentation_models_pytorch.encoders._base import EncoderMixin
+
+    return encoders[name]["encoder"].make_dilated is not EncoderMixin.make_dilated
+
+
+@cache
+def _timm_strides(name: str) -> list[int]:
+    """Strides of a timm network's feature maps, found without making its weights."""
+    import timm
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return list(timm.create_model(name, features_only=True).feature_info.reduction())
+    except (RuntimeError, AttributeError, NotImplementedError, TypeError, IndexError) as error:
+        raise InputError(f"timm's {name} gives no feature maps: {error}", next_step="choose another encoder") from error
+
+
+@cache
+def _can_dilate(name: str) -> bool:
+    import timm
+    import torch
+
+    try:
+        with torch.device("meta"):
+            timm.create_model(name, features_only=True, output_stride=8)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError):
+        return False
+    return True
+
+
+def _native_arguments(backbone: Backbone, pretrained: bool, image_size: tuple[int, int]) -> dict[str, Any]:
+    if backbone.library == "smp":
+        return {"encoder_name": backbone.name}
+    arguments = timm_arguments(backbone, pretrained, image_size)
+    arguments.pop("pretrained")
+    return {"encoder_name": f"tu-{backbone.full}", **arguments} | ({"encoder_weights": True} if pretrained else {})
+
+
+@contextmanager
+def _registered(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> Iterator[None]:
+    """Our encoder under a name in smp's registry, which is smp's documented way to bring one's own."""
+    from segmentation_models_pytorch.encoders import encoders
+
+    def make(depth: int = 5, output_stride: int = 32, **_: Any) -> Pyramid:
+        return Pyramid(_encoder_features(backbone, in_chans, pretrained, image_size), in_chans, depth, output_stride)
+
+    encoders[REGISTERED] = {"encoder": make, "params": {}, "pretrained_settings": {}}
+    try:
+        yield
+    finally:
+        del encoders[REGISTERED]
+
+
+def _encoder_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]):
+    if backbone.library != "smp":
+        return build_features(backbone, in_chans, pretrained, image_size)
+    from .features import FeatureMaps
+
+    return FeatureMaps(build_encoder(backbone, in_chans, pretrained, image_size), str(backbone), in_chans, image_size, _filled_maps)
+
+
+def _filled_maps(encoder: nn.Module, image: Tensor) -> list[Tensor]:
+    """An smp encoder's maps without the image and the fillers of no channels."""
+    return [feature for feature in encoder(image)[1:] if feature.shape[1]]

@@ -1,0 +1,74 @@
+"""Backbones of terratorch's registry. Importing this module is cheap; terratorch itself (about 20 s) is imported by the first call."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import InputError
+from .backbone import Backbone
+from .features import FeatureMaps
+from .hub import hub_place
+
+BANDS = ("RED", "GREEN", "BLUE", "NIR_NARROW", "SWIR_1", "SWIR_2", "NIR_BROAD", "RED_EDGE_1", "RED_EDGE_2", "RED_EDGE_3")
+"""What the channels are called: terratorch picks published first-layer weights by band."""
+
+UNUSABLE = ("dinov3", "convnext", "IdentityBackbone")
+"""Names that need code from elsewhere, fail in terratorch 1.2 (its ConvNeXt V2; timm has it), or are no network."""
+
+
+def registry() -> dict[str, Callable]:
+    """Builders of the backbones that take one image, by name."""
+    import torch
+
+    # Its import lowers the precision of matrix products for the whole process; a cell's numbers must not depend on who ran before it.
+    precision = torch.get_float32_matmul_precision()
+    from terratorch.registry import TERRATORCH_BACKBONE_REGISTRY as found
+
+    torch.set_float32_matmul_precision(precision)
+    return {name: found[name] for name in found if not (name.startswith(UNUSABLE) or "tokenizer" in name or name.endswith("_tim"))}
+
+
+def build_terratorch(backbone: Backbone, in_chans: int, weights: Path | None, image_size: tuple[int, int]) -> FeatureMaps:
+    """The backbone as feature maps, with the published ``weights`` of a local file, or random ones."""
+    if in_chans > len(BANDS):
+        raise InputError(
+            f"{backbone} can't take {in_chans} channels", valid=f"{len(BANDS)} at most", next_step="choose a network of timm or smp"
+        )
+    builder = registry()[backbone.name]
+    net = builder(**_arguments(builder, backbone, in_chans, weights, image_size))
+    return FeatureMaps(net, str(backbone), in_chans, image_size)
+
+
+def _arguments(builder: Callable, backbone: Backbone, in_chans: int, weights: Path | None, image_size: tuple[int, int]) -> dict[str, Any]:
+    """Arguments that each kind of builder understands; weights come from the local file only."""
+    takes = inspect.signature(builder).parameters
+    square = image_size[0] if image_size[0] == image_size[1] else image_size
+    bands = list(BANDS[:in_chans])
+    if backbone.name.startswith("prithvi"):
+        return {"bands": bands, "img_size": square, "pretrained": bool(weights)} | ({"ckpt_path": str(weights)} if weights else {})
+    if backbone.name.startswith("terramind"):
+        return {"modalities": {"image": in_chans}, "img_size": image_size[0]}
+    if "model_bands" not in takes:
+        return {"in_channels": in_chans}  # terratorch's UNet
+    arguments: dict[str, Any] = {"model_bands": bands, "pretrained": bool(weights)}
+    if weights:
+        arguments["ckpt_data"] = str(weights)
+    if backbone.name.startswith("dofa"):
+        return arguments | {"img_size": image_size[0], "out_indices": list(range(24 if "large" in backbone.name else 12))}
+    if "vit" in backbone.name:
+        return arguments | {"img_size": image_size}
+    return arguments | {"out_indices": [1, 3, 5, 7] if "swin" in backbone.name else [0, 1, 2, 3, 4]}
+
+
+def published(name: str) -> tuple[str, str, str | None] | None:
+    """(repository, file, revision) on the Hugging Face hub of a backbone's weights, or None; see ``weights``."""
+    from terratorch.models.backbones import prithvi_vit
+
+    known = prithvi_vit.pretrained_weights.get(name)
+    if known:
+        return known["hf_hub_id"], known["hf_hub_filename"], None
+    default = inspect.signature(registry()[name]).parameters.get("weights")
+    return hub_place(getattr(getattr(default, "default", None), "url", ""))

@@ -1,0 +1,224 @@
+"""Published weights: which a table needs, which lie in the local cache, and how to fetch the rest.
+
+Networks are built from the local cache alone. What isn't there is an error that names the command to fetch it, never random weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.errors import InputError, WorkError
+from .hub import hub_place
+
+if TYPE_CHECKING:
+    from ..training.hparams import RowHparams
+    from .backbone import Backbone
+
+Report = Callable[[str, int, int], None]
+"""Called with the name of the weights, how many are done and how many there are."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file of published weights: on the Hugging Face hub (``repository``, the first of ``files`` that exists), or at a ``url``."""
+
+    network: str
+    repository: str | None = None
+    files: tuple[str, ...] = ()
+    revision: str | None = None
+    url: str | None = None
+
+    def local(self) -> Path | None:
+        """The file in the local cache, or None."""
+        if self.url:
+            path = _torch_cache() / Path(self.url).name
+            return path if path.is_file() else None
+        from huggingface_hub import constants, try_to_load_from_cache
+
+        for name in self.files:
+            found = try_to_load_from_cache(self.repository, name, cache_dir=constants.HF_HUB_CACHE, revision=self.revision)
+            if isinstance(found, str):
+                return Path(found)
+        return None
+
+    def fetch(self) -> Path:
+        """Download into the local cache unless it is there; raises ``WorkError`` without network."""
+        local = self.local()
+        if local is None:
+            local = self._download()
+        return local
+
+    def _download(self) -> Path:
+        try:
+            return self._from_url() if self.url else self._from_hub()
+        except OSError as error:  # all errors of huggingface_hub and urllib about the network are OSErrors
+            place = self.url or f"the hub repository {self.repository}"
+            raise WorkError(
+                f"can't fetch the weights of {self.network} from {place}: {_first_line(error)}",
+                next_step="run 'cratermill weights fetch CONFIG' where there is network (on a cluster: the login node)",
+            ) from error
+
+    def _from_hub(self) -> Path:
+        from huggingface_hub import constants, hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        for name in self.files:
+            try:
+                return Path(hf_hub_download(self.repository, name, revision=self.revision, cache_dir=constants.HF_HUB_CACHE))
+            except LocalEntryNotFoundError:
+                raise  # no network: the file may well exist
+            except EntryNotFoundError:
+                continue
+        raise WorkError(
+            f"the hub repository {self.repository} has none of {', '.join(self.files)}", next_step="set pretrained to False for this row"
+        )
+
+    def _from_url(self) -> Path:
+        import torch
+
+        path = _torch_cache() / Path(self.url).name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(self.url, str(path))
+        return path
+
+
+def weights_of(backbone: Backbone) -> Weights | None:
+    """The published weights of a network; None if there are none (or, for torchgeo, if its tag doesn't say which)."""
+    finders = {"timm": _of_timm, "smp": _of_smp, "torchgeo": _of_torchgeo, "terratorch": _of_terratorch}
+    return finders[backbone.library](backbone)
+
+
+def local_file(backbone: Backbone) -> Path:
+    """The local file with a network's weights; raises ``InputError`` naming the command to fetch them."""
+    weights = weights_of(backbone)
+    if weights is None:
+        raise InputError(
+            f"there are no published weights of {backbone}", next_step="set pretrained to False, or name the weights after a point"
+        )
+    local = weights.local()
+    if local is None:
+        raise InputError(
+            f"the weights of {backbone} are not on this machine, and pretrained is True",
+            next_step="run 'cratermill weights fetch CONFIG' where there is network, or set pretrained to False",
+        )
+    _require_whole(local)
+    return local
+
+
+def _require_whole(path: Path) -> None:
+    """Raises ``WorkError`` for a file that was cut off or is no such file; the header says how long it must be."""
+    if path.suffix != ".safetensors":
+        return
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except SafetensorError as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> WorkError:
+    return WorkError(
+        f"the weights in {path} can't be read: {_first_line(error)}", next_step="delete this file and run 'cratermill weights fetch CONFIG'"
+    )
+
+
+def required_weights(rows: Iterable[RowHparams]) -> list[Weights]:
+    """The weights that rows with ``pretrained`` need, each once, in the order of the rows."""
+    from .names import resolve
+
+    needed: dict[Weights, None] = {}
+    for row in rows:
+        for _column, name, home in row.backbones() if row.begins_pretrained else []:
+            backbone = resolve(name, home)
+            weights = weights_of(backbone)
+            if weights is None:
+                raise InputError(
+                    f"version {row.version}: there are no published weights of {backbone}", next_step="set pretrained to False in this row"
+                )
+            needed[weights] = None
+    return list(needed)
+
+
+def missing_weights(rows: Iterable[RowHparams]) -> list[Weights]:
+    """Those of the required weights that are not in the local cache."""
+    return [weights for weights in required_weights(rows) if weights.local() is None]
+
+
+def fetch_weights(rows: Iterable[RowHparams], report: Report | None = None) -> list[Path]:
+    """Download what rows need and isn't here yet; ``report`` is called before each file and at the end."""
+    needed = required_weights(rows)
+    paths = []
+    for done, weights in enumerate(needed):
+        if report:
+            report(weights.network, done, len(needed))
+        paths.append(weights.fetch())
+    if report:
+        report("", len(needed), len(needed))
+    return paths
+
+
+def require_weights(rows: Iterable[RowHparams], config: str = "CONFIG") -> None:
+    """Raises ``InputError`` listing all missing weights and the command that fetches them."""
+    lacking = missing_weights(rows)
+    if lacking:
+        names = "".join(f"\n  {weights.network}" for weights in lacking)
+        raise InputError(
+            f"rows ask for pretrained weights that are not on this machine:{names}",
+            valid="weights in the local cache, or pretrained False in these rows",
+            next_step=f"run 'cratermill weights fetch {config}' where there is network (on a cluster: the login node)",
+        )
+
+
+def _of_timm(backbone: Backbone) -> Weights | None:
+    import timm
+
+    config = timm.get_pretrained_cfg(backbone.full)
+    if config is None or not (config.hf_hub_id or config.url):
+        return None
+    if not config.hf_hub_id:
+        return Weights(str(backbone), url=config.url)
+    repository, _, revision = config.hf_hub_id.partition("@")
+    files = (config.hf_hub_filename,) if config.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
+    return Weights(str(backbone), repository, files, revision or None)
+
+
+def _of_smp(backbone: Backbone) -> Weights | None:
+    from segmentation_models_pytorch.encoders import encoders
+
+    settings = encoders[backbone.name]["pretrained_settings"]
+    if not settings:
+        return None
+    chosen = settings.get("imagenet") or next(iter(settings.values()))
+    return Weights(str(backbone), chosen["repo_id"], ("model.safetensors",), chosen["revision"])
+
+
+def _of_torchgeo(backbone: Backbone) -> Weights | None:
+    if backbone.tag is None:
+        return None
+    import torchgeo.models
+
+    url = torchgeo.models.get_model_weights(backbone.name)[backbone.tag].url
+    place = hub_place(url)
+    return Weights(str(backbone), place[0], (place[1],), place[2]) if place else Weights(str(backbone), url=url)
+
+
+def _of_terratorch(backbone: Backbone) -> Weights | None:
+    from .terratorch_backbones import published
+
+    place = published(backbone.name)
+    return Weights(str(backbone), place[0], (place[1],), place[2]) if place else None
+
+
+def _torch_cache() -> Path:
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

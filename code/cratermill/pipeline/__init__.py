@@ -1,0 +1,22 @@
+"""The stages of a run, each one function from a cell or plan to files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def run_cell(plan: Any, cell: Any, workspace: Any) -> dict | None:
+    """Execute one cell of a frozen plan; the one entry that every executor calls."""
+    import importlib
+
+    from ..core.machine import steady_threads
+    from .load_config import parse_config
+
+    config = parse_config(plan.config, plan.root)
+    stage = importlib.import_module(f"{__name__}.{STAGES[cell.stage]}")
+    steady_threads()
+    return stage.run(config, plan, cell, workspace)
+
+
+STAGES = {"train": "train", "evaluate": "evaluate", "summarise": "summarise", "map": "mapping", "composite": "composite"}
+"""Stage names of a plan and the modules that do them."""

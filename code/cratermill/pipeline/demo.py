@@ -1,0 +1,101 @@
+"""The demo: all that a run consists of, on a small synthetic planet."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.errors import InputError
+from ..core.paths import find_root
+from .load_config import load_config
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+CONFIG = Path("configs", "demo", "demo.yaml")
+PLANET = {
+    "body": "mercury",
+    "shape": (1024, 2048),
+    "seed": 2026,
+    "n_fresh": 24,
+    "train_fraction": 0.85,
+    "tile_shape_px": (32, 64),
+    "tiles_per_crater": (10, 16),
+}
+
+
+def run_demo(workers: int = 1) -> int:
+    """Planet, prepare, train, evaluate, summarise, map; what is done already is left alone. Returns the exit code."""
+    config = load_config(find_demo())
+    began = time.monotonic()
+    _say(1, f"a synthetic planet in {config.run.data}, and from it what training reads")
+    make_data(config, workers)
+    for number, (kind, what) in enumerate((("train", "train, evaluate and summarise"), ("map", "map all craters")), start=2):
+        _say(number, f"{what}: cratermill launch {kind} {CONFIG}")
+        code = _launch(kind, config, workers)
+        if code:
+            return code
+    minutes = (time.monotonic() - began) / 60
+    print(f"\nThe demo is done, in {minutes:.1f} minutes. Look at:")
+    for what, path in places(config):
+        print(f"  {what:<32}{path.relative_to(config.root)}")
+    print(f"Next: copy {CONFIG} and name your own data, or change a row of a table in configs/ and launch again")
+    return 0
+
+
+def find_demo() -> Path:
+    """The demo's config: in the project around the current folder, else in the one that this package belongs to."""
+    roots = [find_root(Path.cwd()), Path(__file__).parents[3]]
+    found = next((root / CONFIG for root in roots if (root / CONFIG).exists()), None)
+    if found is None:
+        raise InputError(f"there is no {CONFIG} in {roots[0]}", next_step="run the demo in a clone of the project")
+    return found
+
+
+def make_data(config: Config, workers: int) -> None:
+    """The planet and its preparation, each only if it is not there."""
+    from ..core.progress import shown
+    from ..synthetic import synthesise
+    from .launch import prepare
+
+    with shown() as progress:
+        synthesise(config.data.root, **PLANET, workers=max(2, workers), progress=progress)
+    with shown() as progress:
+        prepare(config.source, workers, progress)
+
+
+def places(config: Config) -> list[tuple[str, Path]]:
+    """What is worth looking at, with the words for it; only what is there."""
+    from ..families import get_family
+    from .planning import wanted_rows
+
+    found = []
+    for name, rows in wanted_rows(config).items():
+        short = get_family(name).short
+        board = config.project.version_results(short, 0).parent / "leaderboard.csv"
+        found.append((f"{name}: versions compared", board))
+        found += [(f"{name} version {row.version}", config.project.version_results(short, row.version)) for row in rows]
+    folder = config.project.map_folder(map_name(config))
+    return [(what, path) for what, path in [*found, ("the map", folder), *_looks(folder)] if path.exists()]
+
+
+def _looks(folder: Path) -> list[tuple[str, Path]]:
+    return [("the map, in a browser", folder / "index.html"), ("the map, as a picture", folder / "preview.png")]
+
+
+def map_name(config: Config) -> str:
+    from ..families import get_family
+
+    makers = [get_family(name) for name in config.run.map.versions]
+    return next(family for family in makers if family.maps).map_name(config)
+
+
+def _launch(kind: str, config: Config, workers: int) -> int:
+    from .launch import launch
+
+    return launch(kind, config.source, workers=workers)
+
+
+def _say(number: int, what: str) -> None:
+    print(f"\n[{number}/3] {what}", flush=True)

@@ -1,0 +1,72 @@
+"""Steps that can be run alone: checks before training, and other clusters of latents that are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from ..core.errors import InputError
+from ..core.files import read_json, write_json
+from ..families.autoencoder.clusters import Recipe, require_enough
+from ..families.autoencoder.crops import NAME, stack_of
+from ..families.autoencoder.evaluate import LATENTS, cluster
+from ..families.autoencoder.gather import body_of, features_of, labels_of
+from ..families.autoencoder.hparams import Hparams
+from ..families.autoencoder.products import write_products
+from ..families.autoencoder.sanity import sanity
+from ..geo.mosaic import Mosaic
+from .load_config import load_config
+from .planning import wanted_rows
+
+
+def check(path: Path, steps: int) -> list[dict[str, Any]]:
+    """The sanity runs of every wanted row, on its own crops."""
+    config = load_config(path)
+    rows = wanted_rows(config).get(NAME)
+    if not rows:
+        raise InputError(f"{path} trains no {NAME}", valid=f"train: {{{NAME}: {{table: …, data: …}}}}", next_step="name another config")
+    return [{"version": row.version, **sanity(row, stack_of(config, row).images(), steps)} for row in rows if row.max_epochs]
+
+
+def regroup(path: Path, version: int, changed: dict[str, Any], into: str) -> dict[str, Any]:
+    """Group the latents of a version's results in another way; tables, figures and pictures below ``into``."""
+    config = load_config(path)
+    results = config.project.version_results(NAME, version)
+    model = read_json(results / "autoencoder.json")
+    if model is None or not (results / LATENTS).exists():
+        raise InputError(f"there are no latents in {results}", next_step="launch the training of that version first")
+    try:
+        row = Hparams.from_plan({**model["hparams"], **changed})
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise InputError(
+            f"{'.'.join(map(str, wrong['loc']))} = {wrong['input']!r}: {wrong['msg']}", next_step="correct the option"
+        ) from error
+    stack, folder = stack_of(config, row), _below(results, into)
+    rows, latents = stack.rows(), np.load(results / LATENTS, mmap_mode="r")
+    encoded = read_json(results / "clusters.json", {}).get("stack", stack.digest())
+    if len(rows) != len(latents) or encoded != stack.digest():
+        raise InputError(
+            f"{results / LATENTS} holds {len(latents)} latents, but there are {len(rows)} {'other ' * (encoded != stack.digest())}crops",
+            valid="latents of the prepared crops",
+            next_step="the crops were prepared anew: launch the training again",
+        )
+    require_enough(len(rows), Recipe.of(row))
+    folder.mkdir(parents=True, exist_ok=True)
+    found = cluster(latents, rows, Recipe.of(row), config.run.seed, folder)
+    write_json(folder / "clusters.json", found)
+    mosaic = Mosaic.open(config.mosaic) if config.mosaic.exists() else None
+    features = features_of(latents, rows, row, folder)
+    write_products(folder, rows.assign(cluster=labels_of(folder)), features, stack.images(), row, mosaic, body=body_of(config))
+    return found
+
+
+def _below(results: Path, into: str) -> Path:
+    """A folder of its own below the results, which it mustn't replace."""
+    folder = results / into
+    if results.resolve() not in folder.resolve().parents:
+        raise InputError(f"--into {into} is no folder below {results}", valid="a name, like gmm6", next_step="choose another name")
+    return folder

@@ -1,0 +1,196 @@
+"""Launching: from a config to a frozen plan that is run, here or by a scheduler."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import CratermillError, InputError, WorkError
+from .load_config import load_config
+
+if TYPE_CHECKING:
+    from ..batch.plan import Plan
+    from ..config import Config
+
+EXECUTORS = ("local", "slurm")
+
+
+def launch(
+    kind: str,
+    config_path: Path,
+    *,
+    executor: str | None = None,
+    profile: str | None = None,
+    workers: int | None = None,
+    wait: bool = False,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    as_json: bool = False,
+    freeze_only: bool = False,
+) -> int:
+    """Plan, freeze and run; returns the exit code (0 all done, 1 some cells failed). ``kind``: train or map.
+
+    ``executor`` is the profile's when left out, local without a profile; a cluster only submits, unless told to ``wait``.
+    ``workers`` is the local profile's when left out, 1 without a profile.
+    """
+    if executor not in (None, *EXECUTORS):
+        raise InputError(f"executor {executor!r}", valid=", ".join(EXECUTORS), next_step="choose one of these")
+    config = load_config(config_path)
+    site = _site(executor, profile, config)
+    plan = PLANNERS[kind](config)
+    if freeze_only and not dry_run:
+        return _freeze(plan, kind, overwrite, as_json)
+    if site is not None and site.executor == "slurm":
+        from ..batch import cluster
+
+        if dry_run:
+            return cluster.dry_run(plan, site, as_json)
+        return cluster.launch(plan, site, overwrite=overwrite, wait=wait, more_checks=lambda: _check_rows(config, plan))
+    workers = workers or (site.workers if site else 1)
+    if dry_run:
+        return _describe(plan, workers, as_json)
+    return run_plan(plan, workers=workers, workers_per_gpu=site.workers_per_gpu if site else 1, overwrite=overwrite, as_json=as_json)
+
+
+def _check_rows(config: Config, plan: Plan) -> list:
+    from ..batch.preflight import Check
+    from .check_rows import check_rows
+
+    return [Check(name, problem is None, problem or "builds") for name, problem in check_rows(config, plan, print)]
+
+
+def _freeze(plan: Plan, kind: str, overwrite: bool, as_json: bool) -> int:
+    """Write the plan and say how its cells are submitted by hand."""
+    from ..batch import ledger
+    from ..batch.by_hand import submission_lines
+    from ..batch.plan import freeze
+    from ..batch.workspace import check_products
+
+    check_products(plan, overwrite)
+    path = freeze(plan)
+    ledger.folder(plan).mkdir(exist_ok=True)  # for what jobs say; Slurm doesn't make folders
+    lines = submission_lines(plan, f"slurm/{kind}.slurm", plan.root)
+    if as_json:
+        print(json.dumps({"run": plan.run, "plan": str(path), "cells": len(plan.cells), "by_hand": lines}))
+    else:
+        print(f"{path}\nTo submit it by hand, in {plan.root} (options of sbatch win over those of the template):")
+        print("\n".join(f"  {line}" for line in lines))
+    return 0
+
+
+def _site(executor: str | None, profile: str | None, config: Config):
+    """The profile to run by, None where there is none; refuses an executor that is not the profile's."""
+    if profile is None and executor != "slurm":
+        return None
+    from ..batch.cluster import choose_profile
+    from . import STAGES
+
+    site = choose_profile(profile, config.root, STAGES)
+    if executor == "local" and site.executor == "slurm":
+        return None  # the profile may come from the environment, and this once the work is to stay here
+    if executor not in (None, site.executor):
+        raise InputError(
+            f"--executor {executor} with profile {site.name}, whose executor is {site.executor}", next_step="leave one of them out"
+        )
+    return site
+
+
+def plan_training(config: Config) -> Plan:
+    """The training plan of a config whose data are prepared and whose weights are there."""
+    from ..networks.weights import require_weights
+    from ..tables.versions import require_trainable
+    from .planning import prepared_or_refuse, train_plan, wanted_rows
+
+    rows = wanted_rows(config)
+    if not any(rows.values()) and config.run.map is None:
+        raise InputError(
+            f"{config.source} trains nothing: no row of {', '.join(run.table for run in config.run.train.values())} has version_run True",
+            valid="a row with version_run True, or train.<family>.versions",
+            next_step="set version_run in the table, or name versions in the config",
+        )
+    require_weights([row for found in rows.values() for row in found], str(config.source))
+    for name, found in rows.items():
+        require_trainable(name, found)
+    prepared_or_refuse(config, rows)
+    return train_plan(config, rows)
+
+
+def plan_mapping(config: Config) -> Plan:
+    from .planning import map_plan
+
+    return map_plan(config)
+
+
+PLANNERS: dict[str, Callable[[Any], Any]] = {"train": plan_training, "map": plan_mapping}
+
+
+def run_plan(plan: Plan, *, workers: int = 1, workers_per_gpu: int = 1, overwrite: bool = False, as_json: bool = False) -> int:
+    """Run what a plan still lacks on this machine."""
+    from ..batch.local import LocalExecutor
+    from ..batch.observe import make_observer
+    from ..batch.plan import freeze
+    from ..batch.workspace import check_products
+
+    check_products(plan, overwrite)
+    freeze(plan)
+    result = LocalExecutor(plan, workers=workers, workers_per_gpu=workers_per_gpu, observer=None if as_json else make_observer()).run()
+    troubles = result.troubles()
+    if as_json:
+        failed = [{"cell": key, "state": state, "cause": cause} for key, state, cause in troubles]
+        print(json.dumps({"run": plan.run, "cells": result.counts, "failed": failed, "exit_code": result.exit_code}))
+    elif troubles:
+        print(f"\n{len(troubles)} of {len(plan.cells)} cells failed or had to wait for one that did:")
+        print("\n".join(f"  {key}  {state}: {cause}" for key, state, cause in troubles))
+        print(f"Next: read their logs in {plan.folder / 'cells'}, then give the same command again: it does only what is missing")
+    return result.exit_code
+
+
+def _describe(plan: Plan, workers: int, as_json: bool) -> int:
+    from ..batch.estimate import describe, describe_text
+
+    found = describe(plan, workers)
+    print(json.dumps(found) if as_json else describe_text(found))
+    return 0
+
+
+def prepare(config_path: Path, workers: int = 1, progress: Callable[[str, int, int], None] | None = None) -> dict[str, dict]:
+    """Prepare the data of every row that the config trains."""
+    from .planning import wanted_rows, whole_or_refuse
+    from .prepare import prepare as make
+
+    config = load_config(config_path)
+    whole_or_refuse(config)
+    return make(config, wanted_rows(config), progress or (lambda *_: None), workers)
+
+
+def summarise_run(plan: Plan) -> dict:
+    """Summarise a training run again: what was written (``results``) and which cells are ``missing``."""
+    from ..batch.cell import run_cell
+    from ..batch.state import CELL_FILE, DONE
+    from ..core.files import read_json
+    from . import run_cell as science
+    from .summarise import Incomplete
+
+    cell = next((cell for cell in plan.cells if cell.stage == "summarise"), None)
+    if cell is None:
+        raise InputError(f"run {plan.run} has nothing to summarise", valid="a run of 'launch train'")
+    caught: list[CratermillError] = []
+
+    def work(*given: Any) -> dict | None:
+        # A cell tells of a failure as one text; here its parts are wanted.
+        try:
+            return science(*given)
+        except CratermillError as error:
+            caught.append(error)
+            raise
+
+    result = run_cell(plan, cell.index, work, log_to_file=True)  # said once: by whoever called us
+    if result.state == DONE:
+        return read_json(plan.product(cell) / CELL_FILE)["metrics"]
+    if not caught:
+        raise WorkError(f"summarise: {result.cause}", next_step=f"read {plan.log_path(cell.index)}")
+    if isinstance(caught[0], Incomplete):
+        return caught[0].made
+    raise caught[0]

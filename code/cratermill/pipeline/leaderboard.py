@@ -1,0 +1,60 @@
+"""All versions of a family side by side, with the uncertainty that splits and iterations leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..core.files import read_json, write_table
+from ..core.paths import Project
+from ..core.statistics import interval
+
+if TYPE_CHECKING:
+    from ..families.base import Family
+
+TEST = "test_"
+"""Begins the names of evaluation scores that count the Test data alone."""
+
+
+def leaderboard(project: Project, family: Family) -> Path:
+    """Write ``results/{short}_results/leaderboard.csv`` from the versions summarised so far, best first."""
+    folder = project.results / f"{family.short}_results"
+    rows = [row for path in sorted(folder.glob("version_*")) if (row := version_row(path, family.metrics))]
+    table = pd.DataFrame(rows)
+    shown = [(name, f"{prefix}{name}_mean") for name in family.metrics for prefix in (TEST, "")]
+    deciding = next(((name, column) for name, column in shown if column in table), None)
+    if deciding:
+        table = table.sort_values([deciding[1], "version"], ascending=[deciding[0] in family.lower_is_better, True])
+    return write_table(folder / "leaderboard.csv", table)
+
+
+def version_row(folder: Path, metrics: tuple[str, ...]) -> dict | None:
+    """Mean, standard error and 95 % interval of each metric of one version; evaluation scores where there are any, else test scores."""
+    missing = read_json(folder / "missing.json", [])
+    table = _table(folder)
+    if table is None:
+        return None
+    row = {
+        "version": int(folder.name.removeprefix("version_")),
+        "splits": table["test-set"].nunique(),
+        "cells": len(table),
+        "missing": " ".join(missing),
+        "interval_over": "splits" if table["test-set"].nunique() > 1 else "iterations",
+    }
+    prefix = TEST if any(f"{TEST}{name}" in table for name in metrics) else ""
+    for name in (f"{prefix}{metric}" for metric in metrics):
+        if name in table:
+            mean, error, low, high = interval(table["test-set"].to_numpy(), table[name].to_numpy(float))
+            row |= {f"{name}_mean": mean, f"{name}_se": error, f"{name}_ci95_low": low, f"{name}_ci95_high": high}
+    return row
+
+
+def _table(folder: Path) -> pd.DataFrame | None:
+    for name in ("eval_metrics.csv", "test_metrics.csv"):
+        if (folder / name).exists():
+            table = pd.read_csv(folder / name)
+            # A vote's row joins iterations that have rows of their own.
+            return table[table["iteration"].astype(str) != "vote"]
+    return None

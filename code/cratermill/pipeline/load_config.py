@@ -1,0 +1,59 @@
+"""Run configurations from files and plans, checked by the families that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..config import Config, RunConfig, explain
+from ..core.errors import InputError, nearest
+from ..core.paths import find_root
+from ..core.yaml_files import read_yaml
+from ..families import FAMILIES, family_data, get_family, map_options
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a run configuration; raises ``InputError`` with file, key, value and valid names."""
+    import yaml
+
+    path = Path(path)
+    try:
+        content = read_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"can't read the config {path}: {error.strerror}", next_step="see configs/demo/demo.yaml for an example"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {error}", next_step="see configs/demo/demo.yaml for an example") from error
+    return parse_config(content, find_root(path), path)
+
+
+def parse_config(content: Any, root: Path, source: Path | None = None) -> Config:
+    """Check a configuration already read (from a file or from a frozen plan)."""
+    if not isinstance(content, dict):
+        raise InputError(f"{source or 'the config'} holds no keys", valid="name, data, train, …", next_step="see configs/demo/demo.yaml")
+    try:
+        config = Config(RunConfig.model_validate(content), root, source)
+    except ValidationError as error:
+        raise InputError(
+            f"{source or 'the config'} can't be used:\n{explain(error, RunConfig)}", next_step="correct these keys and run again"
+        ) from error
+    _require_sound(config)
+    return config
+
+
+def _require_sound(config: Config) -> None:
+    """Check what only the families can check; raises ``InputError``."""
+    for name in config.run.train:
+        if name not in FAMILIES:
+            raise InputError(
+                f"{config.source or 'the config'} can't be used:\n  train: unknown family '{name}'; valid: {nearest(name, FAMILIES)}",
+                next_step="correct these keys and run again",
+            )
+    for name in config.run.train:
+        family_data(config, name)
+    makers = [name for name in config.run.map.versions if get_family(name).maps] if config.run.map else []
+    for name in makers:
+        map_options(config, name)

@@ -1,0 +1,20 @@
+"""Make the data that the wanted rows train on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.progress import Progress
+from ..families import get_family
+from .planning import note_preparation
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from .planning import Rows
+
+
+def prepare(config: Config, rows: Rows, progress: Progress, workers: int = 1) -> dict[str, dict]:
+    """Prepare every family's data in turn; what is there and up to date is left alone. Returns what was made, by family."""
+    made = {name: get_family(name).prepare(config, found, progress, workers) for name, found in rows.items()}
+    note_preparation(config, rows)
+    return made

@@ -1,0 +1,130 @@
+"""Gather the cells of a run into ``results/``: tables, checkpoints, a leaderboard, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..batch.state import is_done
+from ..config import Config
+from ..core.errors import WorkError
+from ..core.files import link_or_copy, read_json, write_json, write_table
+from ..families import get_family
+from ..families.base import Family
+from ..training.cell import CellParams
+from ..training.scores import SCORES
+from .leaderboard import leaderboard
+from .training_page import write_training_page
+
+FIRST_COLUMNS = (
+    "test-set",
+    "iteration",
+    "conn_version",
+    "loss",
+    *SCORES,
+    "epochs_run",
+    "runtime",
+    "test_loss",
+    *(f"test_{name}" for name in SCORES),
+)
+
+
+def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
+    """Write what there is, then name what is missing: an incomplete summary is a failed cell."""
+    missing = [(one.key, one.params) for one in plan.cells if one.stage in ("train", "evaluate") and not is_done(plan, one)]
+    result = summarise(config, missing, plan)
+    require_complete(result)
+    return result
+
+
+def summarise(config: Config, missing: list[tuple[str, dict]], plan: Any) -> dict:
+    """Summarise every version of a plan, then the leaderboards and pages of its families."""
+    versions = sorted({(cell.params["family"], cell.params["version"]) for cell in plan.cells if cell.stage == "train"})
+    written = []
+    for name, version in versions:
+        gone = [key for key, params in missing if (params["family"], params["version"]) == (name, version)]
+        written += summarise_version(config, get_family(name), version, gone)
+    for family in map(get_family, sorted({name for name, _ in versions})):
+        written += [leaderboard(config.project, family), write_training_page(config.project, family)]
+    return {"missing": [key for key, _ in missing], "results": [config.project.relative(path) for path in written]}
+
+
+def summarise_version(config: Config, family: Family, version: int, missing: list[str]) -> list[Path]:
+    """``results/{short}_results/version_N`` from all of the version's done cells, whichever run made them."""
+    into = config.project.version_results(family.short, version)
+    cells = done_cells(config, family, version)
+    if cells.empty:
+        return []
+    name_products(config, family, version, cells)
+    trained = cells[cells["stage"] == "train"]
+    if not trained.empty:
+        write_table(into / "test_metrics.csv", metrics_table(trained))
+        keep_checkpoints(family, trained, into)
+    extra = family.gather(config, version, cells, into)
+    evaluated = cells[cells["stage"] == "evaluate"]
+    if not evaluated.empty:
+        write_table(into / "eval_metrics.csv", metrics_table(evaluated, extra))
+    write_json(into / "hparams.json", cells.iloc[0]["hparams"])
+    write_json(into / "missing.json", missing)
+    return [into]
+
+
+def metrics_table(cells: pd.DataFrame, extra: list[dict] | None = None) -> pd.DataFrame:
+    """The cells' metrics by split and iteration, the columns that users look for first."""
+    rows = sorted(cells["metrics"], key=lambda row: (row["test-set"], row["iteration"]))
+    table = pd.DataFrame(rows + (extra or []))
+    first = [column for column in FIRST_COLUMNS if column in table]
+    return table[first + [column for column in table if column not in first]]
+
+
+def done_cells(config: Config, family: Family, version: int) -> pd.DataFrame:
+    """One row per published cell of a version: stage, split, iteration, product, metrics, hparams."""
+    rows = []
+    for path in sorted((config.project.version_log(family.short, version) / "cells").glob("*/cell.json")):
+        if path.parent.suffix or (made := read_json(path)) is None:
+            continue  # a replaced or unfinished product
+        params = made["params"]
+        one = {"stage": made["stage"], "split": params["split"], "iteration": params["iteration"], "product": path.parent}
+        rows.append(one | {"params": params, "metrics": made["metrics"], "hparams": params["hparams"]})
+    return pd.DataFrame(rows)
+
+
+def name_products(config: Config, family: Family, version: int, cells: pd.DataFrame) -> None:
+    """The names below ``log/`` that users' notebooks read, as further names of the cells' files."""
+    folder = config.project.version_log(family.short, version)
+    for cell in cells.itertuples():
+        for name, source in family.log_names(cell.stage, CellParams(**cell.params)).items():
+            if (cell.product / source).exists():
+                link_or_copy(cell.product / source, folder / name)
+
+
+def keep_checkpoints(family: Family, trained: pd.DataFrame, into: Path) -> None:
+    """Every iteration's checkpoint, and per split the best one, chosen by its validation score and never by its test score."""
+    rank = family.hparams_model().validation_rank
+    for split, cells in trained.groupby("split"):
+        for cell in cells.itertuples():
+            link_or_copy(cell.product / "best.ckpt", into / f"best-checkpoint_test-set-{split}_iteration-{cell.iteration}.ckpt")
+        best = max(cells.itertuples(), key=lambda cell: rank(cell.hparams["val_metric"], validation_scores(cell.metrics)))
+        link_or_copy(best.product / "best.ckpt", into / f"best-checkpoint_test-set-{split}.ckpt")
+        link_or_copy(best.product / "norm.npy", into / f"best-norm_test-set-{split}.npy")
+
+
+def validation_scores(metrics: dict) -> dict[str, float]:
+    return {name.removeprefix("val_"): value for name, value in metrics.items() if name.startswith("val_")}
+
+
+class Incomplete(WorkError):
+    """Cells are missing; ``made`` is what was summarised of the others."""
+
+    made: dict
+
+
+def require_complete(result: dict) -> None:
+    """Raise ``Incomplete`` naming the missing cells, after everything there is has been written."""
+    if result["missing"]:
+        count = "1 cell is" if len(result["missing"]) == 1 else f"{len(result['missing'])} cells are"
+        error = Incomplete(f"{count} missing: {', '.join(result['missing'][:5])}", next_step="launch again to make them")
+        error.made = result
+        raise error

@@ -1,0 +1,305 @@
+"""Crops around craters, cut straight from a mosaic: exact positions at a few nodes per crop, bicubic pixels, neighbours read together.
+
+A crop is a square centred on its crater, north up, ``half_side_radii`` crater radii to each side. ``azimuthal``: equidistant around the
+centre, so that craters are as round as they are on the ground. ``legacy``: a window of the cylindrical mosaic whose width is divided by the
+cosine of the centre's latitude.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from ..core.errors import InputError
+from ..geo.bodies import Body
+from ..geo.grid import Window, square_grid
+from ..geo.mosaic import Mosaic
+from ..geo.sampling import sample
+
+NODES = 8
+"""Chebyshev nodes per side: positions between them are a polynomial, good to 0.01 px of any mosaic away from the poles."""
+POLE_DEG = 85.0
+"""Crops that reach farther are sampled pixel by pixel."""
+BATCH = 16
+SUBPIXELS = 32
+REMAP_PX = 32_000
+"""OpenCV resamples nothing wider or taller than 16 bits count."""
+MARGIN_PX = 3
+BAND_PX = 2048
+REGION_BYTES = 64 * 2**20
+MOST_MISSING = 0.05
+"""Share of a crop that may lack data. A declared value can be a legitimate one too, like 0 for a dark pixel."""
+LOOKED_AT = 20
+"""Points per side of a crop at which data are looked for."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How crops are cut."""
+
+    size_px: int = 100
+    half_side_radii: float = 1.5
+    projection: str = "azimuthal"
+
+    def half_m(self, radius_m: np.ndarray) -> np.ndarray:
+        return np.asarray(radius_m, float) * self.half_side_radii
+
+    def upsampling(self, radius_m: np.ndarray, resolution_m: float) -> np.ndarray:
+        """Pixels of the crop per pixel of the mosaic, along one side."""
+        return self.size_px * resolution_m / (2 * self.half_m(radius_m))
+
+
+class Cutter:
+    """Cuts crops from one mosaic as grey uint8 values; safe to share between threads."""
+
+    def __init__(self, mosaic: Mosaic, geometry: Geometry):
+        self.mosaic, self.geometry, self.grid = mosaic, geometry, mosaic.grid
+        self.to_byte = None if mosaic.dtype == np.uint8 else _byte_range(mosaic)
+
+    def order(self, craters: pd.DataFrame) -> np.ndarray:
+        """Row numbers in the order in which neighbours are read together."""
+        rows, cols = self.grid.rowcol_of_lonlat(craters["lon"].to_numpy(), craters["lat"].to_numpy())
+        if self.mosaic.block_shape[1] >= self.grid.width:
+            return np.lexsort((cols, rows))  # strips of whole rows
+        return np.lexsort((cols, np.floor(rows / BAND_PX)))
+
+    def inside(self, craters: pd.DataFrame) -> np.ndarray:
+        """Which crops lie wholly on the mosaic; a pole is no edge of a global one."""
+        found = np.ones(len(craters), bool)
+        if self.grid.is_global:
+            return found
+        for start in range(0, len(craters), 4096):
+            part = craters.iloc[start : start + 4096]
+            rows, cols = self._nodes(part, np.array([-1.0, 0.0, 1.0]))
+            found[start : start + len(part)] = self.grid.holds(rows, cols).all((1, 2))
+        return found
+
+    def cut(self, craters: pd.DataFrame) -> np.ndarray:
+        """Crops (N, S, S) uint8 of craters (``lon``, ``lat``, ``radius_m``), in their order; fastest in that of :meth:`order`."""
+        return self.cut_and_missing(craters)[0]
+
+    def cut_and_missing(self, craters: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """The same, and the share (N,) of each crop that the mosaic has no data for."""
+        crops = np.empty((len(craters), self.geometry.size_px, self.geometry.size_px), np.uint8)
+        missing = np.zeros(len(craters))
+        reach = np.degrees(1.5 * self.geometry.half_m(craters["radius_m"]) / self.grid.body.semi_major_m)
+        polar = (np.abs(craters["lat"].to_numpy()) + reach > POLE_DEG) & (self.geometry.projection == "azimuthal")
+        for index in np.flatnonzero(polar):
+            pixels = self._slowly(craters.iloc[index])
+            crops[index] = self._grey(pixels)
+            gone = self.mosaic.missing(pixels)
+            missing[index] = 0 if gone is None else gone.mean()
+        usual = np.flatnonzero(~polar)
+        if not len(usual):
+            return crops, missing
+        places = self._places(craters.iloc[usual])
+        for members, hull in self._groups(places.windows):
+            pixels = self.mosaic.read(hull)
+            self._group(places, members, hull, pixels, usual, crops)
+            gone = self.mosaic.missing(pixels)
+            if gone is not None:
+                missing[usual[members]] = _shares(places, members, hull, gone.any(axis=0))
+        return crops, missing
+
+    def _slowly(self, crater: pd.Series) -> np.ndarray:
+        half_m = float(self.geometry.half_m(crater["radius_m"]))
+        view = square_grid(self.grid.body, float(crater["lon"]), float(crater["lat"]), half_m, self.geometry.size_px)
+        return sample(self.mosaic, view, nodata="ignore")
+
+    def _places(self, craters: pd.DataFrame) -> _Places:
+        rows, cols = self._nodes(craters, _chebyshev())
+        # Nodes don't reach the corners; a window has a margin of its own size's twentieth for that, and one for the interpolation.
+        corners = []
+        for values in (rows, cols):
+            low, high = values.min((1, 2)), values.max((1, 2))
+            margin = 0.05 * (high - low) + MARGIN_PX
+            corners.append((np.floor(low - margin).astype(int), np.ceil(high + margin).astype(int) + 1))
+        (row, stop_row), (col, stop_col) = corners
+        # Relative to each window's corner, so that 32 bits hold positions on the widest mosaic.
+        relative = [(values - first[:, None, None]).astype(np.float32) for values, first in ((rows, row), (cols, col))]
+        shrink = 1 / self.geometry.upsampling(craters["radius_m"].to_numpy(), self.grid.resolution_m)
+        return _Places(*relative, np.stack([row, col, stop_row, stop_col], axis=1), np.maximum(1, shrink.astype(int)))
+
+    def _group(
+        self, places: _Places, members: np.ndarray, hull: Window, pixels_CHW: np.ndarray, rows: np.ndarray, crops: np.ndarray
+    ) -> None:
+        """Cut the crops of one group out of what is read in one piece."""
+        pixels, weights = self._grey(pixels_CHW), _weights(self.geometry.size_px)
+        for numbers in places.batches(members):
+            top, left, bottom, right = _hull(places.windows[numbers])
+            piece = pixels[top - hull.row : bottom - hull.row, left - hull.col : right - hull.col]
+            corners = places.windows[numbers, :2] - (top, left)
+            positions = (
+                _to_subpixels(weights @ nodes[numbers] @ weights.T, corner)
+                for nodes, corner in zip((places.rows, places.cols), corners.T, strict=True)
+            )
+            crops[rows[numbers]] = _resample(piece, *positions, int(places.shrink[numbers[0]]))
+
+    def _nodes(self, craters: pd.DataFrame, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mosaic rows and columns (N, n, n) of points at ``nodes`` (−1…1, n) of each crop's sides; columns in one piece."""
+        lon, lat, half = (
+            values[:, None, None]
+            for values in (craters["lon"].to_numpy(float), craters["lat"].to_numpy(float), self.geometry.half_m(craters["radius_m"]))
+        )
+        east, north = half * nodes[None, None, :], -half * nodes[None, :, None]
+        if self.geometry.projection == "legacy":
+            degree_m = np.radians(1) * self.grid.body.semi_major_m
+            there = np.broadcast_arrays(lon + east / degree_m / np.cos(np.radians(lat)), np.clip(lat + north / degree_m, -90, 90))
+        else:
+            there = from_centres(self.grid.body, lon, lat, east, north)
+        rows, cols = self.grid.rowcol_of_lonlat(*there)
+        turn = self.grid.columns_per_turn
+        if turn is not None:
+            middle = self.grid.rowcol_of_lonlat(lon, lat)[1]
+            cols = cols - np.round((cols - middle) / turn) * turn
+        return rows, cols
+
+    def _groups(self, windows: np.ndarray) -> Iterator[tuple[np.ndarray, Window]]:
+        """(numbers, hull): neighbours whose windows (N, 4) are cheaper to read in one piece."""
+        edges, costs = windows.tolist(), self._cost(*windows.T).tolist()
+        first, hull, alone = 0, edges[0], 0
+        for number, (window, cost) in enumerate(zip(edges, costs, strict=True)):
+            merged = _merged(hull, window)
+            size = (merged[2] - merged[0]) * (merged[3] - merged[1]) * self._pixel_bytes
+            if number > first and (self._cost(*merged) > alone + cost or size > REGION_BYTES):
+                yield np.arange(first, number), _window(hull)
+                first, merged, alone = number, window, 0
+            hull, alone = merged, alone + cost
+        yield np.arange(first, len(edges)), _window(hull)
+
+    def _cost(self, row, col, stop_row, stop_col):
+        """Pixels that the file must decode for a window, or for many: whole blocks."""
+        tall, wide = self.mosaic.block_shape
+        return (-(-stop_row // tall) - row // tall) * (-(-stop_col // wide) - col // wide) * tall * wide
+
+    @property
+    def _pixel_bytes(self) -> int:
+        return self.mosaic.count * self.mosaic.dtype.itemsize
+
+    def _grey(self, pixels_CHW: np.ndarray) -> np.ndarray:
+        """One band of uint8: the mean of all bands, stretched to 0…255 where they aren't bytes; what isn't finite is 0."""
+        if self.to_byte is None:
+            return pixels_CHW[0] if len(pixels_CHW) == 1 else np.rint(pixels_CHW.mean(0, dtype=np.float32)).astype(np.uint8)
+        low, high = self.to_byte
+        scaled = (pixels_CHW.mean(0, dtype=np.float64) - low) * (255 / (high - low))
+        return np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
+
+
+def from_centres(body: Body, lon, lat, east_m, north_m) -> tuple[np.ndarray, np.ndarray]:
+    """Longitude and latitude of points given as metres east and north in the azimuthal equidistant projection around (lon, lat).
+
+    All arrays broadcast. On a sphere: Snyder 1987, USGS Professional Paper 1395, p. 195; on an ellipsoid geodesics.
+    """
+    lon, lat, east, north = np.broadcast_arrays(lon, lat, east_m, north_m)
+    distance = np.hypot(east, north)
+    if not body.is_sphere:
+        azimuth = np.degrees(np.arctan2(east, north))
+        there = body.geod.fwd(*(values.ravel() for values in (lon, lat, azimuth, distance)))
+        return np.reshape(there[0], lon.shape), np.reshape(there[1], lon.shape)
+    angle = distance / body.semi_major_m
+    scale = np.sinc(angle / np.pi) / body.semi_major_m
+    sin_0, cos_0 = np.sin(np.radians(lat)), np.cos(np.radians(lat))
+    x, y, up = east * scale, north * scale, np.cos(angle)
+    towards_axis = up * cos_0 - y * sin_0
+    new_lat = np.degrees(np.arctan2(up * sin_0 + y * cos_0, np.hypot(x, towards_axis)))
+    return lon + np.degrees(np.arctan2(x, towards_axis)), new_lat
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where crops lie: rows and columns of their nodes (N, n, n) float32 from their window's corner, windows (N, 4; first row and column,
+    row and column after the last), and whole factors by which the mosaic's pixels are averaged first."""
+
+    rows: np.ndarray
+    cols: np.ndarray
+    windows: np.ndarray
+    shrink: np.ndarray
+
+    def batches(self, numbers: np.ndarray) -> Iterator[np.ndarray]:
+        """``numbers`` in parts that are resampled together: neighbours; those whose pixels are averaged first one by one."""
+        numbers = numbers[np.lexsort((self.windows[numbers, 1], self.shrink[numbers]))]
+        shrink, first_row, col, stop_row, stop_col = self.shrink[numbers], *self.windows[numbers].T
+        start = 0
+        for stop in range(1, len(numbers) + 1):
+            members = slice(start, stop + 1)
+            if (
+                stop == len(numbers)
+                or stop - start == BATCH
+                or shrink[stop] > 1
+                or stop_col[members].max() - col[start] > REMAP_PX
+                or stop_row[members].max() - first_row[members].min() > REMAP_PX
+            ):
+                yield numbers[start:stop]
+                start = stop
+
+
+def _shares(places: _Places, members: np.ndarray, hull: Window, gone: np.ndarray) -> np.ndarray:
+    """The share of each crop that is missing, by evenly spaced points in the mask (h, w) of what is read in one piece."""
+    weights, found = _weights(LOOKED_AT), np.zeros(len(members))
+    for number, member in enumerate(members):
+        corner = places.windows[member, :2] - (hull.row, hull.col)
+        positions = (weights @ nodes[member] @ weights.T + first for nodes, first in zip((places.rows, places.cols), corner, strict=True))
+        at = (np.clip(np.rint(values).astype(int), 0, size - 1) for values, size in zip(positions, gone.shape, strict=True))
+        found[number] = gone[tuple(at)].mean()
+    return found
+
+
+def _to_subpixels(positions: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Positions (N, S, S) float32 from corners (N,), rounded to OpenCV's 1/32 px before the corners shift them, so that they are the same
+    whatever the corners are counted from."""
+    positions *= SUBPIXELS
+    np.rint(positions, out=positions)
+    positions += (corners * SUBPIXELS).astype(np.float32)[:, None, None]
+    positions *= 1 / SUBPIXELS
+    return positions
+
+
+def _resample(piece: np.ndarray, rows: np.ndarray, cols: np.ndarray, shrink: int) -> np.ndarray:
+    """Bicubic values at positions (N, S, S); pixels are averaged first where the crop's are at least twice as large."""
+    if shrink >= 2:
+        shape = piece.shape[1] // shrink, piece.shape[0] // shrink
+        piece = cv2.resize(piece[: shape[1] * shrink, : shape[0] * shrink], shape, interpolation=cv2.INTER_AREA)
+        rows, cols = ((values - (shrink - 1) / 2) / np.float32(shrink) for values in (rows, cols))
+    size = rows.shape[-1]
+    flat = (values.reshape(-1, size) for values in (cols, rows))
+    return cv2.remap(piece, *flat, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).reshape(rows.shape)
+
+
+def _byte_range(mosaic: Mosaic) -> tuple[float, float]:
+    """Values that become 0 and 255: the mean of all bands ± four deviations."""
+    mean, std, _ = mosaic.statistics()
+    middle, spread = float(mean.mean()), 4 * float(std.mean())
+    if not spread:
+        raise InputError(f"{mosaic.path}: all pixels are alike", valid="a mosaic with some contrast")
+    return middle - spread, middle + spread
+
+
+@lru_cache(maxsize=4)
+def _chebyshev() -> np.ndarray:
+    return -np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
+
+
+@lru_cache(maxsize=16)
+def _weights(size: int) -> np.ndarray:
+    """(size, nodes): values at the nodes → values at the centres of ``size`` pixels."""
+    nodes, at = _chebyshev(), (2 * np.arange(size) + 1) / size - 1
+    degrees = np.arange(NODES)
+    weights = np.linalg.solve(np.cos(degrees[:, None] * np.arccos(nodes)), np.cos(degrees[:, None] * np.arccos(at))).T
+    return np.ascontiguousarray(weights, np.float32)
+
+
+def _hull(windows: np.ndarray) -> list[int]:
+    return [*windows[:, :2].min(0).tolist(), *windows[:, 2:].max(0).tolist()]
+
+
+def _merged(first: list[int], second: list[int]) -> list[int]:
+    return [min(first[0], second[0]), min(first[1], second[1]), max(first[2], second[2]), max(first[3], second[3])]
+
+
+def _window(edges: list[int]) -> Window:
+    return Window(edges[0], edges[1], edges[2] - edges[0], edges[3] - edges[1])

@@ -1,0 +1,251 @@
+"""The training loop: epochs of steps that can stop after any step and go on from there, bit for bit.
+
+The loop is our own on Lightning Fabric (devices, precision, DDP) because Lightning's Trainer resumes in the middle of an epoch
+only with the data of the wrong epoch, saves in place, and pickles its callbacks.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+
+from ..batch.workspace import Stopped
+from ..core.errors import WorkError
+from ..core.files import atomic_path
+from .cell import CellParams
+from .checkpoint import Checkpoint, read_tensors
+from .loaders import Loaders
+from .task import Batch, Task
+
+BEST, LAST, CURVE = "best.ckpt", "last.ckpt", "curve.csv"
+SAVE_EVERY_S = 600.0
+"""Longest time between two saves of the whole state within an epoch."""
+
+
+class Training:
+    """Fits one task. ``folder`` gets ``best.ckpt`` (best epoch on validation), ``last.ckpt`` (to go on from) and ``curve.csv``."""
+
+    def __init__(
+        self, fabric: Fabric, task: Task, loaders: Loaders, params: CellParams, hparams: Any, norm: np.ndarray, workspace: Any, folder: Path
+    ):
+        self.fabric, self.loaders, self.params, self.hparams, self.norm = fabric, loaders, params, hparams, norm
+        self.workspace, self.folder = workspace, folder
+        self.task = task
+        pairs = task.to(fabric.device).optimizers()
+        self.schedulers = [scheduler for _, scheduler in pairs]
+        self.model, *self.optimizers = fabric.setup(task, *(optimizer for optimizer, _ in pairs))
+        self.epoch = self.batch = 0
+        self.loss_sum = self.seconds = 0.0
+        self.curve: list[dict[str, float]] = []
+        self._clock = self._saved = time.monotonic()
+
+    # --- the loop -------------------------------------------------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Train to the last epoch, or until the validation score has not risen for ``early_stop_patience`` epochs."""
+        if (self.folder / LAST).exists():
+            self.resume(self.folder / LAST)
+        while self.epoch < self.hparams.max_epochs and not self.out_of_patience():
+            self.train_epoch()
+            scores = self.evaluate(self.loaders.val())
+            self.end_epoch(scores)
+            self.stop_if_asked()
+        if self.best_epoch < 0:
+            self.save_best({})  # no epoch was asked for: the network as it was built
+        self.write_curve()
+
+    def train_epoch(self) -> None:
+        self.model.train()
+        for batch in self.loaders.train(self.epoch, skip=self.batch):
+            loss = self.step(self.fabric.to_device(batch))
+            self.require_finite(loss)
+            self.loss_sum += loss
+            self.batch += 1
+            self.tell()
+            self.stop_if_asked()
+
+    def step(self, batch: Batch) -> float:
+        """One optimisation step per part; returns the sum of the losses."""
+        total = 0.0
+        for part, optimizer in enumerate(self.optimizers):
+            optimizer.zero_grad(set_to_none=True)
+            loss = self.model(batch, part)
+            self.fabric.backward(loss)
+            optimizer.step()
+            total += float(loss.detach())
+        self.task.after_step()
+        return total
+
+    @torch.no_grad()
+    def evaluate(self, loader: Any) -> dict[str, float]:
+        """Scores on validation or test data."""
+        self.model.eval()
+        self.task.start_scoring()
+        for batch in loader:
+            with self.fabric.autocast():
+                self.task.score(self.fabric.to_device(batch))
+        return self.task.scores(lambda values: self.fabric.all_reduce(values, reduce_op="sum"))
+
+    def end_epoch(self, scores: dict[str, float]) -> None:
+        """Record the epoch, keep it if it is the best, step the schedulers, save."""
+        lr = self.optimizers[0].param_groups[0]["lr"]
+        train_loss = self.mean_over_processes(self.loss_sum) / max(1, self.batch)
+        self.curve.append({"epoch": self.epoch, "lr": lr, "train_loss": train_loss, **scores})
+        if self.best_epoch == self.epoch:
+            self.save_best(scores)
+        if self.fabric.is_global_zero:
+            self.task.end_epoch(self.epoch, self.folder)
+        for scheduler in self.schedulers:
+            if scheduler is not None:
+                scheduler.step()
+        self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
+        self.save_last()
+
+    def mean_over_processes(self, value: float) -> float:
+        if self.fabric.world_size == 1:
+            return value
+        return float(self.fabric.all_reduce(torch.tensor(value, dtype=torch.float64, device=self.fabric.device), reduce_op="mean"))
+
+    # --- judging ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the best validation score; on a tie the lower loss decides, since scores of few tiles are often equal."""
+        rank = self.hparams.validation_rank
+        best = max(self.curve, key=lambda row: rank(self.hparams.val_metric, row), default={"epoch": -1})
+        return int(best["epoch"])
+
+    def out_of_patience(self) -> bool:
+        patience = self.hparams.early_stop_patience
+        return patience is not None and self.epoch - self.best_epoch > patience
+
+    def require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise WorkError(
+                f"the loss became {loss} in epoch {self.epoch}, batch {self.batch} of {self.params.family} version {self.params.version}",
+                next_step="lower lr or change the loss in a new row; if the mosaic may hold NaN or infinity, mark such pixels as nodata",
+            )
+
+    def stop_if_asked(self) -> None:
+        """Save and leave once a signal has asked for it; all processes together."""
+        asked = self.workspace.stop_requested
+        if self.fabric.world_size > 1:
+            asked = bool(self.fabric.all_reduce(torch.tensor(float(asked), device=self.fabric.device), reduce_op="sum"))
+        if asked:
+            self.save_last()
+            # Not every process need have got the signal, but all must leave together.
+            raise Stopped
+        elif time.monotonic() - self._saved > SAVE_EVERY_S:
+            self.save_last()
+
+    def tell(self) -> None:
+        last = self.curve[-1] if self.curve else {}
+        self.workspace.report(
+            epoch=self.epoch,
+            epochs=self.hparams.max_epochs,
+            step=self.batch,
+            steps=self.loaders.train_batches,
+            loss=self.loss_sum / self.batch,
+            metric=last.get(self.hparams.val_metric),
+        )
+
+    # --- keeping -----------------------------------------------------------------------------------------------------------
+
+    def save_best(self, scores: dict[str, float]) -> None:
+        if self.fabric.is_global_zero:
+            weights = {name: value.detach().cpu() for name, value in self.task.network.state_dict().items()}
+            one = self.params
+            Checkpoint(
+                one.family, one.version, one.split, one.iteration, one.seed, one.hparams, self.norm, weights, scores, self.best_epoch
+            ).save(self.folder / BEST)
+
+    def save_last(self) -> None:
+        """The whole state, random numbers of every process included; replaces the older one in one step."""
+        self.count_time()
+        loss_sum = self.mean_over_processes(self.loss_sum)
+        random_states = self.fabric.all_gather(random_state(self.fabric.device)).reshape(self.fabric.world_size, -1)
+        if self.fabric.is_global_zero:
+            state = {
+                "model": self.task.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "schedulers": [scheduler and plain_state(scheduler) for scheduler in self.schedulers],
+                "precision": self.fabric.strategy.precision.state_dict(),
+                "random_states": random_states.cpu(),
+                "epoch": self.epoch,
+                "batch": self.batch,
+                "loss_sum": loss_sum,
+                "seconds": self.seconds,
+                "curve": self.curve,
+            }
+            with atomic_path(self.folder / LAST) as temporary:
+                torch.save(state, temporary)
+        self.fabric.barrier()
+        self._saved = time.monotonic()
+
+    def resume(self, path: Path) -> None:
+        """Go on from a saved state."""
+        state = read_tensors(path)
+        self.task.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        for scheduler, saved in zip(self.schedulers, state["schedulers"], strict=True):
+            if scheduler is not None:
+                load_plain_state(scheduler, saved)
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.epoch, self.batch, self.loss_sum = state["epoch"], state["batch"], state["loss_sum"]
+        self.seconds, self.curve = state["seconds"], list(state["curve"])
+        states = state["random_states"]
+        set_random_state(states[min(self.fabric.global_rank, len(states) - 1)], self.fabric.device)
+
+    def count_time(self) -> None:
+        now = time.monotonic()
+        self.seconds, self._clock = self.seconds + now - self._clock, now
+
+    def write_curve(self) -> None:
+        if self.fabric.is_global_zero and self.curve:
+            with atomic_path(self.folder / CURVE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(self.curve[0]))
+                writer.writeheader()
+                writer.writerows(self.curve)
+
+
+def plain_state(scheduler: Any) -> dict[str, Any]:
+    """A scheduler's state without objects: a sequence of schedulers keeps each one's own state."""
+    state = {name: value for name, value in scheduler.state_dict().items() if not name.startswith("_schedulers")}
+    inner = getattr(scheduler, "_schedulers", [])
+    return {"own": _plain(state), "inner": [plain_state(one) for one in inner]}
+
+
+def load_plain_state(scheduler: Any, state: dict[str, Any]) -> None:
+    scheduler.__dict__.update(state["own"])
+    for one, saved in zip(getattr(scheduler, "_schedulers", []), state["inner"], strict=True):
+        load_plain_state(one, saved)
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    kinds = (int, float, str, bool, list, dict, tuple, type(None), torch.Tensor)
+    return {name: value for name, value in state.items() if isinstance(value, kinds)}
+
+
+def random_state(device: torch.device) -> torch.Tensor:
+    """The state of torch's generators of this process as one tensor of bytes, on ``device``."""
+    parts = [torch.get_rng_state()]
+    if device.type == "cuda":
+        parts.append(torch.cuda.get_rng_state(device))
+    return torch.cat(parts).to(device)
+
+
+def set_random_state(state: torch.Tensor, device: torch.device) -> None:
+    state = state.cpu()
+    size = len(torch.get_rng_state())
+    # A copy, because torch reads a part of a larger tensor from the wrong place, and may crash.
+    torch.set_rng_state(state[:size].clone())
+    if device.type == "cuda" and len(state) > size:
+        torch.cuda.set_rng_state(state[size:].clone(), device)

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+
+from cratermill.core.errors import InputError, WorkError
+from cratermill.craters.catalogue import read_catalogue, write_catalogue
+from cratermill.geo.bodies import get_body
+from tests.mosaics import MERCURY
+
+CORE = ["FID", "lon", "lat", "radius_m"]
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_ejmap_craters_with_rims(tmp_path):
+    craters = geopandas.GeoDataFrame(
+        {"crat_FID": [7, 3], "center_lon": [190.0, -20.0], "center_lat": [10.0, -80.0], "radius": [25e3, 4e3], "train": [1, 0]},
+        geometry=[shapely.Point(-170, 10).buffer(1), shapely.Point(-20, -80).buffer(1)],
+        crs=MERCURY.geographic_crs(),
+    )
+    for suffix in (".gpkg", ".shp"):
+        path = tmp_path / f"fresh 'craters'{suffix}"
+        craters.to_file(path)
+        found = read_catalogue(path, MERCURY)
+        assert list(found.columns[:4]) == CORE and list(found.FID) == [7, 3] and list(found.train) == [1, 0]
+        np.testing.assert_allclose(found.lon, [-170, -20])
+        np.testing.assert_allclose(found.radius_m, [25e3, 4e3])
+        assert (found.geometry.geom_type == "Polygon").all() and "center_lon" in found
+        with pytest.raises(InputError, match="2440530"):
+            read_catalogue(path, get_body("mercury"))
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "radius_m"),
+    [
+        ("Diameter (km),Latitude,Longitude", "12,5,200", 6e3),
+        ("Lon,Lat,Diam_km", "200,5,12", 6e3),
+        (",Unnamed: 0,Diameter (km),Long,Lat,tag", "0,0,12,200,5,standard", 6e3),
+        ("CRATER_ID,LAT_CIRC_IMG,LON_CIRC_IMG,DIAM_CIRC_IMG", "00-1-000000,5,200,12", 6e3),
+        ("CRATER_ID,LATITUDE_CIRCLE_IMAGE,LONGITUDE_CIRCLE_IMAGE,DIAM_CIRCLE_IMAGE", "01-000000,5,200,12", 6e3),
+        ("crat_FID,center_lon,center_lat,radius,train", "0,200,5,6000,1", 6e3),
+        ("FID;lon;lat;radius_m", "0;200;5;6000", 6e3),
+        ("id\tlongitude\tlatitude\tradius_km", "0\t200\t5\t6", 6e3),
+        ("X_coord,Y_coord,Diam_km,tag", "-160,5,12,standard", 6e3),
+        ("Lon, Lat, diameter [m]", "200, 5, 12000", 6e3),
+        ("Diameter (km),Latitude,Longitude (W)", "12,5,160", 6e3),
+        ("lon_west,lat,radius_m", "-200,5,6000", 6e3),
+    ],
+)
+def test_columns_of_many_tables(tmp_path, header, row, radius_m):
+    found = read_catalogue(write(tmp_path / "a 'b' c.csv", f"{header}\n{row}\n"))
+    assert found.FID.tolist() == [0] and found.lon[0] == pytest.approx(-160) and found.lat[0] == 5
+    assert found.radius_m[0] == pytest.approx(radius_m) and found.crs is None
+    with_body = read_catalogue(tmp_path / "a 'b' c.csv", get_body("moon"))
+    assert with_body.geometry[0].equals(shapely.Point(found.lon[0], 5)) and with_body.crs is not None
+
+
+def test_text_names_of_craters_stay_beside_row_numbers(tmp_path):
+    path = write(tmp_path / "x.csv", "CRATER_ID,LAT_CIRC_IMG,LON_CIRC_IMG,DIAM_CIRC_IMG\n00-1,1,2,3\n00-2,1,2,3\n")
+    found = read_catalogue(path)
+    assert list(found.FID) == [0, 1] and list(found.CRATER_ID) == ["00-1", "00-2"]
+
+
+def test_empty_lines_of_spreadsheets_are_no_craters(tmp_path):
+    found = read_catalogue(write(tmp_path / "x.csv", "FID,lon,lat,radius_m,\n7,1,2,3000,\n3,1,2,3000,\n,,,,\n,,,,\n"))
+    assert list(found.FID) == [7, 3]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".gpkg", ".shp", ".geojson"])
+def test_written_lists_come_back(tmp_path, suffix):
+    craters = pd.DataFrame({"FID": [4, 900], "lon": [-179.5, 20.25], "lat": [-89.0, 3.5], "radius_m": [1500.5, 90e3], "train": [1, 0]})
+    path = write_catalogue(tmp_path / f"new 'list'{suffix}", craters, MERCURY)
+    again = read_catalogue(path, MERCURY)
+    pd.testing.assert_frame_equal(pd.DataFrame(again)[[*CORE, "train"]], craters, check_dtype=False)
+    twice = read_catalogue(write_catalogue(path, again, MERCURY), MERCURY)
+    assert list(twice.FID) == [4, 900]
+    if suffix in (".gpkg", ".shp"):
+        assert geopandas.read_file(path).crs is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("crat_FID,center_lon,center_lat,radius\n", "lists no craters"),
+        ("", "is empty"),
+        ("crat_FID,center_lon,radius\n1,2,3000\n", "no column for the latitude; its columns: crat_FID, center_lon, radius"),
+        ("crat_FID,center_lon,center_lat\n1,2,3\n", "no column for the size"),
+        ("FID,lon,lat,radius_m\n1,2,3,4000\n1,5,6,7000\n2,5,6,7000\n", "FID 1 occurs more than once"),
+        ("FID,lon,lat,radius_m\n1,2,3,4000\n2,5,95,7000\n", r"row 2: lat is .*95"),
+        ("FID,lon,lat,radius_m\n1,2,3,4000\n2,east,5,7000\n", "row 2: lon is 'east'"),
+        ("FID,lon,lat,radius_m\n1,,3,4000\n", "row 1: lon is blank"),
+        ("FID,lon,lat,radius_m\n3,1,2,4000\n,2,3,4000\n", "row 2: FID is blank"),
+        ("FID,lon,lat,radius_m\n3,1,2,4000\n7.5,2,3,4000\n", r"row 2: FID is 7\.5 \(1 such"),
+        ("FID,lon,lat,radius_m\n3,1,2,4000\nA7,2,3,4000\n", "row 2: FID is 'A7'"),
+        ("crat_FID,lon,lat,radius_m\nA,1,2,4000\nB,2,3,4000\n", "row 1: crat_FID is 'A'"),
+        ("FID,lon,lat,radius_m\n1,2,inf,4000\n", r"row 1: lat is .*inf"),
+        ("FID,lon,lat,radius_m\n1,900,3,4000\n", r"row 1: lon is .*900"),
+        ("FID,lon,lat,radius_m\n1,2,3,0\n", "row 1: radius_m is 0"),
+        ("FID,lon,lat,radius_m\n1,2,3,-5\n", r"row 1: radius_m is .*-5"),
+        ("FID,lon,lat,radius\n1,2,3,4\n2,2,3,90\n", "these look like km"),
+        ("FID,lon,lat,radius_km\n1,2,3,4\n2,2,3,9000000\n", "row 2: radius_km is 9e.06"),
+        ('FID,lon,lat,radius_m\n1,2,3,4000\n"2,5,6', "can't be read"),
+    ],
+)
+def test_bad_lists_are_refused_with_the_place(tmp_path, text, part):
+    path = write(tmp_path / "a 'b'.csv", text)
+    with pytest.raises(InputError, match=part) as raised:
+        read_catalogue(path, get_body("mercury"))
+    assert str(path) in str(raised.value) and raised.value.exit_code == 2
+
+
+def test_units_can_be_told(tmp_path):
+    path = write(tmp_path / "x.csv", "FID,lon,lat,radius\n1,2,3,4\n")
+    assert read_catalogue(path, units="km").radius_m[0] == 4000
+    assert read_catalogue(path, units="m").radius_m[0] == 4
+    with pytest.raises(InputError, match="units='miles'"):
+        read_catalogue(path, units="miles")
+
+
+def test_missing_and_unknown_files(tmp_path):
+    with pytest.raises(InputError, match="doesn't exist"):
+        read_catalogue(tmp_path / "none.csv")
+    for call in (lambda path: read_catalogue(path), lambda path: write_catalogue(path, pd.DataFrame())):
+        with pytest.raises(InputError, match=r"unknown format '\.xls'"):
+            call(write(tmp_path / "x.xls", ""))
+    for name in ("broken.gpkg", "broken.shp"):
+        with pytest.raises(InputError, match="can't be read"):
+            read_catalogue(write(tmp_path / name, "no database"))
+    (tmp_path / "latin.csv").write_bytes("FID,lon,lat,radius_m,näme\n".encode("latin-1"))
+    with pytest.raises(InputError, match="can't be read"):
+        read_catalogue(tmp_path / "latin.csv")
+
+
+def test_rims_alone_give_centres(tmp_path):
+    rims = geopandas.GeoDataFrame({"radius": [20e3]}, geometry=[shapely.Point(33, 44).buffer(0.3)], crs=MERCURY.geographic_crs())
+    rims.to_crs(MERCURY.cylindrical_crs()).to_file(tmp_path / "rims.gpkg")
+    found = read_catalogue(tmp_path / "rims.gpkg", MERCURY)
+    np.testing.assert_allclose([found.lon[0], found.lat[0]], [33, 44], atol=1e-6)
+
+
+def test_geojson_cannot_name_a_planet_and_is_believed(tmp_path):
+    craters = pd.DataFrame({"FID": [1], "lon": [10.0], "lat": [20.0], "radius_m": [3000.0]})
+    found = read_catalogue(write_catalogue(tmp_path / "x.geojson", craters, MERCURY), MERCURY)
+    assert found.lat[0] == 20
+
+
+def test_unwritable_folder_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    craters = pd.DataFrame({"FID": [1], "lon": [10.0], "lat": [20.0], "radius_m": [3000.0]})
+    for name in ("x.csv", "x.gpkg", "x.shp", "x.scc"):
+        with pytest.raises(WorkError, match="can't be written"):
+            write_catalogue(tmp_path / "file" / name, craters, MERCURY)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "count"),
+    [
+        ("mercury_named_craters_km", "mercury", 337),
+        ("moon_named_craters_km", "moon", 786),
+        ("moon_head2010_gt20km", "moon", 5185),
+        ("moon_lroc_5to20km", "moon", 19335),
+    ],
+)
+def test_real_lists(real_data, name, body, count):
+    found = read_catalogue(real_data(f"catalogues/{name}.csv"), get_body(body))
+    assert len(found) == count and found.lon.between(-180, 180, inclusive="left").all() and found.FID.is_unique
+    assert found.radius_m.between(2.4e3, 1.1e6).all()

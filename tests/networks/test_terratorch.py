@@ -1,0 +1,99 @@
+"""What needs terratorch, in one module, since importing it takes about 20 seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from cratermill.core.errors import InputError
+from cratermill.networks import build_classifier, build_segmenter
+from cratermill.networks.backbone import Backbone
+from cratermill.networks.weights import required_weights, weights_of
+from cratermill.tables.table import read_table
+from cratermill.tables.versions import check_table
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", ["prithvi_eo_tiny", "ssl4eos12_resnet18_sentinel2_rgb_moco", "terramind_v1_tiny"])
+def test_backbones_classify_and_segment(name):
+    classifier = build_classifier(f"terratorch:{name}", 4, 1, image_size=(32, 64)).eval()
+    segmenter = build_segmenter("Unet", f"terratorch:{name}", 4, midinput_size=4, image_size=(64, 64)).eval()
+    with torch.no_grad():
+        assert classifier(torch.zeros(2, 4, 32, 64)).shape == (2, 1)
+        assert segmenter(torch.zeros(2, 4, 64, 64), torch.zeros(2, 4)).shape == (2, 1, 64, 64)
+
+
+def test_a_3d_patch_embedding_can_go_channels_last():
+    network = build_classifier("terratorch:prithvi_eo_tiny", 4, 1, image_size=(32, 64)).to(memory_format=torch.channels_last)
+    assert network(torch.randn(2, 4, 32, 64)).shape == (2, 1)
+
+
+def test_looking_up_terratorch_leaves_the_precision_of_products_alone():
+    """Its import lowers it for the whole process, and other cells of the process would give other numbers."""
+    code = (
+        "import torch; from cratermill.families.networks.terratorch_backbones import registry;"
+        "before = torch.get_float32_matmul_precision(); registry(); print(before, torch.get_float32_matmul_precision())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert said[-1] == said[-2] == "highest"
+
+
+def test_unknown_names_and_too_many_channels():
+    with pytest.raises(InputError, match="no network of terratorch") as caught:
+        build_classifier("terratorch:prithvi_eo_tinny", 4)
+    assert "prithvi_eo_tiny" in caught.value.valid
+    with pytest.raises(InputError, match="can't take 11 channels"):
+        build_classifier("terratorch:prithvi_eo_tiny", 11)
+
+
+@pytest.mark.parametrize("folder", ["configs", "configs/demo"])
+@pytest.mark.parametrize("family", ["connection", "ejecta"])
+def test_shipped_tables_are_sound(folder, family):
+    assert read_table(ROOT / folder / f"{family}_version_hparams.csv", family).problems == []
+
+
+def test_the_demo_uses_all_four_libraries_and_no_published_weights():
+    rows = [
+        row
+        for family in ("connection", "ejecta")
+        for row in read_table(ROOT / "configs" / "demo" / f"{family}_version_hparams.csv", family).rows
+    ]
+    assert required_weights(rows) == []
+    named = " ".join(name for row in rows for _, name, _ in row.backbones())
+    assert "terratorch:" in named
+    assert "torchgeo:" in named
+    for family in ("connection", "ejecta"):
+        report = check_table(ROOT / "configs" / "demo" / f"{family}_version_hparams.csv", family, build=True)
+        assert report.problems == []
+        assert sum(len(built.versions) for built in report.built) == len(report.table.rows)
+
+
+def test_published_weights_are_known():
+    prithvi = weights_of(Backbone("terratorch", "prithvi_eo_v2_tiny_tl"))
+    assert prithvi.repository == "ibm-nasa-geospatial/Prithvi-EO-2.0-tiny-TL"
+    moco = weights_of(Backbone("terratorch", "ssl4eos12_resnet18_sentinel2_rgb_moco"))
+    assert moco.repository.startswith("torchgeo/")
+    assert moco.revision
+    assert weights_of(Backbone("terratorch", "prithvi_eo_tiny")) is None
+
+
+def test_weights_come_from_the_local_cache(tmp_path, monkeypatch):
+    from tests.networks.test_weights import place
+
+    wanted = Backbone("terratorch", "prithvi_eo_v2_tiny_tl")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="cratermill weights fetch"):
+        build_classifier(str(wanted), 6, pretrained=True, image_size=(64, 64))
+    source = build_classifier(str(wanted), 6, image_size=(64, 64)).encoder.net
+    file = place(tmp_path, weights_of(wanted), lambda path: torch.save(source.state_dict(), path))
+    assert weights_of(wanted).local() == file
+    loaded = build_classifier(str(wanted), 6, pretrained=True, image_size=(64, 64)).encoder.net
+    assert torch.equal(loaded.blocks[0].attn.qkv.weight, source.blocks[0].attn.qkv.weight)
+    # Four channels are red, green, blue and near infrared, which are the published channels 2, 1, 0 and 3.
+    four = build_classifier(str(wanted), 4, pretrained=True, image_size=(64, 64)).encoder.net
+    assert torch.equal(four.patch_embed.proj.weight, source.patch_embed.proj.weight[:, [2, 1, 0, 3]])

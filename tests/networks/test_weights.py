@@ -1,0 +1,200 @@
+"""Published weights: known, found in a local cache made by hand, asked for, never replaced by random ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cratermill.core.errors import InputError, WorkError
+from cratermill.networks import build_classifier, build_segmenter, resolve
+from cratermill.networks.adapt import adapted
+from cratermill.networks.weights import Weights, fetch_weights, missing_weights, require_weights, required_weights, weights_of
+from cratermill.tables.table import load_versions
+from tests.tables.test_table import CONNECTION, EJECTA, write
+
+COMMIT = "0" * 40
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache of the hub and of torch, for one test."""
+    folder = tmp_path / "the cache's place"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr("torch.hub._hub_dir", str(folder / "torch"))
+    return folder
+
+
+def place(cache: Path, weights: Weights, save: Callable[[Path], None]) -> Path:
+    """A file in the hub's cache as a download would leave it."""
+    folder = cache / f"models--{weights.repository.replace('/', '--')}"
+    commit = weights.revision or COMMIT
+    path = folder / "snapshots" / commit / weights.files[0]
+    path.parent.mkdir(parents=True)
+    if weights.revision is None:
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text(commit)
+    save(path)
+    return path
+
+
+def place_state(cache: Path, name: str, home: str, state: dict[str, torch.Tensor]) -> Weights:
+    weights = weights_of(resolve(name, home))
+    state = {key: value.clone().contiguous() for key, value in state.items()}
+    place(cache, weights, lambda path: save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path))
+    return weights
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Rows with pretrained True: two of one classifier, one of another, one of a segmenter; and one with False."""
+    connection = [
+        CONNECTION | {"version": str(number), "model_name": name, "pretrained": pretrained}
+        for number, (name, pretrained) in enumerate(
+            [("resnet10t", "True"), ("resnet10t", "True"), ("densenet121", "True"), ("resnet34", "False")]
+        )
+    ]
+    ejecta = [EJECTA]  # without the column pretrained stands for True
+    ejecta[0] = {key: value for key, value in EJECTA.items() if key != "pretrained"}
+    return load_versions(write(tmp_path / "c.csv", connection), "connection") + load_versions(write(tmp_path / "e.csv", ejecta), "ejecta")
+
+
+def test_what_rows_need_each_once(rows, cache):
+    needed = required_weights(rows)
+    assert [weights.repository for weights in needed] == ["timm/resnet10t.c3_in1k", "timm/densenet121.ra_in1k", "smp-hub/resnet18.imagenet"]
+    assert missing_weights(rows) == needed
+
+
+def test_the_error_names_all_missing_weights_and_the_command(rows, cache):
+    with pytest.raises(InputError) as caught:
+        require_weights(rows, "my configs/run.yaml")
+    text = str(caught.value)
+    for part in ("timm:resnet10t", "timm:densenet121", "smp:resnet18", "cratermill weights fetch my configs/run.yaml"):
+        assert part in text
+    assert text.count("resnet10t") == 1
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: build_classifier("resnet10t", 4, pretrained=True),
+        lambda: build_classifier("smp:resnet18", 4, pretrained=True),
+        lambda: build_segmenter("Unet", "resnet18", pretrained=True),
+        lambda: build_segmenter("Unet", "tu-resnet10t", pretrained=True),
+        lambda: build_segmenter("Unet", "torchgeo:resnet18.SENTINEL2_RGB_MOCO", pretrained=True),
+    ],
+)
+def test_no_network_means_an_error_and_never_random_weights(build, cache):
+    with pytest.raises(InputError, match="cratermill weights fetch"):
+        build()
+    assert not cache.exists()
+
+
+def test_weights_that_do_not_exist_are_an_error():
+    with pytest.raises(InputError, match="no published weights"):
+        build_classifier("torchgeo:resnet18", 4, pretrained=True)
+
+
+def test_timm_classifier_from_the_cache(cache):
+    source = build_classifier("resnet10t", 3, 1000)
+    place_state(cache, "resnet10t", "timm", source.state_dict())
+    loaded = build_classifier("resnet10t", 4, 1, pretrained=True)
+    assert torch.equal(loaded.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
+    assert torch.allclose(loaded.conv1[0].weight, adapted(source.conv1[0].weight, 4), atol=1e-7)
+    assert loaded.fc.weight.shape == (1, 512)
+
+
+@pytest.mark.parametrize("model", ["Unet", "PSPNet", "DeepLabV3"])
+def test_smp_segmenter_from_the_cache(cache, model):
+    source = build_segmenter("Unet", "resnet18", in_chans=3).encoder
+    place_state(cache, "resnet18", "smp", source.state_dict())
+    loaded = build_segmenter(model, "resnet18", in_chans=4, pretrained=True).encoder
+    assert torch.equal(loaded.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
+    assert torch.allclose(loaded.conv1.weight, adapted(source.conv1.weight, 4), atol=1e-7)
+
+
+def test_timm_encoder_from_the_cache(cache):
+    source = build_classifier("resnet10t", 3, 1000)
+    place_state(cache, "resnet10t", "timm", source.state_dict())
+    loaded = build_segmenter("Unet", "tu-resnet10t", in_chans=4, pretrained=True).encoder.model
+    assert torch.equal(loaded.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
+
+
+def test_torchgeo_from_the_cache(cache):
+    import torchgeo.models
+
+    name = "torchgeo:resnet18.SENTINEL2_ALL_MOCO"
+    source = torchgeo.models.resnet18(in_chans=13)
+    place_state(cache, name, "timm", source.state_dict())
+    loaded = build_classifier(name, 4, pretrained=True, image_size=(64, 64)).encoder.net
+    assert torch.equal(loaded.layer4[0].conv1.weight, source.layer4[0].conv1.weight)
+    assert torch.allclose(loaded.conv1.weight, source.conv1.weight[:, :4] * 13 / 4, atol=1e-6)
+
+
+def test_weights_of_another_network_are_refused(cache):
+    other = build_segmenter("Unet", "resnet34", in_chans=3).encoder
+    weights = weights_of(resolve("resnet50", "smp"))
+    place(cache, weights, lambda path: save_file({key: value.contiguous() for key, value in other.state_dict().items()}, path))
+    with pytest.raises(WorkError, match="don't fit the network"):
+        build_segmenter("Unet", "resnet50", pretrained=True)
+
+
+def test_a_file_that_was_cut_off_is_said_to_be_damaged(cache):
+    source = build_classifier("resnet10t", 3, 1000)
+    file = place_state(cache, "resnet10t", "timm", source.state_dict()).local()
+    file.write_bytes(file.read_bytes()[:100_000])
+    with pytest.raises(WorkError, match="can't be read") as caught:
+        build_classifier("resnet10t", 4, pretrained=True)
+    assert str(file) in str(caught.value)
+    old = place_state(cache, "torchgeo:resnet18.SENTINEL2_ALL_MOCO", "timm", {"x": torch.zeros(1000)}).local()
+    old.write_bytes(old.read_bytes()[:1000])
+    with pytest.raises(WorkError, match="can't be read"):
+        build_classifier("torchgeo:resnet18.SENTINEL2_ALL_MOCO", 4, pretrained=True)
+
+
+def test_fetch_downloads_what_is_missing_and_says_so(rows, cache, monkeypatch):
+    asked, said = [], []
+
+    def download(repository, name, revision=None, cache_dir=None):
+        from huggingface_hub.errors import EntryNotFoundError
+
+        asked.append((repository, name))
+        if "densenet" in repository and name.endswith("safetensors"):
+            raise EntryNotFoundError("no such file")
+        return str(place(cache, Weights("", repository, (name,), revision), lambda path: path.write_bytes(b"weights")))
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    paths = fetch_weights(rows, lambda name, done, total: said.append((name, done, total)))
+    assert [path.read_bytes() for path in paths] == [b"weights"] * 3
+    assert asked == [
+        ("timm/resnet10t.c3_in1k", "model.safetensors"),
+        ("timm/densenet121.ra_in1k", "model.safetensors"),
+        ("timm/densenet121.ra_in1k", "pytorch_model.bin"),
+        ("smp-hub/resnet18.imagenet", "model.safetensors"),
+    ]
+    assert said[0][1:] == (0, 3)
+    assert said[-1] == ("", 3, 3)
+    require_weights(rows)
+    fetch_weights(rows)
+    assert len(asked) == 4
+
+
+def test_fetch_without_network_says_where_to_run_it(rows, cache):
+    with pytest.raises(WorkError, match="login node") as caught:
+        fetch_weights(rows)
+    assert "timm:resnet10t" in str(caught.value)
+
+
+def test_fetch_from_an_address(cache, tmp_path):
+    source = tmp_path / "served files" / "net.pth"
+    source.parent.mkdir()
+    source.write_bytes(b"12345")
+    weights = Weights("timm:net", url=source.as_uri())
+    assert weights.local() is None
+    assert weights.fetch().read_bytes() == b"12345"
+    assert weights.fetch() == weights.local()
+    with pytest.raises(WorkError, match="can't fetch"):
+        Weights("timm:net", url=(tmp_path / "nothing.pth").as_uri()).fetch()

@@ -1,0 +1,171 @@
+"""The whole way from trained cells to a map, with real networks: done once, resumable, and the same whoever maps."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+import yaml
+
+from cratermill.batch.cell import run_cell
+from cratermill.batch.plan import freeze
+from cratermill.batch.workspace import check_products
+from cratermill.core.errors import InputError
+from cratermill.core.files import read_json
+from cratermill.pipeline import run_cell as science
+from cratermill.pipeline.launch import plan_mapping
+from cratermill.pipeline.load_config import load_config
+from tests.pipeline.conftest import copy_project
+
+NAME = "ejc-version-8_conn-version-3_test-set-0_x2"
+
+
+def run_all(plan) -> None:
+    """What the local executor does, without starting a process."""
+    check_products(plan)
+    freeze(plan)
+    for cell in plan.cells:
+        result = run_cell(plan, cell.index, science)
+        assert result.state == "done", f"{cell.key}: {result.cause}"
+
+
+@pytest.fixture(scope="module")
+def project(trained: Path, tmp_path_factory) -> Path:
+    """A trained project whose config also makes a map."""
+    config = copy_project(trained, tmp_path_factory.mktemp("mapped"))
+    content = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(content | {"map": {"versions": {"connection": 3, "ejecta": 8}, "split": 0}}))
+    return config
+
+
+@pytest.fixture(scope="module")
+def mapped(project: Path) -> Path:
+    """The map's folder after one launch."""
+    run_all(plan_mapping(load_config(project)))
+    return load_config(project).project.map_folder(NAME)
+
+
+def test_the_map_has_everything_a_user_reads(mapped):
+    names = {path.name for path in mapped.iterdir()}
+    fids = range(1, 6)
+    expected = {f"cylindrical_mask_crater_{fid}.tif" for fid in fids} | {f"vote_share_crater_{fid}.tif" for fid in fids}
+    expected |= {"ml_FID_map_all.tif", "ejecta-map_all.tif", "max_probability_all.tif", "ejecta_polygons.gpkg", "craters.gpkg"}
+    expected |= {"craters.csv", "analysis_overlaps.csv", "analysis_clean.csv", "preview.png", "index.html", "provenance.json"}
+    assert expected <= names and not [name for name in names if name.startswith(".")]
+    assert pd.read_csv(mapped / "craters.csv")["crat_FID"].tolist() == list(fids)
+
+
+def test_vote_shares_are_those_of_two_members(mapped):
+    for path in mapped.glob("vote_share_crater_*.tif"):
+        with rasterio.open(path) as dataset:
+            share, probability = dataset.read()
+        seen = np.isfinite(share)
+        assert np.array_equal(seen, np.isfinite(probability))
+        assert share[seen].min(initial=0) >= 0 and share[seen].max(initial=1) <= 1
+
+
+def test_provenance_names_run_code_and_weights(project, mapped):
+    found = read_json(mapped / "provenance.json")
+    assert found["run"].startswith("tiny-map-") and len(found["code"]["code_sha256"]) == 64
+    assert {family: len(weights) for family, weights in found["checkpoints"].items()} == {"connection": 2, "ejecta": 2}
+    assert found["missing"] == []
+
+
+def test_only_missing_craters_are_mapped_again(project, mapped, monkeypatch):
+    plan = plan_mapping(load_config(project))
+    lost = plan.product(plan.cells[2])
+    before = {cell.key: (plan.product(cell) / "cell.json").stat().st_mtime_ns for cell in plan.cells if cell.stage == "map"}
+    whole = (mapped / "ml_FID_map_all.tif").read_bytes()
+    shutil.rmtree(lost)
+    run_all(plan)
+    after = {cell.key: (plan.product(cell) / "cell.json").stat().st_mtime_ns for cell in plan.cells if cell.stage == "map"}
+    assert [key for key in before if before[key] != after[key]] == [plan.cells[2].key]
+    assert (mapped / "ml_FID_map_all.tif").read_bytes() == whole
+
+
+def test_a_crater_that_failed_is_named_on_the_map(project, mapped):
+    config = load_config(project)
+    plan = plan_mapping(config)
+    freeze(plan)
+    shutil.rmtree(plan.product(plan.cells[0]))
+    result = run_cell(plan, len(plan.cells) - 1, science)
+    assert result.state == "done", result.cause
+    assert "Not on this map" in (mapped / "index.html").read_text() and plan.cells[0].key in (mapped / "index.html").read_text()
+    assert not (mapped / "cylindrical_mask_crater_1.tif").exists()
+    run_all(plan)
+    assert (mapped / "cylindrical_mask_crater_1.tif").exists()
+
+
+def test_other_checkpoints_are_a_conflict_not_a_mixture(project, mapped):
+    config = load_config(project)
+    path = config.project.cell_product("ejc", 8, "train", 0, 1) / "best.ckpt"
+    content = path.read_bytes()
+    try:
+        path.unlink()
+        path.write_bytes((path.parents[1] / "train_test-set-0_iteration-0" / "best.ckpt").read_bytes())
+        with pytest.raises(InputError, match="checkpoints") as error:
+            run_all(plan_mapping(config))
+        assert "--overwrite" in str(error.value)
+    finally:
+        path.unlink()
+        path.write_bytes(content)
+
+
+def test_a_damaged_checkpoint_fails_its_cells_and_is_named(project, mapped, tmp_path):
+    config = copy_project(project, tmp_path)
+    loaded = load_config(config)
+    shutil.rmtree(loaded.project.map_log(NAME))
+    path = loaded.project.cell_product("conn", 3, "train", 0, 0) / "best.ckpt"
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[: len(content) // 2])
+    plan = plan_mapping(loaded)
+    freeze(plan)
+    result = run_cell(plan, 0, science)
+    assert result.state == "failed" and "damaged" in result.cause and "iteration-0" in result.cause
+    assert not plan.product(plan.cells[0]).exists()
+
+
+def test_matched_brightness_forgets_another_camera(project, mapped, tmp_path):
+    """A mosaic in other units maps like the first when both are matched to the training's brightness."""
+    config = copy_project(project, tmp_path)
+    content = yaml.safe_load(config.read_text())
+    with rasterio.open(load_config(config).mosaic) as source:
+        pixels, profile = source.read().astype(np.float32), source.profile
+    shares = []
+    for name, scale, offset in (("same", 1, 0), ("other", 40, 3000)):
+        path = config.parents[1] / f"{name}.tif"
+        with rasterio.open(path, "w", **{**profile, "dtype": "float32"}) as file:
+            file.write(pixels * scale + offset)
+        chosen = {**content["map"], "mosaic": path.name, "match_brightness": True, "craters": [2]}
+        config.write_text(yaml.safe_dump(content | {"map": chosen}))
+        plan = plan_mapping(load_config(config))
+        freeze(plan)
+        assert (result := run_cell(plan, 0, science)).state == "done", result.cause
+        with rasterio.open(plan.product(plan.cells[0]) / "vote_share_crater_2.tif") as dataset:
+            shares.append(dataset.read())
+    assert np.isfinite(shares[0]).sum() > 500
+    np.testing.assert_allclose(*(share[1] for share in shares), atol=0.02)
+
+
+def test_a_grey_mosaic_is_refused_until_its_band_is_repeated(project, mapped, tmp_path):
+    config = copy_project(project, tmp_path)
+    content = yaml.safe_load(config.read_text())
+    with rasterio.open(load_config(config).mosaic) as source:
+        grey, profile = source.read(1), source.profile
+        trained_on = source.count
+    with rasterio.open(config.parents[1] / "grey.tif", "w", **{**profile, "count": 1, "photometric": "MINISBLACK"}) as file:
+        file.write(grey, 1)
+    outcomes = []
+    for chosen in ({}, {"bands": [1] * trained_on}):
+        config.write_text(yaml.safe_dump(content | {"map": {**content["map"], "mosaic": "grey.tif", "craters": [2], **chosen}}))
+        plan = plan_mapping(load_config(config))
+        freeze(plan)
+        outcomes.append(run_cell(plan, 0, science))
+    assert outcomes[0].state == "failed" and "1 band(s)" in outcomes[0].cause and f"bands: {[1] * trained_on}" in outcomes[0].cause
+    assert outcomes[1].state == "done", outcomes[1].cause
+    assert (plan.product(plan.cells[0]) / "vote_share_crater_2.tif").exists()

@@ -1,0 +1,138 @@
+"""Training a cell: the same numbers whatever happens to the process, and a clear end when it can't go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cratermill.batch.workspace import Stopped
+from cratermill.core.errors import InputError, WorkError
+from cratermill.pipeline.load_config import load_config
+from cratermill.pipeline.planning import train_plan
+from cratermill.pipeline.train import train
+from cratermill.training.cell import CellParams
+from cratermill.training.checkpoint import load
+
+
+class FakeWorkspace:
+    """Stops the work after a number of steps."""
+
+    def __init__(self, folder: Path, stop_after: int | None = None):
+        self.folder, self.left = folder, stop_after
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def report(self, **progress) -> None:
+        if self.left is not None:
+            self.left -= 1
+
+    @property
+    def stop_requested(self) -> bool:
+        return self.left is not None and self.left <= 0
+
+    def keep_going(self) -> None:
+        if self.stop_requested:
+            raise Stopped
+
+
+def params_of(config, family: str, **hparams) -> CellParams:
+    cell = next(cell for cell in train_plan(config).cells if cell.params.get("family") == family)
+    return CellParams(**{**cell.params, "hparams": cell.params["hparams"] | hparams})
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load(folder / "best.ckpt").state_dict
+
+
+def test_same_cell_twice_gives_the_same_weights_and_scores(prepared, tmp_path):
+    config = load_config(prepared)
+    params = params_of(config, "ejecta", max_epochs=2)
+    first = train(config, params, FakeWorkspace(tmp_path / "a"))
+    second = train(config, params, FakeWorkspace(tmp_path / "b"))
+    same = [name for name in first if not name.startswith(("time", "runtime"))]
+    assert {name: first[name] for name in same} == {name: second[name] for name in same}
+    assert all(torch.equal(value, weights(tmp_path / "b")[name]) for name, value in weights(tmp_path / "a").items())
+
+
+@pytest.mark.parametrize("family", ["ejecta", "connection"])
+@pytest.mark.parametrize("stops", [[1], [7, 2], [5, 6, 3]])
+def test_a_stopped_cell_goes_on_bit_for_bit(prepared, tmp_path, family, stops):
+    config = load_config(prepared)
+    # Dropout and augmentation draw random numbers, which must go on too.
+    params = params_of(config, family, max_epochs=2, img_augment=True)
+    train(config, params, FakeWorkspace(tmp_path / "straight"))
+    for steps in stops:
+        with pytest.raises(Stopped):
+            train(config, params, FakeWorkspace(tmp_path / "broken", steps))
+    train(config, params, FakeWorkspace(tmp_path / "broken"))
+    pd.testing.assert_frame_equal(*(pd.read_csv(tmp_path / name / "curve.csv") for name in ("straight", "broken")), check_exact=True)
+    straight, broken = weights(tmp_path / "straight"), weights(tmp_path / "broken")
+    assert all(torch.equal(straight[name], broken[name]) for name in straight)
+
+
+def test_another_iteration_has_another_train_val_split_and_seed(prepared):
+    config = load_config(prepared)
+    cells = [cell for cell in train_plan(config).cells if cell.stage == "train" and cell.params["family"] == "ejecta"]
+    from cratermill.families import get_family
+
+    first, second = (get_family("ejecta").datasets(config, CellParams(**cell.params)) for cell in cells)
+    assert set(first.val.rows) != set(second.val.rows)
+    assert not set(first.val.rows) & set(first.train.rows)
+    assert not set(first.test.rows) & (set(first.train.rows) | set(first.val.rows))
+
+
+def test_nan_loss_stops_the_cell_with_its_place(prepared, tmp_path):
+    config = load_config(prepared)
+    with pytest.raises(WorkError, match=r"the loss became nan in epoch \d+, batch \d+ of ejecta version 8"):
+        train(config, params_of(config, "ejecta", lr=1e30, max_epochs=3), FakeWorkspace(tmp_path))
+
+
+def test_early_stopping_waits_for_the_patience(prepared, tmp_path):
+    config = load_config(prepared)
+    results = train(config, params_of(config, "connection", lr=1e-30, max_epochs=9, early_stop_patience=2), FakeWorkspace(tmp_path))
+    curve = pd.read_csv(tmp_path / "curve.csv")
+    assert results["epochs_run"] == len(curve) == results["best_epoch"] + 1 + 2 < 9
+
+
+def test_best_epoch_is_chosen_on_validation(trained):
+    config = load_config(trained)
+    for short, version in (("conn", 3), ("ejc", 8)):
+        for folder in (config.project.version_log(short, version) / "cells").glob("train_*"):
+            curve = pd.read_csv(folder / "curve.csv")
+            best = load(folder / "best.ckpt")
+            assert best.scores["F1_Score"] == pytest.approx(curve["F1_Score"].max())
+
+
+def test_checkpoints_hold_tensors_and_plain_values_only(trained):
+    config = load_config(trained)
+    files = sorted(config.project.log.rglob("best.ckpt"))
+    assert files
+    for path in files:
+        content = torch.load(path, weights_only=True)
+        assert content["hparams"]["version"] == content["version"]
+
+
+def test_norm_from_train_is_the_mean_and_deviation_of_the_tv_tiles(trained):
+    config = load_config(trained)
+    folder = next((config.project.version_log("ejc", 8) / "cells").glob("train_*"))
+    norm = np.load(folder / "norm.npy")
+    stack = config.data.stack("ejc_data", "tiles_32px")
+    rows = pd.read_parquet(stack / "rows.parquet")
+    tv = np.load(stack / "image.npy")[rows["test_0"].to_numpy() == 0].astype(float)
+    assert norm.shape == (2, 4)
+    np.testing.assert_allclose(norm[0, :3], tv.mean((0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(norm[1, :3], tv.std((0, 2, 3)), rtol=1e-9)
+
+
+def test_unknown_split_names_the_known_ones(prepared):
+    config = load_config(prepared)
+    from cratermill.families import get_family
+
+    params = params_of(config, "ejecta")
+    wrong = CellParams(**{**params.__dict__, "split": 61})
+    with pytest.raises(InputError, match="unknown TV-Test split 61") as error:
+        get_family("ejecta").datasets(config, wrong)
+    assert set(error.value.valid.split(", ")) == {"0", "1"}
