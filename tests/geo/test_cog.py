@@ -129,7 +129,7 @@ def test_a_failing_block_leaves_the_older_file_alone(tmp_path, grid, scratch):
 FULL_DISK = """
     import resource, sys
     import numpy as np
-    from cratermill import cog
+    from cratermill.geo import cog
     from cratermill.errors import WorkError
     from tests.mosaics import MERCURY, global_grid, noise
     grid = global_grid(MERCURY, 1000)

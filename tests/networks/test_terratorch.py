@@ -36,7 +36,7 @@ def test_a_3d_patch_embedding_can_go_channels_last():
 def test_looking_up_terratorch_leaves_the_precision_of_products_alone():
     """Its import lowers it for the whole process, and other cells of the process would give other numbers."""
     code = (
-        "import torch; from cratermill.families.networks.terratorch_backbones import registry;"
+        "import torch; from cratermill.networks.terratorch_backbones import registry;"
         "before = torch.get_float32_matmul_precision(); registry(); print(before, torch.get_float32_matmul_precision())"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -285,7 +285,7 @@ def test_rows_that_are_not_launched_import_no_library(table):
     assert [line[:2] for line in show_version(path, "connection", 0)][:1] == [("version", 0)]
     # The mark of an import is a new process without it.
     code = (
-        "import sys; from cratermill.families.table import load_versions; "
+        "import sys; from cratermill.tables.table import load_versions; "
         f"load_versions({str(path)!r}, 'connection'); print('terratorch' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
