@@ -17,6 +17,7 @@ from ..training.hparams import RowHparams
 from . import keywords
 
 HEADER_LINE = 1
+FAMILY_PACKAGE = __package__.removesuffix("tables") + "families"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def hparams_model(family: str | type[RowHparams]) -> type[RowHparams]:
         return family
     if family not in FAMILIES:
         raise InputError(f"unknown family '{family}'", valid=nearest(family, FAMILIES), next_step="choose one of these names")
-    return importlib.import_module(f"{__package__}.{family}.hparams").Hparams
+    return importlib.import_module(f"{FAMILY_PACKAGE}.{family}.hparams").Hparams
 
 
 def read_table(path: Path | str, family: str | type[RowHparams], look_up: Callable[[RowHparams], bool] = lambda row: True) -> Table:
