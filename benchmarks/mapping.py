@@ -30,8 +30,8 @@ from cratermill.families.ejecta.hparams import Hparams
 from cratermill.families.ejecta.mapping import segment
 from cratermill.families.ejecta.predict import EjectaEnsemble
 from cratermill.families.ejecta_common.craters import Crater
-from cratermill.families.ejecta_common.predict import CHUNK
 from cratermill.families.ejecta_common.tile_positions import window_of
+from cratermill.families.ensemble import CHUNK
 from cratermill.geo.grid import Window
 from cratermill.geo.mosaic import Mosaic
 from cratermill.training.cell import CellParams

@@ -8,8 +8,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from cratermill.families import FAMILIES
-from cratermill.tables.table import hparams_model
+from cratermill.families import FAMILIES, row_model
 from cratermill.training.hparams import RowHparams, TrainingHparams
 
 PAGES = Path(__file__).parents[2] / "docs"
@@ -21,7 +20,7 @@ def tables() -> dict[str, str]:
     every, ejmap = RowHparams, TrainingHparams
     found = {"every": _table(every, list(every.columns())), "ejmap": _table(ejmap, _beyond(ejmap, every))}
     for family in FAMILIES:
-        model = hparams_model(family)
+        model = row_model(family)
         found[family] = _table(model, _beyond(model, ejmap if issubclass(model, ejmap) else every))
     return found
 

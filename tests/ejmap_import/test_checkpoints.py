@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from cratermill.families import row_model
 from cratermill.families.ejecta.predict import EjectaEnsemble
 from cratermill.tables.table import read_table
 from cratermill.training.checkpoint import load
@@ -118,7 +119,7 @@ def test_the_best_checkpoint_alone_serves_as_an_ensemble_of_one(folder, segmente
 
 
 def test_connection_checkpoints_and_their_tiles(folder, root, bring):
-    row = read_table(folder / "code" / "connection_version_hparams.csv", "connection").rows[0]
+    row = read_table(folder / "code" / "connection_version_hparams.csv", row_model("connection")).rows[0]
     network = row.build_network(3, pretrained=False)
     log = folder / "log" / "conn_log" / "version_3"
     save(log / "checkpoints" / "best-checkpoint_test-set-0_iteration-4.ckpt", network, "model.full_model.")

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cratermill.core.errors import InputError
+from cratermill.families import row_model
 from cratermill.networks import build_classifier, build_segmenter
 from cratermill.networks.backbone import Backbone
 from cratermill.networks.weights import required_weights, weights_of
@@ -54,21 +55,21 @@ def test_unknown_names_and_too_many_channels():
 @pytest.mark.parametrize("folder", ["configs", "configs/demo"])
 @pytest.mark.parametrize("family", ["connection", "ejecta"])
 def test_shipped_tables_are_sound(folder, family):
-    assert read_table(ROOT / folder / f"{family}_version_hparams.csv", family).problems == []
+    assert read_table(ROOT / folder / f"{family}_version_hparams.csv", row_model(family)).problems == []
 
 
 def test_the_demo_uses_all_four_libraries_and_no_published_weights():
     rows = [
         row
         for family in ("connection", "ejecta")
-        for row in read_table(ROOT / "configs" / "demo" / f"{family}_version_hparams.csv", family).rows
+        for row in read_table(ROOT / "configs" / "demo" / f"{family}_version_hparams.csv", row_model(family)).rows
     ]
     assert required_weights(rows) == []
     named = " ".join(name for row in rows for _, name, _ in row.backbones())
     assert "terratorch:" in named
     assert "torchgeo:" in named
     for family in ("connection", "ejecta"):
-        report = check_table(ROOT / "configs" / "demo" / f"{family}_version_hparams.csv", family, build=True)
+        report = check_table(ROOT / "configs" / "demo" / f"{family}_version_hparams.csv", row_model(family), build=True)
         assert report.problems == []
         assert sum(len(built.versions) for built in report.built) == len(report.table.rows)
 

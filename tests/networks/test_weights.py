@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from cratermill.core.errors import InputError, WorkError
+from cratermill.families import row_model
 from cratermill.networks import build_classifier, build_segmenter, resolve
 from cratermill.networks.adapt import adapted
 from cratermill.networks.weights import Weights, fetch_weights, missing_weights, require_weights, required_weights, weights_of
@@ -59,7 +60,8 @@ def rows(tmp_path):
     ]
     ejecta = [EJECTA]  # without the column pretrained stands for True
     ejecta[0] = {key: value for key, value in EJECTA.items() if key != "pretrained"}
-    return load_versions(write(tmp_path / "c.csv", connection), "connection") + load_versions(write(tmp_path / "e.csv", ejecta), "ejecta")
+    tables = {"connection": write(tmp_path / "c.csv", connection), "ejecta": write(tmp_path / "e.csv", ejecta)}
+    return [row for family, path in tables.items() for row in load_versions(path, row_model(family))]
 
 
 def test_what_rows_need_each_once(rows, cache):

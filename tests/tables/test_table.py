@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cratermill.core.errors import InputError
-from cratermill.tables.table import hparams_model, load_versions, read_table
+from cratermill.families import row_model
+from cratermill.tables.table import load_versions, read_table
 from cratermill.tables.versions import list_versions, show_version
 
 CONNECTION = {
@@ -83,13 +84,13 @@ def table(tmp_path):
 
 def problem(path: Path, family: str):
     """The only problem of a table."""
-    problems = read_table(path, family).problems
+    problems = read_table(path, row_model(family)).problems
     assert len(problems) == 1, [str(found) for found in problems]
     return problems[0]
 
 
 def test_a_sound_row_becomes_plain_values(table):
-    row = read_table(table("ejecta", {}), "ejecta").require()[0]
+    row = read_table(table("ejecta", {}), row_model("ejecta")).require()[0]
     assert (row.version, row.test_set, row.buffer_bounds, row.lr, row.version_run) == (0, [0], [2.0, 5.0], 1e-4, True)
     assert row.keywords == {
         "LS_focal_alpha": 0.1,
@@ -101,7 +102,7 @@ def test_a_sound_row_becomes_plain_values(table):
     assert row.keywords_of("LS") == {"alpha": 0.1}
     assert row.tile_size_px == 224
     frozen = json.loads(json.dumps(row.model_dump(mode="json")))
-    assert hparams_model("ejecta").from_plan(frozen) == row
+    assert row_model("ejecta").from_plan(frozen) == row
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_a_flaw_is_named_with_row_column_value_and_what_is_valid(table, family, 
     assert valid in found.valid
     given = next(iter(change.values()))
     assert found.value == change.get(column, "") or given in str(found)
-    assert [row.version for row in read_table(path, family).rows] == [0]
+    assert [row.version for row in read_table(path, row_model(family)).rows] == [0]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_duplicate_versions_columns_and_ragged_rows(table):
 def test_all_problems_are_listed_in_one_error(table):
     path = table("connection", {"lr": "fast", "batch_size": "many", "model_name": "resnt18"}, {"version_run": "maybe"})
     with pytest.raises(InputError) as caught:
-        read_table(path, "connection").require()
+        read_table(path, row_model("connection")).require()
     text = str(caught.value)
     assert caught.value.exit_code == 2
     assert "3 problems" in text  # the network is looked up once the row is otherwise sound
@@ -205,22 +206,22 @@ def test_all_problems_are_listed_in_one_error(table):
 
 def test_launching_some_versions_is_not_stopped_by_flaws_in_others(table):
     path = table("connection", {}, {"lr": "fast"}, {"version_run": "False"})
-    assert [row.version for row in load_versions(path, "connection", [2, 0])] == [2, 0]
+    assert [row.version for row in load_versions(path, row_model("connection"), [2, 0])] == [2, 0]
     with pytest.raises(InputError, match="column lr"):
-        load_versions(path, "connection", [1])
+        load_versions(path, row_model("connection"), [1])
     with pytest.raises(InputError, match="column lr"):
-        load_versions(path, "connection")
+        load_versions(path, row_model("connection"))
     with pytest.raises(InputError, match="no version 7") as caught:
-        load_versions(path, "connection", [7])
+        load_versions(path, row_model("connection"), [7])
     assert "0, 2" in str(caught.value)
 
 
 @pytest.mark.parametrize("written", ["1.0", "01", "1"])
 def test_a_version_is_the_same_however_it_is_written(table, written):
     with pytest.raises(InputError, match="column lr"):
-        load_versions(table("connection", {}, {"version": written, "lr": "fast"}), "connection", [1])
+        load_versions(table("connection", {}, {"version": written, "lr": "fast"}), row_model("connection"), [1])
     with pytest.raises(InputError, match="stands in line 3 already"):
-        load_versions(table("connection", {}, {}, {"version": written}), "connection", [1])
+        load_versions(table("connection", {}, {}, {"version": written}), row_model("connection"), [1])
 
 
 def test_a_network_is_named_once(table):
@@ -238,7 +239,7 @@ def test_schedulers_count_from_one(table, keyword):
 
 def test_without_a_list_the_rows_that_say_so_are_taken(table):
     path = table("connection", {}, {"version_run": "False"}, {})
-    assert [row.version for row in load_versions(path, "connection")] == [0, 2]
+    assert [row.version for row in load_versions(path, row_model("connection"))] == [0, 2]
 
 
 @pytest.mark.parametrize(
@@ -255,38 +256,38 @@ def test_files_that_are_no_table(tmp_path, content, message):
     path = tmp_path / "a table.csv"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
-        read_table(path, "connection")
+        read_table(path, row_model("connection"))
     assert path.read_bytes() == content
 
 
 def test_missing_file_and_unknown_family(tmp_path, table):
     with pytest.raises(InputError, match="No such file"):
-        read_table(tmp_path / "nothing.csv", "connection")
+        read_table(tmp_path / "nothing.csv", row_model("connection"))
     with pytest.raises(InputError, match="unknown family 'ejector'") as caught:
-        read_table(table("ejecta", {}), "ejector")
+        read_table(table("ejecta", {}), row_model("ejector"))
     assert "ejecta" in caught.value.valid
 
 
 def test_byte_order_mark_blank_lines_and_spaces_are_taken(table):
     path = table("connection", {"lr": " 0.001 "})
     path.write_text("\ufeff" + path.read_text() + "\n,,,\n\n", encoding="utf-8")
-    assert read_table(path, "connection").require()[0].lr == 0.001
+    assert read_table(path, row_model("connection")).require()[0].lr == 0.001
 
 
 def test_ranks_have_no_logarithm(table):
-    assert read_table(table("ejecta", {"distance_mode": "rank"}), "ejecta").require()[0].log_dist is False
+    assert read_table(table("ejecta", {"distance_mode": "rank"}), row_model("ejecta")).require()[0].log_dist is False
 
 
 def test_rows_that_are_not_launched_import_no_library(table):
     path = table("connection", {}, {"model_name": "terratorch:no_such_network", "version_run": "False"})
-    assert [row.version for row in load_versions(path, "connection", [0])] == [0]
-    assert [row.version for row in load_versions(path, "connection")] == [0]
-    assert [row["version"] for row in list_versions(path, "connection")] == [0, 1]
-    assert [line[:2] for line in show_version(path, "connection", 0)][:1] == [("version", 0)]
+    assert [row.version for row in load_versions(path, row_model("connection"), [0])] == [0]
+    assert [row.version for row in load_versions(path, row_model("connection"))] == [0]
+    assert [row["version"] for row in list_versions(path, row_model("connection"))] == [0, 1]
+    assert [line[:2] for line in show_version(path, row_model("connection"), 0)][:1] == [("version", 0)]
     # The mark of an import is a new process without it.
     code = (
-        "import sys; from cratermill.tables.table import load_versions; "
-        f"load_versions({str(path)!r}, 'connection'); print('terratorch' in sys.modules)"
+        "import sys; from cratermill.families import row_model; from cratermill.tables.table import load_versions; "
+        f"load_versions({str(path)!r}, row_model('connection')); print('terratorch' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
@@ -296,7 +297,7 @@ def test_rows_that_are_not_launched_import_no_library(table):
 def test_ejmaps_tables_unedited(real_data, family, sound):
     path = real_data(f"ejmap/{family}_version_hparams.csv")
     before = path.read_bytes()
-    table = read_table(path, family)
+    table = read_table(path, row_model(family))
     assert len(table.rows) == sound
     places = {(p.line, p.version, p.column, p.value) for p in table.problems}
     assert places == (
@@ -306,7 +307,7 @@ def test_ejmaps_tables_unedited(real_data, family, sound):
 
 
 def test_ejmaps_odd_but_sound_rows(real_data):
-    rows = {row.version: row for row in read_table(real_data("ejmap/ejecta_version_hparams.csv"), "ejecta").rows}
+    rows = {row.version: row for row in read_table(real_data("ejmap/ejecta_version_hparams.csv"), row_model("ejecta")).rows}
     assert (rows[49].buffer_bounds, rows[49].accept_midinput) == (None, False)
     assert rows[102].optimizer == "Muon"
     assert rows[51].encoder_name is None

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from cratermill.families import row_model
 from cratermill.families.connection.hparams import Hparams
 from cratermill.tables.keywords import column_names, find, is_keyword, known
 from cratermill.tables.table import read_table
@@ -176,8 +177,8 @@ def test_muon_learns_and_goes_on_from_its_state():
 
 def test_muon_refuses_what_it_cant_use(tmp_path):
     path = write(tmp_path / "c.csv", [CONNECTION | {"optimizer": "Muon", "OPT_Muon_adjust_lr_fn": "none", "model_name": "resnet10t"}])
-    assert read_table(path, "connection").problems == []
-    problems = check_table(path, "connection", build=True, size_px=64).problems
+    assert read_table(path, row_model("connection")).problems == []
+    problems = check_table(path, row_model("connection"), build=True, size_px=64).problems
     assert [(p.column, p.value) for p in problems] == [("optimizer", "Muon")]
     assert "match_rms_adamw" in problems[0].reason
 

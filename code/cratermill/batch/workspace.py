@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..core.errors import InputError, WorkError
 from ..core.files import read_json, write_json
+from ..core.work import Stopped as Stopped
 from . import disk, state
 from .plan import Cell, Plan
 from .signals import StopFlag
@@ -24,10 +25,6 @@ NOT_KEPT = ("last.ckpt", LOCK_NAME)
 POLL_S = 0.5
 # What a file system without locks answers; there the heartbeat of the record has to do.
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
-
-
-class Stopped(Exception):
-    """Raised by the work once it has saved itself after `stop_requested`; the cell goes on from there next time."""
 
 
 class Busy(WorkError):

@@ -26,9 +26,10 @@ def family_names() -> list[str]:
 @versions.command("list")
 def list_rows(table: Path = TABLE, family: str = FAMILY, as_json: bool = JSON) -> None:
     """One line per sound row."""
+    from ..families import row_model
     from ..tables.versions import list_versions
 
-    rows = list_versions(table, family)
+    rows = list_versions(table, row_model(family))
     if as_json:
         print_json(rows)
     elif rows:
@@ -43,9 +44,10 @@ def show(
     as_json: bool = JSON,
 ) -> None:
     """Every column of one row, with its meaning."""
+    from ..families import row_model
     from ..tables.versions import show_version
 
-    lines = show_version(table, family, version)
+    lines = show_version(table, row_model(family), version)
     if as_json:
         print_json({column: value for column, value, _ in lines})
     else:
@@ -65,10 +67,11 @@ def check(
     Problems are named with row, column, value and the nearest valid names; exit code 2 if there are any.
     """
     from ..core.progress import shown
+    from ..families import row_model
     from ..tables.versions import check_table
 
     with shown() as progress:
-        report = check_table(table, family, build=build, size_px=size_px, progress=progress)
+        report = check_table(table, row_model(family), build=build, size_px=size_px, progress=progress)
     if as_json:
         sound = [row.version for row in report.table.rows]
         problems = [asdict(problem) for problem in report.problems]

@@ -114,7 +114,7 @@ class Results:
     def _rows(self, family: str, versions: list[int]) -> dict[int, Any]:
         """The rows of these versions, as far as they are sound."""
         path = self.source.table(family)
-        rows = {row.version: row for row in read_table(path, family).rows} if path and versions else {}
+        rows = {row.version: row for row in read_table(path, get_family(family).hparams_model()).rows} if path and versions else {}
         return {version: rows[version] for version in versions if version in rows}
 
 

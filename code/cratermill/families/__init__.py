@@ -8,6 +8,7 @@ from ..core.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from ..config import Config
+    from ..training.hparams import RowHparams
     from .base import Family
 
 FAMILIES = {
@@ -27,6 +28,11 @@ def get_family(name: str) -> Family:
     if name not in FAMILIES:
         raise InputError(f"unknown family '{name}'", valid=nearest(name, FAMILIES), next_step="choose one of these names")
     return getattr(importlib.import_module(f"{__name__}.{name}"), FAMILIES[name])()
+
+
+def row_model(name: str) -> type[RowHparams]:
+    """The model of a row of the family's table."""
+    return get_family(name).hparams_model()
 
 
 def family_data(config: Config, name: str) -> Any:

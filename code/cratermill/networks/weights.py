@@ -8,17 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..core.errors import InputError, WorkError
 from .hub import hub_place
 
 if TYPE_CHECKING:
-    from ..training.hparams import RowHparams
     from .backbone import Backbone
 
 Report = Callable[[str, int, int], None]
 """Called with the name of the weights, how many are done and how many there are."""
+
+
+class Row(Protocol):
+    """What is read here of a row of a table."""
+
+    version: int
+
+    @property
+    def begins_pretrained(self) -> bool: ...
+
+    def backbones(self) -> list[tuple[str, str, str]]:
+        """(column, name, home library) of every network that the row names."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +138,7 @@ def damaged(path: Path, error: Exception) -> WorkError:
     )
 
 
-def required_weights(rows: Iterable[RowHparams]) -> list[Weights]:
+def required_weights(rows: Iterable[Row]) -> list[Weights]:
     """The weights that rows with ``pretrained`` need, each once, in the order of the rows."""
     from .names import resolve
 
@@ -144,12 +155,12 @@ def required_weights(rows: Iterable[RowHparams]) -> list[Weights]:
     return list(needed)
 
 
-def missing_weights(rows: Iterable[RowHparams]) -> list[Weights]:
+def missing_weights(rows: Iterable[Row]) -> list[Weights]:
     """Those of the required weights that are not in the local cache."""
     return [weights for weights in required_weights(rows) if weights.local() is None]
 
 
-def fetch_weights(rows: Iterable[RowHparams], report: Report | None = None) -> list[Path]:
+def fetch_weights(rows: Iterable[Row], report: Report | None = None) -> list[Path]:
     """Download what rows need and isn't here yet; ``report`` is called before each file and at the end."""
     needed = required_weights(rows)
     paths = []
@@ -162,7 +173,7 @@ def fetch_weights(rows: Iterable[RowHparams], report: Report | None = None) -> l
     return paths
 
 
-def require_weights(rows: Iterable[RowHparams], config: str = "CONFIG") -> None:
+def require_weights(rows: Iterable[Row], config: str = "CONFIG") -> None:
     """Raises ``InputError`` listing all missing weights and the command that fetches them."""
     lacking = missing_weights(rows)
     if lacking:

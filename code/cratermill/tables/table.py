@@ -17,7 +17,6 @@ from ..training.hparams import RowHparams
 from . import keywords
 
 HEADER_LINE = 1
-FAMILY_PACKAGE = __package__.removesuffix("tables") + "families"
 
 
 @dataclass(frozen=True)
@@ -62,25 +61,12 @@ def require_none(path: Path, problems: list[Problem]) -> None:
         raise InputError(f"{count} in {path}:{listed}", next_step="correct these cells, then run 'cratermill versions check' on the file")
 
 
-def hparams_model(family: str | type[RowHparams]) -> type[RowHparams]:
-    """The row model of a family, by its name."""
-    import importlib
-
-    from ..families import FAMILIES
-
-    if isinstance(family, type):
-        return family
-    if family not in FAMILIES:
-        raise InputError(f"unknown family '{family}'", valid=nearest(family, FAMILIES), next_step="choose one of these names")
-    return importlib.import_module(f"{FAMILY_PACKAGE}.{family}.hparams").Hparams
-
-
-def read_table(path: Path | str, family: str | type[RowHparams], look_up: Callable[[RowHparams], bool] = lambda row: True) -> Table:
-    """Read and check a whole table. Raises ``InputError`` only if the file can't be read as a table at all.
+def read_table(path: Path | str, model: type[RowHparams], look_up: Callable[[RowHparams], bool] = lambda row: True) -> Table:
+    """Read and check a whole table of rows of one model. Raises ``InputError`` only if the file can't be read as a table at all.
 
     ``look_up`` says of which rows the networks are looked up in their libraries, some of which take long to import.
     """
-    path, model = Path(path), hparams_model(family)
+    path = Path(path)
     header, lines = _read_cells(path)
     table = Table(path)
     table.problems += _header_problems(path, header, model)
@@ -90,15 +76,15 @@ def read_table(path: Path | str, family: str | type[RowHparams], look_up: Callab
     return table
 
 
-def load_versions(path: Path | str, family: str | type[RowHparams], versions: Iterable[int] | None = None) -> list[RowHparams]:
+def load_versions(path: Path | str, model: type[RowHparams], versions: Iterable[int] | None = None) -> list[RowHparams]:
     """The rows with these versions, or all with ``version_run`` True; raises ``InputError`` on problems.
 
     With ``versions``, only flaws of the header and of these rows count, so that a flaw elsewhere stops nobody.
     """
     if versions is None:
-        return [row for row in read_table(path, family, lambda row: row.version_run).require() if row.version_run]
+        return [row for row in read_table(path, model, lambda row: row.version_run).require() if row.version_run]
     wanted = list(dict.fromkeys(versions))
-    table = read_table(path, family, lambda row: row.version in wanted)
+    table = read_table(path, model, lambda row: row.version in wanted)
     require_none(table.path, [p for p in table.problems if p.line == HEADER_LINE or _version_of(p) in wanted])
     rows = {row.version: row for row in table.rows}
     for version in wanted:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import CratermillError, InputError, first_line
 from ..training.hparams import RowHparams
-from .table import Problem, Table, hparams_model, load_versions, read_table, require_none
+from .table import Problem, Table, load_versions, read_table, require_none
 
 UNBUILDABLE = (CratermillError, ValueError, TypeError, RuntimeError, AssertionError, IndexError)
 """What libraries raise at values that they can't build with."""
@@ -47,7 +47,7 @@ class CheckReport:
         require_none(self.table.path, self.problems)
 
 
-def list_versions(path: Path | str, family: str) -> list[dict[str, Any]]:
+def list_versions(path: Path | str, model: type[RowHparams]) -> list[dict[str, Any]]:
     """One dict per sound row with what tells versions apart at a glance."""
     shown = (
         "version",
@@ -62,26 +62,26 @@ def list_versions(path: Path | str, family: str) -> list[dict[str, Any]]:
         "batch_size",
         "max_epochs",
     )
-    return [{name: getattr(row, name, None) for name in shown} for row in read_table(path, family, lambda row: False).rows]
+    return [{name: getattr(row, name, None) for name in shown} for row in read_table(path, model, lambda row: False).rows]
 
 
-def show_version(path: Path | str, family: str, version: int) -> list[tuple[str, Any, str]]:
+def show_version(path: Path | str, model: type[RowHparams], version: int) -> list[tuple[str, Any, str]]:
     """(column, value, meaning) of one row; keyword columns only where filled, and marked where the row doesn't use them."""
-    row = load_versions(path, family, [version])[0]
-    fields = hparams_model(family).model_fields
+    row = load_versions(path, model, [version])[0]
+    fields = model.model_fields
     lines = [(column, getattr(row, name), fields[name].description or "") for column, name in row.columns().items()]
     used = {f"{prefix}_{row.chosen(prefix)}_{keyword}" for prefix in row.keyword_groups for keyword in row.keywords_of(prefix)}
     return lines + [(column, value, "" if column in used else "not used by this row") for column, value in row.keywords.items()]
 
 
 def check_table(
-    path: Path | str, family: str, build: bool = False, size_px: int | None = None, progress: Progress | None = None
+    path: Path | str, model: type[RowHparams], build: bool = False, size_px: int | None = None, progress: Progress | None = None
 ) -> CheckReport:
     """Check a table; with ``build`` also run each distinct network once, and make loss, optimiser and scheduler of every row.
 
     Published weights are not loaded: only what a row says is checked. ``size_px`` overrules the rows' tile_size_px.
     """
-    table = read_table(path, family)
+    table = read_table(path, model)
     report = CheckReport(table, problems=list(table.problems))
     if build:
         _build_all(report, [row if size_px is None else row.model_copy(update={"tile_size_px": size_px}) for row in table.rows], progress)

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 
-from ..batch.workspace import Stopped
 from ..core.errors import WorkError
 from ..core.files import atomic_path
+from ..core.work import Stopped
 from .cell import CellParams
 from .checkpoint import Checkpoint, read_tensors
 from .loaders import Loaders

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cratermill.core.errors import InputError
+from cratermill.families import row_model
 from cratermill.families.autoencoder.cae import ConvAutoencoder, sides_of
 from cratermill.families.autoencoder.hparams import Hparams
 from cratermill.families.autoencoder.layouts import LAYOUTS, Layout
@@ -319,7 +320,7 @@ def test_a_table_with_every_kind_of_row_is_sound_and_can_be_built(tmp_path):
     from tests.families.autoencoder.case import HEADER, ROWS
 
     (tmp_path / "rows.csv").write_text(HEADER + ROWS)
-    report = check_table(tmp_path / "rows.csv", "autoencoder", build=True)
+    report = check_table(tmp_path / "rows.csv", row_model("autoencoder"), build=True)
     report.require()
     assert [built.network for built in report.built] == ["cae 32 px", "mae_small 40 px"]
 

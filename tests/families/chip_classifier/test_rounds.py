@@ -12,7 +12,7 @@ import pytest
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
 from cratermill.core.errors import InputError
-from cratermill.families import get_family
+from cratermill.families import get_family, row_model
 from cratermill.families.chip_classifier.data import pseudo_labels
 from cratermill.families.chip_classifier.hparams import NORMS, Hparams
 from cratermill.families.chips_common.data import parts_of
@@ -184,7 +184,7 @@ def test_the_tested_scores_are_those_of_the_kept_predictions(done):
 )
 def test_rows_that_make_no_sense_are_refused_by_column(tmp_path, row, said):
     path = write_project(tmp_path, "chip_classifier", [row]).with_name("chip_classifier.csv")
-    problems = " ".join(f"{one.column}: {one.reason}" for one in read_table(path, "chip_classifier").problems)
+    problems = " ".join(f"{one.column}: {one.reason}" for one in read_table(path, row_model("chip_classifier")).problems)
     assert said in problems
 
 
@@ -205,10 +205,10 @@ def test_three_classes_are_refused(tmp_path):
 
 def test_any_timm_network_can_be_named(tmp_path):
     path = write_project(tmp_path, "chip_classifier", [{"model_name": "test_efficientnet"}]).with_name("chip_classifier.csv")
-    row = read_table(path, "chip_classifier").require()[0]
+    row = read_table(path, row_model("chip_classifier")).require()[0]
     assert row.build_network()(*row.sample_input()).shape == (2, 1)
 
 
 @pytest.mark.parametrize("family", ["chip_classifier", "sgan"])
 def test_the_tables_that_come_along_are_sound(project_folder, family):
-    check_table(project_folder / "configs" / f"{family}_version_hparams.csv", family, build=True).require()
+    check_table(project_folder / "configs" / f"{family}_version_hparams.csv", row_model(family), build=True).require()

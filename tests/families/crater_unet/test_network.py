@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from cratermill.families import row_model
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.network import SymmetricUNet
 from cratermill.tables.table import load_versions, read_table
@@ -63,7 +64,7 @@ def test_a_step_lowers_the_loss():
 
 def test_the_papers_grid_stands_in_the_table(project_folder):
     table = project_folder / "configs" / "crater_unet_version_hparams.csv"
-    rows = {row.version: row for row in read_table(table, "crater_unet", lambda row: False).require()}
+    rows = {row.version: row for row in read_table(table, row_model("crater_unet"), lambda row: False).require()}
     grid = [(3, 1), (3, 1), (3, 1), (7, 1), (3, 0.5), (3, 2), (11, 1), (7, 2)]
     for start, data, target, epochs in ((1, "dots", "fill", 50), (11, "craters", "fill", 500), (21, "craters", "outline", 500)):
         for number, (kernel, multiple) in enumerate(grid, start):
@@ -74,7 +75,7 @@ def test_the_papers_grid_stands_in_the_table(project_folder):
 
 
 def test_any_segmenter_by_name(project_folder):
-    row = load_versions(project_folder / "configs" / "crater_unet_version_hparams.csv", "crater_unet", [41])[0]
+    row = load_versions(project_folder / "configs" / "crater_unet_version_hparams.csv", row_model("crater_unet"), [41])[0]
     network = row.build_network()
     assert network(torch.zeros(2, 1, 64, 64)).shape == (2, 1, 64, 64)
 

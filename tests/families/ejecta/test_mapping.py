@@ -8,9 +8,9 @@ import pytest
 import rasterio
 
 from cratermill.core.errors import InputError, WorkError
+from cratermill.families import members
 from cratermill.families.ejecta import mapping
 from cratermill.families.ejecta.crater_files import CraterFiles
-from cratermill.families.ejecta_common import members
 from cratermill.geo.grid import Window
 from tests.families.ejecta import mapping_case as case
 from tests.families.ejecta.mapping_case import on_mosaic

@@ -13,7 +13,7 @@ from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
 from cratermill.batch.workspace import Stopped
 from cratermill.core.errors import InputError
-from cratermill.families import get_family
+from cratermill.families import get_family, row_model
 from cratermill.families.chips_common.predict import classifier
 from cratermill.families.sgan.data import NORM
 from cratermill.families.sgan.hparams import Hparams
@@ -180,7 +180,7 @@ def test_every_method_leaves_a_checkpoint_that_loads_as_a_classifier(config, tmp
 )
 def test_rows_that_make_no_sense_are_refused_by_column(tmp_path, values, said):
     path = write_project(tmp_path, "sgan", [values]).with_name("sgan.csv")
-    assert said in " ".join(f"{one.column}: {one.reason}" for one in read_table(path, "sgan").problems)
+    assert said in " ".join(f"{one.column}: {one.reason}" for one in read_table(path, row_model("sgan")).problems)
 
 
 @pytest.mark.parametrize(

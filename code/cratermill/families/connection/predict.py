@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..ejecta_common import tile_images as views
-from ..ejecta_common.predict import Ensemble, chunks
+from ..ensemble import Ensemble, chunks
 
 if TYPE_CHECKING:
     from ...geo.mosaic import Mosaic

@@ -16,7 +16,7 @@ from ...craters.catalogue import read_catalogue, write_catalogue
 from ...craters.craterstats import surface_area_m2
 from ...craters.matching import match
 from ...craters.merge import union, without_doubles
-from ...craters.outputs import counted_boundary, crater_table, frequencies, size_frequency, write_craters
+from ...craters.outputs import counted_boundary, crater_table, write_craters
 from ...craters.scores import RULES, score, size_table, tally
 from ...geo.bodies import Body
 from ...geo.cog import write_cog
@@ -122,6 +122,7 @@ def draw(
 ) -> list[tuple[Path, str]]:
     """``overlay.png``, ``size_frequency.png`` and ``size_frequency.csv``."""
     from ...report.crater_pictures import overlay
+    from ...report.size_frequency import frequencies, size_frequency
 
     lists = {"found": table["diameter_km"].to_numpy(float)}
     if catalogue is not None:

@@ -17,7 +17,7 @@ from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample
 from ...training.checkpoint import load
 from .. import map_options
-from ..ejecta_common.members import checkpoint_digests, checkpoint_paths, frozen_paths
+from ..members import checkpoint_digests, checkpoint_paths, frozen_paths
 from .evaluate import COLUMNS, readings
 from .layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from .predict import Predictor, Reading

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...craters.extract import extract
 from ...craters.options import Options
-from ..ejecta_common.predict import Ensemble
+from ..ensemble import Ensemble
 from .data import fitting, radii_px
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from ...core.files import content_digest
 from ...core.paths import DataFolder
 from ...geo.mosaic import Mosaic
 from ..ejecta_common.craters import Crater, choose, read_craters
-from ..ejecta_common.members import checkpoint_digests, frozen_paths
 from ..ejecta_common.prepare import read_table, require_body
 from ..ejecta_common.stitch import Pieces, Stitcher, land
 from ..ejecta_common.tile_positions import eval_positions
+from ..members import checkpoint_digests, frozen_paths
 from .crater_files import write_crater
 
 if TYPE_CHECKING:

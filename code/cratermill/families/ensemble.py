@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 
-from ...core.errors import InputError
-from ...training.cell import CellParams
-from ...training.checkpoint import Checkpoint, load
-from ...training.device import is_bf16_fast, torch_device
-from .. import get_family
-
-if TYPE_CHECKING:
-    pass
+from ..core.errors import InputError
+from ..training.cell import CellParams
+from ..training.checkpoint import Checkpoint, load
+from ..training.device import is_bf16_fast, torch_device
+from . import get_family
 
 CHUNK = 32
 """Tiles sampled and predicted at a time: bounds the memory, changes no result."""

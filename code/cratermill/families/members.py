@@ -7,12 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.errors import InputError, WorkError
-from ...core.files import content_digest, stat_fingerprint
-from .. import get_family
+from ..core.errors import InputError, WorkError
+from ..core.files import content_digest, stat_fingerprint
+from . import get_family
 
 if TYPE_CHECKING:
-    from ...config import Config
+    from ..config import Config
 
 Digests = dict[str, str]
 """Iteration number (as text, since plans are JSON) and the digest of its checkpoint."""
