@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,14 @@ def test_failures_stop_only_what_needs_them(root):
     again = launch(root, specs)
     assert [again.states[n] for n in range(6)] == ["done", "failed", "done", "done", "done", "done"]
     assert len(fake.lines(root / "trace/2.begun")) == 1 and len(fake.lines(root / "trace/4.begun")) == 2
+
+
+def test_a_summary_of_unchanged_cells_costs_nothing(root):
+    specs = [{}, {}, {"needs": [0, 1], "soft": True, "always": True, "stage": "summarise"}]
+    launch(root, specs)
+    assert launch(root, specs).exit_code == 0 and len(fake.lines(root / "trace/2.begun")) == 1
+    shutil.rmtree(root / "log/products/1")
+    assert launch(root, specs).exit_code == 0 and len(fake.lines(root / "trace/2.begun")) == 2
 
 
 def test_a_killed_worker_fails_its_cell_alone(root):

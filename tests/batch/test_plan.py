@@ -20,6 +20,19 @@ def test_frozen_and_loaded_are_equal(root):
     assert load(path.parent) == again
 
 
+def test_what_cells_have_in_common_is_written_once(root):
+    weights = {"checkpoints": {str(n): f"{n:064d}" for n in range(20)}}
+    specs = [{"n": n} for n in range(3)] + [{"n": 10 + n, **weights, "needs": [0, 1, 2]} for n in range(200)]
+    plan = fake.plan_of(root, specs)
+    path = freeze(plan)
+    assert load(path).cells == plan.cells
+    assert path.read_text().count("0" * 60) <= 20 and path.stat().st_size < 600 * len(specs)
+    # Plans of earlier versions, which repeat everything, are read as before.
+    old = json.loads(path.read_text()) | {"format": 1, "cells": [{**vars(cell), "needs": list(cell.needs)} for cell in plan.cells]}
+    path.write_text(json.dumps(old))
+    assert load(path).cells == plan.cells
+
+
 def test_identical_plans_share_a_run_others_do_not(root):
     one, same, other = (fake.plan_of(root, [{"n": n}]) for n in (1, 1, 2))
     assert one.run == same.run != other.run

@@ -162,12 +162,14 @@ def _work(plan: Plan, cell: Cell, science: Science, workspace: Workspace) -> Non
         workspace.name_product()
         return
     started = time.time()
+    inputs = {"inputs": state.inputs_mark(plan, cell)} if cell.always else {}  # before the work: they may change meanwhile
     metrics = science(plan, cell, workspace)
     if metrics is None and workspace.stop_requested:
         raise Stopped
     ended = time.time()
     made_with = {name: plan.provenance.get(name) for name in ("commit", "dirty", "code_sha256", "python")}
-    workspace.publish(metrics, {"run": plan.run, "made_with": made_with, "started": started, "ended": ended, "seconds": ended - started})
+    times = {"started": started, "ended": ended, "seconds": ended - started}
+    workspace.publish(metrics, {"run": plan.run, "made_with": made_with, **times, **inputs})
 
 
 def _failure(cell: Cell, error: BaseException, flag: StopFlag, record: state.Record) -> CellResult:

@@ -21,7 +21,8 @@ class Graph:
         self.kinds: dict[int, str] = {}
         self._running: set[int] = set()
         for cell in plan.cells:
-            if state.is_done(plan, cell) and not cell.always:
+            # A summary of cells that are about to be made isn't settled, whatever its last inputs were.
+            if (not cell.always or all(need in self.states for need in cell.needs)) and state.is_settled(plan, cell):
                 self.states[cell.index] = state.DONE
         self.already_done = frozenset(self.states)
         only = range(len(plan.cells)) if only is None else only

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -12,7 +14,10 @@ from ..core.paths import Project
 from . import disk, provenance
 
 DIFF_NAME = "code.diff"
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+SHORT_CHARS = 24
+"""Values that take no more room than this stand in every cell; longer ones that several cells have in common are written once."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ def _earlier(old: Plan | None) -> list[dict]:
 
 
 def _as_json(plan: Plan) -> dict:
+    shared, cells = _shared_and_cells(plan.cells)
     return {
         "format": FORMAT,
         "run": plan.run,
@@ -136,8 +142,38 @@ def _as_json(plan: Plan) -> dict:
         "config": plan.config,
         "seed": plan.seed,
         "provenance": plan.provenance,
-        "cells": [asdict(cell) for cell in plan.cells],
+        "shared": shared,
+        "cells": cells,
     }
+
+
+def _shared_and_cells(cells: tuple[Cell, ...]) -> tuple[list, list[dict]]:
+    """Values of params (and needs) that several cells have in common, and the cells that name them by their place in that list."""
+    texts = [{name: json.dumps(value, sort_keys=True) for name, value in _sharable(cell).items()} for cell in cells]
+    counts = Counter(text for one in texts for text in one.values() if len(text) > SHORT_CHARS)
+    places = {text: place for place, text in enumerate(text for text, count in counts.items() if count > 1)}
+    written = []
+    for cell, one in zip(cells, texts, strict=True):
+        common = {name: places[text] for name, text in one.items() if text in places}
+        params = {name: value for name, value in cell.params.items() if name not in common}
+        kept = {**vars(cell), "params": params, "needs": [] if NEEDS in common else list(cell.needs)}
+        written.append(kept | ({"shared": common} if common else {}))
+    return [json.loads(text) for text in places], written
+
+
+NEEDS = "cell.needs"
+
+
+def _sharable(cell: Cell) -> dict:
+    return {**cell.params, NEEDS: cell.needs}
+
+
+def _whole_cell(written: dict, shared: list) -> Cell:
+    common = {name: shared[place] for name, place in written.get("shared", {}).items()}
+    needs = common.pop(NEEDS, written["needs"])
+    known = {field.name for field in fields(Cell)}
+    values = {name: value for name, value in written.items() if name in known}
+    return Cell(**{**values, "params": {**written["params"], **common}, "needs": tuple(needs)})
 
 
 def load(path) -> Plan:
@@ -146,11 +182,11 @@ def load(path) -> Plan:
     if path.is_dir():
         path = path / "plan.json"
     value = read_json(path)
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
+    if not isinstance(value, dict) or value.get("format") not in READABLE:
         raise _no_plan(path, "is no plan of this version of cratermill" if path.exists() else "is missing")
     try:
         return _from_json(path, value)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise _no_plan(path, "is no whole plan of cratermill") from error
 
 
@@ -159,8 +195,7 @@ def _no_plan(path: Path, why: str) -> InputError:
 
 
 def _from_json(path: Path, value: dict) -> Plan:
-    names = {field.name for field in fields(Cell)}
-    cells = tuple(Cell(**{**{k: v for k, v in cell.items() if k in names}, "needs": tuple(cell["needs"])}) for cell in value["cells"])
+    cells = tuple(_whole_cell(cell, value.get("shared", [])) for cell in value["cells"])
     here = path.parents[3] if len(path.parents) > 3 else path.parent
     root = here if Project(here).plan(value["run"]) == path else Path(value["root"])
     return Plan(value["run"], root, value["config"], value["seed"], value["provenance"], cells)

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.files import read_json, write_json
+from ..core.files import fingerprint, read_json, write_json
 from .plan import Cell, Plan
 
 WAITING, QUEUED, RUNNING, DONE = "waiting", "queued", "running", "done"
@@ -127,6 +127,34 @@ def is_done(plan: Plan, cell: Cell) -> bool:
     """True when the product is there and was made from these very parameters."""
     made = read_json(plan.product(cell) / CELL_FILE)
     return isinstance(made, dict) and made.get("fingerprint") == cell.fingerprint
+
+
+def is_settled(plan: Plan, cell: Cell) -> bool:
+    """True when a launch has nothing to do for a cell: done, and where it is always made, from the inputs that are there now.
+
+    A product that names its files (``results`` in its metrics) must still have them.
+    """
+    if not cell.always:
+        return is_done(plan, cell)
+    made = read_json(plan.product(cell) / CELL_FILE)
+    if not isinstance(made, dict) or made.get("fingerprint") != cell.fingerprint or made.get("inputs") != inputs_mark(plan, cell):
+        return False
+    return all((plan.root / path).exists() for path in (made.get("metrics") or {}).get("results", ()))
+
+
+def inputs_mark(plan: Plan, cell: Cell) -> str:
+    """Changes when a product that a cell needs is made, made again or lost, and when the code changes."""
+    needs = [plan.cells[need] for need in cell.needs]
+    return fingerprint([plan.provenance.get("code_sha256"), *([need.key, need.fingerprint, _made_at(plan, need)] for need in needs)])
+
+
+def _made_at(plan: Plan, cell: Cell) -> int | None:
+    if not is_done(plan, cell):
+        return None
+    try:
+        return (plan.product(cell) / CELL_FILE).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def read_state(plan: Plan, cell: Cell, now: float | None = None) -> CellState:
