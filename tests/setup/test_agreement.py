@@ -10,6 +10,7 @@ from importlib import metadata
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -34,8 +35,9 @@ def requirements(lines):
 
 def locked(path):
     lines = path.read_text().splitlines()
-    pins = requirements(line.removesuffix(" \\") for line in lines if line and not line.startswith(("#", "    --hash=")))
-    return {name: Version(next(iter(pin.specifier)).version) for name, pin in pins.items()}
+    wanted = [Requirement(line.removesuffix(" \\")) for line in lines if line and not line.startswith(("#", "    --hash="))]
+    here = [pin for pin in wanted if pin.marker is None or pin.marker.evaluate()]
+    return {canonicalize_name(pin.name): Version(next(iter(pin.specifier)).version) for pin in here}
 
 
 def test_environment_and_pyproject_name_the_same_packages_and_versions(project, project_folder):
@@ -44,9 +46,9 @@ def test_environment_and_pyproject_name_the_same_packages_and_versions(project, 
     for line in listed:
         name, _, spec = line.partition(" ")
         if name not in CONDA_ONLY:
-            conda[CONDA_NAMES.get(name, name)] = spec
+            conda[CONDA_NAMES.get(name, name)] = SpecifierSet(spec)
     wanted = requirements(project["dependencies"] + project["optional-dependencies"]["dev"])
-    assert conda == {name: str(requirement.specifier) for name, requirement in wanted.items()}
+    assert conda == {name: requirement.specifier for name, requirement in wanted.items()}
 
 
 def test_environment_allows_the_same_pythons(project, project_folder):
