@@ -9,9 +9,8 @@ from affine import Affine
 
 from cratermill.craters.craterstats import surface_area_m2
 from cratermill.craters.outputs import counted_boundary, crater_table
-from cratermill.geo.areas import pixel_areas_m2
 from cratermill.geo.bodies import Body, get_body
-from cratermill.geo.grid import Grid
+from cratermill.geo.grid import Grid, pixel_areas_m2
 
 MARS = get_body("mars")
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from cratermill.training.counts import Counts
-from cratermill.training.scores import binary_scores
+from cratermill.training.counts import Counts, binary_scores
 
 BITS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)
 
 
+@settings(deadline=None)
 @given(BITS)
 def test_scores_equal_scikit_learn(pairs):
     predicted, target = (np.array(part) for part in zip(*pairs, strict=True))

@@ -11,7 +11,6 @@ from ..geo.bodies import Body
 from .matching import RULES, Matched, Rule, match
 
 RESAMPLES = 1000
-BINS_PER_OCTAVE = 1
 
 
 @dataclass

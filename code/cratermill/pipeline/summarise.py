@@ -14,7 +14,7 @@ from ..core.files import link_or_copy, read_json, write_json, write_table
 from ..families import get_family
 from ..families.base import Family
 from ..training.cell import CellParams
-from ..training.scores import SCORES
+from ..training.counts import SCORES
 from .leaderboard import leaderboard
 from .training_page import write_training_page
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.prefetch import ahead
-from ..geo.areas import pixel_areas_m2
 from ..geo.cog import write_cog
-from ..geo.grid import Grid, Window
+from ..geo.grid import Grid, Window, pixel_areas_m2
 from .folder import PlanetFolder
 from .parameters import Parameters
 from .pixels import Block, cut

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, get_args
 
+from ..training import registry
 from ..training.fields import flag, integer, literal, number, numbers, refused
 
 PREFIXES = ("LS", "LR", "OPT", "MDL")
@@ -20,7 +21,7 @@ OURS = {
     # Arguments that the program sets itself, or that make no sense for one logit.
     "LS": {"mode", "classes", "from_logits", "ignore_index", "class_weights", "weight", "reduction"},
     "LR": {"optimizer", "last_epoch", "verbose"},
-    "OPT": {"params", "lr", "foreach", "maximize", "capturable", "differentiable", "fused", "matrices", "others", "adamw"},
+    "OPT": {"params", "lr", "foreach", "maximize", "capturable", "differentiable", "fused", "adamw_lr", "verbose"},
     "MDL": {"in_channels", "classes", "encoder_weights", "activation", "aux_params"},
 }
 
@@ -47,11 +48,10 @@ def known(prefix: str) -> dict[str, dict[str, Keyword]]:
     if prefix == "MDL":
         from ..networks.segmenter import architectures
 
-        callables: dict[str, Callable] = architectures()
+        callables: dict[str, Callable[..., Any]] = dict(architectures())
     else:
-        from ..training import optim
-
-        callables = {"LS": optim.losses(), "LR": optim.SCHEDULERS, "OPT": optim.OPTIMIZERS}[prefix]
+        entries = {"LS": registry.LOSSES, "LR": registry.SCHEDULERS, "OPT": registry.OPTIMIZERS}[prefix]
+        callables = {name: entry.load() for name, entry in entries.items()}
     return {name: _keywords(function, OURS[prefix]) for name, function in callables.items()}
 
 
@@ -101,6 +101,8 @@ def _reader_of_kind(parameter: inspect.Parameter) -> Callable[[Any], Any]:
     text = str(annotation) if not isinstance(annotation, type) else annotation.__name__
     kinds = set(re.findall(r"\b(bool|int|float|str|tuple|list|dict|Sequence|Iterable|List|Tuple|Tensor)\b", text))
     default = parameter.default
+    if isinstance(default, str) and len(kinds) > 1:
+        return literal  # a name, or what it stands for
     if isinstance(default, tuple | list) or kinds & {"Sequence", "Iterable", "list", "tuple", "List", "Tuple"}:
         return numbers
     if "str" in kinds and len(kinds) > 1:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from ..core.errors import nearest
 
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -109,6 +113,22 @@ def literal(value: Any) -> Any:
         except PydanticCustomError:
             continue
     return numbers(value) if value.strip()[:1] in ("[", "(") else value.strip()
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a column whose valid values are the names of a registry; they are asked for each time, since packages may add some."""
+
+    names: Callable[[], Iterable[str]]
+
+    def check(self, value: Any) -> str:
+        names = list(self.names())
+        if value not in names:
+            raise refused("is none of the choices", nearest(str(value), names))
+        return str(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.check, handler(source))
 
 
 Flag = Annotated[bool, BeforeValidator(flag)]

@@ -9,16 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .fields import Flag, Integer, Integers, Number
-
-WARMUP = "_Warmup"
-Scheduler = Literal[
-    "StepLR",
-    "CosineAnnealingLR",
-    "CosineAnnealingWarmRestarts",
-    "StepLR_Warmup",
-    "CosineAnnealingLR_Warmup",
-    "CosineAnnealingWarmRestarts_Warmup",
-]
+from .registry import WARMUP, LossName, OptimizerName, SchedulerName
 
 
 class RowHparams(BaseModel):
@@ -48,13 +39,13 @@ class RowHparams(BaseModel):
     val_frac: Number = Field(gt=0, lt=1, description="share of the TV samples that validates; stratified on their classes")
     batch_size: Integer = Field(ge=1, description="samples per optimisation step")
     lr: Number = Field(gt=0, description="learning rate at the start (after the warm-up, if there is one)")
-    scheduler: Scheduler | None = Field(
+    scheduler: SchedulerName | None = Field(
         None,
         description="course of the learning rate over the epochs, keywords in LR_{scheduler}_{keyword}; blank: constant. "
         "With the suffix _Warmup it first rises linearly from a hundredth over LR_Warmup_milestone epochs",
     )
     LR_Warmup_milestone: Integer | None = Field(None, ge=1, description="epochs of the warm-up, for schedulers with the suffix _Warmup")
-    optimizer: Literal["Adam", "AdamW", "SGD", "Muon"] = Field(
+    optimizer: OptimizerName = Field(
         description="optimiser, keywords in OPT_{optimizer}_{keyword}. Muon takes the weights of convolutions and linear layers "
         "as matrices; all else goes to AdamW, with OPT_AdamW_ keywords"
     )
@@ -86,6 +77,12 @@ class RowHparams(BaseModel):
         """The name whose keyword columns of this prefix count: for LR the scheduler without its suffix."""
         name = getattr(self, self.keyword_groups[prefix])
         return name.removesuffix(WARMUP) if name else None
+
+    def chosen_name(self, prefix: str) -> str:
+        """The same where there must be one."""
+        name = self.chosen(prefix)
+        assert name is not None, f"no {self.keyword_groups[prefix]} in this row"
+        return name
 
     def keywords_of(self, prefix: str, name: str | None = None) -> dict[str, Any]:
         """Keyword arguments for one name, by default the chosen one: ``{"alpha": 0.1}`` from ``LS_focal_alpha``."""
@@ -142,7 +139,7 @@ class TrainingHparams(RowHparams):
     val_metric: Literal["Accuracy", "F1_Score", "IoU", "Precision", "Recall"] = Field(
         description="validation score that picks the best epoch and decides on early stopping; more is better"
     )
-    loss: Literal["dice", "focal", "bce"] = Field(description="loss; keywords in LS_{loss}_{keyword}")
+    loss: LossName = Field(description="loss; keywords in LS_{loss}_{keyword}")
     pretrained: Flag = Field(description="begin with published weights; they must be in the local cache (cratermill weights fetch)")
     norm_from_train: Flag = Field(description="normalise by mean and deviation of the TV tiles instead of fixed values")
     img_augment: Flag = Field(description="augment training tiles: contrast, brightness, blur, flips (and right-angle turns in ejecta)")

@@ -1,71 +1,87 @@
-"""Losses, optimisers and learning-rate schedules by the names that rows use."""
+"""Losses, optimisers and learning-rate schedules of rows; their names stand in :mod:`.registry`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from .hparams import WARMUP, RowHparams, TrainingHparams
-from .muon import MuonAdamW, is_matrix_weight
+from ..core.errors import InputError, first_line
+from .registry import LOSSES, OPTIMIZERS, SCHEDULERS, WARMUP
 
-OPTIMIZERS = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW, "SGD": torch.optim.SGD, "Muon": MuonAdamW}
-SCHEDULERS = {
-    "StepLR": lr_scheduler.StepLR,
-    "CosineAnnealingLR": lr_scheduler.CosineAnnealingLR,
-    "CosineAnnealingWarmRestarts": lr_scheduler.CosineAnnealingWarmRestarts,
-}
+if TYPE_CHECKING:
+    from .hparams import RowHparams
+
 WARMUP_START = 0.01
 """Share of the learning rate with which a warm-up begins."""
 
+MATRIX_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+MUON: dict[str, Any] = {"weight_decay": 0.1, "nesterov": True, "ns_coefficients": "original"}
+"""Muon's keywords unless a row says otherwise: K. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/. The library's step
+size, that of J. Liu et al. 2025, arXiv 2502.16982, lets one learning rate suit the matrices and what AdamW takes."""
+BESIDE_MUON: dict[str, Any] = {"weight_decay": 0.01, "betas": (0.9, 0.999), "eps": 1e-8}
+"""Keywords of AdamW for what isn't a matrix, unless a row says otherwise."""
 
-def losses() -> dict[str, type[nn.Module]]:
-    """Loss classes of segmentation-models-pytorch by their names in a row."""
-    from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, SoftBCEWithLogitsLoss
 
-    return {"dice": DiceLoss, "focal": FocalLoss, "bce": SoftBCEWithLogitsLoss}
-
-
-def build_loss(hparams: TrainingHparams) -> nn.Module:
-    """The loss of a row; takes (logits, targets) of one shape, targets 0 or 1, and gives a scalar.
-
-    Focal losses are divided by the sum of their focal terms, as EJMAP's are, unless LS_focal_normalized is False.
-    """
-    keywords = hparams.keywords_of("LS")
-    if hparams.loss == "bce":
-        if "pos_weight" in keywords:
-            keywords["pos_weight"] = torch.tensor(float(keywords["pos_weight"]))
-        # The class ignores one target value unless told otherwise; 0 and 1 both count here.
-        return losses()["bce"](ignore_index=None, **keywords)
-    if hparams.loss == "focal":
-        keywords = {"normalized": True, **keywords}
-        if keywords["normalized"]:
-            keywords["reduction"] = "sum"  # the mean would divide by the number of pixels once more
-    return losses()[hparams.loss](mode="binary", **keywords)
+def build_loss(hparams: RowHparams) -> nn.Module:
+    """The loss of a row; takes (logits, targets) of one shape, targets 0 or 1, and gives a scalar."""
+    loss: nn.Module = LOSSES[hparams.chosen_name("LS")].make(**hparams.keywords_of("LS"))
+    return loss
 
 
 def build_optimizer(hparams: RowHparams, module: nn.Module) -> torch.optim.Optimizer:
     """The optimiser of a row over the trainable parameters of a module."""
     keywords = _tuples(hparams.keywords_of("OPT"))
-    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if hparams.optimizer == "Muon":
-        matrices = [p for name, p in parameters.items() if is_matrix_weight(module, name)]
-        others = [p for name, p in parameters.items() if not is_matrix_weight(module, name)]
-        return MuonAdamW(matrices, others, lr=hparams.lr, adamw=_tuples(hparams.keywords_of("OPT", "AdamW")), **keywords)
-    return OPTIMIZERS[hparams.optimizer](parameters.values(), lr=hparams.lr, **keywords)
+        return _muon(module, hparams.lr, MUON | keywords, _tuples(hparams.keywords_of("OPT", "AdamW")))
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    optimizer: torch.optim.Optimizer = OPTIMIZERS[hparams.optimizer].make(parameters, lr=hparams.lr, **keywords)
+    return optimizer
+
+
+def _muon(module: nn.Module, lr: float, keywords: dict[str, Any], adamw: dict[str, Any]) -> torch.optim.Optimizer:
+    """Muon for the weights of convolutions and linear layers, AdamW for all else, in one optimiser."""
+    if unknown := set(adamw) - set(BESIDE_MUON):
+        raise InputError(f"beside Muon, AdamW can't take {', '.join(sorted(unknown))}", valid=", ".join(BESIDE_MUON))
+    muon = OPTIMIZERS["Muon"].load()
+    _try_muon(muon, keywords)
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    matrices = [p for name, p in parameters.items() if is_matrix_weight(module, name)]
+    others = [p for name, p in parameters.items() if not is_matrix_weight(module, name)]
+    # Without nesterov: with it the library's fallback is NAdamW.
+    groups = [{"params": matrices, "use_muon": True}, {"params": others, "use_muon": False, "nesterov": False, **BESIDE_MUON, **adamw}]
+    optimizer: torch.optim.Optimizer = muon([group for group in groups if group["params"]], lr=lr, **keywords)
+    return optimizer
+
+
+def _try_muon(muon: Any, keywords: dict[str, Any]) -> None:
+    """One step on a small matrix: the library looks at most of its keywords only then."""
+    weight = nn.Parameter(torch.eye(2))
+    weight.grad = torch.eye(2)
+    try:
+        muon([{"params": [weight], "use_muon": True}], **keywords).step()
+    except (AssertionError, ValueError, TypeError) as error:
+        valid = "for adjust_lr_fn: original, match_rms_adamw or rms_to_rms (with algo adamuon the latter two or rsqrt_in)"
+        raise InputError(f"the OPT_Muon_ columns can't be used: {first_line(error)}", valid=valid) from error
+
+
+def is_matrix_weight(module: nn.Module, name: str) -> bool:
+    """Whether a named parameter is the weight of a convolution or linear layer (not a bias, norm or position embedding)."""
+    owner, _, leaf = name.rpartition(".")
+    parameter = module.get_parameter(name)
+    return leaf == "weight" and parameter.ndim >= 2 and isinstance(module.get_submodule(owner), MATRIX_LAYERS)
 
 
 def build_scheduler(hparams: RowHparams, optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler | None:
     """The schedule of a row, to be stepped once per epoch; None for a constant learning rate, or one that the family makes itself."""
-    name = hparams.chosen("LR")
-    if name is None:
+    if hparams.scheduler is None:
         return None
-    schedule = SCHEDULERS[name](optimizer, **hparams.keywords_of("LR"))
-    if not hparams.scheduler.endswith(WARMUP):
-        return schedule
+    schedule: lr_scheduler.LRScheduler = SCHEDULERS[hparams.chosen_name("LR")].make(optimizer, **hparams.keywords_of("LR"))
     epochs = hparams.LR_Warmup_milestone
+    if not hparams.scheduler.endswith(WARMUP) or epochs is None:
+        return schedule
     warmup = lr_scheduler.LinearLR(optimizer, start_factor=WARMUP_START, end_factor=1.0, total_iters=epochs)
     return lr_scheduler.SequentialLR(optimizer, [warmup, schedule], milestones=[epochs])
 

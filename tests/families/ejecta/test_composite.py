@@ -14,7 +14,7 @@ from cratermill.families.ejecta import composite as module
 from cratermill.families.ejecta.blend import NO_OWNER
 from cratermill.families.ejecta.crater_files import CraterFiles
 from cratermill.families.ejecta.polygons import outline
-from cratermill.geo.areas import pixel_areas_m2
+from cratermill.geo.grid import pixel_areas_m2
 from cratermill.report.palette import colour
 from tests.families.ejecta import mapping_case as case
 from tests.families.ejecta.mapping_case import on_mosaic

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ...training.fields import Flag, Integer, Number
-from ...training.hparams import RowHparams, Scheduler
+from ...training.fields import Flag, Integer, Number, OneOf
+from ...training.hparams import RowHparams
+from ...training.registry import scheduler_names
 from .layouts import nearest_divisor
 
 PLATEAU = "ReduceLROnPlateau"
@@ -61,7 +62,7 @@ class Hparams(RowHparams):
     # --- training
     loss: Literal["mse"] = Field("mse", description="mean squared error: of all pixels (cae) or of those hidden (mae)")
     val_metric: Literal["loss"] = Field("loss", description="validation loss picks the best epoch; less is better")
-    scheduler: Literal[Scheduler, "ReduceLROnPlateau"] | None = Field(
+    scheduler: Annotated[str, OneOf(lambda: [*scheduler_names(), PLATEAU])] | None = Field(
         None, description=RowHparams.model_fields["scheduler"].description + ". ReduceLROnPlateau takes the plateau_ columns"
     )
     max_epochs: Integer = Field(ge=0, description="epochs at most; 0 for a frozen backbone")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-NORMALISATIONS = ("none", "percentile", "mean_std")
 PERCENTILES = (0.01, 0.99)
 DEVIATIONS = 4.0
 """``mean_std`` maps mean ± so many standard deviations of a crop to 0…1."""

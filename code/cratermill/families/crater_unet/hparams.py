@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ...training.fields import Flag, Integer, Integers, Number
 from ...training.hparams import RowHparams
+from ...training.registry import LossName
 
 SYMMETRIC = "SymmetricUNet"
 MODELS = (SYMMETRIC, "Unet", "Unet++", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3+", "Linknet", "MAnet", "UPerNet", "Segformer")
@@ -70,7 +71,7 @@ class Hparams(RowHparams):
     val_metric: Literal["loss", "Accuracy", "F1_Score", "IoU", "Precision", "Recall"] = Field(
         description="validation score that picks the best epoch; F1_Score is the Dice coefficient. Accuracy flatters empty tiles"
     )
-    loss: Literal["dice", "focal", "bce"] = Field(description="loss; keywords in LS_{loss}_{keyword}")
+    loss: LossName = Field(description="loss; keywords in LS_{loss}_{keyword}")
     max_epochs: Integer = Field(ge=0, description="epochs at most; 0 trains nothing, for rows with union_of")
 
     def conflicts(self) -> Iterator[tuple[str, str, str]]:

@@ -15,9 +15,8 @@ import pandas as pd
 from ...core.errors import WorkError
 from ...core.files import link_or_copy, read_json, write_json, write_table
 from ...core.prefetch import ahead
-from ...geo.areas import pixel_areas_m2
 from ...geo.cog import write_cog
-from ...geo.grid import Grid, Window
+from ...geo.grid import Grid, Window, pixel_areas_m2
 from ...geo.mosaic import Mosaic
 from ..ejecta_common.stitch import hull
 from .blend import NO_OWNER, Blended, Layer, blend

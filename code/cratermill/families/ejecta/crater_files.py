@@ -16,9 +16,8 @@ import pandas as pd
 
 from ...core.errors import WorkError
 from ...core.files import read_json, write_json, write_table
-from ...geo.areas import pixel_areas_m2
 from ...geo.cog import write_cog
-from ...geo.grid import Grid, Window
+from ...geo.grid import Grid, Window, pixel_areas_m2
 from ...geo.pixel_maps import Link
 from ..ejecta_common.stitch import Pieces, hull
 

@@ -5,9 +5,8 @@ import pytest
 from affine import Affine
 
 from cratermill.core.errors import InputError
-from cratermill.geo.areas import pixel_areas_m2
 from cratermill.geo.bodies import Body
-from cratermill.geo.grid import Grid
+from cratermill.geo.grid import Grid, pixel_areas_m2
 
 BODIES = [Body("sphere", 2439400.0, 2439400.0), Body("oblate", 3396190.0, 3376200.0)]
 
