@@ -160,8 +160,8 @@ def test_many_tiles_equal_one_by_one_whatever_the_threads(tmp_path):
 def test_neighbouring_tiles_are_read_together(tmp_path, monkeypatch):
     _, mosaic = make(tmp_path)
     reads = []
-    original = Mosaic.read
-    monkeypatch.setattr(Mosaic, "read", lambda self, window: reads.append(window) or original(self, window))
+    original = Mosaic.read_raw
+    monkeypatch.setattr(Mosaic, "read_raw", lambda self, window: reads.append(window) or original(self, window))
     sample_many(mosaic, [tile_at(mosaic, 179, 5, row, col, size=20) for row in (-20, 0) for col in (-20, 0)])
     assert len(reads) == 1
 

@@ -88,7 +88,7 @@ def _raster_problem(path: Path, grid: Grid) -> Problem | None:
     if not path.exists():
         return Problem(path, tiles.MISSING)
     try:
-        with Mosaic.open(path) as raster:
+        with Mosaic.open(path, labels=True) as raster:
             grid.window_of(raster.grid, "it")
             raster.read(Window(raster.grid.height - 1, 0, 1, raster.grid.width))
     except InputError as error:

@@ -1,6 +1,6 @@
 """A global or regional mosaic, opened lazily; only the windows asked for are read, across the seam if need be.
 
-Arrays are (bands, rows, cols). A pixel is missing where all bands hold the declared nodata value or a band isn't finite.
+Arrays are (bands, rows, cols). What counts as data is decided in validity.py.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ import contextlib
 import ctypes
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import rasterio
+from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
 from ..core.errors import InputError
 from ..core.machine import cores
+from .band_statistics import Statistics, statistics
 from .bodies import as_crs
 from .grid import Grid, Window
+from .validity import Validity, alpha_bands, require_brightness, validity_of
 
 # GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker. It reads this once, at the first raster; rasterio.Env is
 # no way to set it, since there the number is one of bytes and holds for all threads until any of them leaves its Env.
@@ -37,90 +40,134 @@ def _share_heaps(most: int = 2) -> None:
 _share_heaps()
 
 
+# Means with a special value of floats among them are at least so large.
+MIXED = 1e30
+
 # GDAL's threads don't live on in a forked worker, which would wait for them for ever.
 _STARTED = os.getpid()
 
 
-class Statistics(NamedTuple):
-    """Per band: mean, standard deviation, and the number of pixels looked at, missing ones left out; (C,) each."""
+class Raw(NamedTuple):
+    """Pixels (C, h, w) as they stand in the file, and a mask (1 or C, h, w) of what its own masks hide; None if it has none."""
 
-    mean: np.ndarray
-    std: np.ndarray
-    count: np.ndarray
+    pixels: np.ndarray
+    hidden: np.ndarray | None
 
 
 class Mosaic:
     """One raster file. Cheap to open and to pickle; safe to share between threads and to carry into worker processes."""
 
-    def __init__(self, path: str | Path, bands: int | Sequence[int] | None = None):
+    def __init__(self, path: str | Path, bands: int | Sequence[int] | None = None, *, labels: bool = False):
         self.path = Path(path)
         self._lock, self._dataset, self._pid = threading.Lock(), None, None
         dataset = self._handle()
         self.bands = _chosen_bands(dataset, bands, self.path)
+        if not labels:
+            require_brightness(dataset, self.bands, self.path)
         self.grid = _grid_of(dataset, self.path)
         self.dtype = np.result_type(*(dataset.dtypes[band - 1] for band in self.bands))
         self.block_shape: tuple[int, int] = dataset.block_shapes[self.bands[0] - 1]  # rows, columns that are decoded together
         if self.dtype.kind not in "uif":
             raise InputError(f"{self.path}: pixels of type {self.dtype}", valid="integer or floating-point pixels")
-        self.nodata = _usable_nodata(dataset.nodatavals[self.bands[0] - 1], self.dtype)
+        self.validity: Validity = validity_of(dataset, self.bands, self.dtype)
 
     @classmethod
-    def open(cls, path: str | Path, bands: int | Sequence[int] | None = None) -> Mosaic:
+    def open(cls, path: str | Path, bands: int | Sequence[int] | None = None, *, labels: bool = False) -> Mosaic:
         """Open a GeoTIFF, COG, VRT or anything else that GDAL reads.
 
-        ``bands``: None for all, a number for "exactly so many", or 1-based band numbers, which may repeat (``[1, 1, 1]`` makes three of
-        a grey one).
+        ``bands``: None for all but alpha, a number for "exactly so many", or 1-based band numbers, which may repeat (``[1, 1, 1]`` makes
+        three of a grey one). ``labels``: pixels are numbers that stand for something, so a palette only says how they are painted.
         """
-        return cls(path, bands)
+        return cls(path, bands, labels=labels)
 
     @property
     def count(self) -> int:
         return len(self.bands)
 
     @property
+    def nodata(self) -> int | float | None:
+        """The declared value of the first band that has one; None if no pixel can be told by a value of its own."""
+        return next((value for value in self.validity.nodata if value is not None), None)
+
+    @property
     def fill(self) -> int | float:
-        """What stands for "no data" in arrays: the declared value, else NaN for floats and 0 for integers."""
+        """What stands in arrays where there is no data: the declared value, else NaN for floats and 0 for integers."""
         if self.nodata is not None:
             return self.nodata
         return float("nan") if self.dtype.kind == "f" else 0
 
     def read(self, window: Window) -> np.ndarray:
-        """Pixels (C, h, w) of a window; columns wrap around a global mosaic, whatever lies outside otherwise is ``fill``."""
-        if 0 <= window.row < window.stop_row <= self.grid.height and 0 <= window.col < window.stop_col <= self.grid.width:
+        """Pixels (C, h, w) of a window, ``fill`` where there is no data; columns wrap around a global mosaic."""
+        if self.validity.leaves_values:
+            return self.read_raw(window).pixels
+        return self.read_masked(window)[0]
+
+    def read_masked(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        """The same, and a mask (1 or C, h, w) of the pixels that are missing, those off the mosaic included; None if none are."""
+        pixels, hidden = self.read_raw(window)
+        missing = self.missing(pixels, hidden)
+        if missing is not None and not self.validity.leaves_values:
+            np.copyto(pixels, np.asarray(self.fill, self.dtype), where=missing)
+        inside = self._rows_cols_inside(window)
+        if inside is not None:
+            missing = ~inside[None] if missing is None else missing | ~inside
+        return pixels, missing
+
+    def read_raw(self, window: Window) -> Raw:
+        """Pixels of a window as they are; whatever lies off the mosaic is ``fill``."""
+        if self._holds(window):
             return self._read(RasterioWindow(window.col, window.row, window.width, window.height))
-        pixels = np.full((self.count, window.height, window.width), self.fill, dtype=self.dtype)
+        shape = (window.height, window.width)
+        pixels = np.full((self.count, *shape), self.fill, dtype=self.dtype)
+        masks = max(1, len(self.validity.masks))
+        hidden = np.ones((masks, *shape), bool) if self.validity.hides else None
         first, last = max(window.row, 0), min(window.stop_row, self.grid.height)
         if first >= last:
-            return pixels
+            return Raw(pixels, hidden)
+        rows = slice(first - window.row, last - window.row)
         for target, col, width in self._column_pieces(window):
-            piece = RasterioWindow(col, first, width, last - first)
-            pixels[:, first - window.row : last - window.row, target : target + width] = self._read(piece)
-        return pixels
+            piece = self._read(RasterioWindow(col, first, width, last - first))
+            pixels[:, rows, target : target + width] = piece.pixels
+            if hidden is not None:
+                hidden[:, rows, target : target + width] = piece.hidden
+        return Raw(pixels, hidden)
 
-    def missing(self, pixels: np.ndarray, *, declared: bool = True) -> np.ndarray | None:
-        """Mask (1, h, w) or (C, h, w), True where pixels (C, h, w) are missing; None if none are.
+    def missing(self, pixels: np.ndarray, hidden: np.ndarray | None = None, *, declared: bool = True) -> np.ndarray | None:
+        """Mask (1 or C, h, w), True where pixels (C, h, w) are missing; None if none are. ``hidden``: the one of :meth:`read_raw`.
 
-        With ``declared=False`` the nodata value counts as data, and only what isn't finite is missing.
+        Without it only values are looked at, which is all there is to see in a file without alpha and masks. With ``declared=False``
+        nodata values count as data.
         """
-        missing = None
-        if declared and self.nodata is not None and not np.isnan(self.nodata):
-            missing = np.all(pixels == self.nodata, axis=0, keepdims=True)
-        if pixels.dtype.kind == "f":
-            infinite = ~np.isfinite(pixels)
-            missing = infinite if missing is None else missing | infinite
-        return missing if missing is not None and missing.any() else None
+        return self.validity.missing(pixels, hidden, declared=declared)
 
-    def statistics(self, max_pixels: int = 2_000_000) -> Statistics:
-        """Mean and deviation per band from evenly spaced pixels (overviews, if the file has them), missing ones left out."""
-        step = max(1.0, (self.grid.height * self.grid.width / max_pixels) ** 0.5)
-        shape = (self.count, max(1, round(self.grid.height / step)), max(1, round(self.grid.width / step)))
-        pixels = self._read(None, shape)
-        missing = self.missing(pixels)
-        valid = np.broadcast_to(True if missing is None else ~missing, pixels.shape)
-        if not valid.any(axis=(1, 2)).all():
-            raise InputError(f"{self.path}: no pixel holds data", valid="a mosaic with pixels that differ from its nodata value")
-        values = [band[mask].astype(np.float64) for band, mask in zip(pixels, valid, strict=True)]
-        return Statistics(*(np.array([function(value) for value in values]) for function in (np.mean, np.std, np.size)))
+    def reduced(self, shape: tuple[int, int]) -> np.ndarray:
+        """The whole mosaic at a smaller size, (C, h, w) float32 for the screen: means of pixels with data, NaN where there are none."""
+        # Special values unknown to GDAL would spoil means of whole numbers; in floats they stand out whatever they are mixed with.
+        average = self.dtype.kind == "f" or self.validity.low is None
+        with self._lock, _explained(self.path):
+            resampling = Resampling.average if average else Resampling.nearest
+            pixels = self._handle().read(list(self.bands), out_shape=(self.count, *shape), resampling=resampling, masked=True)
+            missing = self.validity.missing(pixels.data, self.validity.hidden(self._handle(), None, shape), declared=False)
+        reduced = np.ma.filled(pixels.astype(np.float32), np.nan)
+        reduced[np.abs(reduced) > MIXED] = np.nan
+        if missing is not None:
+            reduced[np.broadcast_to(missing, reduced.shape)] = np.nan
+        return reduced
+
+    def statistics(self, remembered: Path | None = None) -> Statistics:
+        """Mean and deviation per band of all pixels that hold data; ``remembered``: see band_statistics.py."""
+        return statistics(self, remembered)
+
+    def files(self) -> list[str]:
+        """Every file that the pixels come from: the one named, sources of a VRT, masks and descriptions beside it."""
+        with self._lock:
+            return [str(self.path), *self._handle().files]
+
+    def another(self) -> Mosaic:
+        """The same mosaic with a handle of its own."""
+        other = Mosaic.__new__(Mosaic)
+        other.__setstate__(self.__getstate__())
+        return other
 
     def xarray(self, chunk_px: int = 2048):
         """The chosen bands as a lazily chunked DataArray (band, y, x) with CRS, for block-wise work with dask."""
@@ -155,17 +202,23 @@ class Mosaic:
             self._dataset, self._pid = _open(self.path, cores() if os.getpid() == _STARTED else 1), os.getpid()
         return self._dataset
 
-    def _read(self, piece: RasterioWindow | None, shape: tuple[int, int, int] | None = None) -> np.ndarray:
-        with self._lock:
-            try:
-                return self._handle().read(list(self.bands), window=piece, out_shape=shape, out_dtype=self.dtype)
-            except rasterio.errors.RasterioError as error:
-                where = "" if piece is None else f" at row {piece.row_off}, column {piece.col_off}"
-                raise InputError(
-                    f"{self.path} can't be read{where}: {_cause(error)}",
-                    valid="a complete raster file",
-                    next_step="the file is probably truncated or damaged: copy or download it again",
-                ) from error
+    def _read(self, piece: RasterioWindow) -> Raw:
+        with self._lock, _explained(self.path, f" at row {piece.row_off}, column {piece.col_off}"):
+            dataset = self._handle()
+            pixels = dataset.read(list(self.bands), window=piece, out_dtype=self.dtype)
+            return Raw(pixels, self.validity.hidden(dataset, piece, pixels.shape[1:]))
+
+    def _holds(self, window: Window) -> bool:
+        return 0 <= window.row < window.stop_row <= self.grid.height and 0 <= window.col < window.stop_col <= self.grid.width
+
+    def _rows_cols_inside(self, window: Window) -> np.ndarray | None:
+        """Mask (h, w) of a window's pixels that lie on the mosaic; None if all do."""
+        if self._holds(window):
+            return None
+        rows, cols = np.arange(window.row, window.stop_row), np.arange(window.col, window.stop_col)
+        on = (rows >= 0) & (rows < self.grid.height)
+        inside = np.broadcast_to(on[:, None], (window.height, window.width))
+        return inside if self.grid.period_px else inside & (cols >= 0) & (cols < self.grid.width)
 
     def _column_pieces(self, window: Window):
         """(offset in the window, first column in the file, number of columns) of the parts that exist."""
@@ -183,6 +236,18 @@ class Mosaic:
             at += width
 
 
+@contextlib.contextmanager
+def _explained(path: Path, where: str = "") -> Iterator[None]:
+    try:
+        yield
+    except rasterio.errors.RasterioError as error:
+        raise InputError(
+            f"{path} can't be read{where}: {_cause(error)}",
+            valid="a complete raster file",
+            next_step="the file is probably truncated or damaged: copy or download it again",
+        ) from error
+
+
 def _open(path: Path, threads: int):
     """Compressed blocks of one window are unpacked by so many threads."""
     try:
@@ -197,17 +262,18 @@ def _open(path: Path, threads: int):
 
 
 def _chosen_bands(dataset, bands: int | Sequence[int] | None, path: Path) -> tuple[int, ...]:
-    if bands is None:
-        return tuple(dataset.indexes)
-    if isinstance(bands, int):
-        if dataset.count != bands:
-            raise InputError(
-                f"{path} has {dataset.count} band(s), {bands} wanted", valid=f"a mosaic of {bands} band(s), or a list of band numbers"
-            )
-        return tuple(dataset.indexes)
+    alpha = alpha_bands(dataset)
+    usual = tuple(band for band in dataset.indexes if band not in alpha)
+    has = f"{path} has {len(usual)} band(s)" + (" besides alpha" if alpha else "")
+    if bands is None and usual:
+        return usual
+    if bands is None or isinstance(bands, int):
+        if len(usual) != bands:
+            raise InputError(f"{has}, {bands or 'some'} wanted", valid=f"a mosaic of {bands or 1} band(s), or a list of band numbers")
+        return usual
     chosen = tuple(int(band) for band in bands)
     if not chosen or any(band not in dataset.indexes for band in chosen):
-        raise InputError(f"{path} has {dataset.count} band(s), {list(chosen)} wanted", valid=f"band numbers from 1 to {dataset.count}")
+        raise InputError(f"{has}, {list(chosen)} wanted", valid=f"band numbers from 1 to {dataset.count}")
     return chosen
 
 
@@ -224,14 +290,6 @@ def _grid_of(dataset, path: Path) -> Grid:
         return grid
     except InputError as error:
         raise InputError(f"{path}: {error.given}", valid=error.valid, next_step=error.next_step) from error
-
-
-def _usable_nodata(nodata: float | None, dtype: np.dtype) -> int | float | None:
-    # A declared value that the type can't hold (−9999 in a uint8 file) flags nothing.
-    if nodata is None or dtype.kind == "f":
-        return nodata
-    limits = np.iinfo(dtype)
-    return int(nodata) if np.isfinite(nodata) and float(nodata).is_integer() and limits.min <= nodata <= limits.max else None
 
 
 def _cause(error: Exception) -> str:

@@ -38,9 +38,16 @@ def bilinear(pixels: np.ndarray, rows, cols, missing: np.ndarray | None, fill: f
     ``missing`` (1 or C, H, W) marks source pixels without a say; where less than half of the weight remains, the result is ``fill``.
     ``thin`` averages the source by so many pixels per side first.
     """
+    return bilinear_masked(pixels, rows, cols, missing, fill, factor, thin)[0]
+
+
+def bilinear_masked(
+    pixels: np.ndarray, rows, cols, missing: np.ndarray | None, fill: float, factor: int = 1, thin: int = 1
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The same, and a mask (1 or C, h, w) of where the result is ``fill``; None if nothing was missing to begin with."""
     dtype = pixels.dtype
     if missing is None and factor == thin == 1 and _remap_can(dtype, pixels.shape):
-        return _each_band(pixels, rows, cols)
+        return _each_band(pixels, rows, cols), None
     working = np.float64 if dtype.itemsize > 4 or (dtype.kind != "f" and dtype.itemsize == 4) else np.float32
     values = pixels.astype(working)
     if missing is not None:
@@ -53,11 +60,11 @@ def bilinear(pixels: np.ndarray, rows, cols, missing: np.ndarray | None, fill: f
         )
     total = _box_mean(_each_band(_thinned(values, thin), rows, cols), factor)
     if missing is None:
-        return _as_dtype(total, dtype)
+        return _as_dtype(total, dtype), None
     weight = _box_mean(_each_band(_thinned((~missing).astype(working), thin), rows, cols), factor)
     enough = weight >= 0.5 - 1e-6
     mean = np.divide(total, weight, out=np.zeros_like(total), where=np.broadcast_to(enough, total.shape))
-    return np.where(enough, _as_dtype(mean, dtype), np.asarray(fill, dtype=dtype))
+    return np.where(enough, _as_dtype(mean, dtype), np.asarray(fill, dtype=dtype)), ~enough
 
 
 def _thinned(values: np.ndarray, thin: int) -> np.ndarray:

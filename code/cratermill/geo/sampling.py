@@ -1,9 +1,9 @@
 """Tiles sampled straight from a mosaic: only the pixels a tile needs are read, at exact positions.
 
 Between a mosaic's outermost pixel centres and its edge the outermost pixel is repeated (half a pixel; at the poles too).
-``nodata="mask"`` (default): missing pixels (see mosaic.py) give nothing to their neighbours; where less than half of the weight is left
+``nodata="mask"`` (default): missing pixels (see validity.py) give nothing to their neighbours; where less than half of the weight is left
 the result is missing. A file that flags a legitimate value, such as 0 in a uint8 image, thus loses nothing: a dark pixel stays 0, only its
-blending with neighbours changes. ``nodata="ignore"``: declared nodata values are data; NaN and infinity never are.
+blending with neighbours changes. ``nodata="ignore"``: declared nodata values are data; NaN and what alpha or masks hide never are.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ..core.errors import InputError
 from ..core.machine import cores
 from .footprints import tile_window
 from .grid import Grid, Window
-from .mosaic import Mosaic
+from .mosaic import Mosaic, Raw
 from .pixel_maps import Link, blocks
-from .resampling import bilinear, nearest
+from .resampling import bilinear_masked, nearest
 
 METHODS = ("bilinear", "nearest", "average", "auto")
 # Shrinking by less than this isn't worth averaging: bilinear weights already cover the pixels in between.
@@ -31,22 +31,27 @@ MOST_SUBPIXELS = 8
 SOURCE_BLOCK_PX = 768
 GROUP_BYTES = 96 * 2**20
 
+Masked = tuple[np.ndarray, np.ndarray | None]
+
 
 @dataclass
 class Region:
-    """Pixels of a window of a mosaic, read once for several tiles; ``read`` falls back to the file outside of it."""
+    """Pixels of a window of a mosaic, read once for several tiles; ``read_raw`` falls back to the file outside of it."""
 
     mosaic: Mosaic
     window: Window
-    pixels: np.ndarray
+    raw: Raw
 
-    def read(self, window: Window) -> np.ndarray:
+    def read_raw(self, window: Window) -> Raw:
         row, col = window.row - self.window.row, window.col - self.window.col
         period = self.mosaic.grid.period_px
         if period and not 0 <= col <= self.window.width - window.width:
             col %= period
         inside = row >= 0 and col >= 0 and row + window.height <= self.window.height and col + window.width <= self.window.width
-        return self.pixels[:, row : row + window.height, col : col + window.width] if inside else self.mosaic.read(window)
+        if not inside:
+            return self.mosaic.read_raw(window)
+        part = np.s_[:, row : row + window.height, col : col + window.width]
+        return Raw(self.raw.pixels[part], None if self.raw.hidden is None else self.raw.hidden[part])
 
 
 def sample(mosaic: Mosaic, grid: Grid, method: str = "auto", *, nodata: str = "mask") -> np.ndarray:
@@ -54,13 +59,25 @@ def sample(mosaic: Mosaic, grid: Grid, method: str = "auto", *, nodata: str = "m
 
     ``auto`` averages when the grid's pixels are larger than the mosaic's, and is bilinear otherwise. InputError if the bodies differ.
     """
+    return sample_masked(mosaic, grid, method, nodata=nodata)[0]
+
+
+def sample_masked(mosaic: Mosaic, grid: Grid, method: str = "auto", *, nodata: str = "mask") -> Masked:
+    """The same, and a mask (C, h, w) of where the mosaic has nothing; None if it has data everywhere."""
     return _sample(mosaic, mosaic, grid, _way(mosaic, grid, method, nodata))
 
 
 def sample_many(
     mosaic: Mosaic, grids: Sequence[Grid], method: str = "auto", *, nodata: str = "mask", threads: int | None = None
 ) -> np.ndarray:
-    """Many tiles of one shape: (N, C, h, w). Neighbours share their reads; ``threads`` (default: the cores, at most 8) resample."""
+    """Tiles of one shape, (N, C, h, w); neighbours share their reads; ``threads`` (default: the cores, at most 8) resample."""
+    return sample_many_masked(mosaic, grids, method, nodata=nodata, threads=threads)[0]
+
+
+def sample_many_masked(
+    mosaic: Mosaic, grids: Sequence[Grid], method: str = "auto", *, nodata: str = "mask", threads: int | None = None
+) -> Masked:
+    """The same, and a mask (N, C, h, w) of where the mosaic has nothing; None if it has data everywhere."""
     grids = list(grids)
     if not grids:
         raise InputError("no tiles to sample", valid="at least one grid")
@@ -68,16 +85,24 @@ def sample_many(
     if len(shapes) > 1:
         raise InputError(f"tiles of {len(shapes)} different shapes", valid="tiles of one shape", next_step="call sample for each")
     tiles = np.empty((len(grids), mosaic.count, *grids[0].shape), dtype=mosaic.dtype)
+    gone: dict[int, np.ndarray] = {}
 
     def work(job: tuple[int, Region | Mosaic]) -> None:
         index, source = job
-        tiles[index] = _sample(mosaic, source, grids[index], _way(mosaic, grids[index], method, nodata))
+        tiles[index], missing = _sample(mosaic, source, grids[index], _way(mosaic, grids[index], method, nodata))
+        if missing is not None:
+            gone[index] = missing
 
     with ThreadPoolExecutor(threads or min(cores(), 8)) as pool:
         for members, window in _groups(mosaic, grids):
-            source = mosaic if window is None else Region(mosaic, window, mosaic.read(window))
+            source = mosaic if window is None else Region(mosaic, window, mosaic.read_raw(window))
             list(pool.map(work, [(index, source) for index in members]))
-    return tiles
+    if not gone:
+        return tiles, None
+    masks = np.zeros(tiles.shape, bool)
+    for index, missing in gone.items():
+        masks[index] = missing
+    return tiles, masks
 
 
 @dataclass(frozen=True)
@@ -105,32 +130,45 @@ def _way(mosaic: Mosaic, grid: Grid, method: str, nodata: str) -> _Way:
     return _Way(method, -(-subpixels // thin), thin, masked)
 
 
-def _sample(mosaic: Mosaic, source: Region | Mosaic, grid: Grid, way: _Way) -> np.ndarray:
-    link = Link(grid, mosaic.grid)
+def _sample(mosaic: Mosaic, source: Region | Mosaic, grid: Grid, way: _Way) -> Masked:
+    link, gone = Link(grid, mosaic.grid), None
     tile = np.empty((mosaic.count, *grid.shape), dtype=mosaic.dtype)
     for block in blocks(grid.shape, max(1, SOURCE_BLOCK_PX // (way.factor * way.thin))):
-        tile[:, *block.slices] = _sample_block(mosaic, source, link, block, way)
-    return tile
+        tile[:, *block.slices], missing = _sample_block(mosaic, source, link, block, way)
+        if missing is not None and missing.any():
+            gone = np.zeros(tile.shape, bool) if gone is None else gone
+            gone[:, *block.slices] = missing
+    return tile, gone
 
 
-def _sample_block(mosaic: Mosaic, source: Region | Mosaic, link: Link, block: Window, way: _Way) -> np.ndarray:
+def _sample_block(mosaic: Mosaic, source: Region | Mosaic, link: Link, block: Window, way: _Way) -> Masked:
     rows, cols, outside = _onto_mosaic(link, *link.mosaic_positions(block, way.factor))
     if outside is not None and outside.all():
-        return np.full((mosaic.count, block.height, block.width), mosaic.fill, dtype=mosaic.dtype)
+        shape = (mosaic.count, block.height, block.width)
+        return np.full(shape, mosaic.fill, dtype=mosaic.dtype), np.ones(shape, bool)
     window = _window_around(link, rows, cols, way.thin)
-    pixels = source.read(Window(window.row, window.col + link.anchor, window.height, window.width))
+    pixels, hidden = source.read_raw(Window(window.row, window.col + link.anchor, window.height, window.width))
     rows -= window.row
     cols -= window.col
+    missing = mosaic.missing(pixels, hidden, declared=way.masked)
     if way.method == "nearest":
-        values = nearest(pixels, rows, cols)
+        values, gone = _nearest(pixels, rows, cols, missing, mosaic.fill)
     else:
-        missing = mosaic.missing(pixels, declared=way.masked)
-        values = bilinear(pixels, rows, cols, missing, mosaic.fill, way.factor, way.thin)
+        values, gone = bilinear_masked(pixels, rows, cols, missing, mosaic.fill, way.factor, way.thin)
     if outside is not None:
         # A shrunk pixel is missing if more than half of it is.
         share = outside.reshape(block.height, way.factor, block.width, way.factor).mean(axis=(1, 3))
         values[:, share > 0.5] = mosaic.fill
-    return values
+        gone = share[None] > 0.5 if gone is None else gone | (share > 0.5)
+    return values, gone
+
+
+def _nearest(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, missing: np.ndarray | None, fill: float) -> Masked:
+    values = nearest(pixels, rows, cols)
+    if missing is None:
+        return values, None
+    gone = nearest(missing, rows, cols)
+    return np.where(gone, np.asarray(fill, pixels.dtype), values), gone
 
 
 def _onto_mosaic(link: Link, rows: np.ndarray, cols: np.ndarray):

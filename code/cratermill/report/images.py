@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
 from ..core.files import atomic_path
@@ -25,10 +24,8 @@ def reduced_shape(grid: Grid, width_px: int = WIDTH_PX) -> tuple[int, int]:
 
 def grey_or_colour(mosaic: Mosaic, shape: tuple[int, int]) -> np.ndarray:
     """The mosaic at another size, (h, w, 3) float32 0–1: three bands as colours, any other number as the first band's grey."""
-    bands = list(mosaic.bands[:3]) if mosaic.count >= 3 else [mosaic.bands[0]] * 3
-    with rasterio.open(mosaic.path) as dataset:
-        pixels = dataset.read(bands, out_shape=(3, *shape), resampling=Resampling.average, masked=True)
-    return stretched(np.ma.filled(pixels.astype(np.float32), np.nan))
+    pixels = mosaic.reduced(shape)
+    return stretched(pixels[:3] if mosaic.count >= 3 else np.repeat(pixels[:1], 3, axis=0))
 
 
 def stretched(pixels: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..geo.grid import Grid, square_grid
 from ..geo.mosaic import Mosaic
-from ..geo.sampling import sample
+from ..geo.sampling import sample, sample_masked
 from .images import grey_or_colour, overlaid, reduced_rgba, reduced_shape, save_figure, stretched
 from .palette import colour
 
@@ -94,7 +94,7 @@ def _draw_crater(panels, mosaic: Mosaic, mask_path: Path, crater) -> None:
     half_m = max(crater.max_extent_m * 1.08, 3 * crater.radius_m)
     grid = square_grid(mosaic.grid.body, crater.lon, crater.lat, half_m, PANEL_PX)
     picture = seen(mosaic, grid)
-    with Mosaic.open(mask_path) as mask:
+    with Mosaic.open(mask_path, labels=True) as mask:
         ejecta = sample(mask, grid, "nearest", nodata="ignore")[0] > 0
     tint = np.zeros((*grid.shape, 4), np.float32)
     tint[ejecta] = (*(channel / 255 for channel in colour(crater.crat_FID)), 1.0)
@@ -111,9 +111,8 @@ def _draw_crater(panels, mosaic: Mosaic, mask_path: Path, crater) -> None:
 
 def seen(mosaic: Mosaic, grid: Grid) -> np.ndarray:
     """The mosaic on a grid, stretched for the screen: (h, w, 3) float 0–1."""
-    pixels = sample(mosaic, grid)
-    missing = mosaic.missing(pixels)
-    pixels = pixels.astype(np.float32)
+    values, missing = sample_masked(mosaic, grid)
+    pixels = values.astype(np.float32)
     if missing is not None:
-        pixels[np.broadcast_to(missing, pixels.shape)] = np.nan
+        pixels[missing] = np.nan
     return stretched(pixels[:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 3, axis=0))

@@ -19,7 +19,7 @@ from ..core.errors import InputError
 from ..geo.bodies import Body
 from ..geo.grid import Window, square_grid
 from ..geo.mosaic import Mosaic
-from ..geo.sampling import sample
+from ..geo.sampling import sample_masked
 
 NODES = 8
 """Chebyshev nodes per side: positions between them are a polynomial, good to 0.01 px of any mosaic away from the poles."""
@@ -90,26 +90,26 @@ class Cutter:
         reach = np.degrees(1.5 * self.geometry.half_m(craters["radius_m"]) / self.grid.body.semi_major_m)
         polar = (np.abs(craters["lat"].to_numpy()) + reach > POLE_DEG) & (self.geometry.projection == "azimuthal")
         for index in np.flatnonzero(polar):
-            pixels = self._slowly(craters.iloc[index])
+            pixels, gone = self._slowly(craters.iloc[index])
             crops[index] = self._grey(pixels)
-            gone = self.mosaic.missing(pixels)
-            missing[index] = 0 if gone is None else gone.mean()
+            missing[index] = 0 if gone is None else gone.any(axis=0).mean()
         usual = np.flatnonzero(~polar)
         if not len(usual):
             return crops, missing
         places = self._places(craters.iloc[usual])
         for members, hull in self._groups(places.windows):
-            pixels = self.mosaic.read(hull)
+            pixels, gone = self.mosaic.read_masked(hull)
             self._group(places, members, hull, pixels, usual, crops)
-            gone = self.mosaic.missing(pixels)
             if gone is not None:
                 missing[usual[members]] = _shares(places, members, hull, gone.any(axis=0))
         return crops, missing
 
-    def _slowly(self, crater: pd.Series) -> np.ndarray:
+    def _slowly(self, crater: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
+        """Pixels (C, S, S) and a mask of those without data."""
         half_m = float(self.geometry.half_m(crater["radius_m"]))
         view = square_grid(self.grid.body, float(crater["lon"]), float(crater["lat"]), half_m, self.geometry.size_px)
-        return sample(self.mosaic, view, nodata="ignore")
+        pixels, gone = sample_masked(self.mosaic, view, nodata="ignore")
+        return pixels, self.mosaic.missing(pixels, gone)
 
     def _places(self, craters: pd.DataFrame) -> _Places:
         rows, cols = self._nodes(craters, _chebyshev())

@@ -15,7 +15,7 @@ from ...geo.bodies import Body, wrap_lon
 from ...geo.extent import extent, holds
 from ...geo.grid import Grid, square_grid
 from ...geo.mosaic import Mosaic
-from ...geo.sampling import sample_many
+from ...geo.sampling import sample_many_masked
 from .chipset import UNLABELLED, ChipSet
 from .options import Cut
 
@@ -252,10 +252,8 @@ def _sampled(mosaic: Mosaic, grids: list[Grid], progress: Progress | None) -> tu
     for start in range(0, len(grids), BATCH):
         if progress:
             progress("cutting chips", start, len(grids))
-        tiles = sample_many(mosaic, grids[start : start + BATCH])
-        for tile in tiles:
-            gone = mosaic.missing(tile)
-            missing.append(0.0 if gone is None else float(gone.mean()))
+        tiles, gone = sample_many_masked(mosaic, grids[start : start + BATCH])
+        missing += [0.0] * len(tiles) if gone is None else gone.mean(axis=(1, 2, 3)).tolist()
         images.append(tiles[:, 0])
     stack = np.concatenate(images)
     if stack.dtype == np.uint8:

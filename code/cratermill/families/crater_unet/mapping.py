@@ -14,7 +14,7 @@ from ...core.files import atomic_path, content_digest, write_table
 from ...geo.backprojection import to_mosaic
 from ...geo.grid import Grid, Window
 from ...geo.mosaic import Mosaic
-from ...geo.sampling import sample
+from ...geo.sampling import sample_masked
 from ...training.checkpoint import load
 from .. import map_options
 from ..members import checkpoint_digests, checkpoint_paths, frozen_paths
@@ -133,7 +133,7 @@ def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict:
 
 def predict(predictor: Predictor, mosaic: Mosaic, grid: Any, options: MapOptions) -> tuple[np.ndarray, float]:
     """Probability (h, w) on an azimuthal tile, NaN where there are no data, and the share of the tile that has data."""
-    image = grey_bands(mosaic, sample(mosaic, grid)[None], [grid])[0]
+    image = grey_bands(*sample_masked(mosaic, grid))
     gone = is_missing(image, options.missing)
     if gone.all():
         return np.full(image.shape, np.nan, np.float32), 0.0

@@ -13,7 +13,7 @@ from ...core.files import atomic_path, content_digest, fingerprint, read_json, s
 from ...core.seeds import seed_of
 from ...craters.catalogue import read_catalogue
 from ...geo.mosaic import Mosaic
-from ...geo.sampling import sample_many
+from ...geo.sampling import sample_many_masked
 from ...samples.splits import held_out_tiles
 from ...samples.steps import Steps
 from .. import family_data
@@ -24,11 +24,9 @@ from .sources import Tile, box_tiles, circle_tiles, dots_tiles
 if TYPE_CHECKING:
     from ...config import Config
     from ...geo.bodies import Body
-    from ...geo.grid import Grid
 
 FAMILY = "crater_unet"
 BYTES = (0.0, 255.0)
-STRIP_PX = 256
 SIDES = 3.0
 """Values of mosaics that aren't bytes are scaled from this many deviations below their mean to as many above."""
 
@@ -133,7 +131,7 @@ def _mosaic_tiles(config: Config, options: CraterData, steps: Steps) -> tuple[li
         grids = [square(body, *place, resolution, options.tile_px) for place in places]
 
         def cut(chunk: list) -> list[np.ndarray]:
-            return list(grey_bands(mosaic, sample_many(mosaic, chunk, threads=1), chunk))
+            return list(grey_bands(*sample_many_masked(mosaic, chunk, threads=1)))
 
         chunks = [grids[at : at + 16] for at in range(0, len(grids), 16)]
         images = [image for part in steps.each("tiles", chunks, cut) for image in part]
@@ -155,22 +153,12 @@ def _require_narrow(body: Body, tile_px: int, resolution_m: float) -> None:
         )
 
 
-def grey_bands(mosaic: Mosaic, images: np.ndarray, grids: list[Grid]) -> np.ndarray:
-    """Images (N, C, h, w) on grids as their bands' mean (N, h, w) float32; NaN off the mosaic and where it flags no data."""
-    mean = images.astype(np.float32).mean(1)
-    if mosaic.nodata is not None:
-        mean[np.all(images == mosaic.nodata, axis=1)] = np.nan
-    for image, grid in zip(mean, grids, strict=True):
-        for row in range(0, 0 if mosaic.grid.is_global else grid.height, STRIP_PX):
-            strip = image[row : row + STRIP_PX]
-            strip[is_off(mosaic.grid, grid, row, len(strip))] = np.nan
+def grey_bands(images: np.ndarray, missing: np.ndarray | None) -> np.ndarray:
+    """Images (…, C, h, w) as their bands' mean (…, h, w) float32; NaN where a band is ``missing``."""
+    mean = images.astype(np.float32).mean(-3)
+    if missing is not None:
+        mean[missing.any(-3)] = np.nan
     return mean
-
-
-def is_off(mosaic: Grid, tile: Grid, first: int, count: int) -> np.ndarray:
-    """Mask (count, w) of a tile's pixels, rows from ``first`` on, that lie beside a cylindrical mosaic."""
-    rows = np.arange(first, first + count)[:, None]
-    return ~mosaic.holds(*mosaic.rowcol_of_lonlat(*tile.lonlat(rows, np.arange(tile.width))))
 
 
 def value_range(mosaic: Mosaic) -> tuple[float, float]:

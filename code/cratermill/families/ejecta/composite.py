@@ -154,7 +154,7 @@ class Reader:
 
     def _files(self, files: CraterFiles) -> tuple[Mosaic, Mosaic]:
         # A file dropped from the cache closes itself when nobody holds it any more.
-        return Mosaic.open(files.mask), Mosaic.open(files.shares, [2])
+        return Mosaic.open(files.mask, labels=True), Mosaic.open(files.shares, [2])
 
     def layers(self, window: Window, parts: list[Part]) -> list[Layer]:
         return [self.layer(part, window) for part in parts]
@@ -195,7 +195,7 @@ def write_tables(folder: Path, parts: list[Part], overlaps: Overlaps, grid: Grid
 
 
 def outline_of(part: Part) -> MultiPolygon:
-    with Mosaic.open(part.files.mask) as mask:
+    with Mosaic.open(part.files.mask, labels=True) as mask:
         return outline(mask.read(Window(0, 0, *mask.grid.shape))[0], mask.grid)
 
 

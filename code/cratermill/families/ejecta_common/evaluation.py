@@ -53,7 +53,7 @@ def drawn_craters(config: Config, mosaic: Mosaic, split: int) -> Iterator[DrawnC
         drawn = read_positions(positions if positions.exists() else data.human_positions)
         tiles = drawn.merge(by_crater[crater.fid][["pos_index", "is_test"]], on="pos_index")
         eval_tiles = read_table(data.require(data.eval_positions(crater.fid), f"the tiles to map of crater {crater.fid}"))
-        with Mosaic.open(data.require(data.mask(crater.fid), f"the ejecta mask of crater {crater.fid}")) as mask:
+        with Mosaic.open(data.require(data.mask(crater.fid), f"the ejecta mask of crater {crater.fid}"), labels=True) as mask:
             yield DrawnCrater(crater, tiles, eval_tiles[eval_tiles["train_intersect"] == 1].reset_index(drop=True), mask)
 
 

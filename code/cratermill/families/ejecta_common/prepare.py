@@ -100,7 +100,7 @@ class Preparation(Steps):
         inputs = [*self._common_inputs, vars_of(crater), *(stat_fingerprint(path) for path in (mask, tiles, joint))]
 
         def work() -> None:
-            with Mosaic.open(mask) as own, Mosaic.open(joint) as every:
+            with Mosaic.open(mask, labels=True) as own, Mosaic.open(joint, labels=True) as every:
                 self.mosaic.grid.window_of(own.grid, f"the mask {mask}")
                 table = training_positions(crater, self.mosaic.grid, own, every, read_positions(tiles), self.config.run.tiles)
             write_table(output, table)
@@ -207,7 +207,7 @@ class Preparation(Steps):
             def fill(crater: Crater) -> None:
                 rows, grid = table.index[table["crat_FID"] == crater.fid], crater.grid(self.mosaic.grid)
                 image[rows] = views.square_images(self.mosaic, grid, table.loc[rows], size_px)
-                with Mosaic.open(self.data.mask(crater.fid)) as drawn:
+                with Mosaic.open(self.data.mask(crater.fid), labels=True) as drawn:
                     for row in table.loc[rows].itertuples():
                         mask[row.Index] = mask_tile(drawn, grid.window(window_of(row)).resized((size_px, size_px)))
 

@@ -59,8 +59,7 @@ def score_crater(scores: TileScores, pieces: Pieces, tiles: pd.DataFrame, mask: 
 
 def read_mask(mask: Mosaic, window: Window, place: Window) -> np.ndarray:
     """A window of the mosaic's grid out of a mask that covers ``place`` of it; 0 outside."""
-    pixels = mask.read(Window(window.row - place.row, window.col - place.col, window.height, window.width))
-    missing = mask.missing(pixels)
+    pixels, missing = mask.read_masked(Window(window.row - place.row, window.col - place.col, window.height, window.width))
     return (pixels[0] > 0) if missing is None else (pixels[0] > 0) & ~missing[0]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from affine import Affine
 
 from ...geo.grid import Grid
-from ...geo.sampling import sample, sample_many
+from ...geo.sampling import sample, sample_many, sample_masked
 from .tile_positions import window_of
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def annulus_mean(mosaic: Mosaic, crater: Crater, bounds: tuple[float, float]) ->
     reach_m = bounds[1] * crater.radius_m
     size = int(np.clip(math.ceil(2 * reach_m / grid.resolution_m), 64, 256))
     view = neighbourhood(grid, reach_m, size)
-    pixels = sample(mosaic, view)
-    missing = mosaic.missing(pixels)
+    pixels, missing = sample_masked(mosaic, view)
     values = pixels.astype(np.float64)
     step = 2 * max(reach_m, 2 * grid.resolution_m) / size
     axis = (np.arange(size) + 0.5) * step - step * size / 2

@@ -13,7 +13,7 @@ import pandas as pd
 from ...core.errors import InputError
 from ...geo.backprojection import inscribed_square
 from ...geo.grid import Grid, Window
-from ...geo.sampling import sample
+from ...geo.sampling import sample_masked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,8 +76,7 @@ def training_positions(
 
 def ejecta_pixels(mask: Mosaic, grid: Grid) -> np.ndarray:
     """Where a mask holds ejecta on a tile's grid, (h, w) bool; what the mask marks as nodata, or does not cover, holds none."""
-    pixels = sample(mask, grid, method="nearest")
-    missing = mask.missing(pixels)
+    pixels, missing = sample_masked(mask, grid, method="nearest")
     return (pixels[0] > 0) if missing is None else (pixels[0] > 0) & ~missing[0]
 
 
