@@ -15,10 +15,10 @@ import time
 STEP = """
 import sys, tempfile
 from pathlib import Path
-from cratermill.config import load_config
-from cratermill.families.base import CellParams
-from cratermill.stages import loop
-from cratermill.stages.train import train
+from cratermill.pipeline.load_config import load_config
+from cratermill.training.cell import CellParams
+from cratermill.training import loop
+from cratermill.pipeline.train import train
 from cratermill.batch import plan as plans
 
 class Stop(Exception): pass
@@ -26,7 +26,7 @@ def told(self): raise Stop
 loop.Training.tell = told
 
 plan = plans.load(sys.argv[1])
-from cratermill.config import parse_config
+from cratermill.pipeline.load_config import parse_config
 config = parse_config(plan.config, plan.root)
 class Workspace:
     folder = Path(tempfile.mkdtemp()); stop_requested = False

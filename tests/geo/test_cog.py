@@ -130,7 +130,7 @@ FULL_DISK = """
     import resource, sys
     import numpy as np
     from cratermill.geo import cog
-    from cratermill.errors import WorkError
+    from cratermill.core.errors import WorkError
     from tests.mosaics import MERCURY, global_grid, noise
     grid = global_grid(MERCURY, 1000)
     pixels = noise(grid)

@@ -22,7 +22,8 @@ import sys
 import torch
 from cratermill.batch.job import run_cells
 from cratermill.batch.plan import load
-from cratermill.stages import loop, run_cell
+from cratermill.pipeline import run_cell
+from cratermill.training import loop
 
 step = loop.Training.step
 
