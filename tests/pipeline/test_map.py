@@ -54,7 +54,7 @@ def test_the_map_has_everything_a_user_reads(mapped):
     fids = range(1, 6)
     expected = {f"cylindrical_mask_crater_{fid}.tif" for fid in fids} | {f"vote_share_crater_{fid}.tif" for fid in fids}
     expected |= {"ml_FID_map_all.tif", "ejecta-map_all.tif", "max_probability_all.tif", "ejecta_polygons.gpkg", "craters.gpkg"}
-    expected |= {"craters.csv", "analysis_overlaps.csv", "analysis_clean.csv", "preview.png", "index.html", "provenance.json"}
+    expected |= {"craters.csv", "overlaps_pairs.csv", "areas.csv", "preview.png", "index.html", "provenance.json"}
     assert expected <= names and not [name for name in names if name.startswith(".")]
     assert pd.read_csv(mapped / "craters.csv")["crat_FID"].tolist() == list(fids)
 

@@ -22,6 +22,8 @@ ORDER = (
     "cancel",
     "summarise",
     "report",
+    "analyse",
+    "compare",
     "latents",
     "doctor",
 )

@@ -236,3 +236,15 @@ def _zone_m2_per_radian(body: Body, lat: np.ndarray) -> np.ndarray:
     e2 = 1 - (body.semi_minor_m / body.semi_major_m) ** 2
     half_q = sin / (1 - e2 * sin**2) + np.arctanh(np.sqrt(e2) * sin) / np.sqrt(e2)
     return body.semi_minor_m**2 / 2 * half_q
+
+
+def azimuthal_pixels_m2(body: Body, lat: float, resolution_m: float, distance_m: np.ndarray) -> np.ndarray:
+    """Ground area of pixels of an azimuthal equidistant raster, by their distance from its centre at latitude ``lat``: m², float32.
+
+    Exact on a sphere. On an ellipsoid the surface is taken to be as curved everywhere as at the centre, which errs by less than the
+    flattening times the square of the distance in radii.
+    """
+    e2 = 1 - (body.semi_minor_m / body.semi_major_m) ** 2
+    # The product of both radii of curvature is the inverse of the Gaussian curvature (Snyder 1987, eqs. 4-20 and 4-21).
+    radius_m = body.semi_minor_m / (1 - e2 * np.sin(np.radians(lat)) ** 2)
+    return (resolution_m**2 * np.sinc(np.asarray(distance_m) / (np.pi * radius_m))).astype(np.float32)

@@ -16,8 +16,8 @@ FILES = {
     "ejecta_polygons.gpkg": "the ejecta of each crater as polygons, with the columns of craters.csv",
     "craters.gpkg": "the craters as points, with the columns of craters.csv",
     "craters.csv": "one row per crater: tiles, area on the ellipsoid, extent (mean distance by area, and largest), share of shared ground",
-    "analysis_overlaps.csv": "one row per pair of craters whose ejecta meet: the area, and its share of either's ejecta",
-    "analysis_clean.csv": "areas with each overlap given to the crater that owns it",
+    "overlaps_pairs.csv": "one row per pair of craters whose ejecta meet: the area, and its share of either's ejecta",
+    "areas.csv": "areas with each overlap given to the crater that owns it",
     "provenance.json": "checkpoints, configuration, code and craters that the map was made of",
 }
 PER_CRATER = {
@@ -28,14 +28,14 @@ PER_CRATER = {
 
 
 def write_map_page(folder: Path, tables: dict[str, pd.DataFrame], made_of: dict, pictures: list[tuple[Path, str]]) -> Path:
-    """``index.html`` of a map. ``tables``: craters, analysis_overlaps, analysis_clean; ``pictures``: PNGs and captions."""
+    """``index.html`` of a map. ``tables``: craters, overlaps_pairs, areas; ``pictures``: PNGs and captions."""
     craters = tables["craters"]
     sections = [
         summary(craters, made_of),
         *(html.picture(path, caption) for path, caption in pictures),
         html.section("Craters", html.table(craters, {fid: hex_colour(fid) for fid in craters["crat_FID"]})),
-        html.section("Overlaps", overlaps(tables["analysis_overlaps"])),
-        html.section("Areas with overlaps given to their owners", html.table(tables["analysis_clean"])),
+        html.section("Overlaps", overlaps(tables["overlaps_pairs"])),
+        html.section("Areas with overlaps given to their owners", html.table(tables["areas"])),
         html.section("Files", html.files(folder, FILES), html.paragraph("For each crater:"), html.facts(PER_CRATER)),
     ]
     return html.write_page(folder / "index.html", f"Ejecta map {folder.name}", sections)

@@ -85,7 +85,7 @@ def test_order_of_craters_and_size_of_blocks_change_nothing(made, tmp_path, monk
     overlaps = module.write_rasters(tmp_path, parts, case.mosaic_grid(), 0.5, case.Workspace(tmp_path))
     for name in RASTERS:
         np.testing.assert_array_equal(read(tmp_path / name), read(folder / name))
-    pairs = pd.read_csv(folder / "analysis_overlaps.csv")
+    pairs = pd.read_csv(folder / "overlaps_pairs.csv")
     assert list(zip(pairs["FID_a"], pairs["FID_b"], strict=True)) == sorted(overlaps.pairs_m2)
     np.testing.assert_allclose(pairs["overlap_km2"] * 1e6, [overlaps.pairs_m2[pair] for pair in sorted(overlaps.pairs_m2)])
 
@@ -99,11 +99,11 @@ def test_tables_agree_with_the_rasters(made):
     for fid, (mask, _) in found.items():
         assert craters.loc[fid, "area_km2"] == pytest.approx((mask * areas).sum())
     owner = read(folder / RASTERS[0])[0]
-    clean = pd.read_csv(folder / "analysis_clean.csv").set_index("crat_FID")
+    clean = pd.read_csv(folder / "areas.csv").set_index("crat_FID")
     for fid in found:
         assert clean.loc[fid, "area_km2"] == pytest.approx(((owner == fid) * areas).sum())
     shared = ((found[1][0] & found[4][0]) * areas).sum()
-    (pair,) = pd.read_csv(folder / "analysis_overlaps.csv").to_dict("records")
+    (pair,) = pd.read_csv(folder / "overlaps_pairs.csv").to_dict("records")
     assert (pair["FID_a"], pair["FID_b"]) == (1, 4) and pair["overlap_km2"] == pytest.approx(shared)
     assert craters.loc[1, "shared_fraction"] == pytest.approx(shared / craters.loc[1, "area_km2"]) == pytest.approx(pair["share_of_a"])
     assert craters.loc[case.BARREN, "note"] == "no connected tiles"

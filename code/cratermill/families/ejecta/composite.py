@@ -24,7 +24,7 @@ from .crater_files import CraterFiles, read_facts
 from .fan import fan_out
 from .mapping import map_name, map_run, open_mosaic
 from .polygons import outline, write_points, write_polygons
-from .tables import Overlaps, clean_table, common, crater_table, overlap_table
+from .tables import Overlaps, area_table, common, crater_table, overlap_table
 
 if TYPE_CHECKING:
     from shapely.geometry import MultiPolygon
@@ -183,10 +183,10 @@ def publish(parts: list[Part], folder: Path) -> None:
 
 
 def write_tables(folder: Path, parts: list[Part], overlaps: Overlaps, grid: Grid) -> dict[str, pd.DataFrame]:
-    """``craters``, ``analysis_overlaps`` and ``analysis_clean`` as CSV; ``craters`` and ``ejecta_polygons`` as GeoPackage."""
+    """``craters``, ``overlaps_pairs`` and ``areas`` as CSV; ``craters`` and ``ejecta_polygons`` as GeoPackage."""
     facts = [part.facts for part in parts]
     craters = crater_table(facts, overlaps)
-    tables = {"craters": craters, "analysis_overlaps": overlap_table(facts, overlaps), "analysis_clean": clean_table(craters)}
+    tables = {"craters": craters, "overlaps_pairs": overlap_table(facts, overlaps), "areas": area_table(craters)}
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
     write_points(folder / "craters.gpkg", craters, grid)

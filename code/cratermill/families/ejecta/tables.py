@@ -98,7 +98,7 @@ def overlap_table(facts: list[dict], overlaps: Overlaps) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def clean_table(craters: pd.DataFrame) -> pd.DataFrame:
+def area_table(craters: pd.DataFrame) -> pd.DataFrame:
     """Areas with every overlap given to its owner: ``area_km2`` is what the crater keeps, ``given_km2`` what others got."""
     kept = craters["owned_km2"]
     given = craters["area_km2"] - kept

@@ -1,0 +1,56 @@
+"""One look for the plots that people put into papers."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+BLANKET, RAYS, RIM, TRUTH = "#f28e2b", "#4e9bd6", "#ffffff", "#59a14f"
+ANALYSED, DISCARDED, INK = "#59a14f", "#c2185b", "#30363b"
+SIZES = (1, 2, 5)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches, without pyplot's global state."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def tidy(axes: Axes, xlabel: str, ylabel: str) -> Axes:
+    """Labels, a faint grid, no frame above and to the right."""
+    axes.set_xlabel(xlabel, fontsize=9)
+    axes.set_ylabel(ylabel, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return axes
+
+
+def plain_ticks(axes: Axes) -> None:
+    """Numbers as they are spoken on logarithmic axes."""
+    for axis in (axes.xaxis, axes.yaxis):
+        for formatter in (axis.set_major_formatter, axis.set_minor_formatter):
+            formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.tick_params(which="minor", labelsize=7)
+
+
+def scale_bar(axes: Axes, width_km: float) -> None:
+    """A bar of a round number of kilometres, about a quarter of a picture whose axes are kilometres."""
+    length = round_length(width_km / 4)
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    x, y = right - 0.05 * (right - left) - length, bottom + 0.06 * (top - bottom)
+    axes.plot([x, x + length], [y, y], color="black", linewidth=4.5, solid_capstyle="butt")
+    axes.plot([x, x + length], [y, y], color="white", linewidth=2.5, solid_capstyle="butt")
+    box = {"pad": 0.8, "facecolor": "black", "alpha": 0.5, "edgecolor": "none"}
+    axes.text(x + length / 2, y + 0.02 * (top - bottom), f"{length:g} km", color="white", ha="center", va="bottom", fontsize=7, bbox=box)
+
+
+def round_length(about: float) -> float:
+    """The largest of 1, 2, 5, 10, … that isn't longer."""
+    if about <= 0:
+        return 1.0
+    power = 10.0 ** len(str(int(about))) if about >= 1 else 1.0
+    steps = [step * power * factor for factor in (1e-4, 1e-3, 1e-2, 0.1, 1) for step in SIZES]
+    return max([step for step in steps if step <= about], default=about)
