@@ -76,6 +76,7 @@ keep_earlier_choices() { # a later call without options keeps the tests' package
 
 up_to_date() {
   [ "$(stamp_value state)" = "done" ] && [ "$(stamp_value folder)" = "$root" ] && [ "$(stamp_value kind)" = "$kind" ] &&
+    [ "$(stamp_value bytecode)" = 1 ] &&
     [ "$(stamp_value made_from)" = "$(checksum "$(source_files)" pyproject.toml)" ] && python_as_wanted &&
     [ -x "$env_dir/bin/cratermill" ] && "$env_dir/bin/python" -c 'import cratermill' 2>/dev/null
 }
@@ -85,7 +86,7 @@ python_as_wanted() { # without --python any Python will do
 }
 
 write_stamp() { # building | done
-  printf 'state=%s\nkind=%s\ndev=%s\nfolder=%s\npython=%s\nmade_from=%s\n' \
+  printf 'state=%s\nbytecode=1\nkind=%s\ndev=%s\nfolder=%s\npython=%s\nmade_from=%s\n' \
     "$1" "$kind" "$dev" "$root" "$python_wanted" "$(checksum "$(source_files)" pyproject.toml)" >"$stamp"
 }
 
@@ -218,6 +219,14 @@ install_with_conda() {
     esac
   fi
   logged "$env_dir/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .
+  compile_packages
+}
+
+compile_packages() { # now, once, by all cores; else each of the first processes does it, or none where the folder is read-only then
+  local folder
+  folder=$("$env_dir/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  # Packages bring a few files of other Pythons, which can't be compiled and aren't imported.
+  "$env_dir/bin/python" -m compileall -q -j 0 "$folder" >>"$log_file" 2>&1 || true
 }
 
 wait_for_other_installs() { # two jobs may start at once; flock is missing on macOS, where that is unlikely

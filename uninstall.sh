@@ -7,7 +7,7 @@ usage() {
 Usage: bash uninstall.sh [--data] [--results] [--log] [--all] [--yes]
 
 Removes the environment (.venv, .tools). Nothing else, unless told:
-  --data, --results, --log  also empty that folder, after asking
+  --data, --results, --log  also empty that folder, after asking; of a link only the link goes
   --all                     all three
   --yes                     do not ask
 EOF
@@ -28,22 +28,35 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-confirmed() { # asks once per folder
+confirmed() { # QUESTION: asks once per folder
   [ "$yes" = 0 ] || return 0
   local answer=""
-  printf 'Delete all in %s (%s)? [y/N] ' "$(cd -- "$1" && pwd -P)" "$(du -sh -- "$1/" 2>/dev/null | cut -f 1)"
+  printf '%s? [y/N] ' "$1"
   read -r answer || true
   [ "$answer" = y ] || [ "$answer" = Y ] || [ "$answer" = yes ]
 }
 
-empty_folder() { # all but the README that belongs to the project
-  if [ ! -d "$1" ] || [ -z "$(find "$1/" -mindepth 1 -maxdepth 1 ! -name README.md -print -quit)" ]; then
+empty_folder() { # all but the README that belongs to the project; of a link the link alone, since others may use what it leads to
+  if [ -L "$1" ]; then
+    remove_link "$1"
+  elif [ ! -d "$1" ] || [ -z "$(find "$1/" -mindepth 1 -maxdepth 1 ! -name README.md -print -quit)" ]; then
     echo "$1/ is empty."
-  elif confirmed "$1"; then
+  elif confirmed "Delete all in $(cd -- "$1" && pwd -P) ($(du -sh -- "$1/" 2>/dev/null | cut -f 1))"; then
     find "$1/" -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf -- {} +
     echo "Emptied $1/."
   else
     echo "Kept $1/."
+  fi
+}
+
+remove_link() {
+  local target
+  target=$(readlink -- "$1")
+  if confirmed "Remove the link $1 (what it leads to, $target, stays)"; then
+    rm -- "$1"
+    echo "Removed the link $1; what it led to, $target, is as it was."
+  else
+    echo "Kept the link $1."
   fi
 }
 

@@ -51,6 +51,16 @@ def test_packages(tmp_path, monkeypatch):
     assert (missing.state, missing.found, missing.next_step) == (FAIL, "missing: timm", "bash install.sh")
 
 
+def test_packages_without_bytecode_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "COMPILED", ("numpy",))
+    assert [finding.state for finding in doctor.bytecode()] == [OK]
+    (tmp_path / "freshly_copied.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor, "COMPILED", ("numpy", "freshly_copied"))
+    finding = next(iter(doctor.bytecode()))
+    assert (finding.state, "freshly_copied" in finding.found, "compileall" in finding.next_step) == (WARN, True, True)
+
+
 def test_foreign_packages_on_the_path_are_named(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/opt/site/packages")
     finding = next(iter(doctor.python_version()))

@@ -279,6 +279,32 @@ def test_uninstall_deletes_data_only_when_told_twice(copy):
     assert [path.name for path in (copy.root / "log").iterdir()] == ["README.md"]
 
 
+def test_uninstall_takes_a_linked_folder_as_a_link(copy, tmp_path):
+    copy.run("install.sh")
+    elsewhere = tmp_path / "shared data"
+    elsewhere.mkdir()
+    (elsewhere / "mosaic.tif").touch()
+    shutil.rmtree(copy.root / "data")
+    (copy.root / "data").symlink_to(elsewhere)
+    answer = copy.run("uninstall.sh", "--data", "--yes")
+    assert answer.returncode == 0, answer.stderr
+    assert f"Removed the link data; what it led to, {elsewhere}, is as it was." in answer.stdout
+    assert not (copy.root / "data").is_symlink()
+    assert (elsewhere / "mosaic.tif").exists()
+
+
+def test_packages_are_compiled_at_installation(copy, bare):
+    """Also where an older script installed them, and whatever Python is told in the environment."""
+    copy.run("install.sh", PYTHONDONTWRITEBYTECODE="1")
+    assert "--compile-bytecode" in copy.calls()[1]
+    stamp = copy.root / ".tools" / "stamp"
+    stamp.write_text(stamp.read_text().replace("bytecode=1\n", ""))
+    assert "Done" in copy.run("install.sh").stdout
+    bare.tool("conda", FAKE_CONDA.replace("exit 0\\n", 'echo "python $*" >>"$FAKE_CALLS"\\n'))
+    assert bare.run("install.sh", "--conda", PYTHONDONTWRITEBYTECODE="1").returncode == 0
+    assert [call for call in bare.calls() if "compileall" in call][0].startswith("python -m compileall -q -j 0")
+
+
 def test_launcher_runs_the_demo_without_a_config(copy):
     answer = copy.run("slurm/launch_training.sh")
     assert answer.returncode == 0, answer.stderr

@@ -15,6 +15,7 @@ from ..core.machine import cores
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 _GIB = 2**30
+COMPILED = ("torch", "torchvision", "pandas", "lightning", "timm", "terratorch")
 _NEEDED_MEM_GB, _NEEDED_DISK_GB, _NEEDED_SHM_GB = 4, 5, 1
 
 
@@ -46,6 +47,7 @@ def examine(folder: Path) -> list[Finding]:
     checks: list[Callable[[], Iterable[Finding]]] = [
         python_version,
         lambda: packages(root),
+        bytecode,
         devices,
         processor,
         memory,
@@ -89,6 +91,27 @@ def packages(root: Path) -> Iterable[Finding]:
         yield Finding("packages", OK, f"{len(list(declared()))} as declared" + (", at their locked versions" if locked else ""))
 
 
+def bytecode() -> Iterable[Finding]:
+    """Are the large packages compiled? Else every process that can't write there compiles them anew, for half a minute."""
+    import shlex
+    import sysconfig
+
+    lacking = [name for name in COMPILED if not is_compiled(name)]
+    if lacking:
+        command = f"{shlex.quote(sys.executable)} -m compileall -q -j 0 {shlex.quote(sysconfig.get_path('purelib'))}"
+        yield Finding("bytecode", WARN, f"not compiled: {', '.join(lacking)}; processes start slowly", command)
+    else:
+        yield Finding("bytecode", OK, "packages are compiled")
+
+
+def is_compiled(name: str) -> bool:
+    """Whether the bytecode of an installed package lies beside it; what isn't installed counts as compiled."""
+    from importlib.util import cache_from_source, find_spec
+
+    spec = find_spec(name)
+    return spec is None or spec.origin is None or Path(cache_from_source(spec.origin)).exists()
+
+
 def declared() -> list[str]:
     """Names of the packages that the installed cratermill asks for, extras left out."""
     import re
@@ -98,7 +121,8 @@ def declared() -> list[str]:
         wanted = metadata.requires("cratermill") or []
     except metadata.PackageNotFoundError:
         return []
-    return [re.match(r"[\w.-]+", line).group().lower() for line in wanted if "extra ==" not in line]
+    names = (re.match(r"[\w.-]+", line) for line in wanted if "extra ==" not in line)
+    return [name.group().lower() for name in names if name]
 
 
 def installed_version(name: str) -> str | None:
