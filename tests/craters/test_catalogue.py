@@ -133,16 +133,16 @@ def test_missing_and_unknown_files(tmp_path):
     for name in ("broken.gpkg", "broken.shp"):
         with pytest.raises(InputError, match="can't be read"):
             read_catalogue(write(tmp_path / name, "no database"))
-    (tmp_path / "latin.csv").write_bytes("FID,lon,lat,radius_m,näme\n".encode("latin-1"))
-    with pytest.raises(InputError, match="can't be read"):
-        read_catalogue(tmp_path / "latin.csv")
+    (tmp_path / "odd.csv").write_bytes(b"FID,lon,lat,radius_m,n\x81me\n")
+    with pytest.raises(InputError, match=r"not UTF-8 \(byte 0x81 in line 1\)"):
+        read_catalogue(tmp_path / "odd.csv")
 
 
 def test_rims_alone_give_centres(tmp_path):
     rims = geopandas.GeoDataFrame({"radius": [20e3]}, geometry=[shapely.Point(33, 44).buffer(0.3)], crs=MERCURY.geographic_crs())
     rims.to_crs(MERCURY.cylindrical_crs()).to_file(tmp_path / "rims.gpkg")
     found = read_catalogue(tmp_path / "rims.gpkg", MERCURY)
-    np.testing.assert_allclose([found.lon[0], found.lat[0]], [33, 44], atol=1e-6)
+    np.testing.assert_allclose([found.lon[0], found.lat[0]], [33, 44], atol=1e-3)  # a circle of the plane is none on the body
 
 
 def test_geojson_cannot_name_a_planet_and_is_believed(tmp_path):

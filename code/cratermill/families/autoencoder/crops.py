@@ -87,7 +87,7 @@ def _write(config: Config, options: CropData, row: Hparams, folder: Path, mark: 
         return
     with Mosaic.open(config.mosaic, options.bands) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row))
-        table, told = catalogue_craters(config.path(options.catalogue), cutter, options, options.units, config.run.seed)
+        table, told = catalogue_craters(config.path(options.catalogue), cutter, options, options.units, config.run.seed, options.layer)
         write_stack(folder, table, row.crop_px, mark, lambda piece: cut(cutter, piece, row), tell, told, workers)
     if not len(stack_of(config, row).rows()):
         raise InputError(f"no crop of {options.catalogue} lies where the mosaic has data", next_step="check both files")

@@ -108,7 +108,7 @@ def _row(config: Config) -> Hparams:
 
 def _craters(config: Config, cutter: Cutter) -> tuple[pd.DataFrame, list[str]]:
     options = options_of(config)
-    return catalogue_craters(catalogue_path(config), cutter, options, options.units, config.run.seed)
+    return catalogue_craters(catalogue_path(config), cutter, options, options.units, config.run.seed, options.layer)
 
 
 def make_chunk(config: Config, params: dict[str, Any], workspace: Any) -> dict:

@@ -29,6 +29,7 @@ class CropData(Selection):
 
     catalogue: str | None = Field(None, description="crater list: the Robbins databases' columns or plain ones")
     units: Literal["m", "km"] | None = Field(None, description="of its size column, where the name doesn't say")
+    layer: str | None = Field(None, description="layer of the crater list, where its file has several")
     bands: list[int] | None = Field(None, min_length=1, description="bands of the mosaic whose mean is used; all when left out")
     crops: str | None = Field(
         None, description="ready-made crops: a folder or zip of JPEG or PNG, with metadata.csv if positions are known"
@@ -50,6 +51,7 @@ class MapOptions(Selection):
     """A map: latents of every crater of the list (``map.catalogue``), clusters, and pictures on the mosaic."""
 
     units: Literal["m", "km"] | None = Field(None, description="of the size column of map.catalogue, where the name doesn't say")
+    layer: str | None = Field(None, description="layer of the crater list, where its file has several")
     chunk: int = Field(20_000, ge=1, description="craters per job")
     iteration: int | None = Field(None, ge=0, description="iteration whose network is used; the best of the split when left out")
     clusters: Literal["fit", "trained"] = Field(

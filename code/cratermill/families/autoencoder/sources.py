@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from ...core.delimited import parse_bytes
 from ...core.errors import InputError, first_line
 from ...core.folder_or_zip import FolderOrZip
-from ...craters.catalogue import LAT_NAMES, LON_NAMES, SIZE_NAMES, WEST_NAMES, plain_name, read_catalogue
+from ...craters.catalogue import read_catalogue
+from ...craters.columns import LAT_NAMES, LON_NAMES, SIZE_NAMES, WEST_NAMES, plain_name
 from ...samples.crops import Cutter
 from ...samples.grey import grey_bytes
 from .options import CropData, Selection
@@ -20,7 +22,7 @@ from .options import CropData, Selection
 SUFFIXES = (".jpg", ".jpeg", ".png")
 METADATA = "metadata.csv"
 COLUMNS = ["FID", "lon", "lat", "radius_m"]
-POSITION_NAMES = {*LON_NAMES, *WEST_NAMES, *LAT_NAMES, *(name for name, *_ in SIZE_NAMES)}
+POSITION_NAMES = set(map(plain_name, (*LON_NAMES, *WEST_NAMES, *LAT_NAMES, *(name for name, *_ in SIZE_NAMES))))
 
 
 def selected(
@@ -59,9 +61,12 @@ def _or_inf(limit: float | None) -> float:
     return np.inf if limit is None else limit
 
 
-def catalogue_craters(path: Path, cutter: Cutter, chosen: Selection, units: str | None, seed: int) -> tuple[pd.DataFrame, list[str]]:
+def catalogue_craters(
+    path: Path, cutter: Cutter, chosen: Selection, units: str | None, seed: int, layer: str | None = None
+) -> tuple[pd.DataFrame, list[str]]:
     """Craters of a list that can be cut from the mosaic, in the order in which they are cut, with their upsampling; and warnings."""
-    craters = pd.DataFrame(read_catalogue(path, cutter.grid.body, units=units)).drop(columns="geometry", errors="ignore")
+    found = read_catalogue(path, cutter.grid.body, units=units, layer=layer, pixel_m=cutter.grid.resolution_m)
+    craters = pd.DataFrame(found).drop(columns="geometry", errors="ignore")
     name = next((column for column in craters if str(column).lower() in ("crater_id", "id")), None)
     table = craters[COLUMNS].assign(id=craters[name].astype(str) if name else craters["FID"].astype(str))
     table["upsampling"] = cutter.geometry.upsampling(table["radius_m"].to_numpy(), cutter.grid.resolution_m)
@@ -110,7 +115,7 @@ class ReadyMade:
         if self._metadata is None:
             return None
         where = f"{self.path}/{self._metadata}"
-        given = _table(self.files.read(self._metadata), where)
+        given = parse_bytes(self.files.read(self._metadata), where).frame(texts=True)
         if "id" not in given:
             columns = ", ".join(map(str, given.columns))
             raise InputError(f"{where} has no column id", valid="id, lon, lat, diam", next_step=f"its columns: {columns}")
@@ -144,16 +149,6 @@ class ReadyMade:
             return grey
         shrinks = min(grey.shape) >= 2 * size_px
         return cv2.resize(grey, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-
-
-def _table(content: bytes, where: str) -> pd.DataFrame:
-    """A table of texts; commas, semicolons or tabs between them, whichever the header has most of."""
-    try:
-        text = content.decode("utf-8-sig")
-        separator = max(",;\t", key=text.partition("\n")[0].count)
-        return pd.read_csv(io.StringIO(text), sep=separator, dtype=str, skipinitialspace=True)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{where} can't be read: {first_line(error)}", valid="a table with the columns id, lon, lat, diam") from error
 
 
 def _positions(table: pd.DataFrame, units: str, where: str) -> pd.DataFrame:

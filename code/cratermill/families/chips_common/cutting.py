@@ -60,7 +60,7 @@ def cut_chips(options: Cut, root: Path, size_px: int, seed: int, progress: Progr
     """
     with Mosaic.open(root / options.mosaic, [options.band]) as mosaic:
         body = mosaic.grid.body
-        craters = read_catalogue(root / options.catalogue, body, units=options.units)
+        craters = read_catalogue(root / options.catalogue, body, units=options.units, layer=options.layer, pixel_m=mosaic.grid.resolution_m)
         known = Places(*(craters[name].to_numpy(float) for name in ("lon", "lat", "radius_m")), np.full(len(craters), POSITIVE))
         places = choose_places(options, known, mosaic.grid, np.random.default_rng(seed))
         grids = [square_grid(body, lon, lat, options.half_side_radii * radius, size_px) for lon, lat, radius in places.centres()]

@@ -17,6 +17,7 @@ class Cut(_Part):
     mosaic: str = Field(description="the mosaic to cut from")
     catalogue: str = Field(description="crater list: CSV, GeoPackage, shapefile, CraterStats")
     units: Literal["m", "km"] | None = Field(None, description="of the catalogue's sizes, where its columns don't say")
+    layer: str | None = Field(None, description="layer of the crater list, where its file has several")
     band: int = Field(1, ge=1, description="band of the mosaic")
     half_side_radii: float = Field(1.5, gt=1, description="half side of a chip, in crater radii")
     min_diameter_m: float = Field(0, ge=0)

@@ -53,7 +53,9 @@ def composite(config: Config, products: list[Path], workspace: Any) -> dict:
         write_craters(folder, table, body, boundary)
         catalogue, scores = None, {}
         if run.catalogue:
-            catalogue = read_catalogue(config.path(run.catalogue), body, units=options.units)
+            catalogue = read_catalogue(
+                config.path(run.catalogue), body, units=options.units, layer=options.layer, pixel_m=mosaic.grid.resolution_m
+            )
             catalogue = catalogue[area.holds(catalogue["lon"].to_numpy(), catalogue["lat"].to_numpy())].reset_index(drop=True)
             resolution = options.resolution_m or mosaic.grid.resolution_m
             scores = compare(folder, table, catalogue, row, resolution, body)

@@ -27,6 +27,7 @@ class CraterData(_Part):
     )
     catalogue: str | None = Field(None, description="mosaic: the crater list")
     units: Literal["m", "km"] | None = Field(None, description="mosaic: of the catalogue's sizes, where their column's name doesn't say")
+    layer: str | None = Field(None, description="mosaic: layer of the crater list, where its file has several")
     tile_px: int = Field(512, ge=32, description="mosaic, circles: side of the tiles")
     resolution_m: float | None = Field(None, gt=0, description="mosaic: metres per pixel of the tiles; the mosaic's own when left out")
     latitudes: tuple[float, float] = Field((-90.0, 90.0), description="mosaic: tiles with centres between these")
@@ -62,4 +63,5 @@ class MapOptions(_Part):
     resolution_m: float | None = Field(None, gt=0, description="metres per pixel; the mosaic's own when left out")
     missing: float | None = Field(0, description="pixels of this value have no data; null: only those that the mosaic flags")
     units: Literal["m", "km"] | None = Field(None, description="of the catalogue's sizes, where their column's name doesn't say")
+    layer: str | None = Field(None, description="layer of the crater list, where its file has several")
     prediction: bool = Field(True, description="write the prediction too, as a cloud-optimised GeoTIFF on the mosaic's grid")

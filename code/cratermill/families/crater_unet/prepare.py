@@ -125,7 +125,9 @@ def _mosaic_tiles(config: Config, options: CraterData, steps: Steps) -> tuple[li
     with Mosaic.open(config.mosaic) as mosaic:
         body, resolution = mosaic.grid.body, options.resolution_m or mosaic.grid.resolution_m
         _require_narrow(body, options.tile_px, resolution)
-        craters = read_catalogue(config.path(options.catalogue), body, units=options.units)
+        craters = read_catalogue(
+            config.path(options.catalogue), body, units=options.units, layer=options.layer, pixel_m=mosaic.grid.resolution_m
+        )
         span = value_range(mosaic)
         places = [box.centre for box in boxes(body, extent(mosaic.grid, options.latitudes), options.tile_px * resolution)]
         grids = [square(body, *place, resolution, options.tile_px) for place in places]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ...core.errors import InputError, nearest
 from ...craters.catalogue import read_catalogue
+from ...craters.columns import flags
 from ...geo.bodies import require_same_body
 from ...geo.grid import Grid, azimuthal_grid
 
@@ -41,10 +42,10 @@ class Crater:
 
 def read_craters(path: Path, mosaic: Mosaic) -> list[Crater]:
     """All craters of a list, by FID; the list must be on the mosaic's ellipsoid."""
-    table = read_catalogue(path, mosaic.grid.body)
+    table = read_catalogue(path, mosaic.grid.body, pixel_m=mosaic.grid.resolution_m)
     if table.crs is not None:
         require_same_body(mosaic.grid.crs, table.crs, f"the crater list {path}")
-    train = table["train"].fillna(0).astype(int) if "train" in table else [0] * len(table)
+    train = flags(table["train"], path) if "train" in table else [False] * len(table)
     craters = [
         Crater(int(fid), float(lon), float(lat), float(radius), bool(flag))
         for fid, lon, lat, radius, flag in zip(table["FID"], table["lon"], table["lat"], table["radius_m"], train, strict=True)

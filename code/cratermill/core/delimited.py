@@ -1,0 +1,202 @@
+"""Delimited text (CSV and its kin) as spreadsheets, data bases and people write it: the one reader of all tables that users may edit.
+
+Read: commas, semicolons, tabs or bars between the cells; a ``sep=`` line of Excel's; lines of comments (``#``) and blank ones; cells beyond
+the header, if nothing stands in them. Refused, with the line: rows that are longer or shorter than the header, and columns named twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError, first_line
+from .text import Text, decode, read_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+COMMENT = "#"
+_SEP_LINE = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
+_INDEX = re.compile(r"Unnamed: \d+(\.\d+)?")
+
+
+class Delimited:
+    """A table of texts: its header, its rows as long as the header, and each row's line in the file (from 1)."""
+
+    def __init__(self, what: str, names: list[str], separator: str, notes: list[str]):
+        self.what, self.separator, self.notes = what, separator, notes
+        self.lines = array("q")
+        self.width, self.names = len(names), names
+        while self.names and not self.names[-1]:
+            self.names = self.names[:-1]  # nameless columns at the end count only if anything stands in them
+        # As bytes of a plain CSV: lists of a million rows would take gigabytes.
+        self._rows = io.BytesIO()
+        self._text = io.TextIOWrapper(self._rows, "utf-8", newline="")
+        self._writer = csv.writer(self._text, lineterminator="\n")
+        self._tails, self._point, self._comma = False, False, False
+
+    @property
+    def header(self) -> list[str]:
+        return self.names + [""] * (self.width - len(self.names)) * self._tails
+
+    def add(self, line: int, cells: list[str]) -> None:
+        """Take in a row; ``InputError`` if its cells can't be told from each other."""
+        if len(cells) < len(self.names) or (len(cells) > self.width and any(cells[self.width :])):
+            raise InputError(
+                f"{self.what}, line {line} (row {len(self.lines) + 1}) has {len(cells)} cells, the header {len(self.names)}: "
+                f"{self.separator.join(cells)[:80]}",
+                valid="as many cells in each row as in the header; quotes around cells that hold the separator",
+                next_step="correct the row: it can't be told which value belongs to which column",
+            )
+        self._tails |= any(cells[len(self.names) : self.width])
+        self.lines.append(line)
+        self._writer.writerow([*cells[: self.width], *[""] * (self.width - len(cells))])
+        if self.separator != "," and len(self.lines) <= _LOOKED_AT:
+            self._point |= any(map(_POINT_NUMBER.fullmatch, cells))
+            self._comma |= any(_COMMA_NUMBER.fullmatch(cell) and not _THOUSANDS.fullmatch(cell) for cell in cells)
+
+    @property
+    def rows(self) -> Iterator[list[str]]:
+        width = len(self.header)
+        return (cells[:width] for cells in csv.reader(io.TextIOWrapper(self._start(), "utf-8", newline="")))
+
+    def _start(self) -> io.BytesIO:
+        self._text.flush()
+        return io.BytesIO(self._rows.getbuffer())
+
+    def frame(self, texts: bool = False) -> pd.DataFrame:
+        """The table with its numbers as numbers, like ``pandas.read_csv``; with ``texts`` every cell stays a text, blank ones NaN."""
+        import pandas as pd
+
+        names = [name or f"Unnamed: {number}{'.1' * (f'Unnamed: {number}' in self.names)}" for number, name in enumerate(self.header)]
+        # Rows are whole here, so pandas can't take the first column for row names. Numbers 12,5 are possible where commas part no cells.
+        kinds: dict[str, Any] = {"dtype": str} if texts else {"decimal": "," if self._comma and not self._point else "."}
+        columns = {"header": None, "names": names, "usecols": range(len(names)), "index_col": False}
+        if len(self.lines):
+            table = pd.read_csv(self._start(), **columns, skip_blank_lines=False, low_memory=False, **kinds)
+        else:
+            table = pd.DataFrame(columns=names)
+        table.attrs["notes"] = list(self.notes)
+        return table
+
+
+_LOOKED_AT = 1000
+_COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+_POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+")
+
+
+def read_frame(path: Path, texts: bool = False) -> pd.DataFrame:
+    """The table of a file as a data frame; ``attrs["notes"]`` says what a user should know.
+
+    Raises ``InputError`` that names file and line.
+    """
+    return read_delimited(path).frame(texts)
+
+
+def read_delimited(path: Path) -> Delimited:
+    """The table of a file. Raises ``InputError`` for whatever can't be read as one."""
+    try:
+        text = read_text(path)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}", valid="a table of text", next_step="check the path") from error
+    return parse(text, str(path))
+
+
+def parse_bytes(content: bytes, what: str) -> Delimited:
+    """The table in a file's content; ``what`` names the file."""
+    return parse(decode(content, what), what)
+
+
+def parse(text: Text, what: str) -> Delimited:
+    lines = _lines(text.content, what)
+    try:
+        first, start = next(lines)
+    except StopIteration:
+        raise InputError(f"{what} is empty", valid="a header and at least one row") from None
+    separator, header_known = _separator(start)
+    if not header_known:  # Excel's line names the separator, the header follows
+        try:
+            first, start = next(lines)
+        except StopIteration:
+            raise InputError(f"{what} is empty but for its sep= line", valid="a header and at least one row") from None
+    records = _records(text.content, first, separator, what)
+    _, header = next(records)
+    table = Delimited(what, header, separator, [text.note] if text.note else [])
+    _require_different(table)
+    for line, cells in records:
+        table.add(line, cells)
+    return table
+
+
+def _lines(content: str, what: str) -> Iterator[tuple[int, str]]:
+    """(number, text) of lines that are neither blank nor comments."""
+    for number, line in enumerate(io.StringIO(content, newline=None), start=1):
+        if line.strip() and not line.lstrip().startswith(COMMENT):
+            yield number, line.rstrip("\n")
+
+
+def _separator(line: str) -> tuple[str, bool]:
+    """The separator of a header, or that a ``sep=`` line names (then False)."""
+    if named := _SEP_LINE.fullmatch(line):
+        return named[1], False
+    return max(SEPARATORS, key=lambda separator: len(next(csv.reader([line], delimiter=separator, skipinitialspace=True), []))), True
+
+
+def _records(content: str, first: int, separator: str, what: str) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) from a line on, without blank rows and comments; cells stripped."""
+    stream = io.StringIO(content, newline=None)
+    for _ in range(first - 1):
+        next(stream)
+    reader, width = csv.reader(stream, delimiter=separator, skipinitialspace=True, strict=True), 0
+    while True:
+        line = first + reader.line_num
+        try:
+            cells = [cell.strip() for cell in next(reader)]
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise InputError(
+                f"{what} can't be read from line {line} on: {first_line(error)}",
+                valid='cells in "quotes" that end, whole rows',
+                next_step="open it in a text editor: a quote is missing there, or the file is cut off",
+            ) from error
+        if not any(cells):
+            continue
+        width = width or len(cells)
+        if cells[0].startswith(COMMENT) and _is_comment(cells, width, line, what):
+            continue
+        yield line, cells
+
+
+def _is_comment(cells: list[str], width: int, line: int, what: str) -> bool:
+    """A row that is commented out can't be told from one whose first cell begins with the sign."""
+    if width > 1 and len(cells) == width:
+        raise InputError(
+            f"{what}, line {line} begins with {COMMENT} and has as many cells as the header: {','.join(cells)[:80]}",
+            valid=f"comments that are no rows, and rows that don't begin with {COMMENT}",
+            next_step="remove the line or the sign",
+        )
+    return True
+
+
+def _require_different(table: Delimited) -> None:
+    twice = [name for name, count in Counter(table.names).items() if name and count > 1]
+    if twice:
+        raise InputError(
+            f"{table.what} has the column {twice[0]} {table.names.count(twice[0])} times",
+            valid="a different name for each column",
+            next_step="rename or remove one of them: it can't be told which is meant",
+        )
+
+
+def without_index(table: pd.DataFrame) -> pd.DataFrame:
+    """A table without the nameless columns that pandas and spreadsheets number rows with."""
+    return table[[name for name in table if not _INDEX.fullmatch(str(name))]]
