@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
+import geopandas
 import numpy as np
+import pandas as pd
 import pyproj
 import pytest
 import rasterio
 from affine import Affine
+from shapely.geometry import MultiPolygon, box
 
 from cratermill.core.errors import InputError
+from cratermill.craters.catalogue import write_catalogue
+from cratermill.families.ejecta.polygons import write_points, write_polygons
 from cratermill.geo.bodies import Body, body_of_crs, get_body, known_bodies, require_same_body, wrap_lon
+from cratermill.geo.cog import write_cog
+from cratermill.geo.grid import Grid
+from cratermill.geo.mosaic import Mosaic
+from tests.mosaics import write_mosaic
 
 
 @pytest.mark.parametrize("name", ["mercury", "moon", "mars", "ceres", "vesta", "ganymede", "callisto", "europa"])
@@ -124,3 +136,41 @@ def test_wrap_lon():
 
 def test_no_body_file_is_left_unread():
     assert len(known_bodies()) >= 8
+
+
+@pytest.mark.parametrize("code", [30100, 30110, 49900, 49910])
+def test_outputs_keep_the_authority_of_a_mosaics_own_crs(tmp_path, code):
+    """A GeoTIFF keeps only the name of the CRS; GeoPackages in it, and in its degrees, have the code again."""
+    published = pyproj.CRS.from_user_input(f"IAU_2015:{code}")
+    step = 1.0 if published.is_geographic else 30_000.0
+    grid = Grid(published, Affine(step, 0, -20 * step, 0, -step, 10 * step), (20, 40))
+    path = write_mosaic(tmp_path / "x.tif", np.ones((1, *grid.shape), np.uint8), grid)
+    own = Mosaic.open(path).grid
+    degrees = f"IAU_2015:{code // 100}00"
+    assert own.crs == published and own.body.authority == degrees and own.body.geographic_crs() == pyproj.CRS.from_user_input(degrees)
+    write_polygons(tmp_path / "a.gpkg", pd.DataFrame({"a": [1]}), [MultiPolygon([box(0, 0, 1, 2)])], own)
+    write_points(tmp_path / "b.gpkg", pd.DataFrame({"lon": [3.0], "lat": [4.0]}), own)
+    write_catalogue(tmp_path / "c.gpkg", pd.DataFrame({"lon": [3.0], "lat": [4.0], "radius_m": [9e3]}), own.body)
+    for name, wanted in (("a", f"IAU_2015:{code}"), ("b", degrees), ("c", degrees)):
+        frame = geopandas.read_file(tmp_path / f"{name}.gpkg")
+        assert ":".join(frame.crs.to_authority()) == wanted
+        assert frame.geometry.iloc[0].bounds[:2] == ((0, 0) if name == "a" else (3, 4))
+        with closing(sqlite3.connect(tmp_path / f"{name}.gpkg")) as file:
+            assert (wanted.split(":")[0], int(wanted.split(":")[1])) in file.execute(
+                "SELECT organization, organization_coordsys_id FROM gpkg_spatial_ref_sys"
+            ).fetchall()
+    with rasterio.open(write_cog(tmp_path / "y.tif", np.ones(grid.shape, np.uint8), own)) as cog:
+        assert cog.crs.to_authority() == ("IAU_2015", str(code))
+
+
+@pytest.mark.parametrize("code", [49902, 49912])
+def test_planetocentric_latitudes_on_an_ellipsoid_are_refused(tmp_path, code):
+    crs = pyproj.CRS.from_user_input(f"IAU_2015:{code}")
+    with pytest.raises(InputError, match="planetocentric latitudes on an ellipsoid"):
+        body_of_crs(crs)
+    place = {"crs": crs.to_wkt(), "transform": Affine(1, 0, 0, 0, -1, 0)}
+    with rasterio.open(tmp_path / "x.tif", "w", driver="GTiff", width=4, height=4, count=1, dtype="uint8", **place) as file:
+        file.write(np.ones((1, 4, 4), np.uint8))
+    with pytest.raises(InputError, match="planetocentric latitudes on an ellipsoid"):
+        Mosaic.open(tmp_path / "x.tif")
+    assert body_of_crs("IAU_2015:49901").semi_minor_m == 3376200  # planetographic

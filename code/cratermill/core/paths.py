@@ -122,6 +122,11 @@ class DataFolder:
         return self.root / name
 
     @property
+    def statistics(self) -> Path:
+        """Means and deviations of mosaics, by what the files were when they were measured."""
+        return self.root / "statistics.json"
+
+    @property
     def prepared(self) -> Path:
         """What prepare has done and from which inputs."""
         return self.root / "prepared.json"

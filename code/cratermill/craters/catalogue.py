@@ -21,6 +21,7 @@ from ..core.errors import InputError, WorkError, first_line
 from ..core.files import atomic_path, write_table
 from ..core.notices import notice
 from ..geo.bodies import Body, body_of_crs, require_same_body, wrap_lon
+from ..geo.geopackage import keep_authority
 from . import craterstats, vectors
 from .columns import LAT_NAMES, LON_NAMES, UNITS, WEST_NAMES, fids, find, numbers, radii_m, require
 
@@ -165,6 +166,8 @@ def _write_vector(path: Path, craters: pd.DataFrame, body: Body | None) -> Path:
     if path.suffix != ".shp":
         with atomic_path(path) as temporary:
             craters.to_file(temporary, layer=re.sub(r"\W+", "_", path.stem))
+            if path.suffix == ".gpkg":
+                keep_authority(temporary, craters.crs)
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder, warnings.catch_warnings():

@@ -27,12 +27,14 @@ _METRE = 'LENGTHUNIT["metre",1]'
 
 @dataclass(frozen=True)
 class Body:
-    """An ellipsoid of revolution with a name; ``source`` says where its radii come from and takes no part in comparisons."""
+    """An ellipsoid of revolution with a name; ``source`` says where its radii come from and takes no part in comparisons, and neither does
+    ``authority``, the code of its geographic CRS where a file gave one, such as ``IAU_2015:30100``."""
 
     name: str
     semi_major_m: float
     semi_minor_m: float
     source: str = field(default="", compare=False)
+    authority: str = field(default="", compare=False)
 
     def __post_init__(self):
         for what in ("semi_major_m", "semi_minor_m"):
@@ -55,7 +57,9 @@ class Body:
         return math.pi * self.semi_major_m
 
     def geographic_crs(self) -> pyproj.CRS:
-        """Longitude (east positive) and planetodetic latitude in degrees, in this order."""
+        """Longitude (east positive) and planetodetic latitude in degrees: the published CRS if the body came with one."""
+        if self.authority:
+            return pyproj.CRS.from_user_input(self.authority)
         axes = f'CS[ellipsoidal,2],AXIS["longitude",east,ORDER[1],{_DEGREE}],AXIS["latitude",north,ORDER[2],{_DEGREE}]'
         return pyproj.CRS.from_wkt(f'GEOGCRS["{self._label}",{self._datum_wkt},{axes}]')
 
@@ -133,7 +137,8 @@ def known_bodies() -> dict[str, Body]:
 
 @lru_cache(maxsize=256)
 def _body_of_wkt(wkt: str) -> Body:
-    ellipsoid = pyproj.CRS.from_wkt(wkt).ellipsoid
+    crs = pyproj.CRS.from_wkt(wkt)
+    ellipsoid = crs.ellipsoid
     if ellipsoid is None:
         raise InputError(f"the CRS has no ellipsoid: {wkt[:120]}", valid="a geographic or projected CRS of a planetary body")
     semi_major_m, semi_minor_m = ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre
@@ -142,7 +147,49 @@ def _body_of_wkt(wkt: str) -> Body:
         name = min(near, key=lambda body: abs(body.semi_major_m - semi_major_m)).name
     else:
         name = "unnamed body" if ellipsoid.name in ("", "unknown") else ellipsoid.name
-    return Body(name, semi_major_m, semi_minor_m, "ellipsoid of the file's CRS")
+    body = Body(name, semi_major_m, semi_minor_m, "ellipsoid of the file's CRS", _authority(crs.geodetic_crs))
+    if not body.is_sphere and crs.geodetic_crs is not None and _is_planetocentric(crs.geodetic_crs):
+        raise InputError(
+            f"the CRS {crs.name} counts planetocentric latitudes on an ellipsoid",
+            valid="planetodetic latitudes (in IAU_2015, names with Ographic), or a sphere (codes ending in 00, 10, 15, …)",
+            next_step=f'gdalwarp -s_srs {_code_of(crs) or "IAU_2015:…"} -t_srs "+proj=longlat +a={semi_major_m!r} +b={semi_minor_m!r}" SRC DST',
+        )
+    return body
+
+
+def _is_planetocentric(base: pyproj.CRS) -> bool:
+    """By the axes' names; formats that lose these keep the CRS's own name."""
+    return "ocentric" in base.name.lower() or any("planetocentric" in axis.name.lower() for axis in base.axis_info)
+
+
+def _authority(base: pyproj.CRS | None) -> str:
+    """The code of a geographic CRS whose longitudes go east, one of IAU_2015; "" if it has none."""
+    directions = [axis.direction for axis in base.axis_info] if base is not None and base.is_geographic else []
+    code = _code_of(base) if base is not None and sorted(directions[:2]) == ["east", "north"] else ""
+    return code if code.startswith("IAU_2015:") else ""
+
+
+def _code_of(crs: pyproj.CRS) -> str:
+    stated = crs.to_json_dict().get("id", {})
+    if {"authority", "code"} <= set(stated):
+        version = f"_{stated['version']}" if "version" in stated else ""
+        return f"{stated['authority']}{version}:{stated['code']}"
+    # Searching the authorities' tables takes milliseconds, and every crater has a CRS: only where the name is one of them.
+    found = crs.to_authority(min_confidence=90) if "(2015)" in crs.name else None
+    return ":".join(found) if found and found[0] == "IAU_2015" else ""
+
+
+@lru_cache(maxsize=64)
+def _published(wkt: str) -> pyproj.CRS:
+    crs = pyproj.CRS.from_wkt(wkt)
+    code = _code_of(crs)
+    published = pyproj.CRS.from_user_input(code) if code else crs
+    return published if published.name == crs.name and published.ellipsoid == crs.ellipsoid else crs
+
+
+def published_crs(crs) -> pyproj.CRS:
+    """The CRS of a file with its authority's code, which GeoTIFFs keep the name of only; unchanged if no authority has it."""
+    return _published(as_crs(crs).to_wkt())
 
 
 def body_of_crs(crs) -> Body:

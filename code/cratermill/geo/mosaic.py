@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterioWindow
 from ..core.errors import InputError
 from ..core.machine import cores
 from .band_statistics import Statistics, statistics
-from .bodies import as_crs
+from .bodies import body_of_crs, published_crs
 from .grid import Grid, Window
 from .validity import Validity, alpha_bands, require_brightness, validity_of
 
@@ -284,9 +284,10 @@ def _grid_of(dataset, path: Path) -> Grid:
     if dataset.transform.is_identity:
         raise InputError(f"{path} has no geotransform", valid="a georeferenced mosaic", next_step="gdal_edit.py -a_ullr writes its extent")
     try:
-        grid = Grid(as_crs(dataset.crs), dataset.transform, dataset.shape)
+        grid = Grid(published_crs(dataset.crs), dataset.transform, dataset.shape)
         if not grid.is_north_up:
             raise InputError("the raster is rotated or sheared", valid="a north-up raster", next_step="gdalwarp SRC DST makes one")
+        body_of_crs(grid.crs)  # refuses what has no body, or latitudes of another kind
         return grid
     except InputError as error:
         raise InputError(f"{path}: {error.given}", valid=error.valid, next_step=error.next_step) from error

@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from ..core.errors import InputError
 from ..geo.bodies import Body
 from ..geo.grid import Window, square_grid
 from ..geo.mosaic import Mosaic
 from ..geo.sampling import sample_masked
+from .grey import grey_range
 
 NODES = 8
 """Chebyshev nodes per side: positions between them are a polynomial, good to 0.01 px of any mosaic away from the poles."""
@@ -57,9 +58,10 @@ class Geometry:
 class Cutter:
     """Cuts crops from one mosaic as grey uint8 values; safe to share between threads."""
 
-    def __init__(self, mosaic: Mosaic, geometry: Geometry):
+    def __init__(self, mosaic: Mosaic, geometry: Geometry, remembered: Path | None = None):
+        """``remembered``: where the mosaic's statistics are kept."""
         self.mosaic, self.geometry, self.grid = mosaic, geometry, mosaic.grid
-        self.to_byte = None if mosaic.dtype == np.uint8 else _byte_range(mosaic)
+        self.grey_range = grey_range(mosaic, remembered)
 
     def order(self, craters: pd.DataFrame) -> np.ndarray:
         """Row numbers in the order in which neighbours are read together."""
@@ -91,7 +93,7 @@ class Cutter:
         polar = (np.abs(craters["lat"].to_numpy()) + reach > POLE_DEG) & (self.geometry.projection == "azimuthal")
         for index in np.flatnonzero(polar):
             pixels, gone = self._slowly(craters.iloc[index])
-            crops[index] = self._grey(pixels)
+            crops[index] = self.grey_range.to_bytes(pixels, gone)
             missing[index] = 0 if gone is None else gone.any(axis=0).mean()
         usual = np.flatnonzero(~polar)
         if not len(usual):
@@ -99,7 +101,7 @@ class Cutter:
         places = self._places(craters.iloc[usual])
         for members, hull in self._groups(places.windows):
             pixels, gone = self.mosaic.read_masked(hull)
-            self._group(places, members, hull, pixels, usual, crops)
+            self._group(places, members, hull, self.grey_range.to_bytes(pixels, gone), usual, crops)
             if gone is not None:
                 missing[usual[members]] = _shares(places, members, hull, gone.any(axis=0))
         return crops, missing
@@ -125,11 +127,9 @@ class Cutter:
         shrink = 1 / self.geometry.upsampling(craters["radius_m"].to_numpy(), self.grid.resolution_m)
         return _Places(*relative, np.stack([row, col, stop_row, stop_col], axis=1), np.maximum(1, shrink.astype(int)))
 
-    def _group(
-        self, places: _Places, members: np.ndarray, hull: Window, pixels_CHW: np.ndarray, rows: np.ndarray, crops: np.ndarray
-    ) -> None:
-        """Cut the crops of one group out of what is read in one piece."""
-        pixels, weights = self._grey(pixels_CHW), _weights(self.geometry.size_px)
+    def _group(self, places: _Places, members: np.ndarray, hull: Window, pixels: np.ndarray, rows: np.ndarray, crops: np.ndarray) -> None:
+        """Cut the crops of one group out of the grey pixels (h, w) that are read in one piece."""
+        weights = _weights(self.geometry.size_px)
         for numbers in places.batches(members):
             top, left, bottom, right = _hull(places.windows[numbers])
             piece = pixels[top - hull.row : bottom - hull.row, left - hull.col : right - hull.col]
@@ -180,14 +180,6 @@ class Cutter:
     @property
     def _pixel_bytes(self) -> int:
         return self.mosaic.count * self.mosaic.dtype.itemsize
-
-    def _grey(self, pixels_CHW: np.ndarray) -> np.ndarray:
-        """One band of uint8: the mean of all bands, stretched to 0…255 where they aren't bytes; what isn't finite is 0."""
-        if self.to_byte is None:
-            return pixels_CHW[0] if len(pixels_CHW) == 1 else np.rint(pixels_CHW.mean(0, dtype=np.float32)).astype(np.uint8)
-        low, high = self.to_byte
-        scaled = (pixels_CHW.mean(0, dtype=np.float64) - low) * (255 / (high - low))
-        return np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
 
 
 def from_centres(body: Body, lon, lat, east_m, north_m) -> tuple[np.ndarray, np.ndarray]:
@@ -268,15 +260,6 @@ def _resample(piece: np.ndarray, rows: np.ndarray, cols: np.ndarray, shrink: int
     size = rows.shape[-1]
     flat = (values.reshape(-1, size) for values in (cols, rows))
     return cv2.remap(piece, *flat, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).reshape(rows.shape)
-
-
-def _byte_range(mosaic: Mosaic) -> tuple[float, float]:
-    """Values that become 0 and 255: the mean of all bands ± four deviations."""
-    mean, std, _ = mosaic.statistics()
-    middle, spread = float(mean.mean()), 4 * float(std.mean())
-    if not spread:
-        raise InputError(f"{mosaic.path}: all pixels are alike", valid="a mosaic with some contrast")
-    return middle - spread, middle + spread
 
 
 @lru_cache(maxsize=4)

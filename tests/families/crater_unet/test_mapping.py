@@ -17,10 +17,10 @@ from cratermill.core.errors import InputError
 from cratermill.craters.catalogue import read_catalogue, write_catalogue
 from cratermill.craters.matching import STRICT, match
 from cratermill.families import get_family
-from cratermill.families.crater_unet.prepare import grey_bands
 from cratermill.geo.grid import Grid, square_grid
 from cratermill.geo.mosaic import Mosaic
 from cratermill.geo.sampling import sample_masked
+from cratermill.samples.grey import mean_of_bands
 from tests.mosaics import write_mosaic
 
 from .planet import BODY, Workspace, checkpoint, project, ring_planet, sees_what_is_there
@@ -183,7 +183,7 @@ def test_a_belt_around_the_body_ends_at_its_edges(tmp_path):
     belt = Grid(BODY.geographic_crs(), Affine(1, 0, -180, 0, -1, 60), (120, 360))
     tile = square_grid(BODY, 40.0, 60.0, 10 * belt.resolution_m, 20)
     with Mosaic.open(write_mosaic(tmp_path / "belt.tif", np.ones((1, *belt.shape), np.uint8), belt)) as mosaic:
-        image = grey_bands(*sample_masked(mosaic, tile))
+        image = mean_of_bands(*sample_masked(mosaic, tile))
     assert not belt.is_global and np.isnan(image[:9]).all() and (image[11:] == 1).all()
 
 

@@ -14,6 +14,7 @@ from ...core.files import fingerprint, stat_fingerprint
 from ...core.prefetch import ahead
 from ...geo.mosaic import Mosaic
 from ...samples.crops import MOST_MISSING, Cutter, Geometry
+from ...samples.grey import grey_mark
 from ...samples.steps import Steps
 from .. import family_data
 from .light import flip_shadows, light
@@ -58,7 +59,8 @@ def _mark(config: Config, options: CropData, row: Hparams) -> list:
     for path, name in zip(files, (what, "the mosaic"), strict=False):
         config.data.require(path, name)
     marks = [_stat_mark(path) for path in files]
-    return [options.model_dump(mode="json"), row.crop_view, config.run.seed, marks, *([] if options.crops else [MOST_MISSING])]
+    rules = [] if options.crops else [MOST_MISSING, *grey_mark(config.mosaic, options.bands)]
+    return [options.model_dump(mode="json"), row.crop_view, config.run.seed, marks, *rules]
 
 
 def _stat_mark(path: Path) -> list:
@@ -86,7 +88,7 @@ def _write(config: Config, options: CropData, row: Hparams, folder: Path, mark: 
         write_stack(folder, table, row.crop_px, mark, read, tell, told, workers)
         return
     with Mosaic.open(config.mosaic, options.bands) as mosaic:
-        cutter = Cutter(mosaic, geometry_of(row))
+        cutter = Cutter(mosaic, geometry_of(row), config.data.statistics)
         table, told = catalogue_craters(config.path(options.catalogue), cutter, options, options.units, config.run.seed, options.layer)
         write_stack(folder, table, row.crop_px, mark, lambda piece: cut(cutter, piece, row), tell, told, workers)
     if not len(stack_of(config, row).rows()):

@@ -79,7 +79,7 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
     """One cell per chunk of the list; its params hold all that the latents depend on, contents of files as digests."""
     row, options = _row(config), options_of(config)
     with open_mosaic(config) as mosaic:
-        count = len(_craters(config, Cutter(mosaic, geometry_of(row)))[0])
+        count = len(_craters(config, Cutter(mosaic, geometry_of(row), config.data.statistics))[0])
         path = mosaic.path
     common = {
         "checkpoint": content_digest(checkpoint_path(config)),
@@ -117,7 +117,7 @@ def make_chunk(config: Config, params: dict[str, Any], workspace: Any) -> dict:
     network, _ = trained_network(checkpoint_path(config), run.map.versions[NAME], row, run.trainer.accelerator)
     folder, latents, tables = Path(workspace.folder), [], []
     with open_mosaic(config) as mosaic:
-        cutter = Cutter(mosaic, geometry_of(row))
+        cutter = Cutter(mosaic, geometry_of(row), config.data.statistics)
         craters = _craters(config, cutter)[0].iloc[params["start"] : params["stop"]]
         done = 0
         for piece, crops in cut_in_chunks(cutter, craters, row):
@@ -155,7 +155,7 @@ def join(config: Config, products: list[Path], workspace: Any) -> dict:
     np.save(folder / LATENTS, latents)
     rows = rows.assign(cluster=labels)
     with open_mosaic(config) as mosaic:
-        cutter = Cutter(mosaic, geometry_of(row))
+        cutter = Cutter(mosaic, geometry_of(row), config.data.statistics)
         made = write_products(
             folder, rows, features, _Cut(cutter, rows, row), row, mosaic, options.window, options.thumbnails, options.display
         )

@@ -16,6 +16,7 @@ from ...geo.extent import extent, holds
 from ...geo.grid import Grid, square_grid
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_many_masked
+from ...samples.grey import grey_range
 from .chipset import UNLABELLED, ChipSet
 from .options import Cut
 
@@ -53,7 +54,9 @@ class Places:
         return Places(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("lon", "lat", "radius_m", "label")))
 
 
-def cut_chips(options: Cut, root: Path, size_px: int, seed: int, progress: Progress | None = None) -> tuple[ChipSet, np.ndarray]:
+def cut_chips(
+    options: Cut, root: Path, size_px: int, seed: int, progress: Progress | None = None, remembered: Path | None = None
+) -> tuple[ChipSet, np.ndarray]:
     """The chips of a cut at ``size_px``, and pairs (2, M) of chips that show each other's centre, hence the same ground.
 
     Raises ``InputError`` where the catalogue or the mosaic leaves no chips of a kind.
@@ -64,7 +67,7 @@ def cut_chips(options: Cut, root: Path, size_px: int, seed: int, progress: Progr
         known = Places(*(craters[name].to_numpy(float) for name in ("lon", "lat", "radius_m")), np.full(len(craters), POSITIVE))
         places = choose_places(options, known, mosaic.grid, np.random.default_rng(seed))
         grids = [square_grid(body, lon, lat, options.half_side_radii * radius, size_px) for lon, lat, radius in places.centres()]
-        images, missing = _sampled(mosaic, grids, progress)
+        images, missing = _sampled(mosaic, grids, progress, remembered)
     good = missing <= MOST_MISSING
     places, images = places[good], images[good]
     for label, what in ((POSITIVE, "with a crater"), (NEGATIVE, "without one")):
@@ -246,19 +249,13 @@ def _unit(places: Places) -> np.ndarray:
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
-def _sampled(mosaic: Mosaic, grids: list[Grid], progress: Progress | None) -> tuple[np.ndarray, np.ndarray]:
+def _sampled(mosaic: Mosaic, grids: list[Grid], progress: Progress | None, remembered: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Chips (N, s, s) uint8 and the share of each that is missing; mosaics of other types are stretched to bytes."""
-    images, missing = [], []
+    images, missing, grey = [], [], grey_range(mosaic, remembered)
     for start in range(0, len(grids), BATCH):
         if progress:
             progress("cutting chips", start, len(grids))
         tiles, gone = sample_many_masked(mosaic, grids[start : start + BATCH])
         missing += [0.0] * len(tiles) if gone is None else gone.mean(axis=(1, 2, 3)).tolist()
-        images.append(tiles[:, 0])
-    stack = np.concatenate(images)
-    if stack.dtype == np.uint8:
-        return stack, np.array(missing)
-    statistics = mosaic.statistics()
-    mean, deviation = statistics.mean[0], max(statistics.std[0], 1e-12)
-    stretched = (np.nan_to_num(stack.astype(np.float64), nan=mean) - mean) / deviation * (255 / 6) + 127.5
-    return np.rint(np.clip(stretched, 0, 255)).astype(np.uint8), np.array(missing)
+        images.append(grey.to_bytes(tiles, gone))
+    return np.concatenate(images), np.array(missing)

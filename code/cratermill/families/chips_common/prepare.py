@@ -16,6 +16,7 @@ from ...core.errors import InputError
 from ...core.files import atomic_path, content_digest, read_json, write_json, write_table
 from ...core.progress import Progress
 from ...core.seeds import seed_of
+from ...samples.grey import grey_mark
 from ...samples.steps import Steps
 from .. import family_data
 from .chipset import UNLABELLED, ChipSet, joined, require_classes
@@ -113,7 +114,8 @@ def read_all(config: Config, data: ChipData, size_px: int, progress: Progress) -
     if data.cut is not None:
         from .cutting import cut_chips
 
-        labelled, ties = cut_chips(data.cut, config.root, size_px, seed_of(config.run.seed, "chips", "cut"), progress)
+        seed = seed_of(config.run.seed, "chips", "cut")
+        labelled, ties = cut_chips(data.cut, config.root, size_px, seed, progress, config.data.statistics)
         sets, roles = [labelled], [np.where(labelled.labels == UNLABELLED, EXTRA, LABELLED)]
     else:
         source = config.path(data.chips)
@@ -216,7 +218,8 @@ def warnings(counts: dict[str, Any]) -> list[str]:
 def source_marks(config: Config, data: ChipData) -> list:
     """What tells whether the files behind a configuration changed."""
     named = [data.chips, data.unlabelled, data.predict, *((data.cut.mosaic, data.cut.catalogue) if data.cut else ())]
-    return [[text, _mark(config.path(text))] for text in named if text is not None]
+    marks = [[text, _mark(config.path(text))] for text in named if text is not None]
+    return marks + (grey_mark(config.path(data.cut.mosaic), [data.cut.band]) if data.cut else [])
 
 
 def _mark(path: Path) -> Any:

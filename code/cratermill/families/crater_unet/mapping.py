@@ -15,13 +15,14 @@ from ...geo.backprojection import to_mosaic
 from ...geo.grid import Grid, Window
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_masked
+from ...samples.grey import mean_of_bands
 from ...training.checkpoint import load
 from .. import map_options
 from ..members import checkpoint_digests, checkpoint_paths, frozen_paths
 from .evaluate import COLUMNS, readings
 from .layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from .predict import Predictor, Reading
-from .prepare import grey_bands, is_missing
+from .prepare import is_missing
 
 if TYPE_CHECKING:
     from ...config import Config, MapRun
@@ -133,7 +134,7 @@ def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict:
 
 def predict(predictor: Predictor, mosaic: Mosaic, grid: Any, options: MapOptions) -> tuple[np.ndarray, float]:
     """Probability (h, w) on an azimuthal tile, NaN where there are no data, and the share of the tile that has data."""
-    image = grey_bands(*sample_masked(mosaic, grid))
+    image = mean_of_bands(*sample_masked(mosaic, grid))
     gone = is_missing(image, options.missing)
     if gone.all():
         return np.full(image.shape, np.nan, np.float32), 0.0

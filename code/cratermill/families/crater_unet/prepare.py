@@ -14,6 +14,7 @@ from ...core.seeds import seed_of
 from ...craters.catalogue import read_catalogue
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_many_masked
+from ...samples.grey import grey_mark, grey_range, mean_of_bands
 from ...samples.splits import held_out_tiles
 from ...samples.steps import Steps
 from .. import family_data
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 FAMILY = "crater_unet"
 BYTES = (0.0, 255.0)
-SIDES = 3.0
-"""Values of mosaics that aren't bytes are scaled from this many deviations below their mean to as many above."""
 
 
 class TileSet:
@@ -91,7 +90,8 @@ def inputs(config: Config, options: CraterData, data: str) -> Any:
     if options.kind == "boxes":
         path = config.path(options.path)
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    return [*common, given, [[file.name, stat_fingerprint(file)] if file.exists() else [file.name] for file in files]]
+    grey = grey_mark(config.mosaic) if options.kind == "mosaic" and config.mosaic.exists() else []
+    return [*common, *grey, given, [[file.name, stat_fingerprint(file)] if file.exists() else [file.name] for file in files]]
 
 
 def _make(config: Config, options: CraterData, data: str, folder: Path, steps: Steps) -> None:
@@ -128,12 +128,13 @@ def _mosaic_tiles(config: Config, options: CraterData, steps: Steps) -> tuple[li
         craters = read_catalogue(
             config.path(options.catalogue), body, units=options.units, layer=options.layer, pixel_m=mosaic.grid.resolution_m
         )
-        span = value_range(mosaic)
+        grey = grey_range(mosaic, config.data.statistics)
+        span = (grey.low, grey.high)
         places = [box.centre for box in boxes(body, extent(mosaic.grid, options.latitudes), options.tile_px * resolution)]
         grids = [square(body, *place, resolution, options.tile_px) for place in places]
 
         def cut(chunk: list) -> list[np.ndarray]:
-            return list(grey_bands(*sample_many_masked(mosaic, chunk, threads=1)))
+            return list(mean_of_bands(*sample_many_masked(mosaic, chunk, threads=1)))
 
         chunks = [grids[at : at + 16] for at in range(0, len(grids), 16)]
         images = [image for part in steps.each("tiles", chunks, cut) for image in part]
@@ -153,22 +154,6 @@ def _require_narrow(body: Body, tile_px: int, resolution_m: float) -> None:
             valid=f"at most {widest} px of {resolution_m:.5g} m ({WIDEST_TILE_DEG:g}°)",
             next_step="lower tile_px in train.crater_unet.data, or resolution_m",
         )
-
-
-def grey_bands(images: np.ndarray, missing: np.ndarray | None) -> np.ndarray:
-    """Images (…, C, h, w) as their bands' mean (…, h, w) float32; NaN where a band is ``missing``."""
-    mean = images.astype(np.float32).mean(-3)
-    if missing is not None:
-        mean[missing.any(-3)] = np.nan
-    return mean
-
-
-def value_range(mosaic: Mosaic) -> tuple[float, float]:
-    """The values that become −1 and 1: those of bytes, else three deviations around the mean."""
-    if mosaic.dtype == np.uint8:
-        return BYTES
-    mean, deviation, _ = (float(np.mean(values)) for values in mosaic.statistics())
-    return mean - SIDES * deviation, mean + SIDES * max(deviation, 1e-6)
 
 
 def is_missing(image: np.ndarray, value: float | None) -> np.ndarray:

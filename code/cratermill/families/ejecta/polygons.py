@@ -13,6 +13,7 @@ import rasterio.features
 from shapely.geometry import MultiPolygon, shape
 
 from ...core.files import atomic_path
+from ...geo.geopackage import keep_authority
 from ...geo.grid import Grid
 
 PORTION = 50
@@ -34,6 +35,8 @@ def write_polygons(path: Path, table: pd.DataFrame, outlines: Iterable[MultiPoly
             rows = table.iloc[start : start + PORTION]
             frame = gpd.GeoDataFrame(rows, geometry=list(islice(outlines, len(rows))), crs=grid.crs)
             frame.to_file(temporary, driver="GPKG", layer=path.stem, mode="a" if start else "w", geometry_type="MultiPolygon")
+        if len(table):
+            keep_authority(temporary, grid.crs)
     return path
 
 
@@ -42,4 +45,5 @@ def write_points(path: Path, table: pd.DataFrame, grid: Grid) -> Path:
     frame = gpd.GeoDataFrame(table, geometry=gpd.points_from_xy(table["lon"], table["lat"]), crs=grid.body.geographic_crs())
     with atomic_path(path) as temporary:
         frame.to_file(temporary, driver="GPKG", layer=path.stem)
+        keep_authority(temporary, frame.crs)
     return path

@@ -13,6 +13,7 @@ import pandas as pd
 from ...core.errors import InputError
 from ...core.files import content_digest, read_json, stat_fingerprint, write_json, write_table
 from ...core.progress import Progress
+from ...geo.band_statistics import RULE
 from ...geo.bodies import get_body
 from ...geo.mosaic import Mosaic
 from ...samples import stack as stacks
@@ -152,10 +153,10 @@ class Preparation(Steps):
         given = self.config.run.img_norm and self.config.run.img_norm.model_dump()
         if self.imported and given is None and self.data.img_norm.exists():
             return  # EJMAP's own
-        self.step("norm", [given, stat_fingerprint(self.config.mosaic)], [self.data.img_norm], lambda: self._write_norm(given))
+        self.step("norm", [given, RULE, stat_fingerprint(self.config.mosaic)], [self.data.img_norm], lambda: self._write_norm(given))
 
     def _write_norm(self, given: dict[str, list[float]] | None) -> None:
-        mean, std = (given["mean"], given["std"]) if given else self.mosaic.statistics()[:2]
+        mean, std = (given["mean"], given["std"]) if given else self.mosaic.statistics(self.data.statistics)[:2]
         if len(mean) != self.mosaic.count or len(std) != self.mosaic.count:
             raise InputError(
                 f"img_norm has {len(mean)} means and {len(std)} deviations", valid=f"one per band: the mosaic has {self.mosaic.count}"
