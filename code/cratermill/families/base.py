@@ -124,6 +124,10 @@ class Family:
         """
         raise NotImplementedError
 
+    def map_warnings(self, config: Config) -> list[str]:
+        """What to say before a map is made: a mosaic that is unlike what the networks learned from."""
+        return []
+
     def map(self, config: Config, params: dict[str, Any], workspace: Any) -> dict:
         raise NotImplementedError
 

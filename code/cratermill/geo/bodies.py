@@ -152,7 +152,7 @@ def _body_of_wkt(wkt: str) -> Body:
         raise InputError(
             f"the CRS {crs.name} counts planetocentric latitudes on an ellipsoid",
             valid="planetodetic latitudes (in IAU_2015, names with Ographic), or a sphere (codes ending in 00, 10, 15, …)",
-            next_step=f'gdalwarp -s_srs {_code_of(crs) or "IAU_2015:…"} -t_srs "+proj=longlat +a={semi_major_m!r} +b={semi_minor_m!r}" SRC DST',
+            next_step=f'gdalwarp -s_srs {_code_of(crs) or "CODE"} -t_srs "+proj=longlat +a={semi_major_m!r} +b={semi_minor_m!r}" SRC DST',
         )
     return body
 

@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterioWindow
 from ..core.errors import InputError
 from ..core.machine import cores
 from .band_statistics import Statistics, statistics
-from .bodies import body_of_crs, published_crs
+from .bodies import body_of_crs, get_body, published_crs
 from .grid import Grid, Window
 from .validity import Validity, alpha_bands, require_brightness, validity_of
 
@@ -259,6 +259,16 @@ def _open(path: Path, threads: int):
             valid="a raster file that GDAL reads (GeoTIFF, COG, VRT, …)",
             next_step="check the path" if not path.exists() else "the file is probably truncated or damaged: copy or download it again",
         ) from error
+
+
+def require_body(mosaic: Mosaic, name: str) -> None:
+    """Raise InputError unless a mosaic lies on the body of this name; radii may differ by a hundredth, as definitions do."""
+    body, own = get_body(name), mosaic.grid.body
+    if abs(body.semi_major_m / own.semi_major_m - 1) > 0.01:
+        raise InputError(
+            f"the mosaic {mosaic.path} has R = {own.semi_major_m:.0f} m, but the config says {name}, {body.semi_major_m:.0f} m",
+            next_step="name the right body, or leave 'body' out: the mosaic's ellipsoid is trusted",
+        )
 
 
 def _chosen_bands(dataset, bands: int | Sequence[int] | None, path: Path) -> tuple[int, ...]:

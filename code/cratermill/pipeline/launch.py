@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,9 +119,16 @@ def plan_training(config: Config) -> Plan:
 
 
 def plan_mapping(config: Config) -> Plan:
+    from ..families import get_family
     from .planning import map_plan
+    from .prepare import check_body
 
-    return map_plan(config)
+    if not (config.run.map and (config.run.map.mosaic or config.run.map.data)):
+        check_body(config)
+    plan = map_plan(config)
+    for text in get_family(next(cell.params["family"] for cell in plan.cells)).map_warnings(config):
+        print(f"Warning: {text}", file=sys.stderr)
+    return plan
 
 
 PLANNERS: dict[str, Callable[[Any], Any]] = {"train": plan_training, "map": plan_mapping}

@@ -19,7 +19,10 @@ FORMAT = "cratermill-1"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The weights of one trained cell and all that is needed to build its network again; ``norm`` is (2, C)."""
+    """The weights of one trained cell and all that is needed to build its network again; ``norm`` is (2, C).
+
+    ``seen``: ``mean`` and ``std`` per channel of the raw images that it learned from; empty where nobody knows.
+    """
 
     family: str
     version: int
@@ -31,6 +34,7 @@ class Checkpoint:
     state_dict: dict[str, torch.Tensor]
     scores: dict[str, float] = field(default_factory=dict)
     epoch: int = -1
+    seen: dict[str, list[float]] = field(default_factory=dict)
 
     def save(self, path: Path) -> Path:
         content = {"format": FORMAT, **asdict(self), "norm": torch.as_tensor(self.norm)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lightning.fabric import Fabric
 from ..core.errors import WorkError
 from ..core.files import atomic_path
 from ..core.work import Stopped
+from ..samples.brightness import brightness_of
 from .cell import CellParams
 from .checkpoint import Checkpoint, read_tensors
 from .loaders import Loaders
@@ -158,13 +160,17 @@ class Training:
 
     # --- keeping -----------------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def seen(self) -> dict[str, list[float]]:
+        """How bright the raw images are, by validation samples: they are drawn as those of training are, and not augmented."""
+        return brightness_of(self.loaders.data.val)
+
     def save_best(self, scores: dict[str, float]) -> None:
         if self.fabric.is_global_zero:
             weights = {name: value.detach().cpu() for name, value in self.task.network.state_dict().items()}
             one = self.params
-            Checkpoint(
-                one.family, one.version, one.split, one.iteration, one.seed, one.hparams, self.norm, weights, scores, self.best_epoch
-            ).save(self.folder / BEST)
+            facts = one.family, one.version, one.split, one.iteration, one.seed, one.hparams
+            Checkpoint(*facts, self.norm, weights, scores, self.best_epoch, self.seen).save(self.folder / BEST)
 
     def save_last(self) -> None:
         """The whole state, random numbers of every process included; replaces the older one in one step."""

@@ -86,6 +86,11 @@ class Autoencoder(Family):
 
         return map_cells(config)
 
+    def map_warnings(self, config) -> list[str]:
+        from .mapping import map_warnings
+
+        return map_warnings(config)
+
     def map(self, config, params, workspace) -> dict:
         from .mapping import make_chunk
 

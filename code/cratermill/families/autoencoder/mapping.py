@@ -11,6 +11,7 @@ import pandas as pd
 from ...core.errors import InputError, WorkError
 from ...core.files import content_digest, read_json, write_json, write_table
 from ...geo.mosaic import Mosaic
+from ...samples.brightness import far_from
 from ...samples.crops import Cutter
 from ...training.checkpoint import load
 from .. import family_data, map_options
@@ -93,6 +94,12 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
     }
     starts = range(0, count, options.chunk)
     return [{"key": f"craters_{start}", "start": start, "stop": min(start + options.chunk, count), **common} for start in starts]
+
+
+def map_warnings(config: Config) -> list[str]:
+    seen = load(checkpoint_path(config), NAME, config.run.map.versions[NAME]).seen
+    with open_mosaic(config) as mosaic:
+        return far_from(seen, mosaic, "the network", grey=True, remembered=config.data.statistics)
 
 
 _SELECTION = ("max_abs_lat", "min_diameter_km", "max_diameter_km", "max_upsampling", "count", "units")

@@ -16,6 +16,7 @@ from ...core.errors import InputError
 from ...core.files import atomic_path, content_digest, read_json, write_json, write_table
 from ...core.progress import Progress
 from ...core.seeds import seed_of
+from ...geo.mosaic import Mosaic, require_body
 from ...samples.grey import grey_mark
 from ...samples.steps import Steps
 from .. import family_data
@@ -114,6 +115,9 @@ def read_all(config: Config, data: ChipData, size_px: int, progress: Progress) -
     if data.cut is not None:
         from .cutting import cut_chips
 
+        if config.run.body:
+            with Mosaic.open(config.path(data.cut.mosaic), [data.cut.band]) as mosaic:
+                require_body(mosaic, config.run.body)
         seed = seed_of(config.run.seed, "chips", "cut")
         labelled, ties = cut_chips(data.cut, config.root, size_px, seed, progress, config.data.statistics)
         sets, roles = [labelled], [np.where(labelled.labels == UNLABELLED, EXTRA, LABELLED)]

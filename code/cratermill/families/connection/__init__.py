@@ -28,7 +28,7 @@ class Connection(Family):
             work.norm()
             for layout, size_px, radii in sorted({(row.pair_layout, row.tile_size_px, row.pair_crater_radii) for row in rows}):
                 work.connection_stack(layout, size_px, radii)
-            return {"made": work.made}
+            return {"made": work.made, "warnings": work.warnings()}
 
     def require_splits(self, config, splits) -> None:
         from ..ejecta_common.tables import require_splits

@@ -91,6 +91,11 @@ class CraterUnet(Family):
 
         return map_cells(config)
 
+    def map_warnings(self, config) -> list[str]:
+        from .mapping import map_warnings
+
+        return map_warnings(config)
+
     def map(self, config, params, workspace) -> dict:
         from .mapping import map_block
 

@@ -15,6 +15,7 @@ from ...geo.backprojection import to_mosaic
 from ...geo.grid import Grid, Window
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_masked
+from ...samples.brightness import far_from
 from ...samples.grey import mean_of_bands
 from ...training.checkpoint import load
 from .. import map_options
@@ -96,6 +97,15 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
     return [
         {"key": f"block_{number:05d}", "box": [box.west, box.south, box.east, box.north], **common} for number, box in enumerate(blocks)
     ]
+
+
+def map_warnings(config: Config) -> list[str]:
+    run, said = map_run(config), []
+    with open_mosaic(config) as mosaic:
+        for version in mapped_versions(config):
+            path = next(iter(checkpoint_paths(config, NAME, version, run.split).values()))
+            said += far_from(load(path, NAME, version).seen, mosaic, f"version {version}", grey=False, remembered=config.data.statistics)
+    return said
 
 
 def require_sizes(rows: dict[int, Hparams], resolution_m: float, options: MapOptions) -> None:

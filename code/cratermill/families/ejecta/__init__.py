@@ -28,7 +28,7 @@ class Ejecta(Family):
             work.annuli([tuple(row.buffer_bounds) for row in rows if row.accept_midinput])
             for size_px in sorted({row.tile_size_px for row in rows}):
                 work.ejecta_stack(size_px)
-            return {"made": work.made}
+            return {"made": work.made, "warnings": work.warnings()}
 
     def require_splits(self, config, splits) -> None:
         from ..ejecta_common.tables import require_splits
@@ -80,6 +80,11 @@ class Ejecta(Family):
         from .mapping import map_cells
 
         return map_cells(config)
+
+    def map_warnings(self, config) -> list[str]:
+        from .mapping import map_warnings
+
+        return map_warnings(config)
 
     def map(self, config, params, workspace) -> dict:
         from .mapping import map_crater

@@ -13,12 +13,14 @@ import pandas as pd
 from ...core.errors import InputError
 from ...core.files import content_digest
 from ...core.paths import DataFolder
-from ...geo.mosaic import Mosaic
+from ...geo.mosaic import Mosaic, require_body
+from ...samples.brightness import far_from
+from ...training.checkpoint import load
 from ..ejecta_common.craters import Crater, choose, read_craters
-from ..ejecta_common.prepare import read_table, require_body
+from ..ejecta_common.prepare import read_table
 from ..ejecta_common.stitch import Pieces, Stitcher, land
 from ..ejecta_common.tile_positions import eval_positions
-from ..members import checkpoint_digests, frozen_paths
+from ..members import checkpoint_digests, checkpoint_paths, frozen_paths
 from .crater_files import write_crater
 
 if TYPE_CHECKING:
@@ -109,6 +111,19 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
     return cells
 
 
+def map_warnings(config: Config) -> list[str]:
+    run, said = map_run(config), []
+    if run.match_brightness:
+        return said
+    with open_mosaic(config) as mosaic:
+        for family, version in run.versions.items():
+            path = next(iter(checkpoint_paths(config, family, version, run.split).values()))
+            seen, kept = load(path, family, version).seen, config.data.statistics
+            said += far_from(seen, mosaic, f"{family} version {version}", grey=False, remembered=kept)
+    step = "; map: {match_brightness: true} brings its bands to the training's"
+    return [text + step for text in said]
+
+
 def prepared_tiles(config: Config, fid: int) -> Path | None:
     """The table of tiles that prepare or EJMAP made, where the map is of the same craters on the same mosaic."""
     run, path = map_run(config), map_data(config).eval_positions(fid)
@@ -143,9 +158,9 @@ class Members:
     def iter_threshold(self) -> float | None:
         return self.connection.hparams.iter_threshold if self.connection else None
 
-    def match_brightness(self, mosaic: Mosaic) -> None:
+    def match_brightness(self, mosaic: Mosaic, remembered: Path | None = None) -> None:
         """Normalise bands by this mosaic's mean and deviation where the training's would have been taken."""
-        mean, deviation = mosaic.statistics()[:2]
+        mean, deviation = mosaic.statistics(remembered)[:2]
         for ensemble in (self.ejecta, self.connection):
             if ensemble is not None:
                 norm = ensemble.checkpoint.norm.copy()
@@ -202,7 +217,7 @@ def load_members(config: Config, params: dict[str, Any]) -> Members:
     with open_mosaic(config) as mosaic:
         require_bands(mosaic, members.ejecta.checkpoint.norm.shape[1] - 1)
         if matched and not members.matched:
-            members.match_brightness(mosaic)
+            members.match_brightness(mosaic, config.data.statistics)
     return members
 
 

@@ -14,13 +14,13 @@ from ...core.errors import InputError
 from ...core.files import content_digest, read_json, stat_fingerprint, write_json, write_table
 from ...core.progress import Progress
 from ...geo.band_statistics import RULE
-from ...geo.bodies import get_body
-from ...geo.mosaic import Mosaic
+from ...geo.mosaic import Mosaic, require_body
 from ...samples import stack as stacks
 from ...samples.splits import grouped_mask, split_classes, stratified_mask
 from ...samples.steps import Steps
 from . import tile_images as views
 from .craters import Crater, read_craters
+from .mask_warnings import mask_warnings
 from .tile_positions import POSITION_COLUMNS, ejecta_pixels, eval_positions, read_positions, training_positions, window_of
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ class Preparation(Steps):
     def imported_views(self) -> list[str]:
         """Names of the stacks that were filled with imported tiles; all others are sampled from the mosaic."""
         return read_json(self.data.prepared, {}).get("import", {}).get("views", [])
+
+    def warnings(self) -> list[str]:
+        """What is odd about the drawn masks."""
+        return mask_warnings(self.data, self.craters, read_table(self.data.az_positions))
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
@@ -271,15 +275,6 @@ def test_mask(table: pd.DataFrame, by: str, fraction: float, seed: int) -> np.nd
 def mask_tile(mask: Mosaic, grid) -> np.ndarray:
     """A 0/1 mask on a tile's grid, each pixel as the ground at its centre."""
     return ejecta_pixels(mask, grid).astype(np.uint8)
-
-
-def require_body(mosaic: Mosaic, name: str) -> None:
-    body, own = get_body(name), mosaic.grid.body
-    if abs(body.semi_major_m / own.semi_major_m - 1) > 0.01:
-        raise InputError(
-            f"the mosaic {mosaic.path} has R = {own.semi_major_m:.0f} m, but the config says {name}, {body.semi_major_m:.0f} m",
-            next_step="name the right body, or leave 'body' out: the mosaic's ellipsoid is trusted",
-        )
 
 
 def require_columns(table: pd.DataFrame, path: Path) -> None:
