@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +118,7 @@ def plan_training(config: Config) -> Plan:
 
 
 def plan_mapping(config: Config) -> Plan:
+    from ..core.notices import notice
     from ..families import get_family
     from .planning import map_plan
     from .prepare import check_body
@@ -127,7 +127,7 @@ def plan_mapping(config: Config) -> Plan:
         check_body(config)
     plan = map_plan(config)
     for text in get_family(next(cell.params["family"] for cell in plan.cells)).map_warnings(config):
-        print(f"Warning: {text}", file=sys.stderr)
+        notice(text)
     return plan
 
 
