@@ -213,7 +213,7 @@ class Mosaic:
 
     def _rows_cols_inside(self, window: Window) -> np.ndarray | None:
         """Mask (h, w) of a window's pixels that lie on the mosaic; None if all do."""
-        if self._holds(window):
+        if self._holds(window) or (self.grid.period_px and window.row >= 0 and window.stop_row <= self.grid.height):
             return None
         rows, cols = np.arange(window.row, window.stop_row), np.arange(window.col, window.stop_col)
         on = (rows >= 0) & (rows < self.grid.height)
