@@ -22,11 +22,12 @@ from measure import Row, measure, show
 from rasterio.windows import from_bounds
 
 from cratermill.core.machine import cores
+from cratermill.families.autoencoder.crops import crop_arrays
 from cratermill.families.autoencoder.light import flip_shadows, light
-from cratermill.families.autoencoder.stack import write_stack
 from cratermill.geo.bodies import Body
 from cratermill.geo.mosaic import Mosaic
 from cratermill.samples.crops import Cutter, Geometry
+from cratermill.samples.store import Piece, write_store
 
 BODY = Body("moon", 1_737_400.0, 1_737_400.0, "the WAC mosaic's")
 COLUMNS, STEP_M = 109_164, 100.0
@@ -62,12 +63,12 @@ def ours(path: Path, table: pd.DataFrame, size_px: int, folder: Path) -> float:
     def make(piece: pd.DataFrame):
         crops = cutter.cut(piece)
         total.append(crops.mean())
-        return crops, {"flipped": flip_shadows(crops), **light(crops, geometry.half_side_radii)}
+        return Piece(piece.assign(flipped=flip_shadows(crops), **light(crops, geometry.half_side_radii)), {"image": crops})
 
     with Mosaic.open(path) as mosaic:
         cutter = Cutter(mosaic, geometry)
         ordered = table.iloc[cutter.order(table)]
-        write_stack(folder / "crops", ordered, size_px, "benchmark", make, lambda *_: None, [], cores())
+        write_store(folder / "crops", "benchmark", ordered, crop_arrays(size_px), make, workers=cores())
     return float(np.mean(total))
 
 

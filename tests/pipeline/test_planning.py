@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from cratermill.core.errors import InputError
 from cratermill.core.files import read_json, write_json
 from cratermill.pipeline.launch import plan_training
 from cratermill.pipeline.load_config import load_config, parse_config
-from cratermill.pipeline.planning import map_plan, note_preparation, prepared_or_refuse, train_plan, wanted_rows
+from cratermill.pipeline.planning import map_data_or_refuse, map_plan, prepared_or_refuse, train_plan, wanted_rows
+from cratermill.samples.store import Store
 from tests.pipeline.conftest import prepared, project  # noqa: F401 - fixtures
 
 
@@ -66,42 +69,72 @@ def test_launching_unprepared_data_names_the_command(prepared, tmp_path):  # noq
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "value", "message"),
     [
-        ("mosaic", "elsewhere.tif"),
-        ("body", "mars"),
-        ("splits", {"count": 3}),
-        ("img_norm", {"mean": [1.0, 2.0, 3.0], "std": [1.0, 1.0, 1.0]}),
-        ("tiles", {"eval_size_px": 12}),
+        ("mosaic", "elsewhere.tif", "mosaic is elsewhere.tif, but there is no"),
+        ("body", "mars", "the config says mars"),
+        ("splits", {"count": 3}, "prepared with another splits"),
+        ("seed", 9, "prepared with another seed"),
+        ("img_norm", {"mean": [1.0, 2.0, 3.0], "std": [1.0, 1.0, 1.0]}, "prepared with another img_norm"),
+        ("tiles", {"eval_size_px": 12}, "prepared with another tiles"),
+        ("tiles", {"max_distance_overrides": {2: 0.2}}, "prepared with another tiles"),
     ],
 )
-def test_a_config_that_changed_since_prepare_is_noticed(prepared, key, value):  # noqa: F811
+def test_a_config_that_changed_since_prepare_is_noticed(prepared, key, value, message):  # noqa: F811
     config = load_config(prepared)
     prepared_or_refuse(config, wanted_rows(config))
     other = parse_config(config.dump() | {key: value}, config.root, prepared)
-    with pytest.raises(InputError, match=f"prepared for connection with another {key}") as error:
+    with pytest.raises(InputError, match=message) as error:
         prepared_or_refuse(other, wanted_rows(other))
-    assert "cratermill prepare" in error.value.next_step
+    assert key in ("mosaic", "body") or "cratermill prepare" in error.value.next_step
 
 
 def test_an_own_way_of_saying_the_same_is_no_change(prepared):  # noqa: F811
     config = load_config(prepared)
-    same = parse_config(config.dump() | {"mosaic": str(config.mosaic), "seed": 9}, config.root, prepared)
+    same = parse_config(config.dump() | {"mosaic": str(config.mosaic)}, config.root, prepared)
     prepared_or_refuse(same, wanted_rows(same))
 
 
-def test_data_without_a_note_of_their_config_are_taken(project):  # noqa: F811
+def test_files_that_changed_since_prepare_are_noticed(project):  # noqa: F811
     config = load_config(project)
-    write_json(config.data.prepared, {key: value for key, value in read_json(config.data.prepared).items() if key != "config"})
-    other = parse_config(config.dump() | {"tiles": {"eval_size_px": 12}}, config.root, project)
-    prepared_or_refuse(other, wanted_rows(other))
-    note_preparation(other, ["connection"])
-    overruled = {"eval_size_px": 12, "max_distance_overrides": {2: 0.2}}
-    changed = parse_config(config.dump() | {"tiles": overruled}, config.root, project)
-    with pytest.raises(InputError, match="another tiles"):
-        prepared_or_refuse(changed, wanted_rows(changed))
-    note_preparation(changed, ["connection"])
-    prepared_or_refuse(changed, wanted_rows(changed))
+    config = parse_config(config.dump() | {"map": {"versions": {"connection": 3, "ejecta": 8}}}, config.root, project)
+    rows, data = wanted_rows(config), config.data
+
+    def refused(what: str) -> None:
+        with pytest.raises(InputError, match=what):
+            prepared_or_refuse(config, rows)
+
+    times = {path: path.stat() for path in data.root.rglob("*") if path.is_file()}
+
+    def restored(*paths) -> None:
+        for path in paths:
+            os.utime(path, ns=(times[path].st_atime_ns, times[path].st_mtime_ns))
+        prepared_or_refuse(config, rows)
+
+    os.utime(data.mosaic)
+    refused("another mosaic")
+    with pytest.raises(InputError, match="another mosaic"):
+        map_data_or_refuse(config)
+    restored(data.mosaic)
+    os.utime(data.mask(2))
+    refused("another ejecta mask")
+    map_data_or_refuse(config)
+    restored(data.mask(2))
+    image = Store(data.stack("ejc_data", "tiles_32px")).folder / "image.npy"
+    content = image.read_bytes()
+    image.write_bytes(content[:-10])
+    refused("image.npy has [0-9]+ bytes instead of")
+    image.write_bytes(content[:-1] + b"x")
+    refused("holds other samples than were written there")
+    image.write_bytes(content)
+    prepared_or_refuse(config, rows)
+    content = data.eval_positions(1).read_text()
+    data.eval_positions(1).write_text(content.replace("\n1,", "\n7,", 1))
+    refused("is not as prepare left it")
+    data.eval_positions(1).write_text(content)
+    prepared_or_refuse(config, rows)
+    write_json(data.prepared, {"steps": dict.fromkeys(read_json(data.prepared)["steps"], "f00")})
+    refused("prepared by an earlier version")
 
 
 def test_a_split_that_was_not_made_is_refused(prepared):  # noqa: F811

@@ -48,10 +48,10 @@ def test_a_lost_output_is_made_again(project):
 
 
 def test_workers_change_nothing(project, tmp_path):
-    from cratermill.samples.stack import Stack
+    from cratermill.samples.store import Store
 
     data = load_config(project).data
-    stack = Stack(data.stack("ejc_data", "tiles_32px"))
+    stack = Store(data.stack("ejc_data", "tiles_32px"))
     before, table = stack.digest(), data.az_positions.read_bytes()
     data.prepared.unlink()
     prepare(project, workers=8)

@@ -131,6 +131,11 @@ class DataFolder:
         """What prepare has done and from which inputs."""
         return self.root / "prepared.json"
 
+    @property
+    def lock(self) -> Path:
+        """There while somebody prepares or imports these data."""
+        return self.root / ".prepare.lock"
+
     def require(self, path: Path, what: str) -> Path:
         if not path.exists():
             raise InputError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..families.ejecta_common import tile_images as views
-from ..samples.stack import Stack
+from ..samples.store import Store
 from .tiles import Kind
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ ALIKE, SAME_SCALE = 0.6, 1.5
 
 def disagreements(kind: Kind, folder: Path, size_px: int, mosaic: Mosaic, craters: list[Crater]) -> list[str]:
     """What is unlike in some tiles of a stack, in words; empty if they agree with the mosaic."""
-    stack, by_fid = Stack(folder), {crater.fid: crater for crater in craters}
+    stack, by_fid = Store(folder), {crater.fid: crater for crater in craters}
     rows, found = stack.rows(), stack.array("image")
     chosen = rows.iloc[:: max(1, len(rows) // LOOKED_AT)]
     ours = [_sampled(kind, mosaic, by_fid[int(row.crat_FID)], chosen.loc[[row.Index]], size_px) for row in chosen.itertuples()]

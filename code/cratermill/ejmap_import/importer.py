@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
-from ..core.files import read_json, stat_fingerprint, write_json, write_table
+from ..core.files import read_json, write_json, write_table
+from ..core.locks import held
 from ..core.paths import DataFolder
 from ..families import get_family
 from ..families.ejecta_common.prepare import Preparation
 from ..geo.mosaic import Mosaic
 from ..pipeline.load_config import parse_config
+from ..samples.inputs import mark
+from ..samples.steps import hash_of
+from ..samples.store import Store
 from .agreement import disagreements
 from .copying import bring
 from .looking import Look, look, require_no
@@ -101,6 +105,11 @@ class _Import:
         self._say_what_is_there(seen)
         if self.options.dry_run:
             return self.report
+        with held(self.data.lock, f"prepares {self.data.root}"):
+            self._import(seen)
+        return self.report
+
+    def _import(self, seen: Look) -> None:
         self._configure(self._tile_options())
         self._record(complete=False)
         self._copy()
@@ -111,7 +120,6 @@ class _Import:
         self._record(complete=True, shift_px=seen.shift_px, views=views)
         self._bring_results(seen)
         self._bring_configs(seen)
-        return self.report
 
     # --- what there is ------------------------------------------------------------------------------------------------------
 
@@ -167,7 +175,7 @@ class _Import:
     def _write_tables(self, seen: Look) -> None:
         """The tables of tiles, as positions on our grid."""
         source, target = self.source.data.az_positions, self.data.az_positions
-        inputs = [stat_fingerprint(source), stat_fingerprint(self.source.data.craters), seen.shift_px]
+        inputs = {"tiles": mark(source), "craters": mark(self.source.data.craters), "shift": seen.shift_px}
         self.work.step("import tiles", inputs, [target], lambda: write_table(target, shifted(seen.table, seen.shift_px)))
         paths = self.source.data.all_eval_positions()
         targets = {fid: self.data.eval_positions(fid) for fid in paths}
@@ -175,7 +183,7 @@ class _Import:
         def write() -> None:
             self.work.each("tiles to map", list(paths), lambda fid: write_table(targets[fid], self._eval_table(paths[fid], seen)))
 
-        inputs = [[fid, *stat_fingerprint(path)] for fid, path in paths.items()] + [seen.shift_px]
+        inputs = {"tiles": [[fid, mark(path)] for fid, path in paths.items()], "shift": seen.shift_px}
         self.work.step("import tiles to map", inputs, targets.values(), write)
 
     def _eval_table(self, path: Path, seen: Look):
@@ -193,9 +201,15 @@ class _Import:
         folder = self.data.stack(found.kind.area, found.kind.view(size_px))
         # Rows go into the stack as our grid has them, like those of prepare.
         placed = replace(found, rows=shifted(found.rows, seen.shift_px))
-        inputs = [found.marks, size_px, str(found.dtype), seen.shift_px, stat_fingerprint(self.source.data.az_positions)]
-        write = partial(self._write_stack, placed, folder, size_px)
-        self.work.step(f"stack {folder.name}", inputs, [folder / "rows.parquet"], write)
+        inputs = {
+            "files": found.marks,
+            "size_px": size_px,
+            "type": str(found.dtype),
+            "shift": seen.shift_px,
+            "tiles": mark(self.source.data.az_positions),
+        }
+        write = partial(self._write_stack, placed, folder, size_px, hash_of(inputs))
+        self.work.step(f"stack {folder.name}", inputs, [Store(folder)], write)
         with Mosaic.open(self.data.mosaic) as mosaic:
             unlike = disagreements(found.kind, folder, size_px, mosaic, seen.craters)
         self.report.notes += [
@@ -203,15 +217,15 @@ class _Import:
         ]
         return folder.name
 
-    def _write_stack(self, found: Found, folder: Path, size_px: int) -> None:
-        require_no(write_stack(found, self.source.data, folder, size_px, self.work))
+    def _write_stack(self, found: Found, folder: Path, size_px: int, made_of: str) -> None:
+        require_no(write_stack(found, self.source.data, folder, size_px, self.work, made_of))
 
     def _measure(self, seen: Look) -> None:
         """What prepare would measure: the bands' norm, annuli for the rows of EJMAP's table, and tiles to map that EJMAP has not made."""
         norm = ejmap_norm(seen)
         if norm:
             write = partial(write_json, self.data.img_norm, norm)
-            self.work.step("norm", [norm, stat_fingerprint(self.data.mosaic)], [self.data.img_norm], write)
+            self.work.step("norm", {"img_norm": norm, "mosaic": mark(self.data.mosaic)}, [self.data.img_norm], write)
         else:
             self.work.norm()
         self.work.annuli(bounds_asked(self.source.table("ejecta")))

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
-from ..core.files import stat_fingerprint, write_table
+from ..core.files import write_table
 from ..families import get_family
+from ..samples.inputs import mark
 from ..tables.table import read_table
 from .copying import bring
 from .positions import read_eval_positions, shifted
@@ -78,7 +79,7 @@ class Results:
             for path, target in targets.items():
                 write_table(target, shifted(read_eval_positions(path), self.shift_px))
 
-        inputs = [[path.name, *stat_fingerprint(path)] for path in paths] + [self.shift_px]
+        inputs = {"tables": [mark(path) for path in paths], "shift": self.shift_px}
         if paths:
             self.work.step(f"import connected tiles {version}", inputs, targets.values(), write)
         self.brought["connected tiles (tables)"] += len(paths)
@@ -99,7 +100,7 @@ class Results:
         if row is None:
             self.refused.append(f"{label}: its row is not known: EJMAP's code/ with its tables did not come along, or the row has a flaw")
             return
-        inputs = [stat_fingerprint(found.path), found.norm and stat_fingerprint(found.norm), row.model_dump(mode="json")]
+        inputs = {"checkpoint": mark(found.path), "norm": found.norm and mark(found.norm), "row": row.model_dump(mode="json")}
         try:
             self.work.step(f"import {label}", inputs, [target], lambda: self.stand_ins.update(convert(found, row, target, self.trust)))
             self.brought["checkpoints"] += 1

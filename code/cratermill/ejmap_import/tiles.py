@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..core.files import write_table
 from ..families.ejecta_common.prepare import pair_view, square_view
-from ..samples import stack as stacks
+from ..samples.store import Piece, Spec, write_store
 from .arrays import Problem, Unreadable, as_image, as_plane, mapped, require_ratio, resized_image, resized_plane
 from .positions import used
 
@@ -120,36 +120,37 @@ def _stack_type(heads: list[_Head], mosaic: Mosaic) -> np.dtype:
     return dtype if dtype.kind in "iu" and dtype.itemsize <= 2 else mosaic.dtype
 
 
-def write_stack(found: Found, data: EjmapData, folder: Path, size_px: int, work: Preparation) -> list[Problem]:
+def write_stack(found: Found, data: EjmapData, folder: Path, size_px: int, work: Preparation, made_of: str) -> list[Problem]:
     """Fill one stack. Returns the files that turned out to be unreadable after all; then the folder is left as it was."""
-    kind, table = found.kind, found.rows
+    kind, problems = found.kind, []
     shape = kind.shape(size_px)
+    arrays = {"image": Spec((found.bands, *shape), found.dtype), kind.second: Spec(shape, np.dtype(np.uint8))}
+    reads = (partial(_image, found, shape), partial(_plane, kind, shape))
+
+    def make(rows: pd.DataFrame) -> Piece:
+        filled = {name: np.zeros((len(rows), *spec.shape), spec.dtype) for name, spec in arrays.items()}
+        for number, row in enumerate(rows.itertuples()):
+            for path, read, into in zip(kind.paths(data, row), reads, filled.values(), strict=True):
+                problem = _read(path, read, into, number)
+                if problem:
+                    problems.append(problem)
+        return Piece(rows, filled)
+
+    def finish(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+        if problems:
+            raise _GivenUp
+        return rows, {}
+
+    tell = partial(work.progress, f"reading {kind.label}")
     try:
-        with stacks.writing(folder) as part:
-            image = stacks.new_array(part, "image", (len(table), found.bands, *shape), found.dtype)
-            second = stacks.new_array(part, kind.second, (len(table), *shape), np.uint8)
-
-            def fill(row) -> list[Problem]:
-                paths = kind.paths(data, row)
-                reads = (partial(_image, found, shape), partial(_plane, kind, shape))
-                return [
-                    problem
-                    for path, read, into in zip(paths, reads, (image, second), strict=True)
-                    if (problem := _read(path, read, into, row.Index))
-                ]
-
-            problems = [problem for found in work.each(f"reading {kind.label}", list(table.itertuples()), fill) for problem in found]
-            if problems:
-                raise _GivenUp(problems)
-            write_table(part / "rows.parquet", table)
-    except _GivenUp as given_up:
-        return given_up.problems
-    return []
+        write_store(folder, made_of, found.rows.reset_index(drop=True), arrays, make, finish=finish, tell=tell, workers=work.workers)
+    except _GivenUp:
+        shutil.rmtree(folder.with_name(folder.name + ".part"), ignore_errors=True)
+    return problems
 
 
 class _GivenUp(Exception):
-    def __init__(self, problems: list[Problem]):
-        self.problems = problems
+    """Some files could not be read; all of them are named at the end."""
 
 
 def _read(path: Path, read, into: np.ndarray, index: int) -> Problem | None:

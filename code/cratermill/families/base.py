@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from ..config import Config
+    from ..samples.steps import Steps
 
 
 class Family:
@@ -46,18 +47,31 @@ class Family:
 
         return NoOptions
 
-    def prepare(self, config: Config, rows: Iterable[Any], progress: Progress, workers: int = 1) -> dict:
-        """Make the data that these rows train on; redo only what changed. Returns what was made, for the user."""
+    def make_data(self, config: Config, rows: list[Any], work: Steps) -> dict[str, Any]:
+        """All that these rows train on, as steps of ``work``: those that are up to date are left alone. Returns facts for the user."""
         raise NotImplementedError
 
-    def require_prepared(self, config: Config, rows: Iterable[Any]) -> None:
-        """Raise ``InputError`` unless ``prepare`` has made what these rows train on."""
+    def prepare(self, config: Config, rows: Iterable[Any], progress: Progress, workers: int = 1) -> dict[str, Any]:
+        """Make the data that these rows train on; redo only what changed. Returns what was made, for the user."""
         from ..samples.steps import Steps
 
-        Steps(config).require()
+        return self.make_data(config, list(rows), Steps(config, progress, workers))
 
-    prepared_from: tuple[str, ...] = ()
-    """Keys of the configuration that decide what ``prepare`` makes: changed since, a launch asks for ``prepare`` first."""
+    def require_prepared(self, config: Config, rows: Iterable[Any]) -> None:
+        """Raise ``InputError`` unless ``prepare`` has made what these rows train on, from the very files and keys that are there now."""
+        from ..samples.steps import Steps
+
+        work = Steps(config, check="all")
+        work.require()
+        self.make_data(config, list(rows), work)
+
+    def require_map_data(self, config: Config, rows: Iterable[Any]) -> None:
+        """Raise ``InputError`` where data were prepared for these rows' map, but from other files or keys than are there now."""
+        from ..samples.steps import Steps
+
+        work, rows = Steps(config, check="changed"), list(rows)
+        if work.done and rows:
+            self.make_data(config, rows, work)
 
     def require_splits(self, config: Config, splits: Iterable[int]) -> None:
         """Raise ``InputError`` where the prepared data lack one of these TV-Test splits; for families that draw them when preparing."""

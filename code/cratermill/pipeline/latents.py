@@ -28,7 +28,7 @@ def check(path: Path, steps: int) -> list[dict[str, Any]]:
     rows = wanted_rows(config).get(NAME)
     if not rows:
         raise InputError(f"{path} trains no {NAME}", valid=f"train: {{{NAME}: {{table: …, data: …}}}}", next_step="name another config")
-    return [{"version": row.version, **sanity(row, stack_of(config, row).images(), steps)} for row in rows if row.max_epochs]
+    return [{"version": row.version, **sanity(row, stack_of(config, row).array("image"), steps)} for row in rows if row.max_epochs]
 
 
 def regroup(path: Path, version: int, changed: dict[str, Any], into: str) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def regroup(path: Path, version: int, changed: dict[str, Any], into: str) -> dic
     write_json(folder / "clusters.json", found)
     mosaic = Mosaic.open(config.mosaic) if config.mosaic.exists() else None
     features = features_of(latents, rows, row, folder)
-    write_products(folder, rows.assign(cluster=labels_of(folder)), features, stack.images(), row, mosaic, body=body_of(config))
+    write_products(folder, rows.assign(cluster=labels_of(folder)), features, stack.array("image"), row, mosaic, body=body_of(config))
     return found
 
 

@@ -120,11 +120,12 @@ def plan_training(config: Config) -> Plan:
 def plan_mapping(config: Config) -> Plan:
     from ..core.notices import notice
     from ..families import get_family
-    from .planning import map_plan
+    from .planning import map_data_or_refuse, map_plan
     from .prepare import check_body
 
     if not (config.run.map and (config.run.map.mosaic or config.run.map.data)):
         check_body(config)
+    map_data_or_refuse(config)
     plan = map_plan(config)
     for text in get_family(next(cell.params["family"] for cell in plan.cells)).map_warnings(config):
         notice(text)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import InputError
-from ..core.files import fingerprint, read_json, write_json
+from ..core.errors import InputError, WorkError
+from ..core.files import fingerprint, read_json
+from ..core.locks import holder_of
 from ..core.seeds import seed_of
 from ..families import get_family
 
 if TYPE_CHECKING:
     from ..batch.plan import Cell, Plan
     from ..config import Config
-    from ..families.base import Family
 
 Rows = dict[str, list[Any]]
 
@@ -160,44 +158,43 @@ def map_plan(config: Config) -> Plan:
 
 
 def prepared_or_refuse(config: Config, rows: Rows) -> None:
-    """Launching needs prepared data; says so before anything is planned."""
+    """Launching needs prepared data, made from the files and keys that are there now; says so before anything is planned."""
+    idle_or_refuse(config)
     whole_or_refuse(config)
     for name, found in rows.items():
         family, run = get_family(name), config.run.train[name]
         family.require_prepared(config, found)
-        _require_same_preparation(config, family)
         family.require_splits(config, sorted({split for row in found for split in run.splits_of(row)}))
 
 
-def preparation_of(config: Config, family: Family) -> dict[str, Any]:
-    """What of the configuration the family's prepared data were made by; the mosaic relative to the project, which may be moved."""
-    mosaic = config.mosaic.relative_to(config.root) if config.mosaic.is_relative_to(config.root) else config.mosaic
-    said = config.dump() | {"mosaic": mosaic.as_posix()}
-    return json.loads(json.dumps({key: said[key] for key in family.prepared_from}))  # as it is read again: all keys are texts
+def map_data_or_refuse(config: Config) -> None:
+    """What was prepared for a map's own mosaic must be of this very mosaic, crater list and configuration, or the map would be stale."""
+    run = config.run.map
+    if run is None or run.mosaic or run.catalogue:
+        return  # nothing prepared is used
+    idle_or_refuse(config)
+    whole_or_refuse(config)
+    for name, version in run.versions.items():
+        if get_family(name).maps:
+            get_family(name).require_map_data(config, _rows_of(config, name, version))
 
 
-def note_preparation(config: Config, names: Iterable[str]) -> None:
-    """Remember beside the prepared data by which configuration they were made, for later launches."""
-    content = read_json(config.data.prepared, {})
-    made = {name: preparation_of(config, get_family(name)) for name in names if get_family(name).prepared_from}
-    noted = content.get(NOTED, {}) | made
-    if noted != content.get(NOTED, {}):
-        write_json(config.data.prepared, content | {NOTED: noted})
+def _rows_of(config: Config, name: str, version: int) -> list[Any]:
+    """A version's row, if the config names its table and it is still there: maps are made by checkpoints, which know their own."""
+    from ..tables.table import read_table
+
+    given = config.run.train.get(name)
+    if given is None or not config.path(given.table).exists():
+        return []
+    rows = read_table(config.path(given.table), get_family(name).hparams_model(), lambda row: row.version == version).rows
+    return [row for row in rows if row.version == version]
 
 
-NOTED = "config"
-
-
-def _require_same_preparation(config: Config, family: Family) -> None:
-    """Trained with another mosaic or other splits than its config says, a run would look sound; data of older runs have no note."""
-    noted = read_json(config.data.prepared, {}).get(NOTED, {}).get(family.name, {})
-    other = [key for key, value in preparation_of(config, family).items() if key in noted and noted[key] != value]
-    if other:
-        raise InputError(
-            f"the data in {config.data.root} were prepared for {family.name} with another {' and '.join(other)}",
-            valid="what they were prepared with: " + ", ".join(f"{key} {json.dumps(noted[key])}" for key in other),
-            next_step=config.prepare_hint,
-        )
+def idle_or_refuse(config: Config) -> None:
+    """Data that somebody is at work on are not ready."""
+    holder = holder_of(config.data.lock)
+    if holder is not None:
+        raise WorkError(f"{holder.words} prepares {config.data.root} at this moment", next_step="wait for it, then launch again")
 
 
 def whole_or_refuse(config: Config) -> None:

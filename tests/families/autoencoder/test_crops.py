@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cratermill.core.errors import InputError
-from cratermill.families import family_data
-from cratermill.families.autoencoder import stack
-from cratermill.families.autoencoder.crops import cut_in_chunks, prepare, stack_of
+from cratermill.families import family_data, get_family
+from cratermill.families.autoencoder.crops import cut_in_chunks, stack_of
 from cratermill.families.autoencoder.light import flip_shadows, light
 from cratermill.families.autoencoder.sources import catalogue_craters
 from cratermill.geo.bodies import Body
@@ -25,8 +24,11 @@ from cratermill.geo.mosaic import Mosaic
 from cratermill.pipeline.load_config import load_config
 from cratermill.pipeline.planning import wanted_rows
 from cratermill.samples import crops as cutting
+from cratermill.samples import store
 from cratermill.samples.crops import Cutter, Geometry, from_centres
 from tests.families.autoencoder.case import BODY, CRATERS, ROWS, catalogue, project, write_mosaic
+
+prepare = get_family("autoencoder").prepare
 
 
 @pytest.fixture(scope="module")
@@ -163,11 +165,11 @@ def small(tmp_path):
 
 def test_crops_are_made_once_and_say_where_they_are_from(small, monkeypatch):
     row = rows_of(small)[0]
-    monkeypatch.setattr(stack, "CHUNK_BYTES", 32 * 32 * 7)
+    monkeypatch.setattr(store, "CHUNK_BYTES", 32 * 32 * 7)
     assert prepare(small, [row], lambda *_: None)["made"] == [f"crops {row.crop_view}"]
     assert prepare(small, [row], lambda *_: None)["made"] == []
     made = stack_of(small, row)
-    rows, images = made.rows(), made.images()
+    rows, images = made.rows(), made.array("image")
     assert images.shape == (CRATERS, 32, 32) and images.dtype == np.uint8
     assert rows["lon"].between(-180, 180).all() and rows["id"].str.startswith("01-1-").all()
     by_id = catalogue().set_index("CRATER_ID").loc[rows["id"]]
@@ -179,7 +181,7 @@ def test_crops_are_made_once_and_say_where_they_are_from(small, monkeypatch):
 
 def test_a_stopped_preparation_goes_on(small, monkeypatch):
     row = rows_of(small)[0]
-    monkeypatch.setattr(stack, "CHUNK_BYTES", 32 * 32 * 10)
+    monkeypatch.setattr(store, "CHUNK_BYTES", 32 * 32 * 10)
     seen = []
 
     def stop(label, done, count):
@@ -192,10 +194,10 @@ def test_a_stopped_preparation_goes_on(small, monkeypatch):
     assert not stack_of(small, row).exists
     prepare(small, [row], lambda label, done, count: seen.append(done))
     assert seen == [10, 20, 30, 40, 48]
-    resumed, digest = np.array(stack_of(small, row).images()), stack_of(small, row).digest()
+    resumed, digest = np.array(stack_of(small, row).array("image")), stack_of(small, row).digest()
     other = load_config(project(small.root.parent / "other"))
     prepare(other, [row], lambda *_: None)
-    assert np.array_equal(resumed, stack_of(other, row).images()) and digest == stack_of(other, row).digest()
+    assert np.array_equal(resumed, stack_of(other, row).array("image")) and digest == stack_of(other, row).digest()
 
 
 def test_filters_and_the_warning_of_tiny_craters(tmp_path):
@@ -272,7 +274,7 @@ def test_real_crops_are_all_read(real_data, tmp_path):
     config = load_config(project(tmp_path / "p", data))
     row = rows_of(config)[0].model_copy(update={"crop_px": 100})
     prepare(config, [row], lambda *_: None)
-    rows, images = stack_of(config, row).rows(), stack_of(config, row).images()
+    rows, images = stack_of(config, row).rows(), stack_of(config, row).array("image")
     assert images.shape == (40, 100, 100) and rows["radius_m"].between(1500, 5000).all()
     # They were flipped when they were made: almost none has to be again.
     assert rows["flipped"].mean() < 0.1
@@ -290,10 +292,10 @@ def test_crops_where_the_mosaic_has_no_data_are_left_out_and_counted(small, monk
         pixels[:, :, :180] = 0
         pixels[:, ::30, 200] = 0  # a dark pixel here and there is none that is missing
         file.write(pixels)
-    monkeypatch.setattr(stack, "CHUNK_BYTES", 32 * 32 * 7)
+    monkeypatch.setattr(store, "CHUNK_BYTES", 32 * 32 * 7)
     warned = prepare(small, [row], lambda *_: None)["warnings"]
     made = stack_of(small, row)
-    rows, images = made.rows(), made.images()
+    rows, images = made.rows(), made.array("image")
     assert 10 < len(rows) < CRATERS - 10 and rows["lon"].min() > 0 and rows["missing"].max() <= 0.05
     assert len(images) == len(rows) and images.max((1, 2)).min() > 100
     assert np.array_equal(np.concatenate(list(made.chunks())), images)

@@ -81,7 +81,7 @@ def test_the_model_holds_tensors_only_and_gives_the_latents_again(made, results)
     kept = read_json(results / "autoencoder.json")
     checkpoint = results / f"best-checkpoint_test-set-0_iteration-{kept['iteration']}.ckpt"
     network, row = trained_network(checkpoint, 1)
-    images = stack_of(made, row).images()
+    images = stack_of(made, row).array("image")
     latents = np.load(results / "latents.npy")
     assert latents.shape == (CRATERS, 6) and latents.dtype == np.float32
     assert np.abs(encode(network, images) - latents).max() < 1e-5

@@ -10,8 +10,8 @@ import torch
 from cratermill.core.errors import InputError
 from cratermill.families.ejecta.channels import distance_channel, midinput_vector, tile_distances_m
 from cratermill.families.ejecta.data import Tiles, overlap_weights
-from cratermill.samples import stack as stacks
 from cratermill.samples.sampler import build_augmenter
+from cratermill.samples.store import Piece, Spec, Store, write_store
 
 
 @pytest.fixture
@@ -19,11 +19,12 @@ def own_mask_stack(tmp_path):
     """Tiles whose every band is their mask, scaled: any misalignment shows."""
     rng = np.random.default_rng(0)
     mask = (rng.random((6, 24, 24)) < 0.5).astype(np.uint8)
-    with stacks.writing(tmp_path / "stack") as part:
-        stacks.new_array(part, "image", (6, 3, 24, 24), np.uint8)[:] = mask[:, None] * 200 + 20
-        stacks.new_array(part, "mask", mask.shape, np.uint8)[:] = mask
-        pd.DataFrame({"row": range(6)}).to_parquet(part / "rows.parquet")
-    return stacks.Stack(tmp_path / "stack"), mask
+    made = {"image": np.repeat(mask[:, None] * np.uint8(200) + np.uint8(20), 3, axis=1), "mask": mask}
+    arrays = {name: Spec(array.shape[1:], array.dtype) for name, array in made.items()}
+    rows = pd.DataFrame({"row": range(6)})
+    return write_store(
+        tmp_path / "stack", "mark", rows, arrays, lambda rows: Piece(rows, {n: a[rows.index] for n, a in made.items()})
+    ), mask
 
 
 def test_augmentation_moves_image_mask_and_distance_together(own_mask_stack):
@@ -92,6 +93,6 @@ def test_crowded_tiles_are_drawn_more_often():
 
 
 def test_missing_samples_name_the_command(tmp_path):
-    with pytest.raises(InputError, match="training samples are missing") as error:
-        stacks.Stack(tmp_path).array("image")
+    with pytest.raises(InputError, match="training samples can't be used: .* is missing") as error:
+        Store(tmp_path).array("image")
     assert "cratermill prepare" in error.value.next_step

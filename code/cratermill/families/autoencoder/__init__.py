@@ -29,19 +29,17 @@ class Autoencoder(Family):
 
         return MapOptions
 
-    def prepare(self, config, rows, progress, workers=1) -> dict:
-        from .crops import prepare
+    def make_data(self, config, rows, work) -> dict:
+        from .crops import make_data
 
-        return prepare(config, rows, progress, workers)
+        return make_data(config, rows, work)
 
     def require_prepared(self, config, rows) -> None:
-        from .crops import stack_of
+        from .weights_files import file_of
 
+        super().require_prepared(config, rows)
         for row in rows:
-            stack_of(config, row).digest()
             if row.weights:
-                from .weights_files import file_of
-
                 file_of(Path(row.weights))
 
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:

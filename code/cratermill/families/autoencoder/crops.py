@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,70 +11,58 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
-from ...core.files import fingerprint, stat_fingerprint
 from ...core.prefetch import ahead
 from ...geo.mosaic import Mosaic
 from ...samples.crops import MOST_MISSING, Cutter, Geometry
 from ...samples.grey import grey_mark
-from ...samples.steps import Steps
+from ...samples.inputs import mark
+from ...samples.steps import Steps, hash_of
+from ...samples.store import Make, Piece, Spec, Store, pieces_of, write_store
 from .. import family_data
 from .light import flip_shadows, light
 from .sources import ReadyMade, catalogue_craters, selected
-from .stack import CropStack, chunks_of, whole, write_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ...config import Config
-    from ...core.progress import Progress
     from .hparams import Hparams
     from .options import CropData
 
 NAME = "autoencoder"
 
 
-def stack_of(config: Config, row: Hparams) -> CropStack:
-    return CropStack(config.data.family(NAME) / "crops" / row.crop_view)
+def stack_of(config: Config, row: Hparams) -> Store:
+    return Store(config.data.family(NAME) / "crops" / row.crop_view)
 
 
-def prepare(config: Config, rows: Iterable[Hparams], progress: Progress, workers: int = 1) -> dict[str, Any]:
+def make_data(config: Config, rows: Iterable[Hparams], steps: Steps) -> dict[str, Any]:
     """Make the crops that these rows train on; what was made, and what there is to warn about."""
-    options, steps, told = family_data(config, NAME), Steps(config, progress, workers), {}
+    options, told = family_data(config, NAME), {}
     for view, row in sorted({row.crop_view: row for row in rows}.items()):
-        folder = stack_of(config, row).folder
-        mark = _mark(config, options, row)
+        store, given = stack_of(config, row), _inputs(config, options, row)
 
-        def work(row: Hparams = row, folder: Path = folder, mark: Any = mark) -> None:
-            _write(config, options, row, folder, fingerprint(mark), progress, workers)
+        def work(row: Hparams = row, store: Store = store, given: Any = given) -> None:
+            _write(config, options, row, store.folder, hash_of(given), steps)
 
-        steps.step(f"crops {view}", mark, [folder / "stack.json"], work)
-        told |= dict.fromkeys(CropStack(folder).notes())
+        steps.step(f"crops {view}", given, [store], work)
+        if not steps.check:
+            told |= dict.fromkeys(store.facts()["notes"])
     return {"made": steps.made, "warnings": list(told)}
 
 
-def _mark(config: Config, options: CropData, row: Hparams) -> list:
+def _inputs(config: Config, options: CropData, row: Hparams) -> dict[str, Any]:
     """What crops are made of, as plain values."""
-    source = config.path(options.crops or options.catalogue)
-    files = [source] if options.crops else [source, config.mosaic]
-    what = "the crops" if options.crops else "the crater list"
-    for path, name in zip(files, (what, "the mosaic"), strict=False):
-        config.data.require(path, name)
-    marks = [_stat_mark(path) for path in files]
-    rules = [] if options.crops else [MOST_MISSING, *grey_mark(config.mosaic, options.bands)]
-    return [options.model_dump(mode="json"), row.crop_view, config.run.seed, marks, *rules]
+    given = options.model_dump(mode="json", exclude={"cluster", "display"}) | {"crop_view": row.crop_view, "seed": config.run.seed}
+    if options.crops:
+        return given | {"crops": mark(config.data.require(config.path(options.crops), "the crops"))}
+    catalogue = config.data.require(config.path(options.catalogue), "the crater list")
+    mosaic = config.data.require(config.mosaic, "the mosaic")
+    rules = {"most_missing": MOST_MISSING, "grey": grey_mark(config.mosaic, options.bands)}
+    return given | rules | {"catalogue": mark(catalogue), "mosaic": mark(mosaic)}
 
 
-def _stat_mark(path: Path) -> list:
-    """Of a folder every file's: its own stays the same when pictures in its subfolders change."""
-    if not path.is_dir():
-        return stat_fingerprint(path)
-    return [[file.relative_to(path).as_posix(), *stat_fingerprint(file)] for file in sorted(path.rglob("*")) if file.is_file()]
-
-
-def _write(config: Config, options: CropData, row: Hparams, folder: Path, mark: str, progress: Progress, workers: int) -> None:
-    def tell(done: int, count: int) -> None:
-        progress(f"crops {row.crop_view}", done, count)
-
+def _write(config: Config, options: CropData, row: Hparams, folder: Path, made_of: str, steps: Steps) -> None:
     if options.crops:
         ready = ReadyMade(config.path(options.crops))
         table = ready.craters(options, row.crop_px, row.half_side_radii)
@@ -81,28 +70,51 @@ def _write(config: Config, options: CropData, row: Hparams, folder: Path, mark: 
         upsampling = table["upsampling"].to_numpy() if options.source_m_per_px else None
         table, told = selected(table, options, upsampling, config.run.seed, str(ready.path))
 
-        def read(piece: pd.DataFrame) -> tuple[np.ndarray, dict]:
+        def read(piece: pd.DataFrame) -> Piece:
             crops = ready.crops(piece, row.crop_px)
-            return crops, finish(crops, row)
+            return whole(piece, crops, finish(crops, row))
 
-        write_stack(folder, table, row.crop_px, mark, read, tell, told, workers)
+        _fill(folder, made_of, table, row, read, told, steps)
         return
     with Mosaic.open(config.mosaic, options.bands) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row), config.data.statistics)
         table, told = catalogue_craters(config.path(options.catalogue), cutter, options, options.units, config.run.seed, options.layer)
-        write_stack(folder, table, row.crop_px, mark, lambda piece: cut(cutter, piece, row), tell, told, workers)
-    if not len(stack_of(config, row).rows()):
-        raise InputError(f"no crop of {options.catalogue} lies where the mosaic has data", next_step="check both files")
+        _fill(folder, made_of, table, row, lambda piece: cut(cutter, piece, row), told, steps)
+
+
+def _fill(folder: Path, made_of: str, table: pd.DataFrame, row: Hparams, make: Make, told: list[str], steps: Steps) -> None:
+    def noted(kept: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+        if not len(kept):
+            raise InputError("no crop of the crater list lies where the mosaic has data", next_step="check both files")
+        return kept, {"notes": told + ([left_out(len(table) - len(kept), len(table))] if len(kept) < len(table) else [])}
+
+    tell = partial(steps.progress, f"crops {row.crop_view}")
+    write_store(folder, made_of, table, crop_arrays(row.crop_px), make, finish=noted, tell=tell, workers=steps.workers)
+
+
+def crop_arrays(size_px: int) -> dict[str, Spec]:
+    return {"image": Spec((size_px, size_px), np.dtype(np.uint8))}
 
 
 def geometry_of(row: Hparams) -> Geometry:
     return Geometry(row.crop_px, row.half_side_radii, row.crop_projection)
 
 
-def cut(cutter: Cutter, craters: pd.DataFrame, row: Hparams) -> tuple[np.ndarray, dict]:
-    """Crops, and columns about missing data and the light."""
+def cut(cutter: Cutter, craters: pd.DataFrame, row: Hparams) -> Piece:
+    """Crops, and rows with columns about missing data and the light, without those that lack data."""
     crops, missing = cutter.cut_and_missing(craters)
-    return crops, {"missing": missing, **finish(crops, row)}
+    return whole(craters, crops, {"missing": missing, **finish(crops, row)})
+
+
+def whole(rows: pd.DataFrame, crops: np.ndarray, columns: dict[str, np.ndarray]) -> Piece:
+    """Rows with the columns, and crops, without those that ``missing``, where it is among the columns, says to lack data."""
+    table = rows.assign(**columns)
+    kept = table["missing"].to_numpy() <= MOST_MISSING if "missing" in table else np.ones(len(table), bool)
+    return Piece(table, {"image": crops}) if kept.all() else Piece(table[kept], {"image": crops[kept]})
+
+
+def left_out(count: int, of: int) -> str:
+    return f"{count} of {of} crops lie for more than {MOST_MISSING:.0%} where the mosaic has no data and are left out"
 
 
 def finish(crops: np.ndarray, row: Hparams) -> dict[str, np.ndarray]:
@@ -115,4 +127,5 @@ def cut_in_chunks(cutter: Cutter, craters: pd.DataFrame, row: Hparams) -> Iterat
     """(craters with columns, crops) piece by piece, without those that lack data; memory doesn't grow with the list, and the next piece is
     cut while one is used."""
     with ThreadPoolExecutor(1) as pool:
-        yield from ahead(pool, lambda piece: whole(piece, *cut(cutter, piece, row)), chunks_of(craters, row.crop_px))
+        for piece in ahead(pool, lambda part: cut(cutter, part, row), pieces_of(craters, row.crop_px**2)):
+            yield piece.rows, piece.arrays["image"]

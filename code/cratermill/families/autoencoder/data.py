@@ -38,7 +38,7 @@ class Crops(Dataset):
 
 def datasets(config: Config, params: CellParams, row: Hparams) -> Datasets:
     """Training, validation and test crops of one cell and the order in which they are dealt."""
-    images = stack_of(config, row).images()
+    images = stack_of(config, row).array("image")
     train, val, test = parts(len(images), config.run.splits.test_fraction, row.val_frac, config.run.seed, params.split, params.seed)
     return Datasets(Crops(images, train), Crops(images, val), Crops(images, test), EpochOrder(len(train), params.seed), NORM)
 

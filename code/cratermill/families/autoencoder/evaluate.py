@@ -18,10 +18,10 @@ from .data import parts
 from .encode import encode_all, trained_network
 from .hparams import Hparams
 from .judging import judge
-from .stack import CropStack
 
 if TYPE_CHECKING:
     from ...config import Config
+    from ...samples.store import Store
     from .network import LatentNetwork
 
 LATENTS, CLUSTERS, RECIPE = "latents.npy", "clusters.parquet", "clusters.npz"
@@ -76,11 +76,11 @@ def clustering_of(folder: Path) -> Clustering:
 
 
 @torch.no_grad()
-def reconstruction(network: LatentNetwork, stack: CropStack, test: np.ndarray, path: Path) -> dict[str, float]:
+def reconstruction(network: LatentNetwork, stack: Store, test: np.ndarray, path: Path) -> dict[str, float]:
     """A picture of Test crops, their reconstructions and errors; the error of always giving the mean crop, for comparison."""
     from .pictures import reconstructions
 
-    images = stack.images()
+    images = stack.array("image")
     where = next(iter(network.state_dict().values())).device
 
     def batch(numbers: np.ndarray) -> torch.Tensor:

@@ -69,7 +69,7 @@ def keep_evaluation(config: Config, row: Hparams, product: Path, into: Path) -> 
     mosaic = Mosaic.open(config.mosaic) if config.mosaic.exists() else None
     features = features_of(latents, rows, row, product)
     write_products(
-        into, rows, features, stack.images(), row, mosaic, display=family_data(config, "autoencoder").display, body=body_of(config)
+        into, rows, features, stack.array("image"), row, mosaic, display=family_data(config, "autoencoder").display, body=body_of(config)
     )
 
 

@@ -13,6 +13,8 @@ from ...core.files import content_digest, read_json, write_json, write_table
 from ...geo.mosaic import Mosaic
 from ...samples.brightness import far_from
 from ...samples.crops import Cutter
+from ...samples.inputs import digest
+from ...samples.store import joined
 from ...training.checkpoint import load
 from .. import family_data, map_options
 from .clusters import Recipe, group, nuisance_columns, require_enough
@@ -23,7 +25,6 @@ from .hparams import Hparams
 from .judging import judge
 from .products import write_products
 from .sources import catalogue_craters
-from .stack import joined
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -84,8 +85,8 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
         path = mosaic.path
     common = {
         "checkpoint": content_digest(checkpoint_path(config)),
-        "catalogue": content_digest(catalogue_path(config)),
-        "mosaic": content_digest(path),
+        "catalogue": digest(catalogue_path(config)),
+        "mosaic": digest(path),
         "bands": bands_of(config),
         "selection": options.model_dump(mode="json", include=set(_SELECTION)),
         "seed": config.run.seed,

@@ -11,16 +11,15 @@ class ChipFamily(Family):
 
         return ChipData
 
-    def prepare(self, config, rows, progress, workers=1) -> dict:
-        from .prepare import prepare
+    def make_data(self, config, rows, work) -> dict:
+        from .prepare import make_data
 
-        return prepare(config, self.name, rows, progress, workers)
+        return make_data(config, self.name, rows, work)
 
     def require_prepared(self, config, rows) -> None:
         from .data import require_drawable
-        from .prepare import require_prepared
 
-        require_prepared(config, self.name, rows)
+        super().require_prepared(config, rows)
         require_drawable(config, self.name, rows)
 
     def data_fingerprint(self, config, row):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +12,14 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
-from ...core.files import atomic_path, content_digest, read_json, write_json, write_table
+from ...core.files import write_table
 from ...core.progress import Progress
 from ...core.seeds import seed_of
 from ...geo.mosaic import Mosaic, require_body
 from ...samples.grey import grey_mark
-from ...samples.steps import Steps
+from ...samples.inputs import mark
+from ...samples.steps import Steps, hash_of
+from ...samples.store import Piece, Spec, Store, write_store
 from .. import family_data
 from .chipset import UNLABELLED, ChipSet, joined, require_classes
 from .options import ChipData
@@ -30,49 +31,69 @@ if TYPE_CHECKING:
 
 LABELLED, TEST, EXTRA, PREDICT = "labelled", "test", "unlabelled", "predict"
 """Roles of chips: ``test`` are those that the data's authors set aside."""
+PX = "px"
 IMBALANCED = 0.4
 """A class with less than this part of its equal share is worth a warning."""
 
 
 @dataclass(frozen=True)
 class ChipFolder:
-    """``<data>/<family>/``: what prepare makes there."""
+    """``<data>/<family>/``: what prepare makes there. The table of chips, one row each: name, role, label (−1: none), group (equal for
+    copies), ``test_{S}`` (1 test, 0 train or validate, −1 no); ``chips.csv`` is the same to look at."""
 
     root: Path
 
     @property
-    def table(self) -> Path:
-        """One row per chip: name, role, label (−1: none), group (equal for copies), ``test_{S}`` (1 test, 0 train or validate, −1 no)."""
-        return self.root / "chips.csv"
+    def store(self) -> Store:
+        return Store(self.root / "chips")
 
     @property
-    def summary(self) -> Path:
-        return self.root / "summary.json"
-
-    def stack(self, size_px: int) -> Path:
-        """(N, size_px, size_px) uint8, in the table's order."""
-        return self.root / f"chips_{size_px}px.npy"
+    def table(self) -> Path:
+        return self.root / "chips.csv"
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        return pd.read_csv(self.table)
+        return self.store.rows()
+
+    def sizes(self) -> list[int]:
+        """The sizes in pixels that chips are kept at."""
+        return sorted(int(name.removesuffix(PX)) for name in self.store.arrays()) if self.store.exists else []
 
     def images(self, size_px: int) -> np.ndarray:
-        return np.load(self.stack(size_px), mmap_mode="r", allow_pickle=False)
+        """(N, size_px, size_px) uint8, in the table's order."""
+        if size_px not in self.sizes():
+            raise InputError(f"{self.root} holds no chips of {size_px} px", next_step="run 'cratermill prepare CONFIG'")
+        return self.store.array(f"{size_px}{PX}")
 
-    def digest(self, size_px: int) -> list[str]:
-        return [content_digest(self.table), content_digest(self.stack(size_px))]
+    def digest(self, size_px: int) -> list[Any]:
+        return [self.store.digest(f"{size_px}{PX}")]
 
 
-def prepare(config: Config, family: str, rows: Iterable[Any], progress: Progress, workers: int = 1) -> dict:
+@dataclass(frozen=True)
+class AtSizes(Store):
+    """The chips, at least at these sizes."""
+
+    sizes: tuple[int, ...] = ()
+
+    def fault(self) -> str | None:
+        fault = super().fault()
+        lacking = [size for size in self.sizes if fault is None and f"{size}{PX}" not in self.arrays()]
+        return f"{self.folder.parent} holds no chips of {lacking[0]} px" if lacking else fault
+
+
+def make_data(config: Config, family: str, rows: Iterable[Any], work: Steps) -> dict[str, Any]:
     """Read, compare, split and store the chips of a family; only what changed. Returns counts for the user."""
-    work, folder, data = Steps(config, progress, workers), ChipFolder(config.data.family(family)), family_data(config, family)
-    sizes = sorted({row.chip_size_px for row in rows})
-    inputs = [data.model_dump(mode="json"), source_marks(config, data), config.run.splits.model_dump(mode="json"), config.run.seed, sizes]
-    outputs = [folder.table, folder.summary, *map(folder.stack, sizes)]
-    marks = json.loads(json.dumps(inputs).replace("Infinity", "null"))  # fingerprints are of plain JSON
-    work.step(step_name(family), marks, outputs, lambda: make(config, data, folder, sizes, progress))
-    counts = read_json(folder.summary)
+    folder, data = ChipFolder(config.data.family(family)), family_data(config, family)
+    wanted = {row.chip_size_px for row in rows}
+    # Rows prepared earlier keep their chips, and with them the size at which chips are cut.
+    sizes = sorted(wanted | set(folder.sizes())) if wanted else folder.sizes()
+    given = inputs(config, data)
+    made_of = hash_of([given, sizes])
+    store = AtSizes(folder.store.folder, tuple(sorted(wanted)))
+    work.step(step_name(family), given, [store, folder.table], lambda: make(config, data, folder, sizes, made_of, work))
+    if work.check:
+        return {}
+    counts = folder.store.facts()
     return {"made": work.made, **counts, "notes": notes(counts, data.classes), "warnings": warnings(counts)}
 
 
@@ -80,18 +101,19 @@ def step_name(family: str) -> str:
     return f"{family} chips"
 
 
-def require_prepared(config: Config, family: str, rows: Iterable[Any]) -> None:
-    """Raise ``InputError`` unless the chips are there at the sizes that these rows ask for."""
-    folder = ChipFolder(config.data.family(family))
-    Steps(config).require([step_name(family)])
-    lacking = [size for size in sorted({row.chip_size_px for row in rows}) if not folder.stack(size).exists()]
-    if lacking:
-        raise InputError(f"{folder.root} holds no chips of {lacking[0]} px", next_step=config.prepare_hint)
+def inputs(config: Config, data: ChipData) -> dict[str, Any]:
+    """What chips are made of, as plain values."""
+    given = data.model_dump(mode="json") | {"splits": config.run.splits.model_dump(mode="json"), "seed": config.run.seed}
+    files = {"chips": data.chips, "unlabelled": data.unlabelled, "predict": data.predict}
+    if data.cut:
+        files |= {"mosaic": data.cut.mosaic, "catalogue": data.cut.catalogue}
+        given["grey"] = grey_mark(config.path(data.cut.mosaic), [data.cut.band])
+    return given | {what: mark(config.path(path)) for what, path in files.items() if path is not None}
 
 
-def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], progress: Progress) -> None:
-    chips, roles, ties = read_all(config, data, max(sizes), progress)
-    copies = find_copies(chips, data, progress)
+def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], made_of: str, work: Steps) -> None:
+    chips, roles, ties = read_all(config, data, max(sizes), work.progress)
+    copies = find_copies(chips, data, work.progress)
     counts = copies_of(chips, copies)
     groups = tied(copies, ties) if data.duplicates != "ignore" else copies
     if data.duplicates == "drop":
@@ -101,12 +123,16 @@ def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], p
     for split in range(config.run.splits.count):
         seed = seed_of(config.run.seed, "chips", "test", split)
         table[f"test_{split}"] = test_column(roles, chips.labels, groups, config.run.splits.test_fraction, seed)
-    for size in sizes:
-        with atomic_path(folder.stack(size)) as temporary:
-            np.save(temporary, chips.stack(size))
-    write_table(folder.table, table)
     others = left_out_folders(config.path(data.chips), data.classes) if data.chips else {}
-    write_json(folder.summary, {**counts, **summary(table, data), "folders_left_out": others})
+    facts = {**counts, **summary(table, data), "folders_left_out": others}
+
+    def resize(rows: pd.DataFrame) -> Piece:
+        part = chips.chosen(rows.index.to_numpy())
+        return Piece(rows, {f"{size}{PX}": part.stack(size) for size in sizes})
+
+    arrays = {f"{size}{PX}": Spec((size, size), np.dtype(np.uint8)) for size in sizes}
+    write_store(folder.store.folder, made_of, table, arrays, resize, finish=lambda rows: (rows, facts), workers=work.workers)
+    write_table(folder.table, table)
 
 
 def read_all(config: Config, data: ChipData, size_px: int, progress: Progress) -> tuple[ChipSet, np.ndarray, np.ndarray]:
@@ -217,19 +243,3 @@ def warnings(counts: dict[str, Any]) -> list[str]:
     if min(counts["share_of_classes"].values()) < IMBALANCED / len(counts["classes"]):
         found.append("the classes are far from equal: judge by balanced accuracy or macro F1, not by accuracy")
     return found
-
-
-def source_marks(config: Config, data: ChipData) -> list:
-    """What tells whether the files behind a configuration changed."""
-    named = [data.chips, data.unlabelled, data.predict, *((data.cut.mosaic, data.cut.catalogue) if data.cut else ())]
-    marks = [[text, _mark(config.path(text))] for text in named if text is not None]
-    return marks + (grey_mark(config.path(data.cut.mosaic), [data.cut.band]) if data.cut else [])
-
-
-def _mark(path: Path) -> Any:
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return [[file.relative_to(path).as_posix(), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    if not path.exists():
-        raise InputError(f"{path} does not exist", next_step="check the data part of the config")
-    return content_digest(path)

@@ -12,23 +12,21 @@ from ..base import Family
 class Connection(Family):
     name, short = "connection", "conn"
 
-    prepared_from = ("mosaic", "body", "img_norm", "tiles", "splits")
-
     def hparams_model(self):
         from .hparams import Hparams
 
         return Hparams
 
-    def prepare(self, config, rows, progress, workers=1) -> dict:
+    def make_data(self, config, rows, work) -> dict:
         from ..ejecta_common.prepare import Preparation
 
-        with Preparation(config, progress, workers) as work:
-            work.positions()
-            work.evaluation_tiles()
-            work.norm()
+        with Preparation.within(work) as data:
+            data.positions()
+            data.evaluation_tiles()
+            data.norm()
             for layout, size_px, radii in sorted({(row.pair_layout, row.tile_size_px, row.pair_crater_radii) for row in rows}):
-                work.connection_stack(layout, size_px, radii)
-            return {"made": work.made, "warnings": work.warnings()}
+                data.connection_stack(layout, size_px, radii)
+            return {"made": data.made, "warnings": [] if work.check else data.warnings()}
 
     def require_splits(self, config, splits) -> None:
         from ..ejecta_common.tables import require_splits
@@ -57,10 +55,10 @@ class Connection(Family):
         return evaluate(config, params, workspace)
 
     def data_fingerprint(self, config, row):
-        from ...samples.stack import Stack
+        from ...samples.store import Store
         from ..ejecta_common.prepare import pair_view
 
-        return Stack(config.data.stack("conn_data", pair_view(row.pair_layout, row.tile_size_px, row.pair_crater_radii))).digest()
+        return Store(config.data.stack("conn_data", pair_view(row.pair_layout, row.tile_size_px, row.pair_crater_radii))).digest()
 
     def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
         names = super().log_names(stage, params)

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from ...core.files import read_json
 from ...samples.augment import bands_first, bands_last
 from ...samples.sampler import EpochOrder, build_augmenter, sample_seed, train_val
-from ...samples.stack import Stack
+from ...samples.store import Store
 from ...training.cell import CellParams, Datasets
 from ...training.normalised import channel_norm
 from ..ejecta_common.prepare import pair_view
@@ -30,7 +30,7 @@ ATTENTION_NORM, ATTENTION_NORM_TRAIN = (0.0, 2.0), (1.5, 0.5)
 class Pairs(Dataset):
     """Raw pairs: ``image`` (C, h, w) float32 (bands, then attention), ``target`` (1,) 1 if the tile holds the crater's ejecta."""
 
-    def __init__(self, stack: Stack, rows: np.ndarray, targets: np.ndarray, augmenter: Any = None, seed: int = 0):
+    def __init__(self, stack: Store, rows: np.ndarray, targets: np.ndarray, augmenter: Any = None, seed: int = 0):
         self.image, self.attention = stack.array("image"), stack.array("attention")
         self.rows, self.targets, self.augmenter, self.seed = rows, targets, augmenter, seed
 
@@ -54,7 +54,7 @@ class Pairs(Dataset):
 
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     """Train, validation and test pairs of one cell, its sample order and its normalisation (2, C)."""
-    stack = Stack(config.data.stack("conn_data", pair_view(hparams.pair_layout, hparams.tile_size_px, hparams.pair_crater_radii)))
+    stack = Store(config.data.stack("conn_data", pair_view(hparams.pair_layout, hparams.tile_size_px, hparams.pair_crater_radii)))
     table = stack.rows()
     tv, test = split_rows(table, params.split, config.data.az_positions)
     train, val = train_val(table["split_class"].to_numpy()[tv], hparams.val_frac, params.seed)
@@ -70,7 +70,7 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     )
 
 
-def norm(stack: Stack, tv: np.ndarray, from_train: bool, config: Config) -> np.ndarray:
+def norm(stack: Store, tv: np.ndarray, from_train: bool, config: Config) -> np.ndarray:
     """Offsets and divisors (2, C) of the bands and the attention channel."""
     if from_train:
         bands, attention = channel_norm(np.asarray(stack.array("image")[tv])), ATTENTION_NORM_TRAIN

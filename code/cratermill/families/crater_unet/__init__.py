@@ -29,16 +29,10 @@ class CraterUnet(Family):
 
         return MapOptions
 
-    def prepare(self, config, rows, progress, workers=1) -> dict:
-        from .prepare import prepare
+    def make_data(self, config, rows, work) -> dict:
+        from .prepare import make_data
 
-        return prepare(config, list(rows), progress, workers)
-
-    def require_prepared(self, config, rows) -> None:
-        from .prepare import TileSet, folder_of
-
-        for data in sorted({row.data for row in rows}):
-            TileSet(folder_of(config, data))
+        return make_data(config, rows, work)
 
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
@@ -65,9 +59,10 @@ class CraterUnet(Family):
         return evaluate(config, params, workspace)
 
     def data_fingerprint(self, config, row):
-        from .prepare import TileSet, folder_of
+        from ...samples.store import Store
+        from .prepare import folder_of
 
-        return TileSet(folder_of(config, row.data)).meta["digest"]
+        return Store(folder_of(config, row.data)).digest()
 
     def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
         names = super().log_names(stage, params)

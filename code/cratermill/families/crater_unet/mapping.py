@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
-from ...core.files import atomic_path, content_digest, write_table
+from ...core.files import atomic_path, write_table
 from ...geo.backprojection import to_mosaic
 from ...geo.grid import Grid, Window
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_masked
 from ...samples.brightness import far_from
 from ...samples.grey import mean_of_bands
+from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
 from ..members import checkpoint_digests, checkpoint_paths, frozen_paths
@@ -85,7 +86,7 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
         body = mosaic.grid.body
         blocks = list(boxes(body, area, min(options.block_px * resolution, WIDEST_DEG * degree_m(body))))
         require_sizes(rows, resolution, options)
-        source = content_digest(mosaic.path)
+        source = digest(mosaic.path)
     common = {
         "versions": versions,
         "digests": {str(version): checkpoint_digests(config, NAME, version, run.split) for version in versions},

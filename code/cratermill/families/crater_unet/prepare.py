@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,18 +12,20 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
-from ...core.files import atomic_path, content_digest, fingerprint, read_json, stat_fingerprint, write_json, write_table
 from ...core.seeds import seed_of
 from ...craters.catalogue import read_catalogue
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_many_masked
 from ...samples.grey import grey_mark, grey_range, mean_of_bands
+from ...samples.inputs import mark
 from ...samples.splits import held_out_tiles
-from ...samples.steps import Steps
+from ...samples.steps import Steps, hash_of
+from ...samples.store import Piece, Spec, Store, write_store
 from .. import family_data
 from .layout import WIDEST_TILE_DEG, boxes, circles_on, degree_m, extent, square
 from .options import CraterData
-from .sources import Tile, box_tiles, circle_tiles, dots_tiles
+from .sources import Tile, box_tiles, circle_tiles
+from .synthetic import dots_tile
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -28,23 +33,18 @@ if TYPE_CHECKING:
 
 FAMILY = "crater_unet"
 BYTES = (0.0, 255.0)
+READ_TOGETHER = 16
 
 
 class TileSet:
-    """What prepare leaves: ``image`` (N, H, W), and by name the columns of ``tiles`` and ``circles`` (tile, x, y, radius)."""
+    """What prepare leaves: ``image`` (N, H, W), the table ``tiles``, and by tile ``circles`` (M, 3): x, y and radius in pixels."""
 
     def __init__(self, folder: Path):
-        self.folder = folder
-        self.meta = read_json(folder / "meta.json")
-        if self.meta is None:
-            raise InputError(f"{folder} holds no tiles", next_step="run 'cratermill prepare CONFIG'")
-        self.image = np.load(folder / "image.npy", mmap_mode="r")
-        self.tiles = pd.read_csv(folder / "tiles.csv")
-        table = pd.read_csv(folder / "circles.csv")
-        order = np.argsort(table["tile"].to_numpy(), kind="stable")
-        starts = np.searchsorted(table["tile"].to_numpy()[order], np.arange(len(self.tiles) + 1))
-        circles = table[["x", "y", "radius"]].to_numpy(float)[order]
-        self.circles = [circles[first:last] for first, last in zip(starts[:-1], starts[1:], strict=True)]
+        self.store = Store(folder)
+        self.image, self.meta = self.store.array("image"), self.store.facts()
+        table = self.store.rows()
+        self.circles = [np.reshape(circles, (-1, 3)).astype(float) for circles in table.pop("circles")]
+        self.tiles = table
 
     @property
     def norm(self) -> np.ndarray:
@@ -66,60 +66,121 @@ def folder_of(config: Config, data: str) -> Path:
     return config.data.family(FAMILY) / data
 
 
-def prepare(config: Config, rows: list, progress, workers: int) -> dict:
-    steps = Steps(config, progress, workers)
+def make_data(config: Config, rows: list[Any], steps: Steps) -> dict[str, Any]:
     options: CraterData = family_data(config, FAMILY)
     for data in sorted({row.data for row in rows}):
-        folder = folder_of(config, data)
-        outputs = [folder / name for name in ("image.npy", "tiles.csv", "circles.csv", "meta.json")]
-        steps.step(f"{FAMILY} {data}", inputs(config, options, data), outputs, lambda d=data, f=folder: _make(config, options, d, f, steps))
+        given, store = inputs(config, options, data), Store(folder_of(config, data))
+        steps.step(f"{FAMILY} {data}", given, [store], partial(_make, config, options, data, store.folder, steps, hash_of(given)))
     return {"made": steps.made}
 
 
-def inputs(config: Config, options: CraterData, data: str) -> Any:
+def inputs(config: Config, options: CraterData, data: str) -> dict[str, Any]:
     """What the tiles are made from, as plain values."""
-    common = [config.run.seed, config.run.splits.model_dump(mode="json")]
+    common = {"seed": config.run.seed, "splits": config.run.splits.model_dump(mode="json")}
     if data == "dots":
-        return [*common, options.dots.model_dump(mode="json")]
-    given = options.model_dump(mode="json", exclude={"dots"})
-    files = {"mosaic": [config.mosaic], "boxes": [], "circles": [*map(config.path, options.images), *map(config.path, options.tables)]}[
-        options.kind
-    ]
-    if options.kind == "mosaic" and options.catalogue:
-        files.append(config.path(options.catalogue))
+        return common | {"dots": options.dots.model_dump(mode="json")}
+    given = common | options.model_dump(mode="json", exclude={"dots", "catalogue", "path", "images", "tables"})
+    if options.kind == "mosaic":
+        # A list that isn't named is a fault of its own, which making the tiles says.
+        lists = {"catalogue": mark(config.path(options.catalogue))} if options.catalogue else {}
+        mosaic = config.data.require(config.mosaic, "the mosaic")
+        return given | {"mosaic": mark(mosaic), "grey": grey_mark(mosaic)} | lists
     if options.kind == "boxes":
-        path = config.path(options.path)
-        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    grey = grey_mark(config.mosaic) if options.kind == "mosaic" and config.mosaic.exists() else []
-    return [*common, *grey, given, [[file.name, stat_fingerprint(file)] if file.exists() else [file.name] for file in files]]
+        return given | {"path": mark(config.path(options.path))}
+    return given | {name: [mark(config.path(path)) for path in getattr(options, name)] for name in ("images", "tables")}
 
 
-def _make(config: Config, options: CraterData, data: str, folder: Path, steps: Steps) -> None:
+def _make(config: Config, options: CraterData, data: str, folder: Path, steps: Steps, made_of: str) -> None:
+    splits = Splits(config, data != "dots" and options.split_by == "longitude")
+    tell = partial(steps.progress, "tiles")
     if data == "dots":
-        tiles, span = list(dots_tiles(options.dots, seed_of(config.run.seed, "dots") % 2**31)), BYTES
+        dots, seed = options.dots, seed_of(config.run.seed, "dots") % 2**31
+        numbers = pd.DataFrame({"number": np.arange(dots.tiles)})
+
+        spec = Spec((dots.tile_px, dots.tile_px), np.dtype(np.uint8))
+
+        def draw(rows: pd.DataFrame) -> Piece:
+            tiles = [Tile(f"dots-{number}", *dots_tile(dots.tile_px, seed + number)) for number in rows["number"].tolist()]
+            return _piece(tiles, None, spec)
+
+        write_store(folder, made_of, numbers, {"image": spec}, draw, finish=splits.with_span(BYTES), tell=tell, workers=steps.workers)
     elif options.kind == "mosaic":
-        tiles, span = _mosaic_tiles(config, options, steps)
+        _mosaic_tiles(config, options, folder, steps, made_of, splits)
     else:
         tiles = list(
             box_tiles(config.path(options.path), options)
             if options.kind == "boxes"
             else circle_tiles([config.path(name) for name in options.images], [config.path(name) for name in options.tables], options)
         )
-        span = None
-    if not any(len(tile.circles) for tile in tiles):
-        raise InputError(
-            f"none of the {len(tiles)} tiles holds a crater of the list",
-            valid="tiles with craters",
-            next_step="check that list and images belong together: body, longitudes, units",
-        )
-    write_tiles(folder, tiles, options.missing if data != "dots" else None, span, _by_place(options, data), config)
+        _given_tiles(tiles, options.missing, folder, made_of, splits)
 
 
-def _by_place(options: CraterData, data: str) -> bool:
-    return data != "dots" and options.split_by == "longitude"
+@dataclass(frozen=True)
+class Splits:
+    """Which tiles are held out in each TV-Test split."""
+
+    config: Config
+    by_place: bool
+
+    def with_span(self, span: tuple[float, float]) -> Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[str, Any]]]:
+        """Rows with a column per split, and facts; refuses tiles of which none holds a crater."""
+
+        def finish(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+            if not table["craters"].any():
+                raise InputError(
+                    f"none of the {len(table)} tiles holds a crater of the list",
+                    valid="tiles with craters",
+                    next_step="check that list and images belong together: body, longitudes, units",
+                )
+            splits, table = self.config.run.splits, table.assign(tile=np.arange(len(table)))
+            for number in range(splits.count):
+                seed = seed_of(self.config.run.seed, FAMILY, "split", number)
+                turn = number / splits.count
+                table[f"test_{number}"] = held_out_tiles(table, splits.test_fraction, seed, self.by_place, turn).astype(int)
+            return table, {"range": list(span), "by_place": self.by_place}
+
+        return finish
 
 
-def _mosaic_tiles(config: Config, options: CraterData, steps: Steps) -> tuple[list[Tile], tuple[float, float]]:
+def _piece(tiles: list[Tile], missing: float | None, spec: Spec) -> Piece:
+    """Tiles as they are stored; missing pixels become their tile's mean here, once."""
+    images = [filled(tile.image, missing) for tile in tiles]
+    table = pd.DataFrame(
+        {
+            "name": [tile.name for tile in tiles],
+            "place": np.array([tile.place for tile in tiles], float),
+            "resolution_m": np.array([tile.resolution_m for tile in tiles], float),
+            "craters": np.array([len(tile.circles) for tile in tiles], int),
+            "circles": [np.asarray(tile.circles, float).ravel() for tile in tiles],
+        }
+    )
+    for name in tiles[0].extra if tiles else ():
+        table[name] = [tile.extra[name] for tile in tiles]
+    stack = np.stack(images) if images else np.zeros((0, *spec.shape), np.float32)
+    return Piece(table, {"image": np.rint(stack).astype(np.uint8) if spec.dtype == np.uint8 else stack})
+
+
+def _given_tiles(tiles: list[Tile], missing: float | None, folder: Path, made_of: str, splits: Splits) -> None:
+    """Tiles that were read as images."""
+    shapes = {tile.image.shape for tile in tiles}
+    if not shapes:
+        raise InputError("the images hold no tile", valid="images as large as a tile at least", next_step="lower tile_px")
+    if len(shapes) > 1:
+        given = ", ".join(f"{height} × {width}" for height, width in sorted(shapes)[:4])
+        raise InputError(f"the tiles have several sizes: {given}", valid="images of one size", next_step="cut or resample them")
+    span = BYTES
+    if not all(tile.image.dtype == np.uint8 for tile in tiles):
+        ends = np.array([[image.min(), image.max()] for image in (filled(tile.image, missing) for tile in tiles)])
+        span = float(ends[:, 0].min()), float(ends[:, 1].max()) or 1.0
+
+    def make(rows: pd.DataFrame) -> Piece:
+        return _piece([tiles[number] for number in rows["number"].tolist()], missing, spec)
+
+    spec = Spec(shapes.pop(), np.dtype(np.uint8 if span == BYTES else np.float32))
+    write_store(folder, made_of, pd.DataFrame({"number": np.arange(len(tiles))}), {"image": spec}, make, finish=splits.with_span(span))
+
+
+def _mosaic_tiles(config: Config, options: CraterData, folder: Path, steps: Steps, made_of: str, splits: Splits) -> None:
     if not options.catalogue:
         raise InputError("train.crater_unet.data names no catalogue", next_step="add catalogue: a crater list of the mosaic's body")
     with Mosaic.open(config.mosaic) as mosaic:
@@ -131,19 +192,24 @@ def _mosaic_tiles(config: Config, options: CraterData, steps: Steps) -> tuple[li
         grey = grey_range(mosaic, config.data.statistics)
         span = (grey.low, grey.high)
         places = [box.centre for box in boxes(body, extent(mosaic.grid, options.latitudes), options.tile_px * resolution)]
-        grids = [square(body, *place, resolution, options.tile_px) for place in places]
 
-        def cut(chunk: list) -> list[np.ndarray]:
-            return list(mean_of_bands(*sample_many_masked(mosaic, chunk, threads=1)))
+        def make(rows: pd.DataFrame) -> Piece:
+            tiles = []
+            for start in range(0, len(rows), READ_TOGETHER):
+                part = rows.iloc[start : start + READ_TOGETHER]
+                grids = [square(body, row.lon, row.lat, resolution, options.tile_px) for row in part.itertuples()]
+                images = mean_of_bands(*sample_many_masked(mosaic, grids, threads=1))
+                for row, grid, image in zip(part.itertuples(), grids, images, strict=True):
+                    # A tile without data teaches nothing.
+                    if is_missing(image, options.missing).mean() < 0.9:
+                        extra, circles = {"lon": row.lon, "lat": row.lat}, circles_on(grid, craters)[:, :3]
+                        tiles.append(Tile(f"tile-{row.Index}", image, circles, row.lon, resolution, extra))
+            return _piece(tiles, options.missing, spec)
 
-        chunks = [grids[at : at + 16] for at in range(0, len(grids), 16)]
-        images = [image for part in steps.each("tiles", chunks, cut) for image in part]
-    tiles = []
-    for number, (grid, image, (lon, lat)) in enumerate(zip(grids, images, places, strict=True)):
-        # A tile without data teaches nothing.
-        if is_missing(image, options.missing).mean() < 0.9:
-            tiles.append(Tile(f"tile-{number}", image, circles_on(grid, craters)[:, :3], lon, resolution, {"lon": lon, "lat": lat}))
-    return tiles, span
+        spec = Spec((options.tile_px, options.tile_px), np.dtype(np.uint8 if span == BYTES else np.float32))
+        table, arrays = pd.DataFrame(places, columns=["lon", "lat"]), {"image": spec}
+        tell = partial(steps.progress, "tiles")
+        write_store(folder, made_of, table, arrays, make, finish=splits.with_span(span), tell=tell, workers=steps.workers)
 
 
 def _require_narrow(body: Body, tile_px: int, resolution_m: float) -> None:
@@ -168,35 +234,3 @@ def filled(image: np.ndarray, missing: float | None) -> np.ndarray:
     if gone.any():
         image[gone] = image[~gone].mean() if not gone.all() else 0.0
     return image
-
-
-def write_tiles(
-    folder: Path, tiles: list[Tile], missing: float | None, span: tuple[float, float] | None, by_place: bool, config: Config
-) -> None:
-    """The three files and ``meta.json``; missing pixels become their tile's mean here, once."""
-    shapes = {tile.image.shape for tile in tiles}
-    if len(shapes) > 1:
-        given = ", ".join(f"{height} × {width}" for height, width in sorted(shapes)[:4])
-        raise InputError(f"the tiles have several sizes: {given}", valid="images of one size", next_step="cut or resample them")
-    images = np.stack([filled(tile.image, missing) for tile in tiles])
-    if span == BYTES or all(tile.image.dtype == np.uint8 for tile in tiles):
-        images, span = np.rint(images).astype(np.uint8), BYTES
-    table = pd.DataFrame(
-        [
-            {"tile": n, "name": t.name, "place": t.place, "resolution_m": t.resolution_m, "craters": len(t.circles), **t.extra}
-            for n, t in enumerate(tiles)
-        ]
-    )
-    splits = config.run.splits
-    for number in range(splits.count):
-        seed = seed_of(config.run.seed, FAMILY, "split", number)
-        table[f"test_{number}"] = held_out_tiles(table, splits.test_fraction, seed, by_place, number / splits.count).astype(int)
-    circles = [np.column_stack([np.full(len(t.circles), n), t.circles]) for n, t in enumerate(tiles)]
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "image.npy") as temporary, temporary.open("wb") as file:
-        np.save(file, images)
-    write_table(folder / "circles.csv", pd.DataFrame(np.concatenate(circles), columns=["tile", "x", "y", "radius"]).astype({"tile": int}))
-    write_table(folder / "tiles.csv", table)
-    span = span or (float(np.min(images)), float(np.max(images)) or 1.0)
-    digest = fingerprint([content_digest(folder / name) for name in ("image.npy", "circles.csv", "tiles.csv")])
-    write_json(folder / "meta.json", {"range": list(span), "digest": digest, "by_place": by_place})

@@ -13,10 +13,9 @@ import pandas as pd
 
 from ...core.errors import InputError
 from ...core.folder_or_zip import FolderOrZip
-from .synthetic import dots_tile
 
 if TYPE_CHECKING:
-    from .options import CraterData, Dots
+    from .options import CraterData
 
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 CUT_PX = 0.6
@@ -38,12 +37,6 @@ class Tile:
     place: float = 0.0
     resolution_m: float = float("nan")
     extra: dict = field(default_factory=dict)
-
-
-def dots_tiles(options: Dots, seed: int) -> Iterator[Tile]:
-    for number in range(options.tiles):
-        image, circles = dots_tile(options.tile_px, seed + number)
-        yield Tile(f"dots-{number}", image, circles)
 
 
 def box_tiles(path: Path, options: CraterData) -> Iterator[Tile]:

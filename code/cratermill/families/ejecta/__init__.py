@@ -10,25 +10,28 @@ from ..base import Family
 class Ejecta(Family):
     name, short = "ejecta", "ejc"
 
-    prepared_from = ("mosaic", "body", "img_norm", "tiles", "splits")
-
     def hparams_model(self):
         from .hparams import Hparams
 
         return Hparams
 
-    def prepare(self, config, rows, progress, workers=1) -> dict:
+    def make_data(self, config, rows, work) -> dict:
         from ..ejecta_common.prepare import Preparation
 
-        rows = list(rows)
-        with Preparation(config, progress, workers) as work:
-            work.positions()
-            work.evaluation_tiles()
-            work.norm()
-            work.annuli([tuple(row.buffer_bounds) for row in rows if row.accept_midinput])
+        with Preparation.within(work) as data:
+            data.positions()
+            data.evaluation_tiles()
+            data.norm()
+            data.annuli([tuple(row.buffer_bounds) for row in rows if row.accept_midinput])
             for size_px in sorted({row.tile_size_px for row in rows}):
-                work.ejecta_stack(size_px)
-            return {"made": work.made, "warnings": work.warnings()}
+                data.ejecta_stack(size_px)
+            return {"made": data.made, "warnings": [] if work.check else data.warnings()}
+
+    def require_map_data(self, config, rows) -> None:
+        """Of what was prepared a map uses only the tables of tiles to map."""
+        from .mapping import require_current_tiles
+
+        require_current_tiles(config)
 
     def require_splits(self, config, splits) -> None:
         from ..ejecta_common.tables import require_splits
@@ -58,10 +61,10 @@ class Ejecta(Family):
         return evaluate(config, params, workspace)
 
     def data_fingerprint(self, config, row):
-        from ...samples.stack import Stack
+        from ...samples.store import Store
         from ..ejecta_common.prepare import square_view
 
-        return Stack(config.data.stack("ejc_data", square_view(row.tile_size_px))).digest()
+        return Store(config.data.stack("ejc_data", square_view(row.tile_size_px))).digest()
 
     def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
         if stage != "evaluate":

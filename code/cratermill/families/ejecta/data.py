@@ -14,7 +14,7 @@ from ...core.files import read_json
 from ...geo.mosaic import Mosaic
 from ...samples.augment import bands_first, bands_last
 from ...samples.sampler import EpochOrder, build_augmenter, sample_seed, train_val
-from ...samples.stack import Stack
+from ...samples.store import Store
 from ...training.cell import CellParams, Datasets
 from ...training.normalised import channel_norm
 from ..ejecta_common.prepare import square_view
@@ -30,7 +30,7 @@ class Tiles(Dataset):
     """Raw tiles: ``image`` (B + 1, S, S) float32 (bands, then distance), ``target`` (1, S, S) 0/1, and ``extra`` (M,) where wanted."""
 
     def __init__(
-        self, stack: Stack, rows: np.ndarray, distance: np.ndarray, extra: np.ndarray | None, augmenter: Any = None, seed: int = 0
+        self, stack: Store, rows: np.ndarray, distance: np.ndarray, extra: np.ndarray | None, augmenter: Any = None, seed: int = 0
     ):
         self.image, self.mask = stack.array("image"), stack.array("mask")
         self.rows, self.distance, self.extra, self.augmenter, self.seed = rows, distance, extra, augmenter, seed
@@ -58,7 +58,7 @@ class Tiles(Dataset):
 
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     """Train, validation and test tiles of one cell, its sample order and its normalisation (2, B + 1)."""
-    stack = Stack(config.data.stack("ejc_data", square_view(hparams.tile_size_px)))
+    stack = Store(config.data.stack("ejc_data", square_view(hparams.tile_size_px)))
     table = stack.rows()
     tv, test = split_rows(table, params.split, config.data.az_positions)
     train, val = train_val(table["split_class"].to_numpy()[tv], hparams.val_frac, params.seed)
@@ -92,7 +92,7 @@ def azimuthal_size(mosaic: Mosaic) -> int:
     return azimuthal_grid(mosaic.grid.body, 0.0, 0.0, mosaic.grid.resolution_m).shape[0]
 
 
-def bands_and_distance_norm(stack: Stack, distance: np.ndarray, tv: np.ndarray, config: Config, hparams: Hparams) -> np.ndarray:
+def bands_and_distance_norm(stack: Store, distance: np.ndarray, tv: np.ndarray, config: Config, hparams: Hparams) -> np.ndarray:
     """Offsets and divisors (2, B + 1), measured on the TV tiles or fixed."""
     if hparams.norm_from_train:
         return np.column_stack([channel_norm(np.asarray(stack.array("image")[tv])), channel_norm(distance[tv][:, None])])

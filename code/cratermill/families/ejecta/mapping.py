@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ...config import Config
 from ...core.errors import InputError
 from ...core.files import content_digest
 from ...core.paths import DataFolder
 from ...geo.mosaic import Mosaic, require_body
 from ...samples.brightness import far_from
+from ...samples.inputs import digest
 from ...training.checkpoint import load
 from ..ejecta_common.craters import Crater, choose, read_craters
-from ..ejecta_common.prepare import read_table
+from ..ejecta_common.prepare import Preparation, read_table
 from ..ejecta_common.stitch import Pieces, Stitcher, land
 from ..ejecta_common.tile_positions import eval_positions
 from ..members import checkpoint_digests, checkpoint_paths, frozen_paths
 from .crater_files import write_crater
 
 if TYPE_CHECKING:
-    from ...config import Config, MapRun
+    from ...config import MapRun
     from ..connection.predict import ConnectionEnsemble
     from .predict import EjectaEnsemble
 
@@ -97,7 +99,7 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
         "split": run.split,
         "checkpoints": weights,
         "threshold": run.threshold,
-        "mosaic": content_digest(map_mosaic(config)),
+        "mosaic": digest(map_mosaic(config)),
         "bands": run.bands,
         "match_brightness": run.match_brightness,
     }
@@ -141,6 +143,19 @@ def tiles_mark(config: Config, crater: Crater, half_circumference_m: float) -> A
 def tiles_to_map(config: Config, crater: Crater, mosaic: Mosaic) -> pd.DataFrame:
     path = prepared_tiles(config, crater.fid)
     return read_table(path) if path is not None else eval_positions(crater, mosaic.grid, None, config.run.tiles)
+
+
+def require_current_tiles(config: Config) -> None:
+    """Raise ``InputError`` where tables of tiles to map were prepared for another mosaic, crater list or other ``tiles`` than there are."""
+    run = map_run(config)
+    if run.mosaic or run.catalogue:
+        return  # the tiles are laid out anew
+    elsewhere = {} if run.data is None else {"data": run.data, "mosaic": None}
+    here = Config(config.run.model_copy(update=elsewhere), config.root, config.source)
+    work = Preparation(here, check="changed")
+    if work.done:
+        with work:
+            work.evaluation_tiles()
 
 
 # --- one crater -------------------------------------------------------------------------------------------------------------

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
-from ...core.files import content_digest, read_json, stat_fingerprint, write_json, write_table
+from ...core.files import content_digest, read_json, write_json, write_table
 from ...core.progress import Progress
 from ...geo.band_statistics import RULE
 from ...geo.mosaic import Mosaic, require_body
-from ...samples import stack as stacks
+from ...samples.inputs import mark
 from ...samples.splits import grouped_mask, split_classes, stratified_mask
-from ...samples.steps import Steps
+from ...samples.steps import Steps, hash_of
+from ...samples.store import Make, Piece, Spec, Store, adopt, write_store
 from . import tile_images as views
 from .craters import Crater, read_craters
 from .mask_warnings import mask_warnings
@@ -30,9 +32,14 @@ if TYPE_CHECKING:
 class Preparation(Steps):
     """Prepares one data folder in EJMAP's layout step by step."""
 
-    def __init__(self, config: Config, progress: Progress, workers: int = 1):
-        super().__init__(config, progress, workers)
+    def __init__(self, config: Config, progress: Progress = lambda *_: None, workers: int = 1, check: str | None = None):
+        super().__init__(config, progress, workers, check)
         self._open = ExitStack()
+
+    @classmethod
+    def within(cls, work: Steps) -> Preparation:
+        """The same work on data of this kind."""
+        return cls(work.config, work.progress, work.workers, work.check)
 
     def __enter__(self) -> Preparation:
         if self.config.run.mosaic and not self.config.mosaic.exists():
@@ -76,9 +83,9 @@ class Preparation(Steps):
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
-    @property
-    def _common_inputs(self) -> list:
-        return [stat_fingerprint(self.config.mosaic), self.config.run.tiles.model_dump(mode="json")]
+    @cached_property
+    def _mosaic_mark(self) -> str:
+        return mark(self.config.mosaic)
 
     def positions(self) -> pd.DataFrame:
         """``az_positions_all.csv`` and one table per train crater."""
@@ -93,7 +100,13 @@ class Preparation(Steps):
             )
         self.each("tile positions", drawn, self._positions_of)
         run, half = self.config.run, self.mosaic.grid.body.half_circumference_m
-        inputs = [self.done[f"positions {crater.fid}"] for crater in drawn] + [run.splits.model_dump(mode="json"), run.seed, half]
+        inputs = {
+            "positions": [self.mark_of(f"positions {crater.fid}") for crater in drawn],
+            "splits": run.splits.model_dump(mode="json"),
+            "seed": run.seed,
+            "tiles": run.tiles.max_distance_fraction,
+            "body": half,
+        }
         self.step("splits", inputs, [self.data.az_positions], lambda: self._write_splits(drawn, run.tiles.max_distance_fraction * half))
         return read_table(self.data.az_positions)
 
@@ -102,7 +115,14 @@ class Preparation(Steps):
         self.data.require(mask, f"the ejecta mask of crater {crater.fid}")
         joint = self.data.human_mask if self.data.human_mask.exists() else mask
         output = self.data.az_positions_of(crater.fid)
-        inputs = [*self._common_inputs, vars_of(crater), *(stat_fingerprint(path) for path in (mask, tiles, joint))]
+        inputs = {
+            "mosaic": self._mosaic_mark,
+            "crater": vars_of(crater),
+            "tiles": self._reach_m(crater),
+            "ejecta mask": mark(mask),
+            "drawn tiles": mark(tiles),
+            "joint mask": mark(joint),
+        }
 
         def work() -> None:
             with Mosaic.open(mask, labels=True) as own, Mosaic.open(joint, labels=True) as every:
@@ -111,6 +131,9 @@ class Preparation(Steps):
             write_table(output, table)
 
         self.step(f"positions {crater.fid}", inputs, [output], work)
+
+    def _reach_m(self, crater: Crater) -> float:
+        return self.config.run.tiles.max_distance_m(crater.fid, self.mosaic.grid.body.half_circumference_m)
 
     def _tiles_of(self, crater: Crater) -> Path:
         """The tiles drawn for this crater, or the list of all drawn tiles where there is none of its own."""
@@ -143,8 +166,13 @@ class Preparation(Steps):
         if self.imported and output.exists() and f"eval {crater.fid}" not in self.done:
             return  # it came with the data
         tiles = self._tiles_of(crater) if crater.train else None
-        inputs = [*self._common_inputs, vars_of(crater), tiles and stat_fingerprint(tiles)]
         grid, config = self.mosaic.grid, self.config.run.tiles
+        inputs = {
+            "mosaic": self._mosaic_mark,
+            "crater": vars_of(crater),
+            "tiles": {"eval_size_px": config.eval_size_px, "eval_step": config.eval_step, "reach_m": self._reach_m(crater)},
+            "drawn tiles": tiles and mark(tiles),
+        }
         self.step(
             f"eval {crater.fid}",
             inputs,
@@ -157,7 +185,9 @@ class Preparation(Steps):
         given = self.config.run.img_norm and self.config.run.img_norm.model_dump()
         if self.imported and given is None and self.data.img_norm.exists():
             return  # EJMAP's own
-        self.step("norm", [given, RULE, stat_fingerprint(self.config.mosaic)], [self.data.img_norm], lambda: self._write_norm(given))
+        self.step(
+            "norm", {"img_norm": given, "mosaic": self._mosaic_mark, "rule": RULE}, [self.data.img_norm], lambda: self._write_norm(given)
+        )
 
     def _write_norm(self, given: dict[str, list[float]] | None) -> None:
         mean, std = (given["mean"], given["std"]) if given else self.mosaic.statistics(self.data.statistics)[:2]
@@ -168,56 +198,77 @@ class Preparation(Steps):
         write_json(self.data.img_norm, {"mean": [float(value) for value in mean], "std": [float(value) or 1.0 for value in std]})
 
     @property
-    def _table_mark(self) -> str:
+    def _table_mark(self) -> str | None:
         """What ``az_positions_all.csv`` was made of; of an imported one its content."""
-        return content_digest(self.data.az_positions) if self.imported else self.done["splits"]
+        return content_digest(self.data.az_positions) if self.imported else self.mark_of("splits")
 
     def connection_stack(self, layout: str, size_px: int, view_radii: float) -> None:
         """All training pairs in one layout and size."""
-        folder = self.data.stack("conn_data", pair_view(layout, size_px, view_radii))
-        if folder.name not in self.imported_views:
-            inputs = [self._table_mark, layout, size_px, view_radii, stat_fingerprint(self.config.mosaic)]
-            self.step(
-                f"stack {folder.name}", inputs, [folder / "rows.parquet"], lambda: self._write_pairs(folder, layout, size_px, view_radii)
-            )
+        store = Store(self.data.stack("conn_data", pair_view(layout, size_px, view_radii)))
+        if store.folder.name in self.imported_views:
+            self._adopt(store)
+            return
+        view = {"layout": layout, "size_px": size_px, "view_radii": view_radii}
+        self._sampled(store, view, lambda given: self._write_pairs(store, given, layout, size_px, view_radii))
 
-    def _write_pairs(self, folder: Path, layout: str, size_px: int, view_radii: float) -> None:
-        table = read_table(self.data.az_positions)
-        shape = (size_px // 2, size_px)
-        with stacks.writing(folder) as part:
-            image = stacks.new_array(part, "image", (len(table), self.mosaic.count, *shape), self.mosaic.dtype)
-            attention = stacks.new_array(part, "attention", (len(table), *shape), np.uint8)
+    def _sampled(self, store: Store, view: dict[str, Any], write: Callable[[dict[str, Any]], Any]) -> None:
+        given = {"positions": self._table_mark, "mosaic": self._mosaic_mark, **view}
+        self.step(f"stack {store.folder.name}", given, [store], lambda: write(given))
 
-            def fill(crater: Crater) -> None:
-                rows = table.index[table["crat_FID"] == crater.fid]
-                image[rows], attention[rows] = views.pair_images(self.mosaic, crater, table.loc[rows], layout, size_px, view_radii)
+    def _adopt(self, store: Store) -> None:
+        """Imported tiles, which nobody can make again, are checked; those that an earlier version brought get their record."""
+        fault = None if self.check is None and adopt(store) else store.fault()
+        if fault:
+            raise InputError(fault, next_step="run 'cratermill import-ejmap' again")
 
-            self.each(f"{layout} samples", self._craters_of(table), fill)
-            write_table(part / "rows.parquet", table)
+    def _write_pairs(self, store: Store, given: Any, layout: str, size_px: int, view_radii: float) -> None:
+        shape, by_fid = (size_px // 2, size_px), {crater.fid: crater for crater in self.craters}
+        arrays = {"image": Spec((self.mosaic.count, *shape), self.mosaic.dtype), "attention": Spec(shape, np.dtype(np.uint8))}
+
+        def make(rows: pd.DataFrame) -> Piece:
+            filled = empty(arrays, len(rows))
+            for fid, at in positions_by(rows["crat_FID"]):
+                images = views.pair_images(self.mosaic, by_fid[fid], rows.iloc[at], layout, size_px, view_radii)
+                filled["image"][at], filled["attention"][at] = images
+            return Piece(rows, filled)
+
+        self._write(store, given, read_table(self.data.az_positions), arrays, make, f"{layout} samples")
 
     def ejecta_stack(self, size_px: int) -> None:
         """The training tiles with ejecta, and their masks, at one size."""
-        folder = self.data.stack("ejc_data", square_view(size_px))
-        if folder.name not in self.imported_views:
-            inputs = [self._table_mark, size_px, stat_fingerprint(self.config.mosaic)]
-            self.step(f"stack {folder.name}", inputs, [folder / "rows.parquet"], lambda: self._write_squares(folder, size_px))
+        store = Store(self.data.stack("ejc_data", square_view(size_px)))
+        if store.folder.name in self.imported_views:
+            self._adopt(store)
+            return
+        masks = [mark(self.data.mask(crater.fid)) for crater in self.craters if crater.train and self.data.mask(crater.fid).exists()]
+        self._sampled(store, {"size_px": size_px, "ejecta masks": masks}, lambda given: self._write_squares(store, given, size_px))
 
-    def _write_squares(self, folder: Path, size_px: int) -> None:
-        table = read_table(self.data.az_positions)
-        table = table[table["num_1"] > 0].reset_index(drop=True)
-        with stacks.writing(folder) as part:
-            image = stacks.new_array(part, "image", (len(table), self.mosaic.count, size_px, size_px), self.mosaic.dtype)
-            mask = stacks.new_array(part, "mask", (len(table), size_px, size_px), np.uint8)
+    def _write_squares(self, store: Store, given: Any, size_px: int) -> None:
+        table, by_fid = read_table(self.data.az_positions), {crater.fid: crater for crater in self.craters}
+        square = (size_px, size_px)
+        arrays = {"image": Spec((self.mosaic.count, *square), self.mosaic.dtype), "mask": Spec(square, np.dtype(np.uint8))}
 
-            def fill(crater: Crater) -> None:
-                rows, grid = table.index[table["crat_FID"] == crater.fid], crater.grid(self.mosaic.grid)
-                image[rows] = views.square_images(self.mosaic, grid, table.loc[rows], size_px)
-                with Mosaic.open(self.data.mask(crater.fid), labels=True) as drawn:
-                    for row in table.loc[rows].itertuples():
-                        mask[row.Index] = mask_tile(drawn, grid.window(window_of(row)).resized((size_px, size_px)))
+        def make(rows: pd.DataFrame) -> Piece:
+            filled = empty(arrays, len(rows))
+            for fid, at in positions_by(rows["crat_FID"]):
+                grid = by_fid[fid].grid(self.mosaic.grid)
+                filled["image"][at] = views.square_images(self.mosaic, grid, rows.iloc[at], size_px)
+                with Mosaic.open(self.data.mask(fid), labels=True) as drawn:
+                    for number, row in zip(at, rows.iloc[at].itertuples(), strict=True):
+                        filled["mask"][number] = mask_tile(drawn, grid.window(window_of(row)).resized(square))
+            return Piece(rows, filled)
 
-            self.each("ejecta samples", self._craters_of(table), fill)
-            write_table(part / "rows.parquet", table)
+        self._write(store, given, table[table["num_1"] > 0].reset_index(drop=True), arrays, make, "ejecta samples")
+
+    def _write(self, store: Store, given: Any, table: pd.DataFrame, arrays: dict[str, Spec], make: Make, label: str) -> None:
+        unknown = sorted(set(table["crat_FID"]) - {crater.fid for crater in self.craters})
+        if unknown:
+            raise InputError(
+                f"{self.data.az_positions} has tiles of the craters {unknown[:5]}, which {self.data.craters} doesn't list",
+                next_step="correct one of the two files",
+            )
+        tell = partial(self.progress, label)
+        write_store(store.folder, hash_of(given), table, arrays, make, tell=tell, workers=self.workers)
 
     def annuli(self, bounds: list[tuple[float, float]]) -> None:
         """Mean band values around every drawn crater, for each pair of ``buffer_bounds`` that a row asks for."""
@@ -229,7 +280,7 @@ class Preparation(Steps):
             return
         wanted = sorted(wanted)
         drawn = [crater for crater in self.craters if crater.train]
-        inputs = [wanted, [vars_of(crater) for crater in drawn], stat_fingerprint(self.config.mosaic)]
+        inputs = {"buffer_bounds": wanted, "craters": [vars_of(crater) for crater in drawn], "mosaic": self._mosaic_mark}
 
         def work() -> None:
             jobs = [(crater, pair) for crater in drawn for pair in wanted]
@@ -240,9 +291,16 @@ class Preparation(Steps):
 
         self.step("annuli", inputs, [self.data.annuli], work)
 
-    def _craters_of(self, table: pd.DataFrame) -> list[Crater]:
-        present = set(table["crat_FID"])
-        return [crater for crater in self.craters if crater.fid in present]
+
+def empty(arrays: dict[str, Spec], count: int) -> dict[str, np.ndarray]:
+    return {name: np.empty((count, *spec.shape), spec.dtype) for name, spec in arrays.items()}
+
+
+def positions_by(column: pd.Series) -> Iterator[tuple[int, np.ndarray]]:
+    """Each value of a column, in order of appearance, and where it stands."""
+    values = column.to_numpy()
+    for value in dict.fromkeys(values.tolist()):
+        yield value, np.flatnonzero(values == value)
 
 
 def pair_view(layout: str, size_px: int, view_radii: float) -> str:
