@@ -7,13 +7,12 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..core.errors import InputError
 from ..craters.catalogue import read_catalogue
 from ..geo.bodies import Body, require_same_body
-from .plane import Crater
+from .plane import Crater, to_plane
 
 RIM_AREAS = (0.25, 4.0)
 """A rim whose area is less or more than this share of the circle's isn't one piece around its crater (cut at the seam, or at a pole)."""
@@ -58,11 +57,6 @@ def rim_on_plane(rim: BaseGeometry | None, body: Body, lon: float, lat: float, r
     """A rim in degrees as a polygon in metres east and north of its centre; None, for a circle, where its shape can't be trusted."""
     if rim is None or rim.is_empty:
         return None
-
-    def to_plane(points: np.ndarray) -> np.ndarray:
-        azimuth, _, distance = body.geod.inv(np.full(len(points), lon), np.full(len(points), lat), points[:, 0], points[:, 1])
-        return np.column_stack([distance * np.sin(np.radians(azimuth)), distance * np.cos(np.radians(azimuth))])
-
-    plane = shapely.make_valid(shapely.transform(rim, to_plane))
+    plane = to_plane(rim, body, lon, lat)
     share = plane.area / (np.pi * radius_m**2)
     return plane if RIM_AREAS[0] <= share <= RIM_AREAS[1] else None

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..core.errors import InputError
+from ..geo.bodies import Body
 from ..geo.grid import Grid, Window, azimuthal_grid
 from ..geo.mosaic import Mosaic
 from ..geo.pixel_maps import Link
 from ..geo.sampling import sample
-from .masks import Claims, Mask
+from .masks import Claims
 
 BLOCK_PX = 256
 COARSE_PX = 8
@@ -43,16 +46,32 @@ class Crater:
         return inside
 
 
+class Readable(Protocol):
+    """Masks or claims on the mosaic's grid."""
+
+    def read(self, window: Window) -> np.ndarray: ...
+
+
+class Blocks(Protocol):
+    """A mask that knows where it isn't empty."""
+
+    @property
+    def path(self) -> Path: ...
+
+    def blocks(self, side: int) -> Iterable[tuple[Window, np.ndarray]]: ...
+
+
 @dataclass(frozen=True)
 class Place:
-    """A crater's conceptual azimuthal raster and where it lies on the mosaic."""
+    """A crater's conceptual azimuthal raster, at the mosaic's resolution if no other is named, and where it lies on the mosaic."""
 
     crater: Crater
     mosaic: Grid
+    resolution_m: float | None = None
 
     @cached_property
     def grid(self) -> Grid:
-        return azimuthal_grid(self.mosaic.body, self.crater.lon, self.crater.lat, self.mosaic.resolution_m)
+        return azimuthal_grid(self.mosaic.body, self.crater.lon, self.crater.lat, self.resolution_m or self.mosaic.resolution_m)
 
     @cached_property
     def link(self) -> Link:
@@ -69,7 +88,7 @@ class Place:
         north = (self.middle - np.arange(window.row, window.stop_row)).astype(np.float32)[:, None]
         return east, north, np.hypot(east, north)
 
-    def read(self, window: Window, claims: Claims | Mask) -> np.ndarray:
+    def read(self, window: Window, claims: Readable) -> np.ndarray:
         """Masks on a window of the plane, each pixel that of the mosaic it lies on: (h, w) uint8 or bool, 0 beside the mosaic."""
         rows, cols = self.link.mosaic_positions(window)
         on = np.isfinite(rows) & np.isfinite(cols)
@@ -118,22 +137,52 @@ class Plane:
         return values
 
 
+def to_plane(shape: BaseGeometry, body: Body, lon: float, lat: float) -> BaseGeometry:
+    """A shape in degrees in metres east and north of a centre: whole across the seam and over the poles."""
+
+    def moved(points: np.ndarray) -> np.ndarray:
+        azimuth, _, distance = body.geod.inv(np.full(len(points), lon), np.full(len(points), lat), points[:, 0], points[:, 1])
+        return np.column_stack([distance * np.sin(np.radians(azimuth)), distance * np.cos(np.radians(azimuth))])
+
+    return shapely.make_valid(shapely.transform(shape, moved))
+
+
+def blocks_between(place: Place, rows: tuple[float, float], cols: tuple[float, float]) -> list[Window]:
+    """The squares of the plane between two rows and two columns."""
+    last = place.grid.height - 1
+    first_row, last_row, first_col, last_col = (int(np.clip(at, 0, last)) // BLOCK_PX for at in (*rows, *cols))
+    return [_square(place, row, col) for row in range(first_row, last_row + 1) for col in range(first_col, last_col + 1)]
+
+
+def _square(place: Place, row: int, col: int) -> Window:
+    size = place.grid.height
+    return Window(row * BLOCK_PX, col * BLOCK_PX, min(BLOCK_PX, size - row * BLOCK_PX), min(BLOCK_PX, size - col * BLOCK_PX))
+
+
+def hull_of(windows: list[Window]) -> Window:
+    """The smallest window around all of them."""
+    row, col = min(window.row for window in windows), min(window.col for window in windows)
+    return Window(row, col, max(window.stop_row for window in windows) - row, max(window.stop_col for window in windows) - col)
+
+
+def inside(window: Window, whole: Window) -> tuple[slice, slice]:
+    """Where a window lies in the array of one that holds it."""
+    return Window(window.row - whole.row, window.col - whole.col, window.height, window.width).slices
+
+
 def plane_of(place: Place, claims: Claims) -> Plane | None:
     """The crater's claims on its plane, None where it has no ejecta."""
     windows = occupied(place, claims.own)
     if not windows:
         return None
-    row, col = min(window.row for window in windows), min(window.col for window in windows)
-    stop_row, stop_col = max(window.stop_row for window in windows), max(window.stop_col for window in windows)
-    whole = Window(row, col, stop_row - row, stop_col - col)
+    whole = hull_of(windows)
     code = np.zeros((whole.height, whole.width), np.uint8)
     for window in windows:
-        part = Window(window.row - row, window.col - col, window.height, window.width)
-        code[part.slices] = place.read(window, claims)
+        code[inside(window, whole)] = place.read(window, claims)
     return Plane(place, whole, code) if code.any() else None
 
 
-def occupied(place: Place, mask: Mask) -> list[Window]:
+def occupied(place: Place, mask: Blocks) -> list[Window]:
     """Squares of the plane that may hold ejecta, by row and column; all within the plane."""
     rows, cols = coarse_points(place, mask)
     if not len(rows):
@@ -154,14 +203,10 @@ def occupied(place: Place, mask: Mask) -> list[Window]:
         for across in range(4):
             here = np.minimum(first[0] + down, last[0]), np.minimum(first[1] + across, last[1])
             found |= set(map(tuple, np.unique(np.stack(here, 1), axis=0).tolist()))
-    size = place.grid.height
-    return [
-        Window(row * BLOCK_PX, col * BLOCK_PX, min(BLOCK_PX, size - row * BLOCK_PX), min(BLOCK_PX, size - col * BLOCK_PX))
-        for row, col in sorted(found)
-    ]
+    return [_square(place, row, col) for row, col in sorted(found)]
 
 
-def coarse_points(place: Place, mask: Mask) -> tuple[np.ndarray, np.ndarray]:
+def coarse_points(place: Place, mask: Blocks) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the plane (n,) of the middles of the squares of the mosaic that hold ejecta."""
     rows, cols = [], []
     for window, pixels in mask.blocks(64 * COARSE_PX):

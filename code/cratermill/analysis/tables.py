@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ..geo.mosaic import Mosaic
 from .masks import KEEP_PX, MOST_OPEN, Claims, Mask, MaskSet
 from .pattern import FEAT_MIN_SIZE, Patterns, analyse, metres
 from .plane import Crater, Place, plane_of
+from .shapes import Tiles
 
 INDEX = "crat_FID"
 
@@ -44,9 +45,9 @@ def each_crater(
         close_oldest(opened, [mask, *claims.others])
 
 
-def close_oldest(masks: list[Mask], used: list[Mask], most_px: int = KEEP_PX) -> None:
+def close_oldest(masks: Sequence[Mask | Tiles], used: list[Mask], most_px: int = KEEP_PX) -> None:
     """Close masks until those left hold at most ``most_px``: first those that the last crater didn't use, of low FIDs before high ones."""
-    held = [mask for mask in masks if mask.is_read]
+    held = [mask for mask in masks if isinstance(mask, Mask) and mask.is_read]
     for mask in sorted(held, key=lambda mask: (mask in used, mask.fid)):
         if sum(one.pixels for one in held) <= most_px and len(held) <= MOST_OPEN:
             return

@@ -1,4 +1,4 @@
-"""Verbs that ask maps questions: ``analyse``."""
+"""Verbs that ask maps questions: ``analyse``, ``compare``."""
 
 from __future__ import annotations
 
@@ -46,3 +46,44 @@ def analyse(
         return
     typer.echo(f"{found['craters']} craters, {found['with_ejecta']} with ejecta, {found['analysed']} with a blanket of their own")
     typer.echo(f"{'Nothing to do, written before' if found['done'] == 'before' else 'Written'}: {found['folder']}")
+
+
+@app.command()
+def compare(
+    folder: Path = MAP,
+    truth: Path = typer.Argument(metavar="TRUTH", help="Masks or polygons that nobody trained on, a synthetic planet, or another map."),
+    mosaic: Path | None = MOSAIC,
+    craters: Path | None = CRATERS,
+    scales: str = typer.Option("2,4,8", "--scales", help="Coarser scales, in pixels; the majority decides. Blank: none."),
+    min_size: int = typer.Option(100, "--min-size", min=0, help="Smallest cluster of pixels that counts for a blanket."),
+    pictures: int = typer.Option(12, "--pictures", min=0, help="Pictures of so many craters, those with most true ejecta."),
+    into: Path | None = INTO,
+    as_json: bool = JSON,
+) -> None:
+    """Score a map against truth that nobody trained on.
+
+    By crater, quadrant, ring, distance, overlap and scale, with intervals over craters; blankets; training masks against the same truth.
+    """
+    from ..core.progress import shown
+    from ..pipeline.compare import CompareOptions, run_comparison
+
+    options = CompareOptions(whole_numbers(scales), min_size, pictures)
+    with shown() as progress:
+        found = run_comparison(folder, truth, mosaic=mosaic, craters=craters, options=options, into=into, progress=progress)
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{found['craters']} craters against {found['truth']}; 95 % intervals over craters")
+    for name in ("F1", "Precision", "Recall", "IoU"):
+        typer.echo(f"  {name:<10}{found[name]:.3f}   {found[f'{name}_low']:.3f} to {found[f'{name}_high']:.3f}")
+    typer.echo(f"Look at: {found['page']}")
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """``2,4,8`` as numbers; ``InputError`` for anything else."""
+    from ..core.errors import InputError
+
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(word.isdecimal() for word in words):
+        raise InputError(f"--scales {text}", valid="whole numbers from 2, such as 2,4,8")
+    return tuple(int(word) for word in words)

@@ -1,0 +1,241 @@
+"""A map against truth that nobody trained on: masks or polygons of whole craters, or another map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.errors import InputError
+from ..core.files import write_json, write_table
+from .map_sources import MapSources, find_map, results_folder, sources_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..analysis.compare import Compared
+    from ..analysis.plane import Crater, Place
+    from ..analysis.shapes import Ejecta
+    from ..geo.grid import Grid
+    from ..geo.mosaic import Mosaic
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """``scales``: windows of so many pixels in which the majority decides. ``pictures``: of so many craters, those with most ejecta."""
+
+    scales: tuple[int, ...] = (2, 4, 8)
+    min_size: int = 100
+    pictures: int = 12
+
+    def __post_init__(self) -> None:
+        if any(size < 2 for size in self.scales) or len(set(self.scales)) < len(self.scales):
+            raise InputError(f"scales {list(self.scales)}", valid="different whole numbers from 2, such as 2,4,8")
+        if self.min_size < 0 or self.pictures < 0:
+            raise InputError(f"min_size {self.min_size}, pictures {self.pictures}", valid="whole numbers from 0")
+
+
+def run_comparison(
+    map_folder: Path | str,
+    truth: Path | str,
+    *,
+    mosaic: Path | None = None,
+    craters: Path | None = None,
+    drawn: Path | None = None,
+    options: CompareOptions | None = None,
+    into: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Compare a map's masks with ``truth``: a folder of masks, polygons with ``crat_FID``, a synthetic planet, or another map.
+
+    Writes EJMAP's tables, ``scores.csv``, pictures and ``index.html`` into ``compare_<truth>`` below the map's folder, or ``into``. Returns
+    the scores of all craters together, and how many there were.
+    """
+    sources = sources_of(find_map(map_folder), mosaic=mosaic, craters=craters, drawn=drawn)
+    truth_path = find_truth(truth)
+    folder = into or results_folder(sources.folder) / f"compare_{name_of(truth_path)}"
+    return Comparison(sources, truth_path, folder, options or CompareOptions(), progress or (lambda *_: None)).run()
+
+
+def find_truth(given: Path | str) -> Path:
+    """A file of polygons, a folder of masks, or a map's name; of a synthetic planet's folder its ``truth``."""
+    path = Path(given)
+    if path.is_file():
+        return path
+    folder = find_map(given)
+    return folder / "truth" if (folder / "truth" / "planet.json").exists() else folder
+
+
+def name_of(truth: Path) -> str:
+    """A short name of the truth for a folder: that of a planet rather than ``truth``."""
+    path = truth.resolve()
+    return path.parent.name if path.name == "truth" else path.stem
+
+
+@dataclass
+class Comparison:
+    """One comparison from its sources to its files."""
+
+    sources: MapSources
+    truth: Path
+    folder: Path
+    options: CompareOptions
+    progress: Progress
+    pictures: list[tuple[Path, str]] = field(default_factory=list)
+
+    def run(self) -> dict[str, object]:
+        from ..analysis.craters import read_craters
+
+        with self.sources.open_grid() as raster:
+            grid = raster.grid
+            craters = read_craters(self.sources.require_craters(), grid.body)
+            mapped, truth = self._ejecta(grid, craters)
+            fids = sorted(set(truth) & set(craters))
+            found = self._each(fids, craters, mapped, truth, grid)
+            tables = tables_of(found)
+            mosaic = raster if self.sources.mosaic is not None else None
+            self._draw(found, mapped, truth, grid, mosaic)
+        return self._write(tables, found, missing=[fid for fid in fids if fid not in mapped])
+
+    def _ejecta(self, grid: Grid, craters: dict[int, Crater]) -> tuple[dict[int, Ejecta], dict[int, Ejecta]]:
+        from ..analysis.shapes import ejecta_of
+
+        mapped, truth = ejecta_of(self.sources.folder, grid, craters), ejecta_of(self.truth, grid, craters)
+        common = sorted(set(truth) & set(craters) & set(mapped))
+        if not common:
+            numbers = [", ".join(map(str, sorted(found)[:8])) or "none" for found in (mapped, truth)]
+            raise InputError(
+                f"{self.truth} and the map {self.sources.folder.name} have no crater in common: the map's FIDs are {numbers[0]}, "
+                f"those of the truth {numbers[1]}",
+                valid="ejecta of the same craters under the same FIDs",
+                next_step="name the files mask_crater_{FID}.tif, or fill the column crat_FID, by the map's crater list",
+            )
+        return mapped, truth
+
+    def _each(self, fids: list[int], craters, mapped: dict, truth: dict, grid: Grid) -> list[Compared]:
+        from ..analysis.compare import compare
+        from ..analysis.plane import Place
+        from ..analysis.shapes import Drawn, Empty
+        from ..analysis.tables import close_oldest
+
+        found = []
+        for number, fid in enumerate(fids):
+            self.progress("craters", number, len(fids))
+            others = [one for other, one in truth.items() if other != fid]
+            place, drawn = Place(craters[fid], grid), self._drawn(fid, grid)
+            options = {"scales": self.options.scales, "min_size": self.options.min_size}
+            found.append(compare(place, mapped.get(fid, Empty()), truth[fid], others, drawn, **options))
+            close_oldest([one.mask for one in (*mapped.values(), *truth.values()) if isinstance(one, Drawn)], [])
+        if not sum(int(one.counts[[0, 2]].sum()) for one in found):
+            raise InputError(
+                f"{self.truth} holds no ejecta outside the craters' rims", valid="masks with pixels above 0", next_step="look at it in QGIS"
+            )
+        return found
+
+    def _drawn(self, fid: int, grid: Grid) -> tuple[Ejecta, Ejecta] | None:
+        """The training mask of a crater, and the tiles in which it was drawn."""
+        import pandas as pd
+
+        from ..analysis.masks import Mask
+        from ..analysis.shapes import Drawn, Tiles
+        from ..geo.grid import Window
+
+        data, folder = self.sources.data, self.sources.drawn
+        if data is None or folder is None or not data.human_positions.exists() or not (folder / f"mask_crater_{fid}.tif").exists():
+            return None
+        table = pd.read_csv(data.human_positions)
+        windows = [Window(int(tile.y), int(tile.x), int(tile.height), int(tile.width)) for tile in table.itertuples()]
+        mask = Mask.open(fid, folder / f"mask_crater_{fid}.tif", grid)
+        return Drawn(mask), Drawn(Tiles(data.human_positions, windows, grid))
+
+    def _draw(self, found: list[Compared], mapped: dict, truth: dict, grid: Grid, mosaic: Mosaic | None) -> None:
+        from ..report.compare_pictures import side_by_side
+
+        largest = sorted(found, key=lambda one: -int(one.counts[[0, 2]].sum()))[: self.options.pictures]
+        for one in sorted(largest, key=lambda one: one.crater.fid):
+            pair = pair_of(one, mapped.get(one.crater.fid), truth[one.crater.fid], grid, mosaic)
+            path = side_by_side(self.folder / f"crater_{one.crater.fid}.png", pair)
+            self.pictures.append((path, f"Crater {one.crater.fid}: blanket of the map dashed, of the truth dotted."))
+
+    def _write(self, tables: dict[str, pd.DataFrame], found: list[Compared], missing: list[int]) -> dict[str, object]:
+        from ..report.compare_page import write_compare_page
+        from ..report.compare_pictures import blanket_pairs, score_bars
+
+        for name, table in tables.items():
+            write_table(self.folder / f"{name}.csv", table)
+        plots = [
+            (score_bars(self.folder / "scores.png", tables["scores"]), "F1 of all craters together by part, 95 % intervals over craters."),
+            (blanket_pairs(self.folder / "blankets.png", tables["blankets"]), "Blanket radii."),
+        ]
+        whole = tables["scores"].iloc[0]
+        summary = {"craters": len(found), "not_mapped": missing, "truth": self.truth.name}
+        summary |= {name: float(whole[name]) for name in whole.index if name.startswith(("Precision", "Recall", "F1", "IoU"))}
+        per_crater = tables["dl_hm_metrics"]["F1"]
+        summary |= {"F1_of_craters_mean": float(per_crater.mean()), "F1_of_craters_min": float(per_crater.min())}
+        summary["F1_of_craters_max"] = float(per_crater.max())
+        write_json(self.folder / "scores.json", summary)
+        page = write_compare_page(self.folder / "index.html", self.sources.folder.name, summary, tables, plots, self.pictures)
+        return {**summary, "folder": str(self.folder), "page": str(page)}
+
+
+def tables_of(found: list[Compared]) -> dict[str, pd.DataFrame]:
+    """EJMAP's tables, by crater in columns or rows as there, and ``scores``, all craters together."""
+    import pandas as pd
+
+    from ..analysis.compare import SCORES, score_table, scores
+
+    names = [str(one.crater.fid) for one in found]
+    rows = []
+    for name, one in zip(names, found, strict=True):
+        values = dict(zip(SCORES, scores(one.counts).tolist(), strict=True))
+        tiles = dict(zip(SCORES, scores(one.tiles["drawn"]).tolist(), strict=True)) if one.tiles else {}
+        in_tiles = scores(one.tiles["map"])[2] if one.tiles else float("nan")
+        row: dict[str, object] = {"Name": name}
+        for title in ("F1", "Precision", "Recall", "IoU"):
+            row |= {title: values[title], f"{title}_tiles": tiles.get(title, float("nan"))}
+        counts = dict(zip(("true_positive", "false_positive", "false_negative"), map(int, one.counts), strict=True))
+        rows.append({**row, "F1_map_in_tiles": float(in_tiles), "crat_FID": one.crater.fid, **counts})
+    tables = {"dl_hm_metrics": pd.DataFrame(rows)}
+    tables["blankets"] = pd.DataFrame([{"Name": name, **one.blankets()} for name, one in zip(names, found, strict=True)])
+    quadrants = [{part: counts for (by, part), counts in one.groups().items() if by == "quadrant"} for one in found]
+    tables |= by_part("sq", "Name", names, quadrants)
+    tables |= by_part("ring", "Ring", names, [one.circles() for one in found])
+    return tables | {"scores": score_table(found)}
+
+
+def by_part(ending: str, index: str, names: list[str], found: list[dict]) -> dict[str, pd.DataFrame]:
+    """``dl_hm_{precision,recall,f1}_{ending}``: parts in rows, craters in columns."""
+    import pandas as pd
+
+    from ..analysis.compare import scores
+
+    tables = {}
+    for which, score in enumerate(("precision", "recall", "f1")):
+        columns = {name: [float(scores(counts)[which]) for counts in one.values()] for name, one in zip(names, found, strict=True)}
+        tables[f"dl_hm_{score}_{ending}"] = pd.DataFrame({index: list(found[0]), **columns})
+    return tables
+
+
+def pair_of(one: Compared, mapped: Ejecta | None, truth: Ejecta, grid: Grid, mosaic: Mosaic | None, size_px: int = 320):
+    """What a picture of a crater shows, on a coarser plane of its own."""
+    import numpy as np
+
+    from ..analysis.compare import scores
+    from ..analysis.plane import Place
+    from ..geo.grid import Window
+    from ..report.compare_pictures import Pair
+    from ..report.map_pictures import seen
+
+    crater = one.crater
+    half_m = max(1.06 * float(one.distance.max(initial=0)) * one.resolution_m, 3 * crater.radius_m)
+    place: Place = Place(crater, grid, 2 * half_m / size_px)
+    start = round(place.middle + 0.5) - size_px // 2
+    window = Window(start, start, size_px, size_px)
+    ground = seen(mosaic, place.grid.window(window)) if mosaic else np.full((size_px, size_px, 3), 0.35)
+    masks = [np.zeros((size_px, size_px), bool) if ejecta is None else ejecta.on_plane(place, window) for ejecta in (mapped, truth)]
+    blankets = (one.blanket_map * one.resolution_m / 1e3, one.blanket_truth * one.resolution_m / 1e3)
+    f1 = float(scores(one.counts)[2])
+    return Pair(str(crater.fid), crater.radius_m / 1e3, half_m / 1e3, ground, masks[0], masks[1], blankets, f1)

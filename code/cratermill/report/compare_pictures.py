@@ -1,0 +1,86 @@
+"""Maps beside truth: what both say of a crater, scores by part, reliability of what a map claims to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .images import save_figure
+from .pattern_pictures import circle, rgb, tint
+from .style import INK, RAYS, TRUTH, new_figure, scale_bar, tidy
+
+BOTH, ONLY_MAP, ONLY_TRUTH = "#59a14f", "#e15759", "#4e79a7"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One crater on squares (n, n) of its own plane, north up, ``half_km`` to each side: ground (n, n, 3), map and truth."""
+
+    name: str
+    radius_km: float
+    half_km: float
+    ground: np.ndarray
+    mapped: np.ndarray
+    truth: np.ndarray
+    blankets_km: tuple[float, float]
+    f1: float
+
+
+def side_by_side(path: Path, pair: Pair) -> Path:
+    """The map, the truth, and where they agree: green both, red the map alone, blue the truth alone."""
+    figure = new_figure(9.6, 3.5)
+    both, alone, missed = pair.mapped & pair.truth, pair.mapped & ~pair.truth, pair.truth & ~pair.mapped
+    panels = [
+        (f"crater {pair.name}, map", [(pair.mapped, RAYS)]),
+        ("truth", [(pair.truth, TRUTH)]),
+        (f"both, map alone, truth alone   F1 {pair.f1:.2f}", [(both, BOTH), (alone, ONLY_MAP), (missed, ONLY_TRUTH)]),
+    ]
+    extent = (-pair.half_km, pair.half_km, -pair.half_km, pair.half_km)
+    for axes, (title, layers) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        picture = pair.ground.copy()
+        for mask, shade in layers:
+            tint(picture, mask, rgb(shade))
+        axes.imshow(picture, extent=extent, interpolation="nearest")
+        circle(axes, pair.radius_km, "#ffffff", "-")
+        for radius, shade, line in zip(pair.blankets_km, ("#ff00c8", "#ffe14d"), ("--", ":"), strict=True):
+            if radius:
+                circle(axes, radius, shade, line)
+        axes.set(xlim=extent[:2], ylim=extent[2:])
+        axes.set_axis_off()
+        axes.set_title(title, fontsize=9, loc="left")
+        scale_bar(axes, 2 * pair.half_km)
+    return save_figure(figure, path, dpi=110)
+
+
+def score_bars(path: Path, table: pd.DataFrame, score: str = "F1") -> Path:
+    """One score of every part with its interval; a panel for quadrants, rings, distances, classes of overlap and scales."""
+    kinds = [kind for kind in table["by"].unique() if kind != "all"]
+    figure = new_figure(10, 3.2)
+    whole = float(table.loc[table["by"] == "all", score].iloc[0])
+    widths = [max(int((table["by"] == kind).sum()), 2) for kind in kinds]
+    for axes, kind in zip(figure.subplots(1, len(kinds), width_ratios=widths, sharey=True, squeeze=False)[0], kinds, strict=True):
+        part = table[table["by"] == kind]
+        at, value = np.arange(len(part)), part[score].to_numpy(float)
+        limits = [np.nan_to_num(np.abs(part[f"{score}_{side}"].to_numpy(float) - value)) for side in ("low", "high")]
+        axes.errorbar(at, value, yerr=limits, fmt="o", markersize=4, color=RAYS, ecolor="#9db9d3", capsize=2)
+        axes.axhline(whole, color=INK, linewidth=0.7, linestyle=":")
+        tidy(axes, kind, score if kind == kinds[0] else "")
+        axes.set_xticks(at, part["part"].str.replace("Square ", ""), fontsize=7, rotation=0 if len(part) < 8 else 60)
+        axes.set_ylim(0, 1)
+    return save_figure(figure, path, dpi=110)
+
+
+def blanket_pairs(path: Path, table: pd.DataFrame) -> Path:
+    """Blanket radii of map and truth against each other, in km."""
+    figure = new_figure(4.2, 4)
+    axes = figure.add_subplot()
+    map_km, truth_km = table["dl_radius_m"] / 1e3, table["hm_radius_m"] / 1e3
+    limit = 1.08 * max(float(map_km.max()), float(truth_km.max()), 1e-3)
+    axes.plot([0, limit], [0, limit], color=INK, linewidth=0.7, linestyle=":")
+    axes.plot(truth_km, map_km, "o", color=RAYS, markersize=5)
+    axes.set(xlim=(0, limit), ylim=(0, limit))
+    tidy(axes, "blanket radius, truth (km)", "blanket radius, map (km)")
+    return save_figure(figure, path, dpi=110)

@@ -1,0 +1,100 @@
+"""Comparing a map with truth, from folders to files: names and columns, truth of every kind, what can't be used."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from cratermill.cli import app
+from cratermill.core.errors import InputError
+from cratermill.core.files import write_json
+from cratermill.geo.bodies import Body
+from cratermill.pipeline.compare import CompareOptions, run_comparison
+from tests.analysis import cases
+
+EJMAP = ["Name", "F1", "F1_tiles", "Precision", "Precision_tiles", "Recall", "Recall_tiles"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with truth of two craters, drawn tiles of one, and a map that has them and one more."""
+    root = tmp_path_factory.mktemp("it's a comparison")
+    (root / "configs").mkdir()
+    data = cases.write_world(root / "data" / "world", fids=(1, 4))
+    folder = root / "results" / "output_masks" / "the map"
+    folder.mkdir(parents=True)
+    for fid in (1, 4):
+        mask = cases.read(data / "masks" / f"mask_crater_{fid}.tif")[0] > 0
+        cases.write_mask(folder / f"cylindrical_mask_crater_{fid}.tif", np.roll(mask, 4, axis=1), cases.grid())
+    cases.write_mask(folder / "cylindrical_mask_crater_12.tif", np.zeros(cases.SHAPE, bool), cases.grid())
+    (data / "cyl_data").mkdir()
+    shutil.copy(data / "masks" / "mask_crater_4.tif", data / "cyl_data")
+    row, col = (round(float(at)) for at in cases.grid().rowcol_of_lonlat(*cases.CRATERS[4][:2]))
+    tiles = pd.DataFrame({"pos_index": [0], "x": [col + 10], "y": [row - 12], "height": [24], "width": [24]})
+    tiles.to_csv(data / "ejc_data" / "human_positions.csv", index=False)
+    write_json(folder / "provenance.json", {"config": {"data": "data/world", "map": {"versions": {}}}})
+    return root
+
+
+@pytest.fixture(scope="module")
+def compared(project):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        answer = CliRunner().invoke(app, ["compare", "the map", "data/world/masks", "--pictures", "1", "--scales", "2,5", "--json"])
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.stdout), project / "results" / "output_masks" / "the map" / "compare_masks"
+
+
+def test_ejmaps_tables_and_ours(compared):
+    found, folder = compared
+    metrics = pd.read_csv(folder / "dl_hm_metrics.csv")
+    assert set(EJMAP) <= set(metrics) and metrics["Name"].tolist() == [1, 4]
+    assert metrics["F1_tiles"].isna().tolist() == [True, False] and metrics["F1_tiles"][1] == 1
+    assert 0.5 < found["F1_low"] <= found["F1"] <= found["F1_high"] < 1 and found["F1_of_craters_min"] == metrics["F1"].min()
+    for score in ("precision", "recall", "f1"):
+        squares, rings = (pd.read_csv(folder / f"dl_hm_{score}_{part}.csv") for part in ("sq", "ring"))
+        assert list(squares) == ["Name", "1", "4"] and squares["Name"].tolist() == [f"Square {number}" for number in (1, 2, 3, 4)]
+        assert rings["Ring"].tolist() == ["Blanket_HM", "Blanket_DL", *map(str, range(1, 11))]
+        column = {"precision": "Precision", "recall": "Recall", "f1": "F1"}[score]
+        np.testing.assert_allclose(rings[["1", "4"]].iloc[-1], metrics[column])  # the last circle holds all
+    assert list(pd.read_csv(folder / "blankets.csv"))[:5] == ["Name", "dl_radius", "hm_radius", "dl_quantile", "hm_quantile"]
+    parts = pd.read_csv(folder / "scores.csv")
+    assert {"all", "quadrant", "ring", "distance", "overlap", "scale"} == set(parts["by"])
+    assert parts.loc[parts["by"] == "scale", "part"].tolist() == ["2 px", "5 px"]
+    page = (folder / "index.html").read_text()
+    assert page.count("data:image/png") == 3 and "95 %" in page
+
+
+def test_two_maps_against_each_other(project, monkeypatch):
+    monkeypatch.chdir(project)
+    found = run_comparison("the map", "the map", options=CompareOptions(scales=(), pictures=0), into=project / "itself")
+    assert (found["F1"], found["F1_low"], found["craters"]) == (1.0, 1.0, 3)
+
+
+def test_truth_that_cannot_be_used_is_named(project, tmp_path, monkeypatch):
+    monkeypatch.chdir(project)
+    options = CompareOptions(scales=(), pictures=0)
+    on = cases.grid()
+    other = tmp_path / "other craters"
+    cases.write_mask(other / "mask_crater_9.tif", np.ones(cases.SHAPE, bool), on)
+    with pytest.raises(InputError, match="no crater in common: the map's FIDs are 1, 4, 12, those of the truth 9"):
+        run_comparison("the map", other, options=options)
+    empty = tmp_path / "empty"
+    cases.write_mask(empty / "mask_crater_1.tif", np.zeros(cases.SHAPE, bool), on)
+    with pytest.raises(InputError, match="holds no ejecta"):
+        run_comparison("the map", empty, options=options)
+    foreign = tmp_path / "foreign"
+    cases.write_mask(foreign / "mask_crater_1.tif", np.ones(cases.SHAPE, bool), cases.grid(body=Body("other", 2e6, 2e6)))
+    with pytest.raises(InputError, match="another ellipsoid"):
+        run_comparison("the map", foreign, options=options)
+    finer = tmp_path / "finer"
+    cases.write_mask(finer / "mask_crater_1.tif", np.ones((960, 1920), bool), on.resized((960, 1920)))
+    with pytest.raises(InputError, match="has pixels of"):
+        run_comparison("the map", finer, options=options)
+    with pytest.raises(InputError, match="is no truth"):
+        run_comparison("the map", project / "data" / "world" / "ejc_data" / "fresh_craters.csv", options=options)
+    with pytest.raises(InputError, match="scales"):
+        CompareOptions(scales=(1,))
