@@ -13,6 +13,8 @@ from .core.errors import InputError, nearest
 from .core.paths import DataFolder, Project
 
 Model = TypeVar("Model", bound=BaseModel)
+MOST_PROBLEMS = 30
+"""Problems of a configuration that are listed; the others are counted."""
 
 
 def _codes(value: Any) -> Any:
@@ -187,8 +189,10 @@ class Config:
 
 def explain(error: ValidationError, model: type[BaseModel], start: str = "") -> str:
     """One line per problem of a pydantic model: where, what was given, and for an unknown key the nearest valid ones."""
-    lines = [_line(problem, model, start + ".".join(str(part) for part in problem["loc"])) for problem in error.errors()]
-    return "\n".join(f"  {line}" for line in dict.fromkeys(lines))
+    problems = error.errors(include_url=False)
+    lines = [_line(problem, model, start + ".".join(str(part) for part in problem["loc"])) for problem in problems[:MOST_PROBLEMS]]
+    more = [f"… and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
+    return "\n".join(f"  {line}" for line in dict.fromkeys([*lines, *more]))
 
 
 def _line(problem: Any, model: type[BaseModel], where: str) -> str:

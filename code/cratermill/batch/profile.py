@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from ..core.errors import InputError, nearest
-from ..core.yaml_files import read_yaml
+from ..core.yaml_files import read_yaml_file
 
 # What becomes part of an #SBATCH line must stay on it; quotes and $ are harmless there, line breaks are not.
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", strip_whitespace=True)]
@@ -90,7 +90,7 @@ def load_profile(name: str, root: Path, known_stages=()) -> Profile:
 
     path = profile_path(name, root)
     try:
-        values = read_yaml(path.read_text(encoding="utf-8")) or {}
+        values = read_yaml_file(path) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no readable YAML: {error}") from error
     if not isinstance(values, dict):

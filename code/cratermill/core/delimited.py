@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 COMMENT = "#"
-_SEP_LINE = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
-_INDEX = re.compile(r"Unnamed: \d+(\.\d+)?")
+_SEP_LINE = re.compile(r'\s*"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
 
 
 class Delimited:
@@ -93,21 +92,34 @@ _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 _POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+")
 
 
-def read_frame(path: Path, texts: bool = False) -> pd.DataFrame:
+def read_frame(path: Path, texts: bool = False, next_step: str = "check the path") -> pd.DataFrame:
     """The table of a file as a data frame; ``attrs["notes"]`` says what a user should know.
 
     Raises ``InputError`` that names file and line.
     """
-    return read_delimited(path).frame(texts)
+    return read_delimited(path, next_step).frame(texts)
 
 
-def read_delimited(path: Path) -> Delimited:
-    """The table of a file. Raises ``InputError`` for whatever can't be read as one."""
+def read_delimited(path: Path, next_step: str = "check the path") -> Delimited:
+    """The table of a file; ``next_step`` is for one that isn't there. Raises ``InputError`` for whatever can't be read as one."""
+    return parse(_text(path, next_step), str(path))
+
+
+def read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header and the rows with their lines as they stand, for readers that judge each row themselves; blank ends cut off."""
+    _, (_, header), records = _opened(_text(path, "check the path"), str(path))
+    rows = list(records)
+    width = len(header)
+    while header and not header[-1] and not any(any(cells[len(header) - 1 : width]) for _, cells in rows):
+        header = header[:-1]
+    return header, [(line, cells[: len(header)] if not any(cells[len(header) :]) else cells) for line, cells in rows]
+
+
+def _text(path: Path, next_step: str) -> Text:
     try:
-        text = read_text(path)
+        return read_text(path)
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror or error}", valid="a table of text", next_step="check the path") from error
-    return parse(text, str(path))
+        raise InputError(f"{path} can't be read: {error.strerror or error}", valid="a table of text", next_step=next_step) from error
 
 
 def parse_bytes(content: bytes, what: str) -> Delimited:
@@ -116,19 +128,7 @@ def parse_bytes(content: bytes, what: str) -> Delimited:
 
 
 def parse(text: Text, what: str) -> Delimited:
-    lines = _lines(text.content, what)
-    try:
-        first, start = next(lines)
-    except StopIteration:
-        raise InputError(f"{what} is empty", valid="a header and at least one row") from None
-    separator, header_known = _separator(start)
-    if not header_known:  # Excel's line names the separator, the header follows
-        try:
-            first, start = next(lines)
-        except StopIteration:
-            raise InputError(f"{what} is empty but for its sep= line", valid="a header and at least one row") from None
-    records = _records(text.content, first, separator, what)
-    _, header = next(records)
+    separator, (_, header), records = _opened(text, what)
     table = Delimited(what, header, separator, [text.note] if text.note else [])
     _require_different(table)
     for line, cells in records:
@@ -136,7 +136,25 @@ def parse(text: Text, what: str) -> Delimited:
     return table
 
 
-def _lines(content: str, what: str) -> Iterator[tuple[int, str]]:
+def _opened(text: Text, what: str) -> tuple[str, tuple[int, list[str]], Iterator[tuple[int, list[str]]]]:
+    """The separator, the header with its line, and the rows below it."""
+    lines = _lines(text.content)
+    first, start = next(lines, (0, ""))
+    if not first:
+        raise InputError(f"{what} is empty", valid="a header and at least one row")
+    separator, named = _separator(start)
+    if named:  # Excel's line names the separator, the header follows
+        first, start = next(lines, (0, ""))
+        if not first:
+            raise InputError(f"{what} is empty but for its sep= line", valid="a header and at least one row")
+    records = _records(text.content, first, separator, what)
+    header = next(records, None)
+    if header is None:
+        raise InputError(f"{what} has a header without names: {start[:80]!r}", valid="a header that names the columns")
+    return separator, header, records
+
+
+def _lines(content: str) -> Iterator[tuple[int, str]]:
     """(number, text) of lines that are neither blank nor comments."""
     for number, line in enumerate(io.StringIO(content, newline=None), start=1):
         if line.strip() and not line.lstrip().startswith(COMMENT):
@@ -144,10 +162,17 @@ def _lines(content: str, what: str) -> Iterator[tuple[int, str]]:
 
 
 def _separator(line: str) -> tuple[str, bool]:
-    """The separator of a header, or that a ``sep=`` line names (then False)."""
+    """The separator of a header, or the one that a ``sep=`` line names, and whether it is such a line."""
     if named := _SEP_LINE.fullmatch(line):
-        return named[1], False
-    return max(SEPARATORS, key=lambda separator: len(next(csv.reader([line], delimiter=separator, skipinitialspace=True), []))), True
+        return named[1], True
+    return max(SEPARATORS, key=lambda separator: len(_split(line, separator))), False
+
+
+def _split(line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:
+        return []
 
 
 def _records(content: str, first: int, separator: str, what: str) -> Iterator[tuple[int, list[str]]]:
@@ -195,8 +220,3 @@ def _require_different(table: Delimited) -> None:
             valid="a different name for each column",
             next_step="rename or remove one of them: it can't be told which is meant",
         )
-
-
-def without_index(table: pd.DataFrame) -> pd.DataFrame:
-    """A table without the nameless columns that pandas and spreadsheets number rows with."""
-    return table[[name for name in table if not _INDEX.fullmatch(str(name))]]

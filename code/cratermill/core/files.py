@@ -6,8 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it on success and vanishes on failure."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp{path.suffix}")
+    # Of a name that nobody can foresee: a file or link of the same name that lies there already is nobody's but its owner's.
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp{path.suffix[:12]}")
     try:
         yield temporary
         temporary.replace(path)
@@ -40,7 +41,7 @@ def read_json(path: Path, default: Any = None) -> Any:
     """The file's content, or ``default`` where it is missing or broken (a broken file is made again, not trusted)."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return default
 
 

@@ -13,6 +13,9 @@ from .errors import InputError, first_line
 FLAWS = (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
 """What unreadable files raise; the last two are for encrypted ones and unknown ways of packing."""
 
+MOST_PACKED, SMALL_BYTES = 200, 2**20
+"""A file that unpacks to more than so many times its packed size (or this size, if that is larger) is taken for a trap."""
+
 
 class FolderOrZip:
     """Reads single files by their names, safely on several threads; the archive is opened once."""
@@ -37,8 +40,19 @@ class FolderOrZip:
         if self.archive is None:
             names = [file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file()]
         else:
-            names = [name for name in self.archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
+            names = [name for name in self._members if not name.endswith("/") and "__MACOSX" not in name]
         return sorted(name for name in names if not any(_hidden(part) for part in name.split("/")))
+
+    @cached_property
+    def _members(self) -> dict[str, zipfile.ZipInfo]:
+        """What the archive holds by names with ``/``: older Windows tools write ``\\`` between folders."""
+        found: dict[str, zipfile.ZipInfo] = {}
+        for member in self.archive.infolist() if self.archive else []:
+            name = member.filename.replace("\\", "/")
+            if name in found and not name.endswith("/"):
+                raise InputError(f"{self.path} holds {name} twice", valid="one file of each name", next_step="pack it again")
+            found[name] = member
+        return found
 
     def ending(self, suffixes: Sequence[str]) -> list[str]:
         """The names that end like one of ``suffixes`` (".png", lower case), in any case."""
@@ -46,10 +60,20 @@ class FolderOrZip:
 
     def read(self, name: str) -> bytes:
         try:
-            return self.archive.read(name) if self.archive else (self.path / name).read_bytes()
+            return self._unpacked(name) if self.archive else (self.path / name).read_bytes()
         except (*FLAWS, KeyError) as error:
             where = f"{self.path}: {name}" if self.archive else f"{self.path / name}"
             raise InputError(f"{where} can't be read: {_cause(error)}", next_step="remove or replace it") from error
+
+    def _unpacked(self, name: str) -> bytes:
+        member = self._members[name]
+        if member.file_size > MOST_PACKED * max(member.compress_size, SMALL_BYTES):
+            raise InputError(
+                f"{self.path}: {name} has {member.compress_size} bytes packed and {member.file_size} unpacked",
+                valid=f"at most {MOST_PACKED} times its size",
+                next_step="check where the archive comes from",
+            )
+        return self.archive.read(member)
 
 
 def _hidden(part: str) -> bool:

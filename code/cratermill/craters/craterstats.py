@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.files import write_text
+from ..core.text import read_text
 from ..geo.bodies import Body
 
 SUFFIXES = (".scc", ".diam")
@@ -27,9 +28,6 @@ def read_craters(path: Path) -> tuple[dict[str, list[str]], Body | None]:
     if "crater" not in tables:
         raise InputError(f"{path} has no crater table", valid="a table that starts with: crater = {diam, fraction, lon, lat")
     names, rows = tables["crater"]
-    ragged = next((row for row in rows if len(row) < len(names)), None)
-    if ragged is not None:
-        raise InputError(f"{path}: crater row {' '.join(ragged)!r}", valid=f"{len(names)} values: {', '.join(names)}")
     return {name: [row[at] for row in rows] for at, name in enumerate(names)}, _body(values, path)
 
 
@@ -92,21 +90,55 @@ crater = {{diam, fraction, lon, lat
 def _parse(path: Path) -> tuple[dict[str, str], dict[str, tuple[list[str], list[list[str]]]]]:
     values: dict[str, str] = {}
     tables: dict[str, tuple[list[str], list[list[str]]]] = {}
-    rows: list[list[str]] | None = None
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    name, opened = None, 0
+    for number, line in enumerate(read_text(path).content.splitlines(), start=1):
+        where = f"{path}, line {number}"
         line = re.split("[#;]", line, maxsplit=1)[0].strip()
-        if rows is not None:
+        if name is not None:
             # The closing brace may stand behind the last row.
-            cells = re.split(r"[\s,]+", line.replace("}", " ").strip())
-            if cells != [""]:
-                rows.append(cells)
-            rows = None if "}" in line else rows
+            if text := line.replace("}", " ").strip():
+                tables[name][1].append(_cells(text, tables[name][0], name, where))
+            name = None if "}" in line else name
         elif table := _TABLE.match(line):
-            names, rows = [name.strip().lower() for name in table[2].split(",")], []
-            tables[table[1].lower()] = (names, rows)
+            name, opened = table[1].lower(), number
+            if name in tables:
+                raise InputError(
+                    f"{where}: a second table {name}", valid="one table of each name", next_step="join the tables, or split the file"
+                )
+            tables[name] = (_columns(table[2], where), [])
         elif value := _VALUE.match(line):
             values[value[1].strip().lower()] = value[2].strip()
+    if name is not None:
+        raise InputError(
+            f"{path} ends in the table {name} that begins in line {opened}",
+            valid="tables that end with }",
+            next_step="copy the file again: it is cut off",
+        )
     return values, tables
+
+
+def _columns(text: str, where: str) -> list[str]:
+    names = [name.strip().lower() for name in text.replace("}", " ").split(",")]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{where}: the column {twice or 'without a name'} stands twice", valid="a different name for each column")
+    return names
+
+
+def _cells(text: str, names: list[str], table: str, where: str) -> list[str]:
+    """The values of a row, parted by blanks or tabs, or else by commas; numbers with decimal commas are refused, not taken apart."""
+    cells = [cell.rstrip(",") for cell in text.split()]
+    if len(cells) == 1 and len(names) > 1:
+        cells = cells[0].split(",")
+    if any("," in cell for cell in cells):
+        raise InputError(
+            f"{where}: the {table} row {text!r} has commas inside its values",
+            valid="decimal points",
+            next_step="replace the decimal commas",
+        )
+    if len(cells) != len(names) and table == "crater":
+        raise InputError(f"{where}: the {table} row {text!r} has {len(cells)} values", valid=f"{len(names)} values: {', '.join(names)}")
+    return cells
 
 
 def _body(values: dict[str, str], path: Path) -> Body | None:
@@ -117,6 +149,8 @@ def _body(values: dict[str, str], path: Path) -> Body | None:
             continue
         try:
             axes[axis] = float(text.split()[0]) * 1000
+            if not 0 < axes[axis] < 1e12:
+                raise ValueError
         except (ValueError, IndexError):
             raise InputError(f"{path}: {axis}_axis_radius is {text!r}", valid="kilometres, e.g. 3396.19 <km>") from None
     if "a" not in axes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..core.errors import InputError
+from ..core.delimited import read_frame
 from ..core.files import content_digest, write_text
 from ..training.fields import bounds, integer
 from .copying import bring_unless_edited
@@ -24,10 +24,7 @@ def cells(path: Path | None, column: str) -> list[str]:
     """The filled cells of a column; none where table or column is missing."""
     if path is None:
         return []
-    try:
-        table = pd.read_csv(path, dtype=str, encoding="utf-8-sig", skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"can't read the table {path}: {error}", valid="a CSV file in UTF-8", next_step="check the file") from error
+    table = read_frame(path, texts=True)
     return [text.strip() for text in table.get(column, pd.Series(dtype=str)).dropna()]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyproj
 
 from ..core.errors import InputError, nearest
-from ..core.yaml_files import read_yaml
+from ..core.yaml_files import read_yaml_file
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[3] / "configs" / "bodies"
 # Radii equal to one part in 10 million are the same body: the rounding of an inverse flattening in a file, not a different figure.
@@ -250,7 +250,7 @@ def _read_body(path: Path) -> Body:
 
     fields = ("name", "semi_major_m", "semi_minor_m", "source")
     try:
-        content = read_yaml(Path(path).read_text(encoding="utf-8"))
+        content = read_yaml_file(Path(path))
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"body file {path}: {error}", valid=f"a yaml file with {', '.join(fields)}") from error
     if not isinstance(content, dict) or set(content) != set(fields):

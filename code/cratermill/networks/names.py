@@ -18,7 +18,7 @@ def resolve(text: str, home: str) -> Backbone:
     """The network that a row names; ``home`` is the library of bare names. Raises ``InputError`` with the nearest valid names."""
     library, rest = _split(text)
     for candidate in [library] if library else [home, *({"timm", "smp"} - {home})]:
-        name, tag = _split_tag(candidate, rest)
+        name, tag = _split_tag(candidate, _renamed(rest) if candidate == "timm" else rest)
         if name in names(candidate):
             return Backbone(candidate, name, _known_tag(candidate, name, tag, text))
     libraries = [library] if library else [home, *({"timm", "smp"} - {home})]
@@ -39,6 +39,13 @@ def _split(text: str) -> tuple[str | None, str]:
     if library not in LIBRARIES:
         raise InputError(f"unknown library '{library}' in '{text}'", valid=", ".join(LIBRARIES), next_step="write library:name")
     return library, rest
+
+
+def _renamed(name: str) -> str:
+    """timm's name of today, with its weights, for one of before that timm still takes."""
+    from timm.models import _registry
+
+    return getattr(_registry, "_deprecated_models", {}).get(name) or name
 
 
 def _split_tag(library: str, name: str) -> tuple[str, str | None]:

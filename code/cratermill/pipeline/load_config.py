@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ..config import Config, RunConfig, explain
 from ..core.errors import InputError, nearest
 from ..core.paths import find_root
-from ..core.yaml_files import read_yaml
+from ..core.yaml_files import read_yaml_file
 from ..families import FAMILIES, family_data, get_family, map_options
 
 
@@ -20,7 +20,7 @@ def load_config(path: Path) -> Config:
 
     path = Path(path)
     try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
+        content = read_yaml_file(path)
     except OSError as error:
         raise InputError(
             f"can't read the config {path}: {error.strerror}", next_step="see configs/demo/demo.yaml for an example"

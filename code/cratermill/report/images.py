@@ -16,6 +16,11 @@ from ..geo.mosaic import Mosaic
 WIDTH_PX = 2048
 
 
+def literal(text: str) -> str:
+    """A name of a user's as matplotlib shows it unchanged: it takes what stands between two $ for a formula."""
+    return text.replace("$", r"\$")
+
+
 def reduced_shape(grid: Grid, width_px: int = WIDTH_PX) -> tuple[int, int]:
     """Rows and columns at most ``width_px`` wide, by a whole factor, so that reduced pixels are blocks of the raster's."""
     factor = max(1, -(-grid.width // width_px))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
+from ..core.delimited import read_cells
 from ..core.errors import InputError, nearest
 from ..training.fields import integer
 from ..training.hparams import RowHparams
@@ -104,24 +104,10 @@ def _version_of(problem: Problem) -> int | None:
 
 def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header and the filled lines with their line numbers; cells stripped of blanks around them."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cell.strip() for cell in cells)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"can't read the table {path}: {reason}", valid="a CSV file in UTF-8", next_step="check the path and the file"
-        ) from error
+    header, lines = read_cells(path)
     if not lines:
-        raise InputError(f"the table {path} is empty", valid="a header and one row per version", next_step="copy a table from configs/")
-    header = lines[0][1]
-    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
-        if len(header) == 1 and header[0].count(separator) > 1:
-            raise InputError(f"the table {path} is separated by {name}", valid="commas", next_step="export it again with commas")
-    if len(lines) == 1:
         raise InputError(f"the table {path} has no rows below its header", valid="one row per version", next_step="add a row")
-    return header, lines[1:]
+    return header, lines
 
 
 def _header_problems(path: Path, header: list[str], model: type[RowHparams]) -> list[Problem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from pathlib import Path
 
@@ -11,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ...core.delimited import parse_bytes
-from ...core.errors import InputError, first_line
+from ...core.errors import InputError
 from ...core.folder_or_zip import FolderOrZip
+from ...core.pictures import opened
 from ...craters.catalogue import read_catalogue
 from ...craters.columns import LAT_NAMES, LON_NAMES, SIZE_NAMES, WEST_NAMES, plain_name
 from ...samples.crops import Cutter
@@ -133,17 +133,9 @@ class ReadyMade:
         return np.stack([self._picture(name, size_px) for name in table["file"]])
 
     def _picture(self, name: str, size_px: int) -> np.ndarray:
-        from PIL import Image
-
-        try:
-            with Image.open(io.BytesIO(self.files.read(name))) as picture:
-                # Values beyond a byte would all become white.
-                wide = picture.mode[0] in "IF"
-                grey = np.asarray(picture if wide else picture.convert("L"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise InputError(
-                f"{self.path}: the picture {name} can't be read: {first_line(error)}", next_step="remove or replace it"
-            ) from error
+        with opened(self.files.read(name), f"{self.path}: the picture {name}") as picture:
+            # Values beyond a byte would all become white.
+            grey = np.asarray(picture if picture.mode[0] in "IF" else picture.convert("L"))
         grey = grey_bytes(grey, f"{self.path}: the picture {name}")
         if grey.shape == (size_px, size_px):
             return grey

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...report.images import save_figure
+from ...report.images import literal, save_figure
 
 INK = "#1f6fb4"
 
@@ -26,7 +26,7 @@ def pr_picture(path: Path, curves: Sequence[tuple[np.ndarray, np.ndarray]], posi
         axes.step(recall, precision, where="post", color=INK, alpha=0.9 if len(curves) == 1 else 0.5, linewidth=1.2)
         areas.append(average_precision_score(true, probability))
     axes.axhline(np.mean([true.mean() for true, _ in curves]), color="#868e96", linestyle=":", linewidth=1)
-    axes.set(xlabel=f"recall of {positive}", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
+    axes.set(xlabel=f"recall of {literal(positive)}", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
     axes.set_title(f"average precision {np.mean(areas):.3f} (mean of {len(areas)})", fontsize=10)
     return save_figure(figure, path, dpi=110)
 
@@ -40,8 +40,9 @@ def confusion_picture(path: Path, counts_KK: np.ndarray, classes: Sequence[str])
     for (row, column), count in np.ndenumerate(counts_KK):
         colour = "white" if share[row, column] > 0.5 else "black"
         axes.text(column, row, f"{count:.0f}\n{share[row, column]:.1%}", ha="center", va="center", color=colour, fontsize=8)
-    axes.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    shown = [literal(name) for name in classes]
+    axes.set_xticks(range(len(classes)), shown, rotation=30, ha="right")
+    axes.set_yticks(range(len(classes)), shown)
     axes.set(xlabel="predicted", ylabel="true")
     return save_figure(figure, path, dpi=110)
 
@@ -69,7 +70,7 @@ def mistakes_picture(path: Path, images_NHW: np.ndarray, captions: Sequence[str]
         place.set_axis_off()
     for place, image, caption in zip(axes, images_NHW, captions, strict=False):
         place.imshow(image, cmap="gray", vmin=0, vmax=255)
-        place.set_title(caption, fontsize=6.5)
+        place.set_title(literal(caption), fontsize=6.5)
     if not len(images_NHW):
         figure.suptitle("no test chip is classified wrongly")
     return save_figure(figure, path, dpi=110)

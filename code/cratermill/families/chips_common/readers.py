@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import math
 import zipfile
 import zlib
@@ -14,10 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import InputError, first_line, nearest
-from ...core.folder_or_zip import FolderOrZip
+from ...core.folder_or_zip import MOST_PACKED, SMALL_BYTES, FolderOrZip
+from ...core.npy import read_npy
+from ...core.pictures import opened
 from ...samples.grey import grey_bytes, grey_image
 from .chipset import UNLABELLED, ChipSet, class_numbers
 
+MODES = ("L", "1", "RGB", "RGBA", "LA", "P", "I", "I;16", "F")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm")
 TRAIN, TRAIN_LABELS, EXTRA, PREDICT = "Xtrain1.npy", "Ytrain1.npy", "Xtrain1_extra.npy", "Xtest1.npy"
 IDX = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
@@ -89,17 +91,13 @@ def _pictures(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def read_picture(content: bytes, name: str) -> np.ndarray:
     """A grey picture (h, w) uint8."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            if picture.mode not in ("L", "1", "RGB", "RGBA", "LA", "P", "I", "I;16", "F"):
-                raise InputError(f"{name} is a picture of mode {picture.mode}", valid="grey pictures of 8 bits")
-            if picture.mode in ("P", "1"):
-                picture = picture.convert("RGB" if picture.mode == "P" else "L")
+    with opened(content, name) as picture:
+        if picture.mode not in MODES:
+            raise InputError(f"{name} is a picture of mode {picture.mode}", valid=f"grey pictures of 8 bits: {', '.join(MODES)}")
+        if picture.mode in ("P", "1"):
+            pixels = np.asarray(picture.convert("RGB" if picture.mode == "P" else "L"))
+        else:
             pixels = np.asarray(picture)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{name} can't be read as a picture: {first_line(error)}", next_step="remove or replace it") from error
     return grey_bytes(grey_image(pixels, name), name)
 
 
@@ -135,15 +133,9 @@ def read_npy_stack(path: Path) -> np.ndarray:
 
 def _load(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        return read_npy(path)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing", valid=f"{TRAIN} and {TRAIN_LABELS} side by side", next_step="put the file there") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"{path} can't be read: {first_line(error)}",
-            valid="an .npy array of numbers",
-            next_step="save it again, without objects",
-        ) from error
 
 
 # --- idx -------------------------------------------------------------------------------------------------------------------
@@ -160,21 +152,40 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 
     Format: Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database of handwritten digits.
     """
+    start = 4 + 4 * dimensions
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            head = file.read(start)
+            sizes, kind = _idx_head(head, dimensions, path)
+            wanted = math.prod(sizes) * kind.itemsize
+            _require_sane(path, wanted)
+            content = file.read(wanted + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} can't be read: {first_line(error)}", next_step="copy or download it again") from error
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES or content[3] != dimensions:
-        raise InputError(f"{path} does not begin like an idx file of {dimensions} dimension(s)", valid="MNIST's own files, .gz or not")
-    start = 4 + 4 * dimensions
-    sizes = np.frombuffer(content[4:start], ">u4").astype(int)
-    kind = np.dtype(IDX_TYPES[content[2]])
-    if len(sizes) != dimensions or len(content) - start != int(np.prod(sizes)) * kind.itemsize:
+    if len(content) != wanted:
         raise InputError(
-            f"{path} holds {max(0, len(content) - start)} bytes of values, its header says {'×'.join(map(str, sizes))}",
-            next_step="the file is truncated: copy or download it again",
+            f"{path} holds {'more than ' * (len(content) > wanted)}{min(len(content), wanted)} bytes of values, "
+            f"its header says {'×'.join(map(str, sizes))}",
+            next_step="the file is truncated or has another header: copy or download it again",
         )
-    return np.frombuffer(content[start:], kind).reshape(sizes)
+    return np.frombuffer(content, kind).reshape(sizes)
+
+
+def _idx_head(head: bytes, dimensions: int, path: Path) -> tuple[list[int], np.dtype]:
+    if len(head) < 4 + 4 * dimensions or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or head[3] != dimensions:
+        raise InputError(f"{path} does not begin like an idx file of {dimensions} dimension(s)", valid="MNIST's own files, .gz or not")
+    return [int.from_bytes(head[at : at + 4], "big") for at in range(4, len(head), 4)], np.dtype(IDX_TYPES[head[2]])
+
+
+def _require_sane(path: Path, wanted: int) -> None:
+    """Pictures aren't packed a hundredfold: a small file that says it holds gigabytes would only fill the memory."""
+    size = path.stat().st_size
+    if wanted > MOST_PACKED * max(size, SMALL_BYTES):
+        raise InputError(
+            f"{path} has {size} bytes and says it holds {wanted}",
+            valid=f"at most {MOST_PACKED} times its size",
+            next_step="check where the file comes from",
+        )
 
 
 def _idx_file(folder: Path, name: str) -> Path | None:

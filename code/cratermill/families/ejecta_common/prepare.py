@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ...core.delimited import read_frame
 from ...core.errors import InputError
 from ...core.files import content_digest, read_json, write_json, write_table
 from ...core.progress import Progress
@@ -316,10 +317,7 @@ def vars_of(crater: Crater) -> list:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"can't read {path}: {error}", next_step="run 'cratermill prepare CONFIG'") from error
+    return read_frame(path, next_step="run 'cratermill prepare CONFIG'")
 
 
 def test_mask(table: pd.DataFrame, by: str, fraction: float, seed: int) -> np.ndarray:

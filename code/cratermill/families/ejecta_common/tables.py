@@ -8,15 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ...core.delimited import read_frame
 from ...core.errors import InputError, nearest
 
 
 def require_splits(path: Path, splits: Iterable[int]) -> None:
     """Raise ``InputError`` where the table of pairs lacks one of these splits, or one of its sides is empty."""
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"can't read {path}: {error}", next_step="run 'cratermill prepare CONFIG'") from error
+    table = read_frame(path, next_step="run 'cratermill prepare CONFIG'")
     for split in splits:
         split_rows(table, split, path)
 

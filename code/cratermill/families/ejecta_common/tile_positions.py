@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ...core.delimited import read_frame
 from ...core.errors import InputError
 from ...geo.backprojection import inscribed_square
 from ...geo.grid import Grid, Window
@@ -32,10 +33,7 @@ def window_of(row) -> Window:
 
 def read_positions(path: Path) -> pd.DataFrame:
     """Tile positions on the cylindrical mosaic: ``pos_index, x, y, height, width`` in pixels, top-left corner."""
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"can't read the tile positions {path}: {error}", next_step="check the file") from error
+    table = read_frame(path)
     needed = ["x", "y", "height", "width"]
     missing = [column for column in needed if column not in table]
     if missing:

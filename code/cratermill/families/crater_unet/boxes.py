@@ -1,0 +1,130 @@
+"""Text files of boxes beside images: YOLO's lines, its polygons, and tables of boxes in pixels; which file belongs to which image."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from ...core.delimited import Delimited, parse
+from ...core.errors import InputError
+from ...core.text import Text
+
+CUT_PX = 0.6
+"""A box that ends this near to the image's edge is cut by it."""
+ROUNDING = 1e-6
+BOX_COLUMNS = ("X", "Y", "W", "H")
+"""Left, top, width and height in pixels, as beside the LROC NAC images of CraterDANet; further columns are ignored."""
+LINES = "class cx cy w h [confidence], or class x1 y1 x2 y2 x3 y3 … (a polygon), as fractions of the image"
+
+
+def paired(images: list[str], labels: list[str], path: Path) -> dict[str, str | None]:
+    """The text file of each image, None where there is none: of the same name in the same folder, in ``labels`` where the image lies in
+    ``images``, in a folder ``labels`` beside it; or elsewhere, if no other image or text has the name."""
+    known, taken = set(labels), {}
+    stems, label_stems = (Counter(PurePosixPath(name).stem for name in names) for names in (images, labels))
+    by_stem = {PurePosixPath(name).stem: name for name in labels}
+    for image in images:
+        stem = PurePosixPath(image).stem
+        found = next((name for name in _beside(image) if name in known), None)
+        if found is None and label_stems[stem]:
+            if label_stems[stem] > 1 or stems[stem] > 1:
+                raise InputError(
+                    f"{path}: it can't be told which of {label_stems[stem]} files {stem}.txt belongs to {image}",
+                    valid="a text file in the image's folder, or in labels/ where the image lies in images/",
+                    next_step="put the files in folders of the same names, or give each image a name of its own",
+                )
+            found = by_stem[stem]
+        taken[image] = found
+    doubled = [label for label, count in Counter(filter(None, taken.values())).items() if count > 1]
+    if doubled:
+        both = [image for image, label in taken.items() if label == doubled[0]]
+        raise InputError(
+            f"{path}: {doubled[0]} belongs to {' and '.join(both)}", valid="one image for each text file", next_step="rename one"
+        )
+    return taken
+
+
+def _beside(image: str) -> list[str]:
+    """Where the text file of an image may lie, the likeliest first."""
+    place = PurePosixPath(image).with_suffix(".txt")
+    folders = list(place.parts[:-1])
+    at = [number for number, name in enumerate(folders) if name.lower() == "images"]
+    swapped = [PurePosixPath(*folders[: at[-1]], "labels", *folders[at[-1] + 1 :], place.name)] if at else []
+    return [str(name) for name in (*swapped, place, place.parent / "labels" / place.name)]
+
+
+def box_circles(text: str, shape: tuple[int, int], what: str) -> np.ndarray:
+    """Circles (N, 3) x, y, radius of a text of boxes; pixel centres at whole numbers. ``InputError`` names the line.
+
+    Lines are YOLO's (:data:`LINES`) or a table with the columns X, Y, W, H. Centres of craters that the image's edge cuts may lie outside.
+    """
+    size = np.array([shape[1], shape[0]], float)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if re.search(r"[A-Za-z]", re.sub(r"(?i)\b(nan|inf|infinity)\b|\d[eE][+-]?\d", "", first)):
+        boxes = _pixel_boxes(parse(Text(text, "UTF-8"), what), size)
+    else:
+        lines = [_box(line, f"{what}, line {number}") for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+        boxes = np.array(lines, float).reshape(-1, 4) * np.tile(size, 2)
+    return _circles(boxes, size)
+
+
+def _box(line: str, where: str) -> list[float]:
+    """West, north, east, south of one of YOLO's lines, as fractions."""
+    try:
+        values = [float(cell) for cell in line.split()]
+    except ValueError as error:
+        raise InputError(f"{where} is no box: {error}", valid=LINES) from error
+    polygon = len(values) >= 7 and len(values) % 2 == 1
+    if len(values) not in (5, 6) and not polygon:
+        raise InputError(f"{where} has {len(values)} numbers: {line.strip()[:80]}", valid=LINES)
+    inside = all(-ROUNDING <= value <= 1 + ROUNDING for value in values[1:])  # so is a confidence; NaN is not
+    if not inside or values[0] < 0 or values[0] != np.floor(values[0]):
+        raise InputError(f"{where} is outside of 0…1, or its class is no number from 0: {line.strip()[:80]}", valid=LINES)
+    if polygon:
+        x, y = values[1::2], values[2::2]
+        box = [min(x), min(y), max(x), max(y)]
+    else:
+        cx, cy, w, h = values[1:5]
+        box = [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise InputError(f"{where} is a box without width or height: {line.strip()[:80]}", valid=LINES)
+    return box
+
+
+def _pixel_boxes(table: Delimited, size: np.ndarray) -> np.ndarray:
+    """West, north, east, south in pixels from the image's corner, of a table's columns X, Y, W, H."""
+    names = {str(name).strip().upper(): number for number, name in enumerate(table.header)}
+    if not all(column in names for column in BOX_COLUMNS):
+        raise InputError(
+            f"{table.what} has the columns {', '.join(table.header)[:120]}", valid=f"{', '.join(BOX_COLUMNS)} in pixels; or lines {LINES}"
+        )
+    boxes = []
+    for line, cells in zip(table.lines, table.rows, strict=True):
+        try:
+            x, y, w, h = (float(cells[names[column]]) for column in BOX_COLUMNS)
+        except ValueError as error:
+            raise InputError(
+                f"{table.what}, line {line} is no box: {error}", valid=f"numbers of pixels for {', '.join(BOX_COLUMNS)}"
+            ) from error
+        # Boxes may reach over the edge, but not lie beyond it.
+        if not (w > 0 and h > 0 and x + w > 0 and y + h > 0 and x < size[0] and y < size[1] and max(w, h) <= 4 * size.max()):
+            raise InputError(
+                f"{table.what}, line {line} lies off the image, or has no size: {', '.join(cells)[:80]}",
+                valid=f"left, top, width and height within {size[0]:.0f} × {size[1]:.0f} pixels",
+            )
+        boxes.append([x, y, x + w, y + h])
+    return np.array(boxes, float).reshape(-1, 4)
+
+
+def _circles(boxes: np.ndarray, size: np.ndarray) -> np.ndarray:
+    low, high = boxes[:, :2], boxes[:, 2:]
+    cut_low, cut_high = low <= CUT_PX, high >= size - CUT_PX
+    longest = np.broadcast_to((high - low).max(1, keepdims=True), low.shape) if len(boxes) else low
+    # A box that the image's edge cuts is that of a whole crater: as wide as it is high.
+    low = np.where(cut_low & ~cut_high, high - longest, low)
+    high = np.where(cut_high & ~cut_low, low + longest, high)
+    radius = np.sqrt(np.prod(high - low, axis=1)) / 2
+    return np.column_stack([(low + high) / 2 - 0.5, radius])
