@@ -247,9 +247,8 @@ def test_without_a_list_the_rows_that_say_so_are_taken(table):
     [
         (b"", "is empty"),
         (b"version,lr\n", "no rows"),
-        (b"version;lr;loss;optimizer\n0;1;dice;Adam\n", "semicolons"),
-        (b"version\tlr\tloss\toptimizer\n0\t1\tdice\tAdam\n", "separated by tabs"),
-        (b"version,lr\n0,\xff\xfe\n", "can't read the table"),
+        (b"version,lr\n0,\x81\xff\n", r"not UTF-8 \(byte 0x81 in line 2\)"),
+        (b"version,lr\n0,\0\n", "zero byte"),
     ],
 )
 def test_files_that_are_no_table(tmp_path, content, message):
@@ -258,6 +257,17 @@ def test_files_that_are_no_table(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
         read_table(path, row_model("connection"))
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(("separator", "coding"), [(";", "utf-8-sig"), ("\t", "utf-16"), (",", "cp1252")])
+def test_tables_as_spreadsheets_save_them(table, separator, coding):
+    path = table("connection", {}, {"version_run": "False"})
+    wanted = read_table(path, row_model("connection")).require()
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    with path.open("w", newline="", encoding=coding) as file:
+        csv.writer(file, delimiter=separator).writerows([*[[*row, ""] for row in rows], [""] * 3])
+    assert read_table(path, row_model("connection")).require() == wanted
 
 
 def test_missing_file_and_unknown_family(tmp_path, table):

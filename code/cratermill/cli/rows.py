@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from ..families import FAMILIES
 from .app import group
 from .output import CONFIG, JSON, print_json, print_table
 
@@ -14,12 +15,12 @@ versions = group("versions", "Look at or check a *_version_hparams.csv.")
 weights = group("weights", "Fetch or check published weights.")
 
 TABLE = typer.Argument(metavar="FILE", help="The table, e.g. configs/ejecta_version_hparams.csv.")
-FAMILY = typer.Option(..., "--family", help="The family of the table's rows.", autocompletion=lambda: family_names())
+FAMILY = typer.Option(
+    ..., "--family", help=f"The family of the table's rows: {', '.join(FAMILIES)}.", autocompletion=lambda: family_names()
+)
 
 
 def family_names() -> list[str]:
-    from ..families import FAMILIES
-
     return list(FAMILIES)
 
 

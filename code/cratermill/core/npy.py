@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """The array of numbers in a file; ``FileNotFoundError``, or ``InputError`` for anything but a whole array."""
+def read_npy(path: Path, kinds: str = "buif") -> np.ndarray:
+    """The array of a file, of numbers unless other ``kinds`` of types are let through.
+
+    ``FileNotFoundError``, or ``InputError`` for anything but a whole array.
+    """
     import numpy as np
 
     try:
@@ -20,11 +24,11 @@ def read_npy(path: Path) -> np.ndarray:
         array = _mapped(path)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path} can't be read: {first_line(error)}", valid="an .npy array of numbers", next_step="save it again, without objects"
         ) from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
         raise InputError(f"{path} holds no array of numbers", valid="an .npy array of numbers", next_step="save a single array in it")
     return np.array(array)
 

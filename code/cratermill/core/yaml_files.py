@@ -36,7 +36,7 @@ def read_yaml(text: str) -> Any:
     _require_small(text)
     try:
         return yaml.load(text, _loader())
-    except (ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, AttributeError, LookupError, RecursionError) as error:
         raise yaml.YAMLError(f"a value can't be understood: {first_line(error)}") from error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from ..core.delimited import read_cells
@@ -254,3 +255,18 @@ def _choices(annotation: Any) -> list[str]:
     """The names in a Literal, also inside Optional."""
     parts = [[part] if isinstance(part, str) else _choices(part) for part in get_args(annotation)]
     return [choice for part in parts for choice in part]
+
+
+_RANGES = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
+
+
+def valid_values(field: FieldInfo) -> str:
+    """What may stand in a column, as its model says it: the names, or the range of its numbers; "" where anything of its type may."""
+    if choices := _choices(field.annotation):
+        return ", ".join(choices)
+    return ", ".join(
+        words.format(limit)
+        for one in field.metadata
+        for bound, words in _RANGES.items()
+        if (limit := getattr(one, bound, None)) is not None
+    )

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from ..core.errors import CratermillError, InputError, first_line
 from ..training.hparams import RowHparams
-from .table import Problem, Table, load_versions, read_table, require_none
+from .table import Problem, Table, load_versions, read_table, require_none, valid_values
 
 UNBUILDABLE = (CratermillError, ValueError, TypeError, RuntimeError, AssertionError, IndexError)
 """What libraries raise at values that they can't build with."""
@@ -66,12 +68,18 @@ def list_versions(path: Path | str, model: type[RowHparams]) -> list[dict[str, A
 
 
 def show_version(path: Path | str, model: type[RowHparams], version: int) -> list[tuple[str, Any, str]]:
-    """(column, value, meaning) of one row; keyword columns only where filled, and marked where the row doesn't use them."""
+    """(column, value, meaning with the valid values) of one row; keyword columns only where filled, and marked where the row doesn't use them."""
     row = load_versions(path, model, [version])[0]
     fields = model.model_fields
-    lines = [(column, getattr(row, name), fields[name].description or "") for column, name in row.columns().items()]
+    lines = [(column, getattr(row, name), _meaning(fields[name])) for column, name in row.columns().items()]
     used = {f"{prefix}_{row.chosen(prefix)}_{keyword}" for prefix in row.keyword_groups for keyword in row.keywords_of(prefix)}
     return lines + [(column, value, "" if column in used else "not used by this row") for column, value in row.keywords.items()]
+
+
+def _meaning(field: FieldInfo) -> str:
+    """What a column means, and what may stand in it."""
+    valid = valid_values(field)
+    return (field.description or "") + (f" (valid: {valid})" if valid else "")
 
 
 def check_table(

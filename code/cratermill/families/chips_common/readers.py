@@ -133,7 +133,7 @@ def read_npy_stack(path: Path) -> np.ndarray:
 
 def _load(path: Path) -> np.ndarray:
     try:
-        return read_npy(path)
+        return read_npy(path, "buifUS")  # of labels that are texts their reader says more
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing", valid=f"{TRAIN} and {TRAIN_LABELS} side by side", next_step="put the file there") from error
 
