@@ -264,9 +264,5 @@ def valid_values(field: FieldInfo) -> str:
     """What may stand in a column, as its model says it: the names, or the range of its numbers; "" where anything of its type may."""
     if choices := _choices(field.annotation):
         return ", ".join(choices)
-    return ", ".join(
-        words.format(limit)
-        for one in field.metadata
-        for bound, words in _RANGES.items()
-        if (limit := getattr(one, bound, None)) is not None
-    )
+    limits = [(words, getattr(one, bound, None)) for one in field.metadata for bound, words in _RANGES.items()]
+    return ", ".join(words.format(limit) for words, limit in limits if limit is not None)

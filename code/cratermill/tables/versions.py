@@ -68,7 +68,7 @@ def list_versions(path: Path | str, model: type[RowHparams]) -> list[dict[str, A
 
 
 def show_version(path: Path | str, model: type[RowHparams], version: int) -> list[tuple[str, Any, str]]:
-    """(column, value, meaning with the valid values) of one row; keyword columns only where filled, and marked where the row doesn't use them."""
+    """(column, value, meaning and valid values) of one row; keyword columns only where filled, marked where the row doesn't use them."""
     row = load_versions(path, model, [version])[0]
     fields = model.model_fields
     lines = [(column, getattr(row, name), _meaning(fields[name])) for column, name in row.columns().items()]

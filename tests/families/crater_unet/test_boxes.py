@@ -48,7 +48,7 @@ def test_five_lines_of_six_are_five_circles():
         ("crater\nrock\n", "has the columns crater"),
         ("X,Y,W,H\n1,2,3,4\n1,2,x,4\n", "line 3 is no box"),
         ("X,Y,W,H\n500,2,3,4\n", "line 2 lies off the image"),
-        ("X,Y,W,H\n5,2,nan,4\n", "line 2 lies off the image"),
+        ("X,Y,W,H\n5,2,nan,4\n", "line 2 is a box without a sound place and size"),
     ],
 )
 def test_lines_that_are_no_boxes_are_named(text, part):

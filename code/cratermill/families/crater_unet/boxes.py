@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.delimited import Delimited, parse
 from ...core.errors import InputError
+from ...core.notices import notice
 from ...core.text import Text
 
 CUT_PX = 0.6
@@ -101,7 +102,7 @@ def _pixel_boxes(table: Delimited, size: np.ndarray) -> np.ndarray:
         raise InputError(
             f"{table.what} has the columns {', '.join(table.header)[:120]}", valid=f"{', '.join(BOX_COLUMNS)} in pixels; or lines {LINES}"
         )
-    boxes = []
+    boxes, off = [], []
     for line, cells in zip(table.lines, table.rows, strict=True):
         try:
             x, y, w, h = (float(cells[names[column]]) for column in BOX_COLUMNS)
@@ -109,13 +110,22 @@ def _pixel_boxes(table: Delimited, size: np.ndarray) -> np.ndarray:
             raise InputError(
                 f"{table.what}, line {line} is no box: {error}", valid=f"numbers of pixels for {', '.join(BOX_COLUMNS)}"
             ) from error
-        # Boxes may reach over the edge, but not lie beyond it.
-        if not (w > 0 and h > 0 and x + w > 0 and y + h > 0 and x < size[0] and y < size[1] and max(w, h) <= 4 * size.max()):
+        if not (np.isfinite([x, y]).all() and 0 < w <= 4 * size.max() and 0 < h <= 4 * size.max()):
             raise InputError(
-                f"{table.what}, line {line} lies off the image, or has no size: {', '.join(cells)[:80]}",
-                valid=f"left, top, width and height within {size[0]:.0f} × {size[1]:.0f} pixels",
+                f"{table.what}, line {line} is a box without a sound place and size: {', '.join(cells)[:80]}",
+                valid=f"left, top, width and height in pixels of an image of {size[0]:.0f} × {size[1]:.0f}",
             )
-        boxes.append([x, y, x + w, y + h])
+        # Boxes may reach over the edge, and a few of a larger picture's list may lie beyond it.
+        inside = x + w > 0 and y + h > 0 and x < size[0] and y < size[1]
+        (boxes if inside else off).append([x, y, x + w, y + h] if inside else line)
+    if len(off) > len(boxes):
+        raise InputError(
+            f"{table.what}, line {off[0]} lies off the image of {size[0]:.0f} × {size[1]:.0f} pixels, like {len(off)} of {len(off) + len(boxes)} boxes",
+            valid="boxes on the image, in its own pixels",
+            next_step="check that text and image belong together",
+        )
+    if off:
+        notice(f"{table.what}: {len(off)} boxes lie off the image of {size[0]:.0f} × {size[1]:.0f} pixels (line {off[0]} first): left out")
     return np.array(boxes, float).reshape(-1, 4)
 
 
