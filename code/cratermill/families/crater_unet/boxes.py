@@ -120,7 +120,7 @@ def _pixel_boxes(table: Delimited, size: np.ndarray) -> np.ndarray:
         (boxes if inside else off).append([x, y, x + w, y + h] if inside else line)
     if len(off) > len(boxes):
         raise InputError(
-            f"{table.what}, line {off[0]} lies off the image of {size[0]:.0f} × {size[1]:.0f} pixels, like {len(off)} of {len(off) + len(boxes)} boxes",
+            f"{table.what}, line {off[0]} lies off the image of {size[0]:.0f} × {size[1]:.0f} pixels, as do most of its boxes",
             valid="boxes on the image, in its own pixels",
             next_step="check that text and image belong together",
         )
