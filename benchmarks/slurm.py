@@ -14,15 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from cratermill.batch import cluster, ledger, operations, preflight, scheduler, slurm_state, status
+from cratermill.batch.ledger import Submission
 from cratermill.batch.plan import Cell, Plan, freeze, load, make_plan
 from cratermill.batch.profile import Profile, Resources
 from cratermill.batch.slurm import SlurmExecutor
-from cratermill.core.files import fingerprint
+from cratermill.core.files import fingerprint, write_text
 
-NO_OP = (sys.executable, str(Path(__file__).resolve()), "--cell")
+NO_OP = f"{Path(__file__).resolve()}:note"
 SMALL = Resources(cpus=1, mem_gb=0.5, time_min=5)
 
 
@@ -32,27 +34,22 @@ def no_op_plan(root: Path, name: str, cells: int) -> Plan:
     return make_plan(name, root, {"name": name}, 0, made)
 
 
-def execute() -> None:
-    """The line of a job, `cratermill cell PLAN INDEX`, with work that only notes when it began."""
-    from cratermill import cli
-    from cratermill import pipeline as stages
-
-    def note(plan, cell, _workspace):
-        (plan.root / f"{plan.run}.{cell.index}.begun").write_text(str(time.time()))
-        return {}
-
-    stages.run_cell = note
-    sys.argv[1] = "cell"
-    cli.main()
+def note(plan: Plan, cell: Cell, _workspace: object) -> dict[str, object]:
+    """Work that only notes when it began."""
+    (plan.root / f"{plan.run}.{cell.index}.begun").write_text(str(time.time()))
+    return {}
 
 
 # ---------------------------------------------------------------------- submission
 
 
-def submission(root: Path, cells: int, least: int | None = None) -> str:
-    """Our launch against one sbatch for every cell, all held; `least`: sbatches measured, the rest in proportion."""
+def submission(root: Path, cells: int, least: int | None = None) -> list[str]:
+    """Our launch, by submitit, against sbatch called directly for the same arrays, and one sbatch for every cell; all held.
+
+    `least`: single sbatches measured, the rest in proportion.
+    """
     plan = no_op_plan(root, f"submit{cells}", cells)
-    profile = Profile(name="benchmark", default=SMALL, flags=("--hold",))
+    profile = Profile(name="benchmark", default=SMALL, flags=("--hold",), limits={"max_array_size": 250})
     began = time.perf_counter()
     cluster.launch(plan, profile, say=lambda _: None)
     whole = time.perf_counter() - began
@@ -60,15 +57,44 @@ def submission(root: Path, cells: int, least: int | None = None) -> str:
     again = load(freeze(no_op_plan(root, f"again{cells}", cells)))
     executor = SlurmExecutor(again, preflight.with_site_limits(profile), say=lambda _: None)
     began = time.perf_counter()
-    submitted = executor.launch()
+    submitted = executor.submit()
     arrays = time.perf_counter() - began
+    files = sum(path.is_file() for path in [*again.folder.rglob("*"), *(root / "log/code").rglob("*")])
     operations.cancel(again)
+    bare = directly(root, executor)
     single = one_by_one(root, executor, least or cells) * cells / (least or cells)
     share = "" if least is None else f" (from {least})"
-    return (
-        f"| {cells} cells, {len(submitted.submissions)} array(s) | one sbatch per cell{share} | {arrays:.2f} s; with plan and checks "
-        f"{whole:.2f} s | {single:.1f} s | {single / arrays:.0f} ×; {single / whole:.0f} × |"
-    )
+    ours = f"{arrays:.2f} s, {files} files; with plan and checks {whole:.2f} s"
+    what = f"| {cells} cells, {len(submitted.submissions)} array(s)"
+    return [
+        f"{what} | sbatch called directly for the same arrays | {ours} | {bare:.2f} s | {bare / arrays:.1f} × |",
+        f"{what} | one sbatch per cell{share} | {ours} | {single:.1f} s | {single / arrays:.0f} ×; {single / whole:.0f} × |",
+    ]
+
+
+def directly(root: Path, executor: SlurmExecutor) -> float:
+    """Seconds for the same arrays without submitit: cells listed in each script, the intent and the id written down as well."""
+    plan = load(freeze(no_op_plan(root, f"bare{len(executor.plan.cells)}", len(executor.plan.cells))))
+    ledger.folder(plan).mkdir(parents=True, exist_ok=True)
+    began, jobs = time.perf_counter(), []
+    slurm_state.look(plan, ask=True)
+    for number, chunk in enumerate(executor.chunks(range(len(plan.cells))), start=1):
+        name, asked = ledger.name_of(plan, chunk.stage, number), chunk.resources
+        intent = ledger.new(plan, Submission(number, name, chunk.stage, chunk.tasks, asked.model_dump()))
+        lines = ["#!/bin/bash", f"#SBATCH --job-name={name}", f"#SBATCH --array=0-{chunk.size - 1}", "#SBATCH --output=slurm/%A_%a.out"]
+        lines += [
+            f"#SBATCH --cpus-per-task={asked.cpus}",
+            f"#SBATCH --mem={round(asked.mem_gb * 1024)}M",
+            f"#SBATCH --time={asked.time_min}",
+        ]
+        lines += ["#SBATCH --hold", "cells=(", *(f"  {shlex.quote(' '.join(map(str, task)))}" for task in chunk.tasks), ")"]
+        lines += [f"exec {sys.executable} -m cratermill cell {shlex.quote(str(plan.path))} ${{cells[$SLURM_ARRAY_TASK_ID]}}"]
+        script = write_text(ledger.script_path(plan, number), "\n".join(lines) + "\n")
+        jobs.append(scheduler.submit(script, plan.folder))
+        ledger.write(plan, replace(intent, job_id=jobs[-1]))
+    seconds = time.perf_counter() - began
+    scheduler.cancel(map(str, jobs))
+    return seconds
 
 
 def one_by_one(root: Path, executor: SlurmExecutor, cells: int) -> float:
@@ -121,7 +147,7 @@ def one_cell(root: Path, number: int) -> tuple[float, float]:
         f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
     )
     began = time.time()
-    SlurmExecutor(plan, Profile(name="benchmark", default=SMALL, activate=lines), say=lambda _: None, command=NO_OP).launch()
+    SlurmExecutor(plan, Profile(name="benchmark", default=SMALL, activate=lines), say=lambda _: None, work=NO_OP).submit()
     begun = root / f"{plan.run}.0.begun"
     while not begun.exists() or not begun.read_text():
         if time.time() - began > 120:
@@ -161,10 +187,10 @@ def main() -> None:
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {time.strftime('%Y-%m-%d')}, {version}\n")
         print("| what | against | ours | baseline | ratio |\n|---|---|---|---|---|")
         for cells in options.cells:
-            print(submission(root, cells, least=200 if cells > 200 else None), flush=True)
+            print("\n".join(submission(root, cells, least=50 if cells > 50 else None)), flush=True)
         print(looking(root, max(options.cells)), flush=True)
         print("\n".join(overhead(root, options.runs)))
 
 
 if __name__ == "__main__":
-    execute() if sys.argv[1:2] == ["--cell"] else main()
+    main()

@@ -1,7 +1,6 @@
-"""Work without science, for tests of batch: what a cell does stands in its params. Also a worker and an executor to kill.
+"""Work without science, for tests of batch: what a cell does stands in its params. Also an executor to kill.
 
-python fake.py PLAN              a worker (what `cratermill cells PLAN` is)
-python fake.py --run PLAN N      an executor with N such workers
+python fake.py --run PLAN N      an executor with N workers
 python fake.py --cell PLAN I     one cell
 """
 
@@ -14,13 +13,15 @@ import sys
 import time
 from pathlib import Path
 
+import cratermill
+from cratermill.batch.environment import rank
 from cratermill.batch.plan import Cell, fingerprint, load, make_plan
-from cratermill.batch.ranks import rank
 from cratermill.batch.workspace import Stopped
 from cratermill.core.errors import WorkError
 
 HERE = Path(__file__).resolve()
-WORKER = [sys.executable, str(HERE)]
+WORK = f"{HERE}:science"
+"""What names this work to executors."""
 
 
 def science(plan, cell, workspace):
@@ -77,7 +78,8 @@ def _steps(trace, cell, workspace):
         if workspace.stop_requested and step < total:
             raise Stopped
     (workspace.folder / "best.ckpt").write_text(json.dumps(cell.params))
-    return {"steps": step, "loss": loss, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "pid": os.getpid()}
+    place = {"pid": os.getpid(), "package": str(Path(cratermill.__file__).parent)}
+    return {"steps": step, "loss": loss, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), **place}
 
 
 def plan_of(root, specs, name="fake", seed=1):
@@ -100,15 +102,12 @@ def main() -> int:
     from cratermill.batch.job import run_cells
     from cratermill.batch.local import LocalExecutor
     from cratermill.batch.observe import PlainObserver
-    from cratermill.batch.worker import serve
 
     if sys.argv[1] == "--run":
-        executor = LocalExecutor(load(sys.argv[2]), workers=int(sys.argv[3]), worker_command=WORKER, observer=PlainObserver())
-        return executor.run().exit_code
-    if sys.argv[1] == "--cell":
-        at_a_time = int(sys.argv.pop(3)) if sys.argv[3] == "--side-by-side" and sys.argv.pop(3) else 1
-        return run_cells(load(sys.argv[2]), map(int, sys.argv[3:]), science, side_by_side=at_a_time, worker_command=WORKER)
-    return serve(sys.argv[1], science)
+        executor = LocalExecutor(load(sys.argv[2]), workers=int(sys.argv[3]), work=WORK, observer=PlainObserver())
+        return executor.submit().exit_code
+    at_a_time = int(sys.argv.pop(3)) if sys.argv[3] == "--side-by-side" and sys.argv.pop(3) else 1
+    return run_cells(load(sys.argv[2]), map(int, sys.argv[3:]), WORK, side_by_side=at_a_time)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cratermill.batch.jobscript import Job, directives, job_script, quoted
+from cratermill.batch.jobscript import Job, own_lines, quoted
 from cratermill.batch.profile import Profile, Resources
+from cratermill.batch.submission import script_of
 
 GOLDEN = Path(__file__).parent / "golden"
-HOSTILE = '/data/it\'s "x" $(touch owned)\n`touch owned`;#/log/runs/r/plan.json'
+HOSTILE = '/data/it\'s "x" $(touch owned)\n`touch owned`;#/log/runs/r/slurm'
 
 FULL = Profile(
     name="full",
@@ -28,27 +29,26 @@ FULL = Profile(
 )
 PLAIN = Profile(name="plain")
 
-CELL = ("-m", "cratermill", "cell")
 
-
-def job(name, plan, python, tasks, limit=None, **resources):
-    return Job(name, name.split(".")[1], int(name.split(".")[2]), plan, (python, *CELL), tasks, Resources(**resources), limit)
+def job(name, folder, python, tasks=1, limit=None, **resources):
+    code = folder.partition("/log/")[0] + "/log/code/0123.zip"
+    return Job(name, int(name.split(".")[2]), folder, tasks, Resources(**resources), python, code, "/opt/it's/configs", limit)
 
 
 CASES = {
-    "plain": (job("run.train.1", "/project/log/runs/r/plan.json", "/venv/bin/python", ((3,),)), PLAIN),
+    "plain": (job("run.train.1", "/project/log/runs/r/slurm", "/venv/bin/python"), PLAIN),
     "hostile": (
-        job("run.train.12", HOSTILE, "/envs/it's $(x)/python", ((0,), (4,), (7,)), 4, cpus=8, mem_gb=0.5, gpus=2, time_min=90),
+        job("run.train.12", HOSTILE, "/envs/it's $(x)/python", 3, 4, cpus=8, mem_gb=0.5, gpus=2, time_min=90),
         FULL.model_copy(update={"activate": ()}),
     ),
-    "packed": (job("run.map.2", "/p/plan.json", "python", ((0, 1, 2), (3,)), pack=3, side_by_side=2), FULL),
-    "distributed": (job("run.train.3", "/p/plan.json", "/v/python", ((0,),), nodes=2, tasks_per_node=4, gpus=4), PLAIN),
+    "packed": (job("run.map.2", "/p/log/runs/r/slurm", "python", 2, pack=3, side_by_side=2), FULL),
+    "distributed": (job("run.train.3", "/p/log/runs/r/slurm", "/v/python", cpus=3, nodes=2, tasks_per_node=4, gpus=4), PLAIN),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_golden(name):
-    script = job_script(*CASES[name])
+    script = script_of(*CASES[name])
     path = GOLDEN / f"{name}.sh"
     if os.environ.get("CRATERMILL_GOLDEN"):
         path.write_text(script)
@@ -57,32 +57,31 @@ def test_golden(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_scripts_are_bash(name):
-    assert subprocess.run(["bash", "-n"], input=job_script(*CASES[name]), text=True, check=False).returncode == 0
+    assert subprocess.run(["bash", "-n"], input=script_of(*CASES[name]), text=True, check=False).returncode == 0
 
 
 def test_hostile_names_reach_the_program_unchanged(tmp_path):
     """The script runs with a program that prints its arguments; nothing else in it is executed."""
     program = tmp_path / "show it's $(x)"
-    program.write_text('#!/bin/sh\nfor word in "$@"; do printf "%s\\0" "$word"; done\n')
+    program.write_text('#!/bin/sh\nfor word in "$PYTHONPATH" "$CRATERMILL_CONFIGS" "$@"; do printf "%s\\0" "$word"; done\n')
     program.chmod(0o755)
-    job = Job("n", "train", 1, HOSTILE, (str(program), "a b"), ((5,), (6, 7)), Resources())
+    one = job("n.train.1", HOSTILE, str(program))
     profile = PLAIN.model_copy(update={"wckey": "$(touch owned)", "account": "`touch owned`"})
     path = tmp_path / "job.sh"
-    path.write_text(job_script(job, profile))
-    environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "1"}
-    done = subprocess.run(["bash", str(path)], cwd=tmp_path, env=environment, capture_output=True, check=True)
-    assert done.stdout.decode().split("\0")[:-1] == ["a b", HOSTILE, "6", "7"]
+    path.write_text(script_of(one, profile))
+    done = subprocess.run(["bash", str(path)], cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == [one.code, one.configs, "-u", "-m", "cratermill.batch", HOSTILE]
     assert not (tmp_path / "owned").exists()
 
 
 def test_line_breaks_never_leave_an_sbatch_line():
     with pytest.raises(AssertionError, match="control character"):
-        directives(CASES["plain"][0], PLAIN.model_copy(update={"account": "x\ntouch owned"}))
+        own_lines(CASES["plain"][0], PLAIN.model_copy(update={"account": "x\ntouch owned"}))
 
 
 def test_percent_in_a_folder_is_no_placeholder():
-    name = "/my 50%j/log/runs/r/plan.json"
-    assert '--output="/my 50%%j/log/runs/r/slurm/%A_%a.out"' in directives(job("run.train.1", name, "python", ((0,),)), PLAIN)
+    name = "/my 50%j/log/runs/r/slurm"
+    assert '#SBATCH --output="/my 50%%j/log/runs/r/slurm/%A_%a.out"' in own_lines(job("run.train.1", name, "python"), PLAIN)
 
 
 def test_quoting_for_sbatch():

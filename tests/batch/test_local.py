@@ -18,7 +18,7 @@ from . import fake
 
 def launch(root, specs, workers=1, **options):
     plan = load(freeze(fake.plan_of(root, specs)))
-    return LocalExecutor(plan, workers=workers, worker_command=fake.WORKER, **options).run()
+    return LocalExecutor(plan, workers=workers, work=fake.WORK, **options).submit()
 
 
 def start_executor(plan, workers=1):
@@ -104,9 +104,9 @@ def test_a_killed_worker_fails_its_cell_alone(root):
 
 def test_workers_that_cannot_start_end_the_run_with_their_last_words(root):
     plan = load(freeze(fake.plan_of(root, [{}, {}])))
-    executor = LocalExecutor(plan, worker_command=[sys.executable, "-c", "raise ImportError('no torch here')"])
-    with pytest.raises(WorkError, match="no torch here"):
-        executor.run()
+    executor = LocalExecutor(plan, work="no_such_module:work")
+    with pytest.raises(WorkError, match="No module named 'no_such_module'"):
+        executor.submit()
     assert states(plan) == ["waiting", "waiting"]
 
 
@@ -119,7 +119,7 @@ def test_kill_of_the_executor_loses_only_steps_since_the_checkpoint(root):
     process.stdout.close()
     assert products(root) == ["0.part"]
     # Relaunched at once: the orphan is still saving itself and holds the lock.
-    result = LocalExecutor(plan, worker_command=fake.WORKER).run()
+    result = LocalExecutor(plan, work=fake.WORK).submit()
     assert result.exit_code == 0 and states(plan) == ["done", "done"]
     assert fake.lines(root / "trace/0.steps") == [str(n) for n in range(1, 41)]
     assert len(fake.lines(root / "trace/0.begun")) == 2
@@ -135,7 +135,7 @@ def test_kill_of_executor_and_worker_at_once(root):
     process.wait()
     process.stdout.close()
     wait_for(lambda: states(plan) == ["lost"])
-    assert LocalExecutor(plan, worker_command=fake.WORKER).run().exit_code == 0
+    assert LocalExecutor(plan, work=fake.WORK).submit().exit_code == 0
     steps = [int(step) for step in fake.lines(root / "trace/0.steps")]
     assert steps[-1] == 40 and len(steps) <= 41, "at most the step under way was done twice"
 
@@ -158,7 +158,7 @@ def test_second_launch_of_the_same_run_is_refused(root):
     process = start_executor(plan)
     wait_for(lambda: states(plan) == ["running"])
     with pytest.raises(WorkError, match=f"executed by process {process.pid} .*\n.*status {plan.run} --watch"):
-        LocalExecutor(plan, worker_command=fake.WORKER).run()
+        LocalExecutor(plan, work=fake.WORK).submit()
     os.killpg(process.pid, signal.SIGTERM)
     process.communicate(timeout=20)
 

@@ -39,7 +39,7 @@ def test_times_of_partitions(monkeypatch):
 def test_more_time_than_a_partition_gives(monkeypatch, asked, profile, said):
     monkeypatch.setattr(scheduler, "time_limits", lambda: {"default": 30, "main": 30, "long": 60, "days": 2880})
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/sbatch")
-    monkeypatch.setattr(scheduler, "submit", lambda *_, **__: None)
+    monkeypatch.setattr(scheduler, "test_only", lambda *_: None)
     (check,) = preflight.check_jobs(Profile(name="x", **profile), {"train": Resources(**asked)})
     assert check.ok is (said is None) and (said or "") in check.detail
 

@@ -2,10 +2,11 @@
 
 import contextlib
 import json
+import re
 
 import pytest
 
-from cratermill.batch import cluster, ledger, operations, scheduler, slurm_state, state
+from cratermill.batch import cluster, dry_run, ledger, operations, scheduler, slurm_state, state
 from cratermill.batch.by_hand import submission_lines
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
@@ -22,7 +23,7 @@ class Scheduler:
     """Answers like Slurm, without any."""
 
     def __init__(self):
-        self.jobs, self.accounting, self.scripts, self.cancelled, self.next_id = [], None, {}, [], 100
+        self.jobs, self.accounting, self.scripts, self.cancelled, self.next_id, self.throttled = [], None, {}, [], 100, []
 
     def queue(self):
         return list(self.jobs)
@@ -35,14 +36,20 @@ class Scheduler:
     def named(self, name, since):
         raise scheduler.Refused("Slurm accounting storage is disabled")
 
-    def submit(self, script, folder, after=(), test_only=False):
+    def submit(self, script, folder, after=()):
         self.next_id += 1
         text = script.read_text()
         name = text.split("--job-name=")[1].split()[0]
-        tasks = text.count("\n  ") if "cells=(" in text else 1
         self.scripts[self.next_id] = (text, tuple(after))
+        tasks = int(re.search(r"--array=0-(\d+)", text)[1]) + 1
         self.jobs += [JobTask(self.next_id, task, "PENDING", name=name) for task in range(tasks)]
         return self.next_id
+
+    def throttle(self, job_id, places):
+        self.throttled.append((job_id, places))
+
+    def test_only(self, script, folder):
+        pass
 
     def cancel(self, targets):
         self.cancelled += targets
@@ -60,7 +67,8 @@ class Scheduler:
 def slurm(monkeypatch):
     answers = Scheduler()
     monkeypatch.setattr(scheduler, "configuration", dict)
-    for name in ("queue", "accounts_for", "named", "submit", "cancel"):
+    monkeypatch.setattr(scheduler, "cluster_name", lambda: "here")
+    for name in ("queue", "accounts_for", "named", "submit", "cancel", "throttle", "test_only"):
         monkeypatch.setattr(scheduler, name, getattr(answers, name))
     return answers
 
@@ -70,13 +78,19 @@ def executor(root, specs, **profile):
     return SlurmExecutor(plan, Profile(name="test", **profile), say=lambda _: None)
 
 
+def intent(plan):
+    number = ledger.next_number(plan)
+    return ledger.new(plan, ledger.Submission(number, ledger.name_of(plan, "train", number), "train", ((0,),), Resources().model_dump()))
+
+
 SPECS = [{}, {}, {}, {"needs": [0, 1, 2], "soft": True, "always": True, "stage": "summarise"}]
 
 
 def test_stages_wait_for_those_they_need(root, slurm):
-    made = executor(root, [{}, {}, {"needs": [0], "stage": "evaluate"}, {"needs": [2], "soft": True, "stage": "summarise"}]).launch()
+    specs = [{}, {}, {"needs": [0, 1], "stage": "evaluate"}, {"needs": [2], "soft": True, "stage": "summarise"}]
+    made = executor(root, specs).submit()
     assert [(one.stage, one.after) for one in made.submissions] == [("train", ()), ("evaluate", (101,)), ("summarise", (102,))]
-    assert slurm.scripts[103][1] == (102,)
+    assert slurm.scripts[103][1] == ("afterany:102",)
 
 
 def test_chunks_by_index_resources_and_packing(root, slurm):
@@ -89,41 +103,41 @@ def test_chunks_by_index_resources_and_packing(root, slurm):
 
 
 def test_max_concurrent_holds_across_chunks(root, slurm):
-    made = executor(root, [{"n": n} for n in range(25)], limits={"max_array_size": 10, "max_concurrent": 3}).launch()
+    made = executor(root, [{"n": n} for n in range(25)], limits={"max_array_size": 10, "max_concurrent": 3}).submit()
     assert [one.after for one in made.submissions] == [(), (101,), (102,)]
     assert all("%3\n" in text for text, _ in slurm.scripts.values())
 
 
 def test_launch_again_submits_nothing_twice(root, slurm):
     runner = executor(root, SPECS)
-    assert runner.launch().cells == 4
-    assert runner.launch().submissions == []
+    assert runner.submit().cells == 4
+    assert runner.submit().submissions == []
     slurm.set(0, "RUNNING")
-    assert runner.launch().submissions == []
+    assert runner.submit().submissions == []
 
 
 def test_only_some_cells_and_what_can_run_then(root, slurm):
     specs = [{}, {"n": 1}, {"needs": [0], "stage": "evaluate"}, {"needs": [0, 1], "stage": "evaluate", "n": 2}]
-    made = executor(root, specs).launch(only={0})
-    assert [sorted(one.cells) for one in made.submissions] == [[0], [2]]
+    made = executor(root, specs).submit(only={0})
+    assert [one.tasks for one in made.submissions] == [((0, 2),)], "the evaluation follows in the same job"
 
 
 def test_intent_without_an_answer_is_found_by_its_name_or_submitted_again(root, slurm):
     runner = executor(root, [{}])
-    lost = ledger.new(runner.plan, ledger.next_number(runner.plan), "train", [(0,)], Resources().model_dump())
+    lost = intent(runner.plan)
     slurm.jobs.append(JobTask(77, 0, "PENDING", name=lost.name))
-    assert runner.launch().submissions == []
+    assert runner.submit().submissions == []
     assert ledger.read(runner.plan)[0].job_id == 77
     slurm.jobs.clear()
     (runner.plan.folder / "slurm/1.json").unlink()
-    ledger.new(runner.plan, ledger.next_number(runner.plan), "train", [(0,)], Resources().model_dump())
-    assert runner.launch().cells == 1
+    intent(runner.plan)
+    assert runner.submit().cells == 1
     assert [one.number for one in ledger.read(runner.plan)] == [2], "the intent is remembered as given up"
 
 
 def test_intent_whose_cell_has_begun_is_not_submitted_again(root, slurm, monkeypatch):
     runner = executor(root, [{"do": "fail"}])
-    ledger.new(runner.plan, ledger.next_number(runner.plan), "train", [(0,)], Resources().model_dump())
+    intent(runner.plan)
     for name, value in {"SLURM_JOB_ID": "56", "SLURM_ARRAY_JOB_ID": "55", "CRATERMILL_SUBMISSION": "1"}.items():
         monkeypatch.setenv(name, value)
     run_cell(runner.plan, 0, fake.science)
@@ -133,26 +147,26 @@ def test_intent_whose_cell_has_begun_is_not_submitted_again(root, slurm, monkeyp
 
 def test_without_locks_two_launches_at_once_submit_no_cell_twice(root, slurm, monkeypatch):
     one, other = executor(root, [{"n": n} for n in range(4)]), executor(root, [{"n": n} for n in range(4)])
-    monkeypatch.setattr("cratermill.batch.slurm.run_lock", lambda plan: contextlib.nullcontext())
+    monkeypatch.setattr("cratermill.batch.slurm.run_lock", lambda plan, wait_s: contextlib.nullcontext())
     look = slurm_state.look
 
     def look_then_be_slow(plan, **options):
         found = look(plan, **options)
         monkeypatch.setattr(slurm_state, "look", look)
-        assert other.launch().cells == 4
+        assert other.submit().cells == 4
         return found
 
     monkeypatch.setattr(slurm_state, "look", look_then_be_slow)
     with pytest.raises(WorkError, match="Another launch submits fake-"):
-        one.launch()
-    assert len(slurm.scripts) == 1 and one.launch().submissions == []
+        one.submit()
+    assert len(slurm.scripts) == 1 and one.submit().submissions == []
 
 
 def test_retry_takes_the_profile_of_the_launch(root, slurm):
     runner = executor(root, [{}])
     with pytest.raises(InputError, match="No launch has submitted fake-"):
         operations.require_submitted(runner.plan)
-    runner.launch()
+    runner.submit()
     assert operations.require_submitted(runner.plan) == "test"
 
 
@@ -163,14 +177,14 @@ def test_refused_submission_says_why_and_leaves_no_trace(root, slurm, monkeypatc
     runner = executor(root, [{}])
     monkeypatch.setattr(scheduler, "submit", refuse)
     with pytest.raises(WorkError, match="invalid partition"):
-        runner.launch()
+        runner.submit()
     assert ledger.read(runner.plan) == []
 
 
 def test_quota(root, slurm):
     runner = executor(root, [{"n": n} for n in range(5)], limits={"max_submitted": 3})
     slurm.jobs.append(JobTask(9, 0, "RUNNING", name="another of mine"))
-    made = runner.launch()
+    made = runner.submit()
     assert made.cells == 2 and made.left == [2, 3, 4]
 
 
@@ -193,9 +207,9 @@ def test_quota(root, slurm):
 )
 def test_states_of_a_cell_that_wrote_nothing(root, slurm, word, reason, expected):
     runner = executor(root, [{}])
-    runner.launch()
+    runner.submit()
     slurm.set(0, word, reason)
-    found = slurm_state.look(runner.plan).states[0]
+    found = slurm_state.watch(runner.plan).states[0]
     assert (found.state, found.kind) == expected
     # What was learnt of an end is kept when the scheduler has forgotten it.
     if found.state == "failed" and word != "PENDING":
@@ -217,7 +231,7 @@ def test_states_of_a_cell_that_wrote_nothing(root, slurm, word, reason, expected
 )
 def test_without_accounting_the_output_tells(root, slurm, text, kind):
     runner = executor(root, [{}])
-    runner.launch()
+    runner.submit()
     slurm.jobs.clear()
     (runner.plan.folder / "slurm/101_0.out").write_text(text)
     assert slurm_state.look(runner.plan).states[0].kind == kind
@@ -225,7 +239,7 @@ def test_without_accounting_the_output_tells(root, slurm, text, kind):
 
 def test_accounting_is_asked_once_and_only_for_the_unexplained(root, slurm):
     runner = executor(root, [{"n": 1}, {"n": 2}])
-    runner.launch()
+    runner.submit()
     slurm.jobs.clear()
     slurm.accounting = [JobTask(101, 0, "TIMEOUT"), JobTask(101, 1, "NODE_FAIL")]
     assert [cell.kind for cell in slurm_state.look(runner.plan).states] == ["timeout", "node"]
@@ -234,7 +248,7 @@ def test_accounting_is_asked_once_and_only_for_the_unexplained(root, slurm):
 def test_retry_by_cause_within_limits(root, slurm):
     retry = {"mem_gb_max": 12, "time_min_max": 100, "attempts": 3}
     runner = executor(root, [{"n": n} for n in range(5)], default={"mem_gb": 8, "time_min": 60}, retry=retry)
-    runner.launch()
+    runner.submit()
     for index, word in enumerate(("OUT_OF_MEMORY", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "FAILED")):
         slurm.set(index, word)
     state.note(runner.plan, runner.plan.cells[4], "failed", "ValueError: x", "crash", slurm={"submission": "1"})
@@ -254,7 +268,7 @@ def test_retry_by_cause_within_limits(root, slurm):
 
 def test_too_many_attempts(root, slurm):
     runner = executor(root, [{}], retry={"attempts": 1})
-    runner.launch()
+    runner.submit()
     slurm.set(0, "NODE_FAIL")
     chosen, submitted = operations.retry(runner)
     assert submitted is None and "1 attempt, as many as the profile allows" in chosen.not_again[0]
@@ -262,7 +276,7 @@ def test_too_many_attempts(root, slurm):
 
 def test_retry_replaces_what_waits_in_the_queue(root, slurm):
     runner = executor(root, SPECS)
-    runner.launch()
+    runner.submit()
     slurm.set(0, "NODE_FAIL")
     slurm.set(3, "PENDING", "Dependency")
     _, submitted = operations.retry(runner)
@@ -272,7 +286,7 @@ def test_retry_replaces_what_waits_in_the_queue(root, slurm):
 
 def test_stopped_without_requeue_is_a_time_out_with_a_checkpoint(root, slurm):
     runner = executor(root, [{}], requeue=False)
-    runner.launch()
+    runner.submit()
     write_json(runner.plan.state_path(0), {"state": "stopped", "slurm": {"submission": "1"}, "attempt": 1})
     slurm.set(0, "COMPLETED")
     found = slurm_state.look(runner.plan).states[0]
@@ -281,7 +295,7 @@ def test_stopped_without_requeue_is_a_time_out_with_a_checkpoint(root, slurm):
 
 def test_cancel_some_cells(root, slurm):
     runner = executor(root, [{"n": n} for n in range(4)], default={"pack": 2})
-    runner.launch()
+    runner.submit()
     assert operations.cancel(runner.plan, {1}) == [0, 1], "they share a job"
     assert slurm.cancelled == ["101_0"]
     assert [cell.kind for cell in slurm_state.look(runner.plan).states] == ["cancelled", "cancelled", None, None]
@@ -309,10 +323,10 @@ def test_dry_run_says_what_waits_for_what_and_knows_the_queue(root, slurm, capsy
     cluster.dry_run(runner.plan, bounded)
     assert "--- submission 2 of 3, begins when submission 1 ended\n" in capsys.readouterr().out
     # What is in the queue isn't submitted again, and a dry run says so.
-    runner.launch(only={0, 1})
+    runner.submit(only={0, 1})
     found = cluster.describe(runner.plan, bounded)
     assert (found["cells"], found["in_queue"], found["after"]) == (1, 3, [["job 101", "job 102"]])
-    assert "in the queue already: 3 cells" in cluster.describe_text(found)
+    assert "in the queue already: 3 cells" in dry_run.text_of(found)
 
 
 def test_lines_to_submit_by_hand(root):
@@ -332,7 +346,7 @@ def test_dry_run_knows_the_site_s_array_size(root, slurm, monkeypatch):
 
 def test_efficiency_from_records(root, slurm):
     runner = executor(root, [{"family": "net", "version": 3}], default={"cpus": 2, "mem_gb": 4, "gpus": 1})
-    runner.launch()
+    runner.submit()
     record = {
         "state": "done",
         "started": ledger.read(runner.plan)[0].created + 30,
@@ -351,8 +365,9 @@ def test_answers_of_squeue_and_sacct_are_read():
     assert scheduler._queue_line("12|3|RUNNING|None|n[1-2]|15|a|b") == JobTask(12, 3, "RUNNING", "None", "n[1-2]", "a|b")
     assert scheduler._queue_line("12|N/A|PENDING|Resources||12|x").task == 0
     assert scheduler._queue_line("slurm_load_jobs error") is None
-    assert scheduler._account_line("12_3|CANCELLED by 1000|n1|x") == JobTask(12, 3, "CANCELLED", node="n1", name="x")
-    assert scheduler._account_line("12_[4-9]|PENDING||x") is None
+    assert scheduler._account_lines("12_3|CANCELLED by 1000|n1|x") == [JobTask(12, 3, "CANCELLED", node="n1", name="x")]
+    assert scheduler._account_lines("12_[4-9]|PENDING||x") == []
+    assert [job.task for job in scheduler._account_lines("12_[4-6,9%2]|CANCELLED by 0||x")] == [4, 5, 6, 9]
 
 
 def test_environment_of_sbatch(monkeypatch):
@@ -364,7 +379,7 @@ def test_environment_of_sbatch(monkeypatch):
 
 def test_damaged_ledger_entry_is_left_out(root, slurm):
     runner = executor(root, [{}])
-    runner.launch()
+    runner.submit()
     (runner.plan.folder / "slurm/2.json").write_text("{")
     assert len(ledger.read(runner.plan)) == 1 and ledger.next_number(runner.plan) == 3
     assert read_json(runner.plan.folder / "slurm/1.json")["job_id"] == 101

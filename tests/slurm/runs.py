@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 
 from cratermill.batch import slurm_state, status
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
-from cratermill.batch.slurm import SlurmExecutor
+from cratermill.batch.slurm import SlurmExecutor, targets_of
 from tests.batch import fake
 
-COMMAND = (sys.executable, str(fake.HERE), "--cell")
 # Others may be editing the sources while these tests run.
 ENVIRONMENT = {"CRATERMILL_OTHER_CODE": "1"}
 
@@ -75,10 +73,10 @@ class Bench(Follower):
         options = {"name": "test", "partition": "main", "default": {"cpus": 1, "mem_gb": 0.1, "time_min": 5}, "warn_s": 10, **profile}
         self.profile = Profile(**options)
         self.said = []
-        self.executor = SlurmExecutor(self.plan, self.profile, say=self.said.append, command=COMMAND)
+        self.executor = SlurmExecutor(self.plan, self.profile, say=self.said.append, work=fake.WORK)
 
     def launch(self, **options):
-        return self.executor.launch(**options)
+        return self.executor.submit(**options)
 
     def wait_steps(self, indices, least=3, timeout=30):
         """Until these cells run and have made some steps."""
@@ -96,7 +94,7 @@ class Bench(Follower):
     def tasks_of(self, *indices):
         """Slurm's names of the array tasks of cells."""
         run = self.look()
-        return [f"{run.latest[index].job_id}_{run.latest[index].task_of(index)}" for index in indices]
+        return [target for index in indices for target in targets_of(run.latest[index], index)]
 
     def most_at_once(self):
         """The largest number of cells that were at work at the same time."""

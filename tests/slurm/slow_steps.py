@@ -1,11 +1,9 @@
-"""`python -m cratermill …`, with training steps of at least a second until Slurm has requeued the job: time to disturb it."""
+"""The stages, with training steps of at least a second until Slurm has requeued the job: time to disturb it."""
 
 import os
-import sys
 import time
 
-from cratermill.__main__ import main
-from cratermill.training.loop import Training
+from cratermill.pipeline import run_cell
 
 STEP_S = 1.0
 
@@ -18,7 +16,10 @@ def slowed(tell):
     return slow
 
 
-if __name__ == "__main__":
+def slowly(plan, cell, workspace):
+    """The work of a cell, for executors to name."""
+    from cratermill.training.loop import Training
+
     if os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
         Training.tell = slowed(Training.tell)
-    sys.exit(main())
+    return run_cell(plan, cell, workspace)

@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from cratermill.batch import ledger, scheduler
-from cratermill.batch.jobscript import Job, job_script
+from cratermill.batch.jobscript import Job
 from cratermill.batch.plan import find_run
 from cratermill.batch.profile import Profile, Resources
+from cratermill.batch.submission import script_of
 from cratermill.pipeline.load_config import load_config
 from tests.batch import fake
 from tests.slurm.runs import ENVIRONMENT, Bench, Follower
@@ -120,11 +121,10 @@ HOSTILE = (
 
 def test_sbatch_takes_every_value_as_it_is(shell, tmp_path):
     (tmp_path / "slurm").mkdir()
-    plan = "/no/plan.json"
     for value in HOSTILE:
         profile = Profile(name="x", partition="main", flags=("--hold", f"--comment={value}"), wckey=value)
         script = tmp_path / "job.sh"
-        script.write_text(job_script(Job("run.train.1", "train", 1, plan, ("true",), ((0,),), Resources(mem_gb=0.1)), profile))
+        script.write_text(script_of(Job("run.train.1", 1, "/no/slurm", 1, Resources(mem_gb=0.1), "true"), profile))
         job = str(scheduler.submit(script, tmp_path))
         kept = subprocess.run(["squeue", "-h", "-j", job, "-o", "%k|||%w"], capture_output=True, text=True, check=True).stdout
         assert kept.rstrip("\n").split("|||") == [value, value]
@@ -143,8 +143,8 @@ def test_two_login_nodes_at_once_submit_no_cell_twice(shell):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from tests.slurm.runs import *\n"
-        "runner = SlurmExecutor(load(sys.argv[2]), Profile.model_validate_json(sys.argv[3]), command=COMMAND)\n"
-        "try: print('submitted', runner.launch().cells)\n"
+        "runner = SlurmExecutor(load(sys.argv[2]), Profile.model_validate_json(sys.argv[3]), work=fake.WORK)\n"
+        "try: print('submitted', runner.submit().cells)\n"
         "except Exception as error: print('refused', error)\n"
     )
     words = [sys.executable, "-c", code, str(fake.HERE.parents[2]), str(bench.plan.path), bench.profile.model_dump_json()]

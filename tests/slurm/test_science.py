@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from cratermill.batch.cell import run_cell
 from cratermill.batch.cluster import launch
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
-from cratermill.batch.slurm import CELL_COMMAND, SlurmExecutor
+from cratermill.batch.slurm import SlurmExecutor
+from cratermill.batch.works import STAGES
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_training
 from cratermill.pipeline.load_config import load_config
@@ -101,11 +101,11 @@ def one_training(config, name):
     return plan, next(cell for cell in plan.cells if cell.stage == "train" and cell.params["family"] == name)
 
 
-SLOWLY = (sys.executable, str(Path(__file__).with_name("slow_steps.py")), "cell")
+SLOWLY = f"{Path(__file__).with_name('slow_steps.py')}:slowly"
 
 
-def submit(plan, cell, command=CELL_COMMAND, **options):
-    SlurmExecutor(load(plan.path), profile(**options), say=lambda _: None, command=command).launch(only={cell.index})
+def submit(plan, cell, work=STAGES, **options):
+    SlurmExecutor(load(plan.path), profile(**options), say=lambda _: None, work=work).submit(only={cell.index})
     return Follower(plan)
 
 
@@ -149,11 +149,11 @@ DISTRIBUTED = ("trainer: {accelerator: cpu,", "trainer: {devices: 2, nodes: 2, a
 def test_two_nodes_of_two_processes_survive_preemption(project, cluster):
     resources = {"cpus": 1, "mem_gb": 3.5, "time_min": 10, "nodes": 2, "tasks_per_node": 2}
     curves = []
-    for name, partition, command in (("undisturbed", "main", CELL_COMMAND), ("preempted", "low", SLOWLY)):
+    for name, partition, work in (("undisturbed", "main", STAGES), ("preempted", "low", SLOWLY)):
         config = project(name, DISTRIBUTED)
         lengthen(config)
         plan, cell = one_training(config, "connection")
-        following = submit(plan, cell, command, partition=partition, default=resources)
+        following = submit(plan, cell, work, partition=partition, default=resources)
         if partition == "low":
             preempt(cluster, following, cell)
         following.wait_done(cell.index, timeout=300)

@@ -7,14 +7,15 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import CratermillError, WorkError
-from . import disk, state
+from . import disk, provenance, state
+from .environment import rank
 from .plan import Cell, Plan
-from .ranks import rank
 from .signals import StopFlag
 from .workspace import Busy, Stopped, Workspace
 
@@ -22,7 +23,8 @@ from .workspace import Busy, Stopped, Workspace
 TRY_AGAIN = 75
 WAIT_FOR_OTHER_S = 60.0
 
-Science = Callable[[Plan, Cell, Workspace], "dict | None"]
+Science = Callable[[Plan, Cell, Workspace], "dict[str, Any] | None"]
+OnReport = Callable[["dict[str, Any]"], None]
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class CellResult:
     state: str
     cause: str | None = None
     kind: str | None = None
-    metrics: dict | None = None
+    metrics: dict[str, Any] | None = None
     seconds: float = 0.0
 
     @property
@@ -46,7 +48,7 @@ class CellResult:
             return TRY_AGAIN
         return 2 if self.kind == "input" else 1
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
@@ -56,12 +58,14 @@ def run_cell(
     science: Science,
     *,
     stop: StopFlag | None = None,
-    on_report: Callable[[dict], None] | None = None,
+    on_report: OnReport | None = None,
     log_to_file: bool = False,
     wait_s: float = WAIT_FOR_OTHER_S,
+    turn: str | None = None,
 ) -> CellResult:
     """Execute one cell unless it is done; failures become a result and a record, never an exception.
 
+    `turn` names the submission or launch in the cell's record, for others that work on the same cells.
     `log_to_file` sends everything written to stdout and stderr meanwhile, by whatever library, to the cell's log.
     KeyboardInterrupt (a second Ctrl-C) alone passes through.
     """
@@ -70,7 +74,7 @@ def run_cell(
         return CellResult(index, cell.key, state.DONE)
     missing = missing_needs(plan, cell)
     if missing and not cell.soft_needs:
-        return _blocked(plan, cell, missing)
+        return _blocked(plan, cell, missing, turn)
     with contextlib.ExitStack() as stack:
         flag = stop if stop is not None else stack.enter_context(StopFlag())
         try:
@@ -81,7 +85,7 @@ def run_cell(
             return _result(cell, state.FAILED, error)
         if rank() > 0:
             return _help(plan, cell, science, flag)
-        return _run_locked(plan, cell, science, flag, on_report, wait_s)
+        return _run_locked(plan, cell, science, flag, on_report, wait_s, turn)
 
 
 def _help(plan: Plan, cell: Cell, science: Science, flag: StopFlag) -> CellResult:
@@ -105,15 +109,15 @@ def missing_needs(plan: Plan, cell: Cell) -> list[Cell]:
     return [plan.cells[need] for need in cell.needs if not state.is_done(plan, plan.cells[need])]
 
 
-def _blocked(plan: Plan, cell: Cell, missing: list[Cell]) -> CellResult:
+def _blocked(plan: Plan, cell: Cell, missing: list[Cell], turn: str | None) -> CellResult:
     names = ", ".join(need.key for need in missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
     cause = f"needs {names}"
     with contextlib.suppress(OSError):
-        state.note(plan, cell, state.BLOCKED, cause, **job_facts())
+        state.note(plan, cell, state.BLOCKED, cause, **job_facts(), turn=turn)
     return CellResult(cell.index, cell.key, state.BLOCKED, cause)
 
 
-def job_facts() -> dict:
+def job_facts() -> dict[str, Any]:
     """Which job of which submission this is, for the record; nothing outside Slurm."""
     names = {
         "job": "SLURM_JOB_ID",
@@ -127,11 +131,13 @@ def job_facts() -> dict:
     return {"slurm": found} if "job" in found else {}
 
 
-def _run_locked(plan, cell, science, flag, on_report, wait_s) -> CellResult:
+def _run_locked(
+    plan: Plan, cell: Cell, science: Science, flag: StopFlag, on_report: OnReport | None, wait_s: float, turn: str | None
+) -> CellResult:
     """Lock, work, publish, unlock; the record says `running` only while the lock is held."""
-    record = state.Record(plan, cell, **job_facts())
+    record = state.Record(plan, cell, turn, **job_facts())
 
-    def report(progress: dict) -> None:
+    def report(progress: dict[str, Any]) -> None:
         record.report(progress)
         if on_report:
             on_report(progress)
@@ -167,7 +173,7 @@ def _work(plan: Plan, cell: Cell, science: Science, workspace: Workspace) -> Non
     if metrics is None and workspace.stop_requested:
         raise Stopped
     ended = time.time()
-    made_with = {name: plan.provenance.get(name) for name in ("commit", "dirty", "code_sha256", "python")}
+    made_with = provenance.made_with(plan.provenance)
     times = {"started": started, "ended": ended, "seconds": ended - started}
     workspace.publish(metrics, {"run": plan.run, "made_with": made_with, **times, **inputs})
 
@@ -216,7 +222,7 @@ def _one_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def redirected(path: Path):
+def redirected(path: Path) -> Iterator[None]:
     """Append stdout and stderr of this process and its children to `path` (file descriptors, so C libraries too)."""
     try:
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

@@ -8,29 +8,86 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
-from ..core.errors import InputError
-from . import provenance, state
+from ..core.errors import CratermillError, InputError, WorkError
+from . import plan as plans
+from . import provenance, pull, state, works
 from .cell import TRY_AGAIN, Science, run_cell
+from .environment import rank
 from .local import LocalExecutor
 from .plan import Plan
-from .ranks import rank
 from .signals import StopFlag
 
 
-def run_cells(plan: Plan, indices, science: Science, *, side_by_side=1, other_code=False, worker_command=None) -> int:
+@dataclass(frozen=True)
+class Cells:
+    """The work of a submission as plain values: task i executes the cells `tasks[i]` of a plan. Called on the node, by submitit.
+
+    `work` names the function that does a cell's work (`works.py`), `code` the hash of the code that was sent along.
+    """
+
+    plan: str
+    tasks: tuple[tuple[int, ...], ...]
+    number: int
+    work: str = works.STAGES
+    side_by_side: int = 1
+    code: str | None = None
+    pull: bool = False
+
+    def __call__(self) -> NoReturn:
+        """Ends the process: what returned would be pickled as a result, and a stopped cell has none."""
+        try:
+            plan, task = plans.load(self.plan), int(os.environ["SLURM_ARRAY_TASK_ID"])
+            refuse_other_code(plan, expected=self.code)
+            if self.pull:
+                code = pull_cells(plan, self.tasks[0], self.work, self.number)
+            else:
+                code = run_cells(plan, self.tasks[task], self.work, side_by_side=self.side_by_side)
+        except CratermillError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            code = error.exit_code
+        sys.stdout.flush()
+        raise SystemExit(code)
+
+
+@dataclass(frozen=True)
+class OneCell:
+    """A cell of a frozen plan as a function of its number, for executors of users' own: returns its CellResult as a dict."""
+
+    plan: str
+    work: str = works.STAGES
+
+    def __call__(self, index: int) -> dict[str, Any]:
+        """Execute the cell, unless it is done; WorkError, for submitit to show, if it doesn't come to its end."""
+        plan = plans.load(self.plan)
+        result = run_cell(plan, index, works.find(self.work))
+        if result.state != state.DONE:
+            raise WorkError(f"{result.key}: {result.state}: {result.cause}", next_step=f"see {plan.log_path(index)}, then run it again")
+        return result.as_json()
+
+    def checkpoint(self, index: int) -> Any:
+        """submitit asks for this when it is preempted: the same again, the cell goes on from its last checkpoint."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, index)
+
+
+def run_cells(plan: Plan, indices: Iterable[int], work: str | Science, *, side_by_side: int = 1) -> int:
     """Execute cells, one after another or several at a time; returns an exit code (0, 1, 2 or 75: try again).
 
-    InputError when the code isn't that of the plan, unless `other_code`. Within a Slurm job, what cells print goes to
-    their logs, and a job whose warning signal (USR2) came requeues itself once its cells have saved themselves.
+    Within a Slurm job, what cells print goes to their logs, and a job whose warning signal (USR2) came requeues itself
+    once its cells have saved themselves.
     """
-    refuse_other_code(plan, other_code)
     indices = [plan.cell(index).index for index in indices]
     if side_by_side > 1 and len(indices) > 1:
-        codes, signum = _side_by_side(plan, indices, side_by_side, worker_command)
+        assert isinstance(work, str), "other processes find the work by its name"
+        codes, signum = _side_by_side(plan, indices, side_by_side, work)
     else:
-        codes, signum = _one_by_one(plan, indices, science)
+        codes, signum = _one_by_one(plan, indices, works.find(work))
     code = next((code for code in (1, 2, TRY_AGAIN) if code in codes), 0)
     if in_slurm() and rank() == 0:
         if code == 0:
@@ -40,9 +97,23 @@ def run_cells(plan: Plan, indices, science: Science, *, side_by_side=1, other_co
     return code
 
 
-def refuse_other_code(plan: Plan, other_code: bool = False) -> None:
-    """InputError when the package's sources aren't those the plan was frozen with."""
-    frozen = plan.provenance.get("code_sha256")
+def pull_cells(plan: Plan, indices: tuple[int, ...], work: str, number: int) -> int:
+    """One of several tasks that share cells, each taking the next open one; with cells left at the warning, back into the queue."""
+    with StopFlag() as stop:
+        results = pull.pull(plan, indices, works.find(work), stop, f"slurm {number}", log_to_file=True)
+    codes = {result.exit_code for result in results}
+    if stop.signum == signal.SIGUSR2:
+        # Whoever has got something done may come back as often as it takes.
+        requeue(without_bound=any(result.state == state.DONE for result in results))
+        return TRY_AGAIN
+    if not codes - {0}:
+        _drop_empty_output(plan)
+    return next((code for code in (1, 2, TRY_AGAIN) if code in codes), 0)
+
+
+def refuse_other_code(plan: Plan, other_code: bool = False, expected: str | None = None) -> None:
+    """InputError when the package's sources aren't those the plan was frozen with, or those `expected` (of an earlier launch of it)."""
+    frozen = expected or plan.provenance.get("code_sha256")
     if frozen in (None, provenance.code_hash()) or other_code or os.environ.get("CRATERMILL_OTHER_CODE") == "1":
         return
     commit = (plan.provenance.get("commit") or "unknown")[:12]
@@ -72,11 +143,10 @@ def _one_by_one(plan: Plan, indices: list[int], science: Science) -> tuple[set[i
     return codes, stop.signum
 
 
-def _side_by_side(plan: Plan, indices: list[int], workers: int, command) -> tuple[set[int], int | None]:
+def _side_by_side(plan: Plan, indices: list[int], workers: int, work: str) -> tuple[set[int], int | None]:
     """Worker processes that share this job's CPUs and devices."""
     workers = min(workers, len(indices))
-    options = {"workers": workers, "workers_per_gpu": workers, "worker_command": command}
-    result = LocalExecutor(plan, only=indices, whole_run=False, **options).run()
+    result = LocalExecutor(plan, only=indices, whole_run=False, work=work, workers=workers, workers_per_gpu=workers).submit()
     codes = set()
     for index in indices:
         outcome = result.states.get(index, state.WAITING)
@@ -86,9 +156,10 @@ def _side_by_side(plan: Plan, indices: list[int], workers: int, command) -> tupl
     return codes, result.signum
 
 
-def requeue() -> bool:
+def requeue(without_bound: bool = False) -> bool:
     """Put this job back into the queue, if the profile allows it and it hasn't been there too often."""
-    if int(os.environ.get("SLURM_RESTART_COUNT", 0)) >= int(os.environ.get("CRATERMILL_MAX_REQUEUES", 0)):
+    bound = int(os.environ.get("CRATERMILL_MAX_REQUEUES", 0))
+    if bound == 0 or (not without_bound and int(os.environ.get("SLURM_RESTART_COUNT", 0)) >= bound):
         return False
     job = os.environ["SLURM_JOB_ID"]
     if "SLURM_ARRAY_JOB_ID" in os.environ:

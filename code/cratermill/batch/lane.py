@@ -26,6 +26,8 @@ class Lane:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, env=environment, process_group=0
             )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._listener = threading.Thread(target=self._listen, args=(events,), name=f"worker-{number}", daemon=True)
         self._listener.start()
         threading.Thread(target=self._await_end, args=(events,), name=f"worker-{number}-end", daemon=True).start()
@@ -75,18 +77,18 @@ class Lane:
 
     def _write(self, text: str) -> bool:
         try:
-            self._process.stdin.write(text.encode())
-            self._process.stdin.flush()
+            self._stdin.write(text.encode())
+            self._stdin.flush()
         except (BrokenPipeError, ValueError, OSError):
             return False
         return True
 
     def _close_stdin(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.close()
+            self._stdin.close()
 
     def _listen(self, events: queue.SimpleQueue) -> None:
-        for line in self._process.stdout:
+        for line in self._stdout:
             try:
                 message = json.loads(line)
             except json.JSONDecodeError:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import functools
 import os
 import time
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import WorkError
 from ..core.files import read_json, write_json
@@ -19,19 +21,26 @@ from .plan import Plan
 
 @dataclass(frozen=True)
 class Submission:
-    """Tasks of one array; `job_id` is None between intent and answer. `name` is unique among all jobs of this user."""
+    """Tasks of one array; `job_id` is None between intent and answer. `name` is unique among all jobs of this user.
+
+    `after`: jobs, or array tasks as 5_3, that it waits for, `how` in the scheduler's word. `pull`: so many array tasks share the
+    cells of the one entry of `tasks`, each taking the next open one.
+    """
 
     number: int
     name: str
     stage: str
     tasks: tuple[tuple[int, ...], ...]
-    resources: dict
-    after: tuple[int, ...] = ()
+    resources: dict[str, Any]
+    after: tuple[int | str, ...] = ()
+    how: str = "afterany"
     job_id: int | None = None
     created: float = field(default_factory=time.time)
     cancelled: tuple[int, ...] = ()
     abandoned: bool = False
     profile: str = ""
+    cluster: str = ""
+    pull: int = 0
 
     @functools.cached_property
     def _tasks_by_cell(self) -> dict[int, int]:
@@ -41,9 +50,18 @@ class Submission:
     def cells(self) -> set[int]:
         return set(self._tasks_by_cell)
 
-    def task_of(self, index: int) -> int:
-        """The array task that executes a cell."""
-        return self._tasks_by_cell[index]
+    @property
+    def size(self) -> int:
+        """The number of array tasks."""
+        return self.pull or len(self.tasks)
+
+    def tasks_of(self, index: int) -> range:
+        """The array tasks that may execute a cell: one, or where they pull all of them."""
+        return range(self.pull) if self.pull else range(self._tasks_by_cell[index], self._tasks_by_cell[index] + 1)
+
+    def together(self, index: int) -> tuple[int, ...]:
+        """The cells that share a cell's job, in the order in which they run."""
+        return self.tasks[self._tasks_by_cell[index]]
 
 
 def folder(plan: Plan) -> Path:
@@ -55,21 +73,31 @@ def script_path(plan: Plan, number: int) -> Path:
 
 
 def read(plan: Plan) -> list[Submission]:
-    """All submissions of a run, in order; those known never to have reached the scheduler are left out."""
-    found = []
-    paths = sorted(folder(plan).glob("[0-9]*.json"), key=lambda path: int(path.stem))
-    for path in paths:
-        value = read_json(path)
-        if value:
-            tasks = tuple(tuple(task) for task in value["tasks"])
-            lists = {name: tuple(value[name]) for name in ("after", "cancelled")}
-            found.append(Submission(**{**value, "tasks": tasks, **lists}))
-    return [submission for submission in found if not submission.abandoned]
+    """All submissions of a run, in order; those known never to have reached the scheduler, and odd files, are left out."""
+    paths = sorted(folder(plan).glob("[0-9]*.json"), key=_number)
+    found = [_submission(plan, read_json(path)) for path in paths]
+    return [submission for submission in found if submission is not None and not submission.abandoned]
+
+
+def _submission(plan: Plan, value: Any) -> Submission | None:
+    """What a file holds, if it is a submission of this plan; whatever else lies there never keeps anybody from looking."""
+    try:
+        tasks = tuple(tuple(map(int, task)) for task in value["tasks"])
+        known = {one.name for one in fields(Submission)}
+        lists = {name: tuple(value[name]) for name in ("after", "cancelled")}
+        found = Submission(**{**{name: item for name, item in value.items() if name in known}, "tasks": tasks, **lists})
+    except (KeyError, TypeError, ValueError):
+        return None
+    sound = all(0 <= index < len(plan.cells) for index in found.cells) and isinstance(found.resources, dict)
+    return found if sound and isinstance(found.job_id, int | None) and isinstance(found.created, int | float) else None
+
+
+def _number(path: Path) -> int:
+    return int(path.stem) if path.stem.isdecimal() else 0
 
 
 def next_number(plan: Plan) -> int:
-    numbers = [int(path.stem) for path in folder(plan).glob("[0-9]*.json")]
-    return max(numbers, default=0) + 1
+    return max(map(_number, folder(plan).glob("[0-9]*.json")), default=0) + 1
 
 
 def write(plan: Plan, submission: Submission) -> Submission:
@@ -85,12 +113,12 @@ def write(plan: Plan, submission: Submission) -> Submission:
     return submission
 
 
-def new(plan: Plan, number: int, stage: str, tasks, resources: dict, after=(), profile: str = "") -> Submission:
-    """The intent of a submission, written down; WorkError when that number is taken, for then another launch is at it.
+def new(plan: Plan, intent: Submission) -> Submission:
+    """Write an intent down under its number; WorkError when that is taken, for then another launch is at it.
 
     Where files can't be locked across nodes, only this keeps two launches at the same time from submitting the same cells.
     """
-    path = folder(plan) / f"{number}.json"
+    path = folder(plan) / f"{intent.number}.json"
     try:
         disk.make_folder(path.parent, "the run's submissions")
         path.touch(exist_ok=False)
@@ -99,9 +127,12 @@ def new(plan: Plan, number: int, stage: str, tasks, resources: dict, after=(), p
         raise WorkError(f"Another launch submits {plan.run} at this moment", next_step=next_step) from error
     except OSError as error:
         raise disk.cannot_write(path, "a submission", error) from error
-    # The time makes the name unique even if the run's folder was removed and made again.
-    name = f"{plan.run}.{stage}.{number}.{int(time.time()) % 1_000_000:06d}{os.getpid() % 1000:03d}"
-    return write(plan, Submission(number, name, stage, tuple(tuple(task) for task in tasks), resources, tuple(after), profile=profile))
+    return write(plan, intent)
+
+
+def name_of(plan: Plan, stage: str, number: int) -> str:
+    """A job's name; the time makes it unique even if the run's folder was removed and made again."""
+    return f"{plan.run}.{stage}.{number}.{int(time.time()) % 1_000_000:06d}{os.getpid() % 1000:03d}"
 
 
 def latest_by_cell(submissions: list[Submission]) -> dict[int, Submission]:
@@ -118,5 +149,5 @@ def attempts_by_cell(submissions: list[Submission]) -> dict[int, int]:
     return counted
 
 
-def mark_cancelled(plan: Plan, submission: Submission, indices) -> Submission:
+def mark_cancelled(plan: Plan, submission: Submission, indices: Iterable[int]) -> Submission:
     return write(plan, replace(submission, cancelled=tuple(sorted({*submission.cancelled, *indices}))))

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from ..core.errors import InputError, WorkError
-from ..core.files import read_json
 from ..core.machine import cores
-from . import disk, state
+from . import estimate, state, status, works
+from .environment import clean_environment
+from .executor import Run
 from .graph import Graph
 from .lane import Lane
+from .locks import run_lock
 from .plan import Plan
+from .profile import Profile, Resources
 from .signals import StopFlag
 
-LOCK_NAME = "executor.lock"
-WORKER_COMMAND = (sys.executable, "-m", "cratermill", "cells")
+WORKER_COMMAND = (sys.executable, "-m", "cratermill.batch.worker")
 STOP_GRACE_S = 120.0
+# A look that writes down what it learnt holds the run for a moment.
+WAIT_FOR_LOOK_S = 2.0
 TICK_S = 0.2
 
 
@@ -63,29 +65,44 @@ class LocalExecutor:
     """Runs what a frozen plan still lacks with `workers` processes; cells that fail don't stop the others.
 
     `gpus` are CUDA device names, one leased to each worker (`workers_per_gpu` share one); default: those visible here.
-    `worker_command` gets the plan's path as its last argument. `observer` (observe.py) shows what happens.
+    `work` names the function that does a cell's work (works.py). `observer` (observe.py) shows what happens.
     `only` restricts the run to some cells and those they need. A job of a cluster that runs its share of cells isn't the
     `whole_run`: it takes just those cells, and doesn't keep others from executing the run.
     """
 
-    def __init__(
-        self, plan: Plan, *, workers=1, gpus=None, workers_per_gpu=1, worker_command=None, observer=None, only=None, whole_run=True
-    ):
+    def __init__(self, plan: Plan, *, workers=1, gpus=None, workers_per_gpu=1, work=works.STAGES, observer=None, only=None, whole_run=True):
         self.plan, self.observer, self.only, self.whole_run = plan, observer, only, whole_run
         self.workers = workers
         self.gpus = leases(visible_gpus() if gpus is None else list(gpus), workers, workers_per_gpu)
-        self.command = [*(worker_command or WORKER_COMMAND), str(plan.path)]
+        self.command = [*WORKER_COMMAND, str(plan.path), work]
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._lanes: list[Lane] = []
         self._deaths_at_start = 0
 
-    def run(self) -> RunResult:
+    @classmethod
+    def by_profile(cls, plan: Plan, profile: Profile, say: Callable[[str], None]) -> LocalExecutor:
+        return cls(plan, workers=profile.workers, workers_per_gpu=profile.workers_per_gpu)
+
+    def observe(self) -> Run:
+        """The run by what its cells wrote."""
+        return status.local_run(self.plan)
+
+    def wanted(self, run: Run, only: Collection[int] | None = None) -> list[int]:
+        """Cells to run: what isn't done; with `only`, those and what they need."""
+        return sorted(Graph(self.plan, only, with_needs=self.whole_run).todo)
+
+    def describe(self, run: Run) -> dict[str, Any]:
+        """What `submit` would do, and how long it may take."""
+        return estimate.describe(self.plan, self.workers, self.only)
+
+    def submit(self, only: Collection[int] | None = None, resources: Mapping[int, Resources] | None = None) -> RunResult:
         """Run until nothing is left to do; returns instead of raising when cells fail or Ctrl-C comes.
 
         WorkError when another launch executes this run, or when workers can't even start.
         """
         began = time.time()
-        lock = run_lock(self.plan) if self.whole_run else contextlib.nullcontext()
+        self.only = self.only if only is None else only
+        lock = run_lock(self.plan, WAIT_FOR_LOOK_S) if self.whole_run else contextlib.nullcontext()
         with lock, StopFlag() as stop:
             # Only now: what another launch was doing is finished.
             self.graph = Graph(self.plan, self.only, with_needs=self.whole_run)
@@ -127,7 +144,7 @@ class LocalExecutor:
         return lane
 
     def _environment(self, number: int) -> dict[str, str]:
-        environment = dict(os.environ)
+        environment = clean_environment() if self.whole_run else dict(os.environ)
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[number]
         if self.workers > 1:
@@ -211,53 +228,6 @@ class LocalExecutor:
     def _tell(self, what: str, *details) -> None:
         if self.observer is not None:
             getattr(self.observer, what)(*details)
-
-
-@contextlib.contextmanager
-def run_lock(plan: Plan):
-    """Hold a run, so that it is executed once at a time; the lock ends with this process, however it ends."""
-    path = plan.folder / LOCK_NAME
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise disk.cannot_write(path, "the run's lock", error) from error
-    try:
-        _lock(descriptor, plan, path)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, plan: Plan, path: Path) -> None:
-    from .workspace import NO_LOCKS
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            return
-        holder = read_json(path) or {}
-        raise WorkError(
-            f"Run {plan.run} is being executed by process {holder.get('pid', '?')} on {holder.get('host', '?')}",
-            next_step=f"watch it with: cratermill status {plan.run} --watch",
-        ) from error
-
-
-def is_executing(plan: Plan) -> bool:
-    """Whether a local executor holds the run now."""
-    try:
-        descriptor = os.open(plan.folder / LOCK_NAME, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def visible_gpus() -> list[str]:

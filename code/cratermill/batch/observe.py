@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING, Any, TextIO
 
 from . import state
 from .estimate import duration_text
 from .graph import Graph
 
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
 MARKS = {state.DONE: "done", state.FAILED: "FAILED", state.BLOCKED: "blocked", state.STOPPED: "stopped"}
 
 
-def make_observer(stream=None):
+def make_observer(stream: TextIO | None = None) -> Observer:
     """A RichObserver when `stream` (default: stdout) is a terminal, else a PlainObserver."""
     stream = stream or sys.stdout
     return RichObserver() if stream.isatty() else PlainObserver(stream)
 
 
-def progress_text(progress: dict | None) -> str:
+def progress_text(progress: dict[str, Any] | None) -> str:
     """Progress as few words: `epoch 3/10, step 120, loss 0.41, 12 it/s`; what isn't known yet (None) is left out."""
     progress = {name: value for name, value in (progress or {}).items() if value is not None}
     parts = []
@@ -31,7 +35,7 @@ def progress_text(progress: dict | None) -> str:
     return ", ".join(parts)
 
 
-def fraction(progress: dict | None) -> float | None:
+def fraction(progress: dict[str, Any] | None) -> float | None:
     """Share of the work done, if the progress tells: by items, else epochs, else steps."""
     for name, total in (("item", "items"), ("epoch", "epochs"), ("step", "steps")):
         if progress and progress.get(total) and name in progress:
@@ -39,7 +43,7 @@ def fraction(progress: dict | None) -> float | None:
     return None
 
 
-class _Counting:
+class Observer:
     """What both observers know: how many cells there are, how many ended, when each began."""
 
     def start(self, graph: Graph) -> None:
@@ -49,7 +53,7 @@ class _Counting:
         self.began: dict[int, float] = {}
         self.begin(len(graph.already_done & graph.wanted))
 
-    def cell(self, index: int, outcome: str, detail) -> None:
+    def cell(self, index: int, outcome: str, detail: Any) -> None:
         """A cell began (RUNNING, None), got on (RUNNING, progress) or ended (its state, its cause)."""
         if outcome == state.RUNNING:
             self.began.setdefault(index, time.monotonic())
@@ -61,24 +65,34 @@ class _Counting:
         seconds = time.monotonic() - self.began.pop(index, time.monotonic())
         self.finished(index, outcome, detail, seconds)
 
-    def line_of(self, index: int, outcome: str, cause, seconds: float) -> str:
+    def begin(self, already: int) -> None:
+        """The run begins; so many cells are done already."""
+        raise NotImplementedError
+
+    def moved(self, index: int, progress: dict[str, Any] | None) -> None:
+        raise NotImplementedError
+
+    def finished(self, index: int, outcome: str, cause: str | None, seconds: float) -> None:
+        raise NotImplementedError
+
+    def line_of(self, index: int, outcome: str, cause: str | None, seconds: float) -> str:
         text = f"[{self.ended}/{self.total}] {self.cells[index].key}  {MARKS.get(outcome, outcome)}"
         if outcome in (state.DONE, state.STOPPED):
             return f"{text} ({duration_text(seconds)})"
         return f"{text}: {str(cause).splitlines()[0]}" if cause else text
 
 
-class PlainObserver(_Counting):
+class PlainObserver(Observer):
     """One line when a cell begins or ends, one at most every `every_s` on how it gets on."""
 
-    def __init__(self, stream=None, every_s: float = 30.0):
+    def __init__(self, stream: TextIO | None = None, every_s: float = 30.0):
         self.stream, self.every_s = stream or sys.stdout, every_s
         self._shown: dict[int, float] = {}
 
     def begin(self, already: int) -> None:
         self._say(f"{self.total} cells to do" + (f", {already} done already" if already else ""))
 
-    def moved(self, index: int, progress) -> None:
+    def moved(self, index: int, progress: dict[str, Any] | None) -> None:
         now = time.monotonic()
         if progress is None:
             self._shown[index] = now
@@ -87,7 +101,7 @@ class PlainObserver(_Counting):
             self._shown[index] = now
             self._say(f"{self.cells[index].key}  {progress_text(progress)}")
 
-    def finished(self, index: int, outcome: str, cause, seconds: float) -> None:
+    def finished(self, index: int, outcome: str, cause: str | None, seconds: float) -> None:
         self._say(self.line_of(index, outcome, cause, seconds))
 
     def close(self, interrupted: bool) -> None:
@@ -98,7 +112,7 @@ class PlainObserver(_Counting):
         print(f"{time.strftime('%H:%M:%S')} {text}", file=self.stream, flush=True)
 
 
-class RichObserver(_Counting):
+class RichObserver(Observer):
     """A bar for all cells and one for each that runs."""
 
     def begin(self, already: int) -> None:
@@ -106,18 +120,18 @@ class RichObserver(_Counting):
 
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bars = Progress(*columns, TextColumn("{task.fields[how]}", markup=False))
-        self._tasks: dict[int, int] = {}
+        self._tasks: dict[int, TaskID] = {}
         self._all = self._bars.add_task("cells", total=self.total, how=f"{already} done already" if already else "")
         self._bars.start()
 
-    def moved(self, index: int, progress) -> None:
+    def moved(self, index: int, progress: dict[str, Any] | None) -> None:
         if index not in self._tasks:
             self._tasks[index] = self._bars.add_task(self.cells[index].key, total=None, how="")
         share = fraction(progress)
-        amount = {"completed": round(100 * share), "total": 100} if share is not None else {}
-        self._bars.update(self._tasks[index], how=progress_text(progress), **amount)
+        done, total = (round(100 * share), 100) if share is not None else (None, None)
+        self._bars.update(self._tasks[index], how=progress_text(progress), completed=done, total=total)
 
-    def finished(self, index: int, outcome: str, cause, seconds: float) -> None:
+    def finished(self, index: int, outcome: str, cause: str | None, seconds: float) -> None:
         if index in self._tasks:
             self._bars.remove_task(self._tasks.pop(index))
         self._bars.update(self._all, completed=self.ended)

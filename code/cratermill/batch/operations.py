@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from ..core.errors import InputError
-from ..core.files import read_json
 from . import ledger, scheduler, slurm_state, state
 from .estimate import number_of
-from .plan import Plan
+from .ledger import Submission
+from .locks import run_lock
+from .plan import Cell, Plan
 from .profile import Profile, Resources, Retry
-from .slurm import SlurmExecutor, Submitted, target_of
-from .slurm_state import Run
+from .slurm import SlurmExecutor, Submitted, targets_of
+from .slurm_state import SlurmRun
 from .state import CellState
 
 # Kinds of failure that are the work's own fault: the same again would fail the same again.
 OWN_FAULT = ("error", "crash", "input", "disk")
+# A launch that submits is done within this time, one that feeds sleeps in between.
+LOCK_WAIT_S = 30.0
 MISSING = (state.WAITING, state.BLOCKED, state.LOST, state.STOPPED)
 
 
@@ -34,7 +40,15 @@ class RetryPlan:
         return sorted(self.resources)
 
 
-def plan_retry(run: Run, profile: Profile, *, failed: bool = True, missing: bool = True, errors: bool = False, only=None) -> RetryPlan:
+def plan_retry(
+    run: SlurmRun,
+    profile: Profile,
+    *,
+    failed: bool = True,
+    missing: bool = True,
+    errors: bool = False,
+    only: Collection[int] | None = None,
+) -> RetryPlan:
     """Choose cells and resources by cause: OOM gets more memory, a time-out more time, what the cluster did goes as it was.
 
     Python's own errors go again only with `errors` or when named in `only`; named cells also pass the limit of attempts.
@@ -58,7 +72,7 @@ def plan_retry(run: Run, profile: Profile, *, failed: bool = True, missing: bool
     return found
 
 
-def _choose(found: RetryPlan, run: Run, profile: Profile, current: CellState) -> None:
+def _choose(found: RetryPlan, run: SlurmRun, profile: Profile, current: CellState) -> None:
     last = run.latest.get(current.index)
     before = Resources(**last.resources) if last else profile.resources(current.stage)
     asked = raised(before, current.kind, profile.retry)
@@ -97,47 +111,46 @@ def require_submitted(plan: Plan) -> str:
     return submissions[-1].profile
 
 
-def retry(executor: SlurmExecutor, **choice) -> tuple[RetryPlan, Submitted | None]:
+def retry(executor: SlurmExecutor, **choice: Any) -> tuple[RetryPlan, Submitted | None]:
     """Submit again what `plan_retry` chooses, and what waits for it; Submitted is None when there's nothing to do."""
-    chosen = plan_retry(slurm_state.look(executor.plan), executor.profile, **choice)
+    chosen = plan_retry(executor.observe(), executor.profile, **choice)
     if not chosen.cells:
         return chosen, None
-    return chosen, executor.launch(only=set(chosen.cells), resources=chosen.resources)
+    return chosen, executor.submit(only=set(chosen.cells), resources=chosen.resources)
 
 
-def cancel(plan: Plan, only=None) -> list[int]:
+def cancel(plan: Plan, only: Collection[int] | None = None) -> list[int]:
     """Cancel the queued and running jobs of a run, or those of some cells; returns the cells concerned.
 
     A job of several cells is cancelled as a whole. Running cells save themselves first.
     """
-    run = slurm_state.look(plan)
-    if run.silent:
-        raise scheduler.Silent(run.silent)
-    targets, concerned = set(), []
-    for cell in plan.cells:
-        if (only is None or cell.index in only) and run.active(cell.index):
-            submission = run.latest[cell.index]
-            together = submission.tasks[submission.task_of(cell.index)]
-            targets.add(target_of(submission, cell.index))
-            concerned += [index for index in together if index not in concerned]
-    for submission in run.submissions:
-        mine = submission.cells.intersection(concerned)
-        if mine:
-            ledger.mark_cancelled(plan, submission, mine)
-    scheduler.cancel(sorted(targets))
+    with run_lock(plan, LOCK_WAIT_S):
+        run = slurm_state.look(plan)
+        if run.silent:
+            raise scheduler.Silent(run.silent)
+        targets, concerned = set[str](), set[int]()
+        for cell in plan.cells:
+            if (only is None or cell.index in only) and run.active(cell.index):
+                submission = run.latest[cell.index]
+                targets.update(targets_of(submission, cell.index))
+                concerned.update(index for index in submission.together(cell.index) if run.active(index))
+        for submission in run.submissions:
+            if mine := submission.cells & concerned:
+                ledger.mark_cancelled(plan, submission, mine)
+        scheduler.cancel(sorted(targets))
     return sorted(concerned)
 
 
-def log_files(plan: Plan, index: int) -> list:
+def log_files(plan: Plan, index: int) -> list[Path]:
     """The files in which a cell's words stand: its own log, then what the scheduler said around it."""
     paths = [plan.log_path(plan.cell(index).index)]
     for submission in ledger.read(plan):
         if index in submission.cells and submission.job_id:
-            paths.append(slurm_state.output_path(plan, submission, index))
+            paths += slurm_state.output_paths(plan, submission, index)
     return [path for path in paths if path.exists() and path.stat().st_size]
 
 
-def follow_log(plan: Plan, index: int, write, *, follow: bool = False, pause_s: float = 1.0) -> None:
+def follow_log(plan: Plan, index: int, write: Callable[[str], object], *, follow: bool = False, pause_s: float = 1.0) -> None:
     """Write a cell's logs; with `follow` go on with what is appended until the cell has ended."""
     paths = log_files(plan, index)
     if not paths and not follow:
@@ -157,27 +170,29 @@ def follow_log(plan: Plan, index: int, write, *, follow: bool = False, pause_s: 
         time.sleep(pause_s)
 
 
-def efficiency(plan: Plan) -> dict:
+def efficiency(plan: Plan) -> dict[str, Any]:
     """Used against asked, per cell and per group (stage, family, version): from the cells' own records, no scheduler.
 
-    Seconds, hours and shares (0 to 1); None where nothing was measured (cells that were killed leave no usage).
+    Seconds, hours and shares (0 to 1). Time and GPU-hours are those of all attempts of a cell, shares those of the last;
+    None where nothing was measured (cells that were killed leave no usage).
     """
     latest = ledger.latest_by_cell(ledger.read(plan))
     rows = [row for cell in plan.cells if (row := _usage(plan, cell, latest.get(cell.index)))]
-    groups: dict[tuple, list[dict]] = {}
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["stage"], row["family"], row["version"]), []).append(row)
     return {"run": plan.run, "cells": rows, "groups": [_summary(name, members) for name, members in groups.items()]}
 
 
-def _usage(plan: Plan, cell, submission) -> dict | None:
-    record = read_json(plan.state_path(cell.index)) or {}
+def _usage(plan: Plan, cell: Cell, submission: Submission | None) -> dict[str, Any] | None:
+    record = state.read_record(plan, cell.index)
     if not record.get("seconds"):
         return None
     asked = Resources(**submission.resources) if submission else None
     seconds, cpu_s, memory = record["seconds"], record.get("cpu_s"), record.get("max_rss_mb")
+    elapsed = seconds + record.get("before_s", 0.0)
     # A requeued cell has waited more than once; its first wait alone can be told.
-    wait = record["started"] - submission.created if submission and record.get("attempt", 1) == 1 else None
+    wait = record["started"] - submission.created if submission and record.get("attempt", 1) == 1 and "started" in record else None
     return {
         "cell": cell.index,
         "key": cell.key,
@@ -185,21 +200,22 @@ def _usage(plan: Plan, cell, submission) -> dict | None:
         "family": cell.params.get("family", ""),
         "version": cell.params.get("version", ""),
         "state": record.get("state"),
-        "elapsed_s": round(seconds, 1),
+        "attempts": record.get("attempt", 1),
+        "elapsed_s": round(elapsed, 1),
         "wait_s": None if wait is None else round(wait, 1),
         "cpu_share": None if cpu_s is None or asked is None else round(cpu_s / (seconds * asked.cpus), 3),
         "memory_share": None if memory is None or asked is None else round(memory / 1024 / asked.mem_gb, 3),
-        "gpu_hours": 0.0 if asked is None else round(seconds / 3600 * asked.gpus * asked.nodes / asked.side_by_side, 4),
+        "gpu_hours": 0.0 if asked is None else round(elapsed / 3600 * asked.gpus * asked.nodes / asked.side_by_side, 4),
     }
 
 
-def _summary(name: tuple, rows: list[dict]) -> dict:
-    def middle(what: str):
+def _summary(name: tuple[Any, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def middle(what: str) -> float | None:
         values = [row[what] for row in rows if row[what] is not None]
         return round(statistics.median(values), 3) if values else None
 
     stage, family, version = name
-    found = {"stage": stage, "family": family, "version": version, "cells": len(rows)}
+    found: dict[str, Any] = {"stage": stage, "family": family, "version": version, "cells": len(rows)}
     found |= {what: middle(what) for what in ("elapsed_s", "wait_s", "cpu_share", "memory_share")}
     return {**found, "gpu_hours": round(sum(row["gpu_hours"] for row in rows), 4)}
 

@@ -74,6 +74,13 @@ class Plan:
             raise InputError(f"Run {self.run} has no cell {index}", valid=f"0 to {len(self.cells) - 1}")
         return self.cells[index]
 
+    def levels(self) -> list[list[int]]:
+        """Indices of cells in groups, each of which needs only cells of those before it."""
+        levels: list[int] = []
+        for cell in self.cells:
+            levels.append(1 + max((levels[need] for need in cell.needs), default=-1))
+        return [[index for index, its in enumerate(levels) if its == level] for level in sorted(set(levels))]
+
     @property
     def identity(self) -> str:
         """sha256 of what is to be computed; equal plans continue the same run, whoever launches them from wherever."""

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ..core.errors import CratermillError, InputError
 from ..core.files import write_text
-from . import scheduler
-from .jobscript import Job, job_script
+from . import locks, scheduler
+from .jobscript import Job
 from .plan import Plan
 from .profile import Profile, Resources
 
@@ -43,17 +43,34 @@ def with_site_limits(profile: Profile) -> Profile:
 
 def _quota(profile: Profile) -> int | None:
     """The smallest bound on jobs in the queue that applies to this user here; None when there is none or it isn't told."""
-    try:
-        options = ("--noheader", "--parsable2", "format=Account,Partition,MaxSubmitJobs,GrpSubmitJobs")
-        lines = scheduler.ask("sacctmgr", "show", "assoc", f"user={_user()}", *options).splitlines()
-    except CratermillError:
-        return None
-    bounds = []
-    for line in lines:
-        account, partition, *numbers = (line.split("|") + [""] * 4)[:4]
+    bounds, qos = _association_bounds(profile)
+    return min([*bounds, *_qos_bounds(qos)], default=None)
+
+
+def _association_bounds(profile: Profile) -> tuple[list[int], set[str]]:
+    """Bounds of the user's associations, and the names of the QOS that jobs get."""
+    options = ("--noheader", "--parsable2", "format=Account,Partition,MaxSubmitJobs,GrpSubmitJobs,DefaultQOS,QOS")
+    bounds, names = list[int](), {profile.qos} if profile.qos else set[str]()
+    for line in _said("sacctmgr", "show", "assoc", f"user={_user()}", *options):
+        account, partition, most, group, default, all_qos = (line.split("|") + [""] * 6)[:6]
         if account in ("", profile.account or account) and partition in ("", profile.partition):
-            bounds += [int(number) for number in numbers if number.isdigit()]
-    return min(bounds, default=None)
+            bounds += [int(number) for number in (most, group) if number.isdigit()]
+            if not profile.qos:
+                names.add(default or (all_qos if "," not in all_qos else "normal"))
+    return bounds, names - {""}
+
+
+def _qos_bounds(names: set[str]) -> list[int]:
+    options = ("--noheader", "--parsable2", "format=Name,MaxSubmitJobsPerUser,MaxSubmitJobsPerAccount,GrpSubmitJobs")
+    rows = [line.split("|") for line in _said("sacctmgr", "show", "qos", *options)] if names else []
+    return [int(number) for name, *numbers in rows if name in names for number in numbers if number.isdigit()]
+
+
+def _said(*command: str) -> list[str]:
+    try:
+        return scheduler.ask(*command).splitlines()
+    except CratermillError:
+        return []
 
 
 def _user() -> str:
@@ -71,7 +88,8 @@ def run_checks(plan: Plan, profile: Profile, more: Callable[[], list[Check]] | N
 def check_profile(root: Path, profile: Profile, stages: dict[str, Resources], cells: int = 1) -> list[Check]:
     """What can be said of a profile on this machine: folders, room, and whether the scheduler takes jobs of these stages."""
     checks = [check_folder(root / name) for name in ("log", "results")]
-    checks.append(check_room(root, cells))
+    checks += check_rooms(root, cells)
+    checks.append(check_locks(root))
     if profile.executor == "slurm":
         checks += [check_name(root), *check_jobs(profile, stages)]
     return checks
@@ -90,7 +108,7 @@ def require(checks: list[Check]) -> None:
 def check_folder(folder: Path) -> Check:
     """Whether files can be made in a folder, tried truly."""
     name = f"write in {folder.name}/"
-    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    nearest = _nearest(folder)
     try:
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".cratermill-probe-") as stream:
             stream.write(b"x" * 4096)
@@ -108,24 +126,44 @@ def check_name(root: Path) -> Check:
     return Check("name of the project's folder", not odd, f"{said}: {str(root)!r}" if odd else "fit for Slurm")
 
 
-def check_room(root: Path, cells: int) -> Check:
+def check_rooms(root: Path, cells: int) -> list[Check]:
+    """Room where a run writes: log/ and results/ may be on disks of their own."""
+    folders = {_nearest(root / name): name for name in ("results", "log")}
+    devices = {folder.stat().st_dev: (folder, name) for folder, name in folders.items()}
+    return [check_room(folder, cells, f"{name}/" if len(devices) > 1 else "") for folder, name in devices.values()]
+
+
+def _nearest(folder: Path) -> Path:
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())
+
+
+def check_room(folder: Path, cells: int, where: str = "") -> Check:
     """Free bytes and files where the run will write; quotas show themselves in what the file system reports, or not at all."""
-    found = os.statvfs(root)
+    found = os.statvfs(folder)
     free, files = found.f_bavail * found.f_frsize, found.f_favail
     needed = FILES_PER_CELL * cells
     detail = f"{free / 2**30:.1f} GiB free, " + (f"{files} files" if found.f_files else "files without limit")
     # Some file systems have no fixed number of files and say 0.
     short = free < LEAST_FREE_BYTES or (found.f_files and files < needed)
-    return Check("room on the disk", not short, detail + (f"; needs {LEAST_FREE_BYTES >> 30} GiB and {needed} files" if short else ""))
+    name = f"room on the disk of {where}" if where else "room on the disk"
+    return Check(name, not short, detail + (f"; needs {LEAST_FREE_BYTES >> 30} GiB and {needed} files" if short else ""))
+
+
+def check_locks(root: Path) -> Check:
+    """Whether two processes on two machines would know of each other by locks; if not, a beat decides, more slowly."""
+    try:
+        works, detail = locks.locks_work(_nearest(root / "log"))
+    except OSError as error:
+        return Check("locks on the disk", None, error.strerror or str(error))
+    return Check("locks on the disk", True if works else None, detail)
 
 
 def check_jobs(profile: Profile, stages: dict[str, Resources]) -> list[Check]:
     """One `sbatch --test-only` per stage: the scheduler itself judges partition, account, QOS, time, memory, GPUs."""
     if not shutil.which("sbatch"):
         return [Check("sbatch", False, "not on this machine; use a login node")]
-    jobs = [Job(f"test.{stage}", stage, 0, "plan.json", ("python",), ((0,),), asked) for stage, asked in stages.items()]
     times = _time_limits()
-    return [_test_only(job, profile, times) for job in jobs]
+    return [_test_only(stage, asked, profile, times) for stage, asked in stages.items()]
 
 
 def _time_limits() -> dict[str, float]:
@@ -136,19 +174,22 @@ def _time_limits() -> dict[str, float]:
         return {}
 
 
-def _test_only(job: Job, profile: Profile, times: dict[str, float]) -> Check:
-    name, names = f"jobs of {job.stage}", job.resources.partition or profile.partition or "default"
+def _test_only(stage: str, asked: Resources, profile: Profile, times: dict[str, float]) -> Check:
+    name, names = f"jobs of {stage}", asked.partition or profile.partition or "default"
+    from .submission import script_of
+
     with tempfile.TemporaryDirectory(prefix="cratermill-") as folder:
-        write_text(Path(folder) / "test.sh", job_script(job, profile))
+        job = Job(f"test.{stage}", 0, f"{folder}/slurm", 1, asked, "python")
+        script = write_text(Path(folder) / "test.sh", script_of(job, profile))
         try:
-            scheduler.submit(Path(folder) / "test.sh", folder, test_only=True)
+            scheduler.test_only(script, Path(folder))
         except CratermillError as error:
             said = re.sub(r"^sbatch: (error: )?", "", str(error).split("\n")[0].removeprefix("sbatch: "))
             return Check(name, False, said + _hint(said, times))
     # Many sites accept jobs that ask for more time than their partition gives, and let them wait for ever.
     allowed = [times[name] for name in names.split(",") if name in times]
-    if allowed and job.resources.time_min > max(allowed):
-        return Check(name, False, f"time_min {job.resources.time_min} is more than partition {names} allows: {max(allowed):.0f} minutes")
+    if allowed and asked.time_min > max(allowed):
+        return Check(name, False, f"time_min {asked.time_min} is more than partition {names} allows: {max(allowed):.0f} minutes")
     return Check(name, True, "accepted by sbatch --test-only")
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import shlex
+import pickle
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import WorkError
 from . import disk, provenance, scheduler
+from .jobscript import Job
 from .preflight import Check, check_folder
 from .profile import Profile
+from .submission import result_path
 
-TIME_MIN = 5
+TIME_MIN, WARN_S = 5, 10
 POLL_S = 2.0
 # A network file system may show a file some seconds after the job has ended; a job that failed rarely has an answer.
 GRACE_S, GRACE_FAILED_S = 20.0, 3.0
@@ -24,83 +29,71 @@ GRACE_S, GRACE_FAILED_S = 20.0, 3.0
 def probe(profile: Profile, root: Path, stage: str = "train", timeout_s: float = 300, say: Callable[[str], None] = print) -> Check:
     """Run one job with the resources of `stage` and judge what its node says; nothing of it stays in the queue or on the disk.
 
-    submitit brings the function to the node and its answer, or its traceback, back.
+    It goes the way of every cell, through submitit, which also brings its answer, or its traceback, back.
     """
-    folder = disk.make_folder(root / "log", "the probe") / f"probe-{os.getpid()}"
-    job = None
+    folder = disk.make_folder(root / "log" / f"probe-{os.getpid()}" / "slurm", "the probe")
+    job_id = None
     try:
-        job = _submit(profile, folder, stage)
-        say(f"probe: job {job.job_id} submitted; waiting up to {timeout_s / 60:.0f} minutes for its node")
-        return judge(_await(job, timeout_s), profile.resources(stage).gpus)
+        job_id = _submit(profile, folder, stage)
+        say(f"probe: job {job_id} submitted; waiting up to {timeout_s / 60:.0f} minutes for its node")
+        return judge(_await(job_id, folder, timeout_s), profile.resources(stage).gpus)
     except WorkError as error:
         return Check("a job on a node", False, str(error))
     finally:
-        if job is not None:
+        if job_id is not None:
             with contextlib.suppress(scheduler.Refused, scheduler.Silent):
-                scheduler.cancel([job.job_id])
-        shutil.rmtree(folder, ignore_errors=True)
+                scheduler.cancel([str(job_id)])
+        shutil.rmtree(folder.parent, ignore_errors=True)
 
 
-def _submit(profile: Profile, folder: Path, stage: str):
-    import submitit
-    from submitit.core.utils import FailedJobError
+def _submit(profile: Profile, folder: Path, stage: str) -> int:
+    from .submission import CellExecutor
 
-    resources = profile.resources(stage)
-    executor = submitit.SlurmExecutor(folder=folder, python="python" if profile.activate else None)
-    options = {"account": profile.account, "qos": profile.qos, "constraint": profile.constraint, "exclude": profile.exclude}
-    given = {name: value for name, value in options.items() if value is not None}
-    if resources.gpus:
-        given["gres"] = f"{profile.gres_name}:{resources.gpus}"
-    executor.update_parameters(
-        job_name="cratermill-probe",
-        partition=resources.partition or profile.partition,
-        time=min(TIME_MIN, resources.time_min),
-        mem=f"{round(resources.mem_gb * 1024)}M",
-        cpus_per_task=resources.cpus,
-        setup=[*(f"module load {shlex.quote(name)} || exit 1" for name in profile.modules), *(profile.activate or ("unset PYTHONPATH",))],
-        wckey=profile.wckey or "",
-        additional_parameters=dict(map(_flag, profile.flags)),
-        **given,
-    )
+    asked = profile.resources(stage)
+    # One process for a few minutes, however long and however many a training's are; its warning must come after its beginning.
+    small = asked.model_copy(update={"time_min": min(TIME_MIN, asked.time_min), "nodes": 1, "tasks_per_node": 1})
+    brief = profile.model_copy(update={"warn_s": min(profile.warn_s, WARN_S), "requeue": False})
+    job = Job("cratermill-probe", 1, str(folder), 1, small, sys.executable)
     try:
-        return executor.submit(describe_node, str(folder), bool(resources.gpus))
-    except FailedJobError as error:
+        return CellExecutor(job, brief).submit_array(functools.partial(describe_node, str(folder), bool(asked.gpus)))
+    except scheduler.Refused as error:
         raise WorkError(f"sbatch refused the probe: {error}") from error
 
 
-def _flag(flag: str) -> tuple[str, str | bool]:
-    """`--reservation=night` as submitit wants it: ("reservation", "night"), a bare `--exclusive` as ("exclusive", True)."""
-    name, equals, value = flag.lstrip("-").partition("=")
-    return name, value if equals else True
-
-
-def _await(job, timeout_s: float) -> dict:
+def _await(job_id: int, folder: Path, timeout_s: float) -> dict[str, Any]:
     """submitit's own waiting trusts sacct, which may be off; the answer's file and the queue don't need it."""
     until, over = time.monotonic() + timeout_s, False
+    answer, found = result_path(folder, 1), list[scheduler.JobTask]()
     while time.monotonic() < until:
-        if job.paths.result_pickle.exists():
-            return job.result()
-        found = [one for one in scheduler.queue() if one.job_id == int(job.job_id)]
+        if answer.exists():
+            return _answer(answer)
+        found = [one for one in scheduler.queue() if one.job_id == job_id]
         if found and not found[0].is_active and not over:
             over = True
             until = min(until, time.monotonic() + (GRACE_S if found[0].state == "COMPLETED" else GRACE_FAILED_S))
         time.sleep(POLL_S)
-    said = " ".join(_words(job).split())[-600:]
+    said = " ".join(_words(folder).split())[-600:] or "no word"
     if over:
-        raise WorkError(
-            f"job {job.job_id} ended as {found[0].state} on {found[0].node or 'no node'} without an answer: {said or 'no word'}"
-        )
+        raise WorkError(f"job {job_id} ended as {found[0].state} on {found[0].node or 'no node'} without an answer: {said}")
     if found and found[0].state in scheduler.WAITING:
-        raise WorkError(f"job {job.job_id} still waits after {timeout_s:.0f} s ({found[0].reason}); see sinfo and squeue --me")
-    raise WorkError(f"job {job.job_id} gave no answer within {timeout_s:.0f} s: {said or 'no word'}")
+        raise WorkError(f"job {job_id} still waits after {timeout_s:.0f} s ({found[0].reason}); see sinfo and squeue --me")
+    raise WorkError(f"job {job_id} gave no answer within {timeout_s:.0f} s: {said}")
 
 
-def _words(job) -> str:
-    """What the job and its step said; the file of the job itself has another name than that of its step."""
-    return "\n".join(path.read_text(errors="replace") for path in sorted(Path(job.paths.folder).glob(f"{job.job_id}*_log.err")))
+def _answer(path: Path) -> dict[str, Any]:
+    """What submitit brought back: our own function's dict, pickled by our own job."""
+    with path.open("rb") as stream:
+        outcome, result = pickle.load(stream)  # noqa: S301 - written by our own job, in a folder of this user
+    if outcome != "success":
+        raise WorkError(f"the probe failed on its node: {result}")
+    return dict(result)
 
 
-def judge(found: dict, gpus: int) -> Check:
+def _words(folder: Path) -> str:
+    return "\n".join(path.read_text(errors="replace") for path in sorted(folder.glob("*.out")))
+
+
+def judge(found: dict[str, Any], gpus: int) -> Check:
     """What a node said as a check; not well when it can't write here, has other code, or torch sees no GPU where one was asked for."""
     where = f"{found['node']}: Python {found['python']} at {found['executable']}"
     if not found["writable"]:
@@ -114,7 +107,7 @@ def judge(found: dict, gpus: int) -> Check:
     return Check("a job on a node", True, where + (f", {found['gpus']} GPU(s)" if gpus else ""))
 
 
-def describe_node(folder: str, ask_torch: bool) -> dict:
+def describe_node(folder: str, ask_torch: bool) -> dict[str, Any]:
     """Run on a node: what Python, what code, whether the project's folder is there and writable, how many GPUs torch sees."""
     import platform
     import socket

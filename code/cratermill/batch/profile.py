@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ..core.errors import InputError, nearest
 from ..core.yaml_files import read_yaml_file
@@ -31,6 +32,7 @@ class Resources(_Part):
     partition: Word | None = Field(None, description="instead of the profile's")
     pack: int = Field(1, ge=1, description="cells per job, one after another; for small cells")
     side_by_side: int = Field(1, ge=1, description="of these, how many share the job's CPUs and GPU at a time")
+    pull: int = Field(0, ge=0, description="so many jobs share all cells, each taking the next open one; for many small cells")
 
     @property
     def tasks(self) -> int:
@@ -80,11 +82,19 @@ class Profile(_Part):
     workers: int = Field(1, ge=1, description="local only")
     workers_per_gpu: int = Field(1, ge=1, description="local only")
 
+    @model_validator(mode="after")
+    def _warned_in_time(self) -> Profile:
+        """A warning before the job even begins would never come, or at once, again and again."""
+        for name, asked in {"default": self.default, **self.stages}.items():
+            if self.executor == "slurm" and self.warn_s >= 60 * asked.time_min:
+                raise ValueError(f"warn_s {self.warn_s} is no less than {name}'s time_min {asked.time_min} ({60 * asked.time_min} s)")
+        return self
+
     def resources(self, stage: str) -> Resources:
         return self.stages.get(stage, self.default)
 
 
-def load_profile(name: str, root: Path, known_stages=()) -> Profile:
+def load_profile(name: str, root: Path, known_stages: Sequence[str] = ()) -> Profile:
     """A profile by name (configs/clusters/<name>.yaml) or by path; InputError names file, key and what is valid."""
     import yaml
 
@@ -107,7 +117,7 @@ def load_profile(name: str, root: Path, known_stages=()) -> Profile:
     return profile
 
 
-def _with_default(values: dict):
+def _with_default(values: dict[str, Any]) -> Any:
     """Stages inherit what they don't say from `default`."""
     stages, default = values.get("stages") or {}, values.get("default") or {}
     if not isinstance(stages, dict) or not isinstance(default, dict):
@@ -127,7 +137,7 @@ def profile_path(name: str, root: Path) -> Path:
     )
 
 
-def _explain(item: dict) -> str:
+def _explain(item: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
         return f"  {where}: {item['input']!r}: {item['msg']}"
@@ -135,6 +145,6 @@ def _explain(item: dict) -> str:
     return f"  {where}: unknown key. Valid: {nearest(str(item['loc'][-1]), model.model_fields)}"
 
 
-def _model_at(location) -> type[BaseModel]:
-    models = {"default": Resources, "stages": Resources, "limits": Limits, "retry": Retry}
+def _model_at(location: Sequence[Any]) -> type[BaseModel]:
+    models: dict[str, type[BaseModel]] = {"default": Resources, "stages": Resources, "limits": Limits, "retry": Retry}
     return models.get(location[0], Profile) if location else Profile

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import importlib.util
+import io
+import marshal
+import os
 import platform
 import socket
+import struct
 import subprocess
+import sys
 import time
+import zipfile
 from pathlib import Path
+from typing import Any
+
+from ..core.files import atomic_path
+from ..core.paths import Project
 
 SOURCE_SUFFIXES = {".py", ".yaml", ".csv", ".toml", ".json"}
 LARGEST_UNTRACKED_BYTES = 1_000_000
 
 
-def describe_code(root: Path) -> dict:
+def describe_code(root: Path) -> dict[str, Any]:
     """Commit, dirty flag, hash of the package's sources, versions of Python and of every package."""
     commit = _git(root, "rev-parse", "HEAD")
     dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=all", "--", "code"))
@@ -28,13 +41,79 @@ def describe_code(root: Path) -> dict:
     }
 
 
+@functools.cache
 def code_hash() -> str:
-    """sha256 over names and contents of the sources of the installed package; the same with or without git."""
-    package = Path(__file__).resolve().parents[1]
+    """sha256 over names and contents of the sources that this process began with; the same with or without git, from a copy or not."""
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes() + b"\0")
+    for name, content in sorted(_sources().items()):
+        digest.update(name.encode() + b"\0" + content + b"\0")
     return digest.hexdigest()
+
+
+@functools.cache
+def _sources() -> dict[str, bytes]:
+    package = Path(__file__).parents[1]
+    if package.parent.suffix == ".zip":
+        with zipfile.ZipFile(package.parent) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".py")]
+            return {name.partition("/")[2]: archive.read(name) for name in names}
+    return {path.relative_to(package).as_posix(): path.read_bytes() for path in package.resolve().rglob("*.py")}
+
+
+def keep_code(root: Path) -> Path:
+    """A copy of the package as one file below the project's log, made once per state of the code; jobs run it, whatever is edited since.
+
+    With byte code that no clock can make stale: nodes needn't compile it, nor look for hundreds of files on a busy file system.
+    """
+    path = code_path(root)
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(_archive())
+    return path
+
+
+@functools.cache
+def _archive() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, content in _sources().items():
+            archive.writestr(f"cratermill/{name}", content)
+            archive.writestr(f"cratermill/{name}c", _byte_code(name, content))
+    return stream.getvalue()
+
+
+def code_path(root: Path) -> Path:
+    """Where the copy of the code that runs now lies, or will."""
+    return Project(root).log / "code" / f"{code_hash()[:16]}.zip"
+
+
+def _byte_code(name: str, content: bytes) -> bytes:
+    """What Python keeps in a .pyc file, marked as not to be checked against the source (PEP 552); taken from its cache where it fits."""
+    path = Path(__file__).parents[1] / name
+    unchecked = importlib.util.MAGIC_NUMBER + (0b01).to_bytes(4, "little") + importlib.util.source_hash(content)
+    try:
+        cached, details = Path(importlib.util.cache_from_source(str(path))).read_bytes(), path.stat()
+    except OSError:
+        cached, details = b"", None
+    of_file = details and struct.pack("<III", 0, int(details.st_mtime) & 0xFFFFFFFF, details.st_size & 0xFFFFFFFF)
+    if cached[:4] == importlib.util.MAGIC_NUMBER and cached[4:16] in (of_file, unchecked[4:]):
+        return unchecked + cached[16:]
+    return unchecked + marshal.dumps(compile(content, str(path), "exec", dont_inherit=True))
+
+
+def configs_folder() -> Path | None:
+    """The folder configs/ of the installation, if it is one with the sources beside it."""
+    given = os.environ.get("CRATERMILL_CONFIGS")
+    folder = Path(given) if given else Path(__file__).resolve().parents[3] / "configs"
+    return folder if folder.is_dir() else None
+
+
+def made_with(provenance: dict[str, Any]) -> dict[str, Any]:
+    """What the code that runs is, for the record of a product: the plan's provenance, or the earlier one that this job was sent with."""
+    running = code_hash()
+    known = [provenance, *provenance.get("earlier", [])]
+    mine = next((one for one in known if one.get("code_sha256") == running), provenance)
+    return {name: mine.get(name) for name in ("commit", "dirty", "code_sha256", "python")}
 
 
 def dirty_diff(root: Path) -> str:
@@ -48,14 +127,15 @@ def dirty_diff(root: Path) -> str:
     return "".join(parts)
 
 
+@functools.cache
 def _packages() -> dict[str, str]:
-    import importlib.metadata
-
-    found = {}
-    for distribution in importlib.metadata.distributions():
-        name = distribution.metadata["Name"]
-        if name:
-            found[name.lower()] = distribution.version
+    """Versions by name, from the names of the folders in which installers keep their notes: reading those takes a second and more."""
+    found: dict[str, str] = {}
+    for folder in dict.fromkeys(sys.path):
+        with contextlib.suppress(OSError):
+            for path in sorted(Path(folder or ".").glob("*.dist-info")):
+                name, _, version = path.stem.rpartition("-")
+                found.setdefault(name.lower().replace("_", "-"), version)
     return dict(sorted(found.items()))
 
 

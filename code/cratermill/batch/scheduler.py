@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..core.errors import InputError, WorkError
+from .environment import clean_environment
 
 # Waiting again after having run, or for the first time.
 WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
@@ -28,6 +32,14 @@ class Refused(WorkError):
     """The scheduler said no."""
 
 
+class NoRoom(Refused):
+    """More jobs than the user may have in the queue."""
+
+
+class Unclear(Silent):
+    """It said yes, but not which job it made of it."""
+
+
 @dataclass(frozen=True)
 class JobTask:
     """One array task as the scheduler sees it; `state` is Slurm's word, `reason` why it waits."""
@@ -44,10 +56,10 @@ class JobTask:
         return self.state in ACTIVE
 
 
-def ask(*command: str, timeout_s: float = TIMEOUT_S, **options) -> str:
+def ask(*command: str, timeout_s: float = TIMEOUT_S, cwd: str | None = None) -> str:
     """stdout of a command; Silent when it can't be reached or hangs, Refused (with its words) when it fails."""
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, env=clean_environment(), **options)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, env=clean_environment(), cwd=cwd)
     except FileNotFoundError as error:
         raise InputError(
             f"There is no {command[0]} on this machine", next_step="use a login node of the cluster, or --executor local"
@@ -62,18 +74,8 @@ def ask(*command: str, timeout_s: float = TIMEOUT_S, **options) -> str:
             )
         if re.search(r"[Uu]nable to contact|[Cc]onnection (refused|timed out)|Socket timed out|not responding", said):
             raise Silent(f"The scheduler doesn't answer: {said}", next_step="try again later; nothing is lost")
-        raise Refused(f"{command[0]}: {said}")
+        raise (NoRoom if re.search(r"MaxSubmit\w*Limit|MaxJobCount", said) else Refused)(f"{command[0]}: {said}")
     return answer.stdout
-
-
-def clean_environment() -> dict[str, str]:
-    """Without SBATCH_* (they override the script) and without the variables of a job we may be in; PYTHON's stay."""
-    keep = {"SLURM_CONF", "SLURM_CLUSTERS"}
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in keep or not name.startswith(("SBATCH_", "SLURM_", "SQUEUE_", "SACCT_", "SLURMD_", "CRATERMILL_SUBMISSION"))
-    }
 
 
 def queue() -> list[JobTask]:
@@ -91,7 +93,7 @@ def _queue_line(line: str) -> JobTask | None:
     return JobTask(int(parts[0]), task, parts[2], parts[3], parts[4], "|".join(parts[6:]))
 
 
-def accounts_for(job_ids, since: float) -> list[JobTask]:
+def accounts_for(job_ids: Iterable[int], since: float) -> list[JobTask]:
     """The same from the accounting, for jobs that the queue has forgotten: one query. Refused where there is none."""
     start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since - 60))
     ids = ",".join(str(number) for number in sorted(job_ids))
@@ -104,7 +106,7 @@ def accounts_for(job_ids, since: float) -> list[JobTask]:
         f"--jobs={ids}",
         "--format=JobID,State,NodeList,JobName",
     )
-    return [found for found in map(_account_line, text.splitlines()) if found]
+    return [found for line in text.splitlines() for found in _account_lines(line)]
 
 
 def named(name: str, since: float) -> int | None:
@@ -117,35 +119,75 @@ def named(name: str, since: float) -> int | None:
     return int(ids[0][0]) if ids and ids[0] else None
 
 
-def _account_line(line: str) -> JobTask | None:
+def _account_lines(line: str) -> list[JobTask]:
     job, state, node, name = (line.split("|", 3) + [""] * 4)[:4]
-    # "A_[2-5]" stands for tasks that never began; the queue knows more of them.
-    match = re.fullmatch(r"(\d+)(?:_(\d+))?", job)
-    # "CANCELLED by 1000": the first word is the state.
-    return JobTask(int(match[1]), int(match[2] or 0), state.split()[0], node=node, name=name) if match and state else None
+    match = re.fullmatch(r"(\d+)(?:_(\d+)|_\[([\d,:%-]+)\])?", job)
+    if not match or not state:
+        return []
+    word = state.split()[0]  # "CANCELLED by 1000"
+    tasks = [int(match[2] or 0)] if match[3] is None else _tasks_in(match[3])
+    return [JobTask(int(match[1]), task, word, node=node, name=name) for task in tasks if match[3] is None or word not in WAITING]
 
 
-def submit(script, folder, after=(), test_only: bool = False) -> int | None:
-    """sbatch a script file from `folder`, to begin after the jobs `after` have ended; returns the job id."""
-    command = ["sbatch", "--parsable"]
-    if after:
-        command.append("--dependency=afterany:" + ":".join(str(job_id) for job_id in after))
-    if test_only:
-        command.append("--test-only")
-    said = ask(*command, str(script), cwd=str(folder))
-    if test_only:
-        return None
-    match = re.match(r"(\d+)", said.strip().splitlines()[-1] if said.strip() else "")
-    if not match:
-        raise Refused(f"sbatch answered {said.strip()!r}, which is no job id")
-    return int(match[1])
+def _tasks_in(text: str) -> list[int]:
+    """`2-5,8%3`: tasks that never began stand together; while they wait, the queue knows more of them."""
+    found: list[int] = []
+    for part in text.partition("%")[0].split(","):
+        first, _, last = part.partition(":")[0].partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
 
 
-def cancel(targets) -> None:
+def submit(script: Path, folder: Path, after: Sequence[str] = ()) -> int:
+    """sbatch a script file from `folder`, with the dependencies `after` (afterany:5:6, ...); returns the job id.
+
+    Refused when sbatch ends badly, Unclear when it ends well without naming a job, Silent when it doesn't answer.
+    """
+    # `,` means all of them, `?` any of them; a dependency may have one kind only.
+    words = ["--dependency=" + ",".join(after), "--kill-on-invalid-dep=yes"] if after else []
+    said = ask("sbatch", "--parsable", *words, str(script), cwd=str(folder))
+    found = job_id_in(said)
+    if found is None:
+        raise Unclear(f"sbatch answered {said.strip()!r}, which names no job", next_step="launch again: its job is looked for by its name")
+    return found
+
+
+def test_only(script: Path, folder: Path) -> None:
+    """Whether sbatch would take a script; Refused with its words if not."""
+    ask("sbatch", "--test-only", str(script), cwd=str(folder))
+
+
+def job_id_in(said: str) -> int | None:
+    """The job that sbatch names; sites' wrappers print lines of their own before it and after it."""
+    for line in said.splitlines():
+        if match := re.fullmatch(r"(?:Submitted batch job )?(\d+)(?:;\S*)?(?: on cluster \S+)?", line.strip()):
+            return int(match[1])
+    return None
+
+
+def cancel(targets: Iterable[str]) -> None:
     """scancel jobs (`5`) or array tasks (`5_3`); those that ended meanwhile are no error."""
     targets = list(targets)
     for start in range(0, len(targets), LIST_LENGTH):
         ask("scancel", "--quiet", *targets[start : start + LIST_LENGTH])
+
+
+def throttle(job_id: int, places: int) -> None:
+    """Bound the running tasks of an array from now on."""
+    ask("scontrol", "update", f"jobid={job_id}", f"arraytaskthrottle={places}")
+
+
+def cluster_name() -> str:
+    """What the cluster calls itself; empty where that isn't told."""
+    try:
+        return _cluster_name(os.environ.get("SLURM_CONF", ""))
+    except (Refused, Silent, InputError):
+        return ""
+
+
+@functools.cache
+def _cluster_name(_configuration: str) -> str:
+    return configuration().get("ClusterName", "")
 
 
 def configuration() -> dict[str, str]:

@@ -1,42 +1,32 @@
-"""Run a plan on a Slurm cluster: one array per stage and chunk, submitted at once, each intent written down first.
-
-sbatch is called directly: submitit keeps four files per array task, has no chunks, takes cells' states from sacct alone and
-records a job only after sbatch answered; it does what it is good at in `probe.py`.
-"""
+"""Run a plan on a Slurm cluster: arrays of tasks, submitted at once through submitit, each intent written down first."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from ..core.errors import CratermillError, WorkError
-from ..core.files import write_text
-from . import disk, ledger, scheduler, slurm_state, state
-from .by_hand import levels_of
+from ..core.errors import CratermillError
+from . import chunks, dependencies, disk, dry_run, executor, ledger, provenance, scheduler, slurm_state, works
+from .chunks import Chunk
+from .dependencies import After
 from .estimate import number_of
-from .jobscript import Job, job_script
+from .job import Cells
+from .jobscript import Job
 from .ledger import Submission
-from .local import run_lock
-from .plan import Cell, Plan
+from .locks import run_lock
+from .plan import Plan
 from .profile import Profile, Resources
-from .slurm_state import Run
+from .slurm_state import SlurmRun
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
-DEFAULT_ARRAY_SIZE = 1001
-CELL_COMMAND = (sys.executable, "-m", "cratermill", "cell")
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Cells that go into one array: of one level and stage, with equal resources."""
-
-    level: int
-    stage: str
-    tasks: tuple[tuple[int, ...], ...]
-    resources: Resources
+# A look that writes down what it learnt holds the run for a moment.
+WAIT_FOR_LOOK_S = 5.0
+# How long a job may take to show itself in the queue, where sbatch's answer wasn't clear.
+SHOWS_ITSELF_S = (0.0, 0.5, 1.5)
 
 
 @dataclass(frozen=True)
@@ -50,185 +40,197 @@ class Submitted:
     def cells(self) -> int:
         return sum(len(submission.cells) for submission in self.submissions)
 
+    @property
+    def exit_code(self) -> int:
+        """Whatever becomes of the jobs."""
+        return 0
+
 
 class SlurmExecutor:
     """Submits what a frozen plan still lacks; may die at any moment and be run again.
 
-    `say` shows a line to the user. `command` gets the plan's path and cell indices as its last arguments.
+    `say` shows a line to the user. `work` names the function that does a cell's work (`works.py`).
     """
 
-    def __init__(self, plan: Plan, profile: Profile, say: Callable[[str], None] = print, command=CELL_COMMAND):
-        self.plan, self.profile, self.say, self.command = plan, profile, say, tuple(command)
+    def __init__(self, plan: Plan, profile: Profile, say: Callable[[str], None] = print, work: str = works.STAGES):
+        self.plan, self.profile, self.say, self.work = plan, profile, say, work
+        self._configs = provenance.configs_folder()
 
-    # ------------------------------------------------------------------ what to submit
+    @classmethod
+    def by_profile(cls, plan: Plan, profile: Profile, say: Callable[[str], None]) -> SlurmExecutor:
+        return cls(plan, profile, say)
 
-    def wanted(self, run: Run, only=None) -> list[int]:
-        """Cells to submit: not done, not in the queue; with `only`, those and what can run once they are done.
+    # ------------------------------------------------------------------ looking
 
-        Cells that run always (summaries) are wanted whenever something they need is, or has changed since.
-        """
-        chosen: set[int] = set()
-        for cell, current in zip(self.plan.cells, run.states, strict=True):
-            if run.active(cell.index):
-                continue
-            again = any(need in chosen or run.active(need) for need in cell.needs)
-            if current.state == state.DONE:
-                again = cell.always and (again or self._is_older_than_needs(cell))
-            elif only is not None:
-                able = cell.soft_needs or all(need in chosen or run.active(need) or self._done(run, need) for need in cell.needs)
-                follows = again and able and (cell.always or current.state in (state.BLOCKED, state.WAITING))
-                again = cell.index in only or follows
-            else:
-                again = True
-            if again:
-                chosen.add(cell.index)
-        return sorted(chosen)
+    def observe(self) -> SlurmRun:
+        """The run by the queue, by what cells wrote, and by the accounting where there is one."""
+        return slurm_state.look(self.plan)
 
-    def _done(self, run: Run, index: int) -> bool:
-        return run.states[index].state == state.DONE
+    def wanted(self, run: executor.Run, only: Collection[int] | None = None) -> list[int]:
+        """Cells to submit: not done, not in the queue; with `only`, those and what can run once they are done."""
+        return executor.wanted(run, only)
 
-    def _is_older_than_needs(self, cell: Cell) -> bool:
-        def made(other: Cell) -> float:
-            with contextlib.suppress(OSError):
-                return (self.plan.product(other) / state.CELL_FILE).stat().st_mtime
-            return 0.0
+    def describe(self, run: executor.Run) -> dict[str, Any]:
+        """What a launch would submit now: scripts, jobs, and bounds by the time limits on GPU-hours and on the longest chain."""
+        assert isinstance(run, SlurmRun), run
+        return dry_run.describe(self, run)
 
-        return any(made(self.plan.cells[need]) > made(cell) for need in cell.needs)
-
-    def chunks(self, indices, resources: dict[int, Resources] | None = None) -> list[Chunk]:
-        """Cells by level of the graph, stage and resources, packed into tasks, cut by the site's array size."""
-        groups: dict[tuple, list[int]] = {}
-        levels = levels_of(self.plan)
-        for index in indices:
-            cell = self.plan.cells[index]
-            asked = (resources or {}).get(index) or self.profile.resources(cell.stage)
-            groups.setdefault((levels[index], cell.stage, asked.model_dump_json()), []).append(index)
-        size = self.profile.limits.max_array_size or DEFAULT_ARRAY_SIZE
-        found = []
-        for (level, stage, asked), members in sorted(groups.items()):
-            request = Resources.model_validate_json(asked)
-            tasks = [tuple(members[start : start + request.pack]) for start in range(0, len(members), request.pack)]
-            # The highest index is one less than MaxArraySize, and ours begin at 0.
-            found += [Chunk(level, stage, tuple(tasks[start : start + size]), request) for start in range(0, len(tasks), size)]
-        return found
+    def chunks(self, indices: Collection[int], asked: Mapping[int, Resources] | None = None, run: SlurmRun | None = None) -> list[Chunk]:
+        """The arrays that cells go into."""
+        active = {cell.index for cell in self.plan.cells if run is not None and run.active(cell.index)}
+        return chunks.chunks_of(self.plan, self.profile, indices, asked, active)
 
     # ------------------------------------------------------------------ submitting
 
-    def launch(self, only=None, resources: dict[int, Resources] | None = None) -> Submitted:
+    def submit(self, only: Collection[int] | None = None, resources: Mapping[int, Resources] | None = None) -> Submitted:
         """Submit once, as far as the quota goes; WorkError when the scheduler refuses or doesn't answer."""
         disk.make_folder(ledger.folder(self.plan), "the run's submissions")
-        with run_lock(self.plan):
+        provenance.keep_code(self.plan.root)
+        with run_lock(self.plan, WAIT_FOR_LOOK_S):
             number = ledger.next_number(self.plan)
-            run = slurm_state.look(self.plan, ask=True)
-            if run.silent:
-                raise WorkError(run.silent, next_step="try again later; nothing was submitted twice, nothing is lost")
+            run = slurm_state.settled(self.plan)
             wanted = self.wanted(run, only)
             run, stale = self._replace_waiting(run, wanted)
             return self._submit(run, sorted({*wanted, *stale}), resources, number)
 
-    def feed(self, submitted: Submitted, resources: dict[int, Resources] | None = None) -> Submitted:
+    def feed(self, submitted: Submitted, resources: Mapping[int, Resources] | None = None) -> Submitted:
         """Submit what is left as the queue gets room; stays until all is submitted, and may be killed and launched again."""
         pause, left, all_submitted = FIRST_PAUSE_S, submitted.left, list(submitted.submissions)
         while left:
             time.sleep(pause)
-            with run_lock(self.plan):
+            with run_lock(self.plan, WAIT_FOR_LOOK_S):
                 number = ledger.next_number(self.plan)
-                more = self._submit(slurm_state.look(self.plan), left, resources, number)
+                more = self._submit(slurm_state.settled(self.plan), left, resources, number)
             pause = FIRST_PAUSE_S if more.submissions else min(LONGEST_PAUSE_S, pause * 1.5)
             left = more.left
             all_submitted += more.submissions
         return Submitted(all_submitted, [])
 
-    def _replace_waiting(self, run: Run, wanted: list[int]) -> tuple[Run, set[int]]:
+    def _replace_waiting(self, run: SlurmRun, wanted: list[int]) -> tuple[SlurmRun, set[int]]:
         """Jobs that wait for older attempts of cells now submitted again must wait for the new ones: cancel, submit anew."""
-        chosen, stale = set(wanted), set()
+        chosen, stale = set(wanted), set[int]()
         for cell in self.plan.cells:
             job = run.job(cell.index)
             if cell.index not in chosen and job is not None and job.state in scheduler.WAITING and chosen.intersection(cell.needs):
-                submission = run.latest[cell.index]
-                together = set(submission.tasks[submission.task_of(cell.index)])
+                together = set(run.latest[cell.index].together(cell.index))
                 stale |= together
                 chosen |= together
         if not stale:
             return run, stale
-        scheduler.cancel(sorted({target_of(run.latest[index], index) for index in stale}))
-        gone = {(run.latest[index].job_id, run.latest[index].task_of(index)) for index in stale}
-        return replace(run, jobs={key: job for key, job in run.jobs.items() if key not in gone}), stale
+        scheduler.cancel(sorted({target for index in stale for target in targets_of(run.latest[index], index)}))
+        gone = {(run.latest[index].job_id, task) for index in stale for task in run.latest[index].tasks_of(index)}
+        return run.without(gone), stale
 
-    def _submit(self, run: Run, wanted: list[int], resources, number: int) -> Submitted:
+    def _submit(self, run: SlurmRun, wanted: list[int], resources: Mapping[int, Resources] | None, number: int) -> Submitted:
         """`number`: the first that was free before `run` was looked at; whoever took it since was faster."""
         room = self._room(run)
         submissions: list[Submission] = []
         left: list[int] = []
-        jobs_of = {index: submission.job_id for index, submission in run.latest.items() if submission.job_id in run.active_ids}
-        for chunk in self.chunks(wanted, resources):
-            members = [index for task in chunk.tasks for index in task]
+        known = dependencies.Known(run, self.profile.limits.max_concurrent)
+        for chunk in self.chunks(wanted, resources, run):
             if left or room <= 0:
-                left += members
+                left += chunk.cells
                 continue
-            now, later = chunk.tasks[:room], chunk.tasks[room:]
-            left += [index for task in later for index in task]
-            room -= len(now)
-            submission = self._submit_chunk(number + len(submissions), replace(chunk, tasks=now), jobs_of, submissions, run)
-            submissions.append(submission)
-            jobs_of.update(dict.fromkeys(submission.cells, submission.job_id))
+            now, later = cut(chunk, room)
+            made, refused = self._submit_within_quota(number + len(submissions), now, known)
+            left += [*refused, *(index for task in later for index in task)]
+            if made is not None:
+                room -= made.size
+                submissions.append(made)
+                known.add(made)
         return Submitted(submissions, left)
 
-    def _room(self, run: Run) -> int:
+    def _room(self, run: SlurmRun) -> int:
         limit = self.profile.limits.max_submitted
         return sys.maxsize if limit is None else limit - run.total_active
 
-    def _submit_chunk(self, number: int, chunk: Chunk, jobs_of: dict, before: list[Submission], run: Run) -> Submission:
-        after = self.waits_for(chunk, jobs_of, {before[-1].job_id} if before else at_work(run))
-        submission = ledger.new(self.plan, number, chunk.stage, chunk.tasks, chunk.resources.model_dump(), sorted(after), self.profile.name)
-        script = self.write_script(submission, chunk)
+    def _submit_within_quota(self, number: int, chunk: Chunk, known: dependencies.Known) -> tuple[Submission | None, list[int]]:
+        """An array, or as much of it as a quota allows that nobody told us of; and the cells that found no room."""
+        size = chunk.size
+        while size:
+            now, later = cut(chunk, size)
+            try:
+                return self._submit_chunk(number, now, known), [index for task in later for index in task]
+            except scheduler.NoRoom:
+                number, size = number + 1, size // 2
+        return None, chunk.cells
+
+    def _submit_chunk(self, number: int, chunk: Chunk, known: dependencies.Known) -> Submission:
+        after = known.after(chunk)
+        name = ledger.name_of(self.plan, chunk.stage, number)
+        asked = chunk.resources.model_dump()
+        intent = Submission(number, name, chunk.stage, chunk.tasks, asked, after.jobs, after.how, pull=chunk.pull)
+        submission = ledger.new(self.plan, replace(intent, profile=self.profile.name, cluster=scheduler.cluster_name()))
         try:
-            job_id = self._sbatch(script, submission)
+            job_id = self._hand_over(submission, chunk, after)
         except scheduler.Silent:
             raise  # perhaps it was accepted: the next launch looks for its name
         except CratermillError:
             ledger.write(self.plan, replace(submission, abandoned=True))
             raise
-        after = f", after {', '.join(map(str, submission.after))}" if submission.after else ""
-        what = f"{number_of(len(submission.cells), 'cell')} in {number_of(len(submission.tasks), 'task')}"
-        self.say(f"{submission.stage}: job {job_id}, {what}{after}")
+        waits = f", after {', '.join(map(str, submission.after))}" if submission.after else ""
+        what = f"{number_of(len(submission.cells), 'cell')} in {number_of(submission.size, 'task')}"
+        self.say(f"{submission.stage}: job {job_id}, {what}{waits}")
         return ledger.write(self.plan, replace(submission, job_id=job_id))
 
-    def waits_for(self, chunk: Chunk, jobs_of: dict, before: set) -> set:
-        """The arrays after which this one begins: those of cells it needs, and where running jobs are bounded those `before`."""
-        needs = {need for task in chunk.tasks for index in task for need in self.plan.cells[index].needs}
-        # Only one array of a run is at work at a time, so that its own limit is the run's.
-        return {jobs_of[need] for need in needs if need in jobs_of} | (before if self.profile.limits.max_concurrent else set())
+    def _hand_over(self, submission: Submission, chunk: Chunk, after: After) -> int:
+        """Give an array to the scheduler through submitit; whatever it answers, the queue knows whether it has it."""
+        from .submission import CellExecutor
 
-    def _sbatch(self, script, submission: Submission) -> int:
+        job = self.job(submission.number, submission.name, chunk, after.at_once)
+        runner = CellExecutor(job, self.profile)
+        cells = self.cells(submission.number, chunk)
+        dependencies.make_room(after)
         try:
-            return scheduler.submit(script, self.plan.folder, submission.after)
-        except scheduler.Refused as error:
-            if "dependency" not in str(error).lower() or not submission.after:
+            return runner.submit_array(cells, after.words())
+        except (scheduler.Refused, scheduler.Unclear) as error:
+            if (found := self._in_queue(submission.name, isinstance(error, scheduler.Unclear))) is not None:
+                return found
+            if "dependency" not in str(error).lower() or not after.jobs:
                 raise
         # A job it should wait for has ended and is forgotten already: then there's nothing to wait for.
-        known = {job.job_id for job in scheduler.queue() if job.is_active}
-        return scheduler.submit(script, self.plan.folder, [job_id for job_id in submission.after if job_id in known])
+        active = {job.job_id for job in scheduler.queue() if job.is_active}
+        return runner.submit_array(cells, after.among(active).words())
 
-    def write_script(self, submission: Submission, chunk: Chunk):
-        path = ledger.script_path(self.plan, submission.number)
-        try:
-            write_text(path, self.script(submission.number, submission.name, chunk))
-        except OSError as error:
-            raise disk.cannot_write(path, "a job script", error) from error
-        return path
+    def _in_queue(self, name: str, patiently: bool) -> int | None:
+        """The job of that name, whatever sbatch said of it."""
+        for pause in SHOWS_ITSELF_S if patiently else SHOWS_ITSELF_S[:1]:
+            time.sleep(pause)
+            with contextlib.suppress(scheduler.Silent, scheduler.Refused):
+                found = next((job.job_id for job in scheduler.queue() if job.name == name), None)
+                if found is not None:
+                    return found
+        return None
+
+    def cells(self, number: int, chunk: Chunk) -> Cells:
+        """The work of an array, as it travels to the nodes."""
+        code = provenance.code_hash() if self._code() else None
+        return Cells(str(self.plan.path), chunk.tasks, number, self.work, chunk.resources.side_by_side, code, chunk.pull > 0)
+
+    def job(self, number: int, name: str, chunk: Chunk, at_once: int | None) -> Job:
+        """What the scheduler is asked for an array."""
+        configs = None if self._configs is None else str(self._configs)
+        folder, code = str(ledger.folder(self.plan)), self._code()
+        return Job(name, number, folder, chunk.size, chunk.resources, sys.executable, code, configs, at_once)
 
     def script(self, number: int, name: str, chunk: Chunk) -> str:
-        limit = self.profile.limits.max_concurrent
-        job = Job(name, chunk.stage, number, str(self.plan.path), self.command, chunk.tasks, chunk.resources, limit)
-        return job_script(job, self.profile)
+        from .submission import script_of
+
+        return script_of(self.job(number, name, chunk, self.profile.limits.max_concurrent), self.profile)
+
+    def _code(self) -> str | None:
+        """The copy of the code that jobs run; PYTHONPATH can't name a path with a colon, there they run what is installed."""
+        path = str(provenance.code_path(self.plan.root))
+        return None if ":" in path else path
 
 
-def at_work(run: Run) -> set[int]:
-    """Array jobs of a run of which something is in the queue."""
-    return {submission.job_id for submission in run.submissions if submission.job_id in run.active_ids}
+def cut(chunk: Chunk, size: int) -> tuple[Chunk, Sequence[tuple[int, ...]]]:
+    """The first `size` tasks of a chunk, and the others' cells; those that pull need no more tasks than there is room for."""
+    if chunk.pull:
+        return replace(chunk, pull=min(chunk.pull, size)), ()
+    return replace(chunk, tasks=chunk.tasks[:size]), chunk.tasks[size:]
 
 
-def target_of(submission: Submission, index: int) -> str:
-    """What scancel calls the array task of a cell."""
-    return f"{submission.job_id}_{submission.task_of(index)}"
+def targets_of(submission: Submission, index: int) -> list[str]:
+    """What scancel calls the array tasks of a cell."""
+    return [f"{submission.job_id}_{task}" for task in submission.tasks_of(index)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from ..core.errors import InputError
-from ..core.files import read_json
-from . import ledger, scheduler, state
+from ..core.errors import CratermillError, InputError, WorkError
+from . import ledger, locks, scheduler, state
+from .executor import Run
 from .ledger import Submission
 from .plan import Cell, Plan
 from .scheduler import JobTask
@@ -36,19 +38,19 @@ EVIDENCE = (
     (re.compile(r"\*\*\* (JOB|STEP) .*CANCELLED AT \S+ \*\*\*"), "CANCELLED"),
 )
 TAIL_BYTES = 8192
+Jobs = dict[tuple[int, int], JobTask]
+Records = dict[int, dict[str, Any]]
 NEVER = "DependencyNeverSatisfied"
 
 
 @dataclass(frozen=True)
-class Run:
-    """All that is known of a run at one moment; `jobs` by (job id, task). `silent`: the scheduler didn't answer."""
+class SlurmRun(Run):
+    """A run on Slurm; `jobs` by (job id, task), those of the run's own submissions. `foreign`: jobs of this run that its ledger lacks."""
 
-    plan: Plan
-    submissions: list[Submission]
-    jobs: dict[tuple[int, int], JobTask]
-    states: list[CellState]
-    silent: str | None = None
+    submissions: list[Submission] = field(default_factory=list)
+    jobs: dict[tuple[int, int], JobTask] = field(default_factory=dict)
     total_active: int = 0
+    foreign: tuple[str, ...] = ()
 
     @functools.cached_property
     def latest(self) -> dict[int, Submission]:
@@ -61,18 +63,32 @@ class Run:
         return {job.job_id for job in self.jobs.values() if job.is_active}
 
     def job(self, index: int) -> JobTask | None:
-        """The newest job of a cell, if the scheduler still knows it."""
-        submission = self.latest.get(index)
-        return self.jobs.get((submission.job_id, submission.task_of(index))) if submission else None
+        """The newest job of a cell, if the scheduler still knows it; of several that pull, one that is in the queue."""
+        return job_of(self.latest.get(index), index, self.jobs)
 
     def active(self, index: int) -> bool:
-        """Whether a job of this cell is in the queue (waiting or running)."""
+        """Whether a job of this cell is in the queue (waiting or running) and will come to it."""
+        submission, current = self.latest.get(index), self.states[index]
+        if submission is not None and submission.pull and current.state in (state.FAILED, state.BLOCKED):
+            return False  # its workers go on with other cells
         job = self.job(index)
         return bool(job and job.is_active)
 
+    def without(self, gone: Collection[tuple[int | None, int]]) -> SlurmRun:
+        """The run once these jobs are cancelled."""
+        return replace(self, jobs={key: job for key, job in self.jobs.items() if key not in gone})
 
-def look(plan: Plan, *, ask: bool = False) -> Run:
-    """Ask once (the queue) or twice (also the accounting, for jobs that ended without a word and aren't remembered).
+
+def job_of(submission: Submission | None, index: int, jobs: Jobs) -> JobTask | None:
+    """The job of a cell; of several that pull one that is in the queue."""
+    if submission is None or submission.job_id is None:
+        return None
+    found = [job for task in submission.tasks_of(index) if (job := jobs.get((submission.job_id, task))) is not None]
+    return next((job for job in found if job.is_active), found[0] if found else None)
+
+
+def look(plan: Plan, *, ask: bool = False) -> SlurmRun:
+    """Ask once (the queue) or twice (also the accounting, for jobs that ended without a word and aren't remembered). Writes nothing.
 
     A run that never submitted anything has nothing to ask for, unless told to `ask` how full the queue is.
     """
@@ -80,155 +96,229 @@ def look(plan: Plan, *, ask: bool = False) -> Run:
     try:
         queue = scheduler.queue() if submissions or ask else []
     except scheduler.Silent as error:
-        return Run(plan, submissions, {}, state.read_states(plan), silent=str(error).splitlines()[0])
-    submissions = settle(plan, submissions, queue)
-    jobs = {(job.job_id, job.task): job for job in queue}
+        return SlurmRun(plan, state.read_states(plan), str(error).splitlines()[0], submissions)
+    submissions = [found(plan, submission, queue) for submission in submissions]
+    return _judged(plan, submissions, queue)
+
+
+def settled(plan: Plan) -> SlurmRun:
+    """The same for who holds the run's lock: intents without a job are given up, and what was learnt of ends is written down.
+
+    WorkError when the scheduler is silent, and when jobs may be at work that this run's ledger can't tell of.
+    """
+    run = look(plan, ask=True)
+    if run.silent:
+        raise scheduler.Silent(run.silent, next_step="try again later; nothing was submitted twice, nothing is lost")
+    _require_own_jobs(run)
+    _require_same_cluster(run)
+    known = {submission.number: submission for submission in ledger.read(plan)}
+    for submission in run.submissions:
+        if submission != known.get(submission.number) or submission.job_id is None:
+            ledger.write(plan, replace(submission, abandoned=submission.job_id is None))
+    kept = [submission for submission in run.submissions if submission.job_id is not None]
+    remember(run)
+    return replace(run, submissions=kept)
+
+
+def watch(plan: Plan) -> SlurmRun:
+    """A look that also keeps what only the scheduler knew, if the run's lock is free and its folder may be written to."""
+    run = look(plan)
+    if _unwritten(run) and not locks.is_executing(plan):
+        with contextlib.suppress(CratermillError), locks.run_lock(plan):
+            remember(run)
+    return run
+
+
+def remember(run: SlurmRun) -> None:
+    """Write down how cells ended of which only the scheduler knows it, for it soon forgets; only who holds the run's lock may."""
+    for current, submission, record in _unwritten(run):
+        facts = {"submission": str(submission.number), "array_job": str(submission.job_id), "job": str(submission.job_id)}
+        cell = run.plan.cells[current.index]
+        with contextlib.suppress(OSError):  # the next look finds it out again, as long as the scheduler knows
+            state.note(run.plan, cell, current.state, current.cause, current.kind, slurm=facts, ended=record.get("heartbeat"))
+
+
+def _unwritten(run: SlurmRun) -> list[tuple[CellState, Submission, dict[str, Any]]]:
+    found = []
+    for current in run.states:
+        submission = run.latest.get(current.index)
+        if submission is None or current.state != state.FAILED or current.kind == "dependency":
+            continue
+        record = state.read_record(run.plan, current.index)
+        if not is_mine(record, submission) or record.get("state") != state.FAILED:
+            found.append((current, submission, record))
+    return found
+
+
+def _require_own_jobs(run: SlurmRun) -> None:
+    if run.foreign:
+        raise WorkError(
+            f"Jobs of {run.plan.run} are in the queue that its folder knows nothing of: {', '.join(run.foreign[:3])}",
+            valid="a run's folder is only removed once its jobs have ended",
+            next_step=f"end them, then launch again: scancel --name={','.join(run.foreign[:3])}",
+        )
+
+
+def _require_same_cluster(run: SlurmRun) -> None:
+    """Ids of another cluster's jobs mean other jobs here, or none."""
+    here = scheduler.cluster_name()
+    others = {one.cluster for one in run.latest.values() if one.cluster} - {here}
+    open_cells = [index for index, one in run.latest.items() if one.cluster and one.cluster != here and not run.done(index)]
+    if here and others and open_cells:
+        raise WorkError(
+            f"{run.plan.run} was submitted to cluster {', '.join(sorted(others))}, this is {here}",
+            next_step="launch, retry or cancel it on a login node of that cluster",
+        )
+
+
+def _judged(plan: Plan, submissions: list[Submission], queue: list[JobTask]) -> SlurmRun:
+    names = {submission.job_id: submission.name for submission in submissions}
+    # Ids are used again, after a year or on another cluster; names aren't.
+    jobs = {(job.job_id, job.task): job for job in queue if names.get(job.job_id) == job.name}
     latest = ledger.latest_by_cell(submissions)
-    jobs.update(_forgotten(plan, latest, jobs))
-    packed = _at_work(plan, submissions, jobs)
-    states = [_judge(plan, cell, latest.get(cell.index), jobs, packed) for cell in plan.cells]
-    return Run(plan, submissions, jobs, states, total_active=sum(job.is_active for job in queue))
+    records = {index: state.read_record(plan, index) for index in latest}
+    jobs.update(_forgotten(plan, latest, jobs, records))
+    looked = _Look(plan, jobs, latest, records)
+    states = [looked.judge(cell) for cell in plan.cells]
+    known = {submission.name for submission in submissions}
+    foreign = {job.name for job in queue if job.is_active and job.name.startswith(f"{plan.run}.") and job.name not in known}
+    return SlurmRun(plan, states, None, submissions, jobs, sum(job.is_active for job in queue), tuple(sorted(foreign)))
 
 
-def states(plan: Plan) -> list[CellState]:
-    """For `status.show(read=...)`."""
-    return look(plan).states
-
-
-def settle(plan: Plan, submissions: list[Submission], queue: list[JobTask]) -> list[Submission]:
-    """Find out what became of submissions whose submitter died before it wrote down the job id."""
-    settled = []
-    for submission in submissions:
-        if submission.job_id is None:
-            job_id = next((job.job_id for job in queue if job.name == submission.name), None) or _traced(plan, submission)
-            submission = ledger.write(plan, replace(submission, job_id=job_id, abandoned=job_id is None))
-        if not submission.abandoned:
-            settled.append(submission)
-    return settled
+def found(plan: Plan, submission: Submission, queue: list[JobTask]) -> Submission:
+    """A submission with its job id, where its submitter died before it wrote that down; without one if there is no trace of a job."""
+    if submission.job_id is not None:
+        return submission
+    job_id = next((job.job_id for job in queue if job.name == submission.name), None) or _traced(plan, submission)
+    return replace(submission, job_id=job_id)
 
 
 def _traced(plan: Plan, submission: Submission) -> int | None:
     """The job id that a cell of this submission wrote into its record, or the accounting knows."""
     for index in submission.cells:
-        facts = (read_json(plan.state_path(index)) or {}).get("slurm", {})
-        if facts.get("submission") == str(submission.number):
-            return int(facts.get("array_job", facts["job"]))
+        record = state.read_record(plan, index)
+        facts = record.get("slurm", {})
+        if is_mine(record, submission) and (known := str(facts.get("array_job", facts.get("job")))).isdecimal():
+            return int(known)
     try:
         return scheduler.named(submission.name, submission.created)
-    except (scheduler.Refused, InputError):
+    except (scheduler.Refused, scheduler.Silent, InputError):
         return None
 
 
-def _forgotten(plan: Plan, latest: dict[int, Submission], jobs: dict) -> dict[tuple[int, int], JobTask]:
+def _forgotten(plan: Plan, latest: dict[int, Submission], jobs: Jobs, records: Records) -> Jobs:
     """Jobs whose cells have no last word and which the queue no longer knows, from the accounting if there is one."""
-    missing: dict[int, float] = {}
+    missing: dict[int, Submission] = {}
     for index, submission in latest.items():
-        if (submission.job_id, submission.task_of(index)) in jobs or _has_last_word(plan, index, submission):
+        if submission.job_id is None or _has_last_word(plan, index, submission, records[index]):
             continue
-        missing[submission.job_id] = submission.created
+        if not all((submission.job_id, task) in jobs for task in submission.tasks_of(index)):
+            missing[submission.job_id] = submission
     if not missing:
         return {}
     try:
-        found = scheduler.accounts_for(missing, min(missing.values()))
+        known = scheduler.accounts_for(missing, min(one.created for one in missing.values()))
     except (scheduler.Refused, scheduler.Silent, InputError):
         return {}
-    return {(job.job_id, job.task): job for job in found}
+    mine = [job for job in known if job.job_id in missing and job.name in ("", missing[job.job_id].name)]
+    return {(job.job_id, job.task): job for job in mine if (job.job_id, job.task) not in jobs}
 
 
-def _has_last_word(plan: Plan, index: int, submission: Submission) -> bool:
-    record = read_json(plan.state_path(index)) or {}
-    mine = record.get("slurm", {}).get("submission") == str(submission.number)
-    return state.is_done(plan, plan.cells[index]) or (mine and record.get("state") in (state.FAILED, state.BLOCKED, state.DONE))
+def is_mine(record: dict[str, Any], submission: Submission) -> bool:
+    """Whether a cell's record was written by a job of this submission."""
+    return bool(record.get("slurm", {}).get("submission") == str(submission.number))
 
 
-def _at_work(plan: Plan, submissions: list[Submission], jobs: dict) -> dict[int, int]:
-    """In jobs that run several cells: which cell of the running ones has begun, by job and task (several side by side: any)."""
-    found = {}
-    for submission in submissions:
-        for number, task in enumerate(submission.tasks):
-            if len(task) > 1 and (submission.job_id, number) in jobs:
-                for index in task:
-                    record = read_json(plan.state_path(index)) or {}
-                    if record.get("slurm", {}).get("submission") == str(submission.number):
-                        found[index] = submission.number
-    return found
+def _has_last_word(plan: Plan, index: int, submission: Submission, record: dict[str, Any]) -> bool:
+    spoken = is_mine(record, submission) and record.get("state") in (state.FAILED, state.BLOCKED, state.DONE)
+    return spoken or state.is_done(plan, plan.cells[index])
 
 
-def _judge(plan: Plan, cell: Cell, submission: Submission | None, jobs: dict, begun: dict[int, int]) -> CellState:
-    """The state of one cell; what a scheduler said of its end is written down, for it soon forgets."""
-    base = state.read_state(plan, cell)
-    if submission is None or (base.state == state.DONE and not cell.always):
-        return base
-    task = submission.task_of(cell.index)
-    job = jobs.get((submission.job_id, task))
-    record = read_json(plan.state_path(cell.index)) or {}
-    mine = record.get("slurm", {}).get("submission") == str(submission.number)
-    if job is not None and job.is_active:
-        base = replace(base, job=f"{job.job_id}_{task}")
-        return _in_queue(base, job, mine, len(submission.tasks[task]) > 1, begun)
-    if base.state == state.DONE and mine:
-        return base
-    if mine and base.state in (state.FAILED, state.BLOCKED):
-        return base
-    return _ended(plan, cell, base, submission, job, mine)
+@dataclass(frozen=True)
+class _Look:
+    """What is known at this moment, to judge cells by."""
 
+    plan: Plan
+    jobs: Jobs
+    latest: dict[int, Submission]
+    records: Records
 
-def _in_queue(base: CellState, job: JobTask, mine: bool, packed: bool, begun: dict[int, int]) -> CellState:
-    if job.reason == NEVER:
-        return replace(base, state=state.FAILED, kind="dependency", cause="its job waits for one that can never end well")
-    if job.state in scheduler.WAITING:
-        if mine:
-            how = "went back into the queue" + (f" ({base.cause})" if base.state == state.STOPPED and base.cause else "")
-            return replace(base, state=state.QUEUED, kind=None, cause=how)
-        waits = state.WAITING if job.reason == "Dependency" else state.QUEUED
-        return replace(base, state=waits, kind=None, cause=None if waits == state.WAITING else _reason(job))
-    if mine and base.state in (state.FAILED, state.BLOCKED):
-        return base
-    if packed and base.index not in begun:
+    def judge(self, cell: Cell) -> CellState:
+        """The state of one cell."""
+        base = state.read_state(self.plan, cell)
+        submission = self.latest.get(cell.index)
+        if submission is None or (base.state == state.DONE and not cell.always):
+            return base
+        if submission.job_id is None:
+            # Its submitter is at it, or died: who holds the run's lock finds out.
+            return replace(base, state=state.WAITING, kind=None, cause="being submitted")
+        record = self.records[cell.index]
+        mine = is_mine(record, submission)
+        if mine and base.state in (state.FAILED, state.BLOCKED, state.DONE):
+            return base
+        job = self._job(cell.index, submission, record, mine)
+        if job is not None and job.is_active:
+            return self._in_queue(replace(base, job=f"{job.job_id}_{job.task}"), job, mine, submission)
+        return self._ended(cell, base, submission, job, mine)
+
+    def _job(self, index: int, submission: Submission, record: dict[str, Any], mine: bool) -> JobTask | None:
+        """Of those that pull, the one that has begun the cell; while that waits or is gone, any other that may take it."""
+        if mine and submission.pull and (task := str(record["slurm"].get("task", ""))).isdecimal():
+            own = self.jobs.get((submission.job_id or 0, int(task)))
+            if own is not None and own.state in scheduler.AT_WORK:
+                return own
+        return job_of(submission, index, self.jobs)
+
+    def _in_queue(self, base: CellState, job: JobTask, mine: bool, submission: Submission) -> CellState:
+        if job.reason == NEVER:
+            return replace(base, state=state.FAILED, kind="dependency", cause="its job waits for one that can never end well")
+        if job.state in scheduler.WAITING:
+            if mine:
+                how = "went back into the queue" + (f" ({base.cause})" if base.state == state.STOPPED and base.cause else "")
+                return replace(base, state=state.QUEUED, kind=None, cause=how)
+            waits = state.WAITING if job.reason == "Dependency" else state.QUEUED
+            return replace(base, state=waits, kind=None, cause=None if waits == state.WAITING else _reason(job))
+        alone = len(submission.together(base.index)) == 1
+        if (mine and base.state == state.RUNNING) or (alone and not submission.pull):
+            return replace(base, state=state.RUNNING, kind=None, cause=None, host=job.node or base.host)
         return replace(base, state=state.QUEUED, kind=None, cause="its job runs other cells first")
-    return replace(base, state=state.RUNNING, kind=None, cause=None, host=job.node or base.host)
+
+    def _ended(self, cell: Cell, base: CellState, submission: Submission, job: JobTask | None, mine: bool) -> CellState:
+        """The job is over and the cell has no product: why?"""
+        missing = [self.plan.cells[need] for need in cell.needs if not state.is_done(self.plan, self.plan.cells[need])]
+        if missing and not mine and not cell.soft_needs and cell.index not in submission.cancelled:
+            return replace(base, state=state.BLOCKED, kind=None, cause="needs " + ", ".join(need.key for need in missing[:3]))
+        kind, cause = self._why(cell, base, submission, job, mine)
+        if base.state == state.STOPPED:
+            cause += "; saved, goes on from its checkpoint"
+        outcome = state.LOST if kind == "lost" else state.FAILED
+        return replace(base, state=outcome, kind=kind, cause=cause)
+
+    def _why(self, cell: Cell, base: CellState, submission: Submission, job: JobTask | None, mine: bool) -> tuple[str, str]:
+        word = job.state if job is not None else None
+        if word not in ENDS or (word == "CANCELLED" and cell.index not in submission.cancelled):
+            # Sites without memory cgroups call a job FAILED or CANCELLED that was killed for its memory.
+            said = (evidence(path) for path in output_paths(self.plan, submission, cell.index))
+            word = next((one for one in said if one), word)
+        if word in ENDS:
+            return ENDS[word]
+        if cell.index in submission.cancelled:
+            return ENDS["CANCELLED"]
+        if mine and base.state == state.STOPPED:
+            # It saved itself at the warning before the time limit, and the job wasn't requeued.
+            return "timeout", "its time limit was near"
+        if word in (None, "COMPLETED"):
+            return "lost", "its job is gone without a word" if mine or word is None else "its job ended before it began"
+        return "killed", f"its process ended without a word (its job as {word})"
 
 
 def _reason(job: JobTask) -> str | None:
     return None if job.reason in ("None", "") else f"waits: {job.reason}"
 
 
-def _ended(plan: Plan, cell: Cell, base: CellState, submission: Submission, job: JobTask | None, mine: bool) -> CellState:
-    """The job is over and the cell has no product: why?"""
-    word = job.state if job is not None else None
-    if word not in ENDS or (word == "CANCELLED" and cell.index not in submission.cancelled):
-        # Sites without memory cgroups call a job FAILED or CANCELLED that was killed for its memory.
-        word = evidence(output_path(plan, submission, cell.index)) or word
-    kind, cause = ENDS.get(word, (None, None))
-    if kind is None and mine and base.state == state.STOPPED:
-        # It saved itself at the warning before the time limit, and the job wasn't requeued.
-        kind, cause = "timeout", "its time limit was near"
-    if kind is None and cell.index in submission.cancelled:
-        kind, cause = ENDS["CANCELLED"]
-    if kind is None and word in (None, "COMPLETED"):
-        kind, cause = ("lost", "its job is gone without a word") if mine or word is None else ("lost", "its job ended before it began")
-    if kind is None:
-        kind, cause = "killed", f"its process ended without a word (its job as {word})"
-    if base.state == state.STOPPED:
-        cause += "; saved, goes on from its checkpoint"
-    outcome = state.LOST if kind == "lost" else state.FAILED
-    found = replace(base, state=outcome, kind=kind, cause=cause)
-    _remember(plan, cell, found, submission)
-    return found
-
-
-def _remember(plan: Plan, cell: Cell, found: CellState, submission: Submission) -> None:
-    if found.state != state.FAILED:
-        return
-    with contextlib.suppress(OSError):  # only looking must be possible in a folder of somebody else
-        facts = {"submission": str(submission.number), "array_job": str(submission.job_id), "job": str(submission.job_id)}
-        last_seen = (read_json(plan.state_path(cell.index)) or {}).get("heartbeat")
-        state.note(plan, cell, found.state, found.cause, found.kind, slurm=facts, ended=last_seen)
-
-
-def output_path(plan: Plan, submission: Submission, index: int) -> Path:
-    """Where the scheduler puts what a job says outside of its cells' logs."""
-    return ledger.folder(plan) / f"{submission.job_id}_{submission.task_of(index)}.out"
+def output_paths(plan: Plan, submission: Submission, index: int) -> list[Path]:
+    """Where the scheduler puts what the jobs of a cell say outside of its cells' logs."""
+    return [ledger.folder(plan) / f"{submission.job_id}_{task}.out" for task in submission.tasks_of(index)]
 
 
 def evidence(path: Path) -> str | None:

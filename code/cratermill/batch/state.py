@@ -9,9 +9,10 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from ..core.files import fingerprint, read_json, write_json
+from .locks import BEAT_S, SILENT_S, process_start
 from .plan import Cell, Plan
 
 WAITING, QUEUED, RUNNING, DONE = "waiting", "queued", "running", "done"
@@ -20,9 +21,6 @@ STATES = (WAITING, QUEUED, RUNNING, DONE, FAILED, BLOCKED, STOPPED, LOST)
 ENDED_BADLY = (FAILED, BLOCKED, LOST)
 
 CELL_FILE = "cell.json"
-BEAT_S = 20.0
-# A process on another host can't be asked whether it lives; its beats can.
-SILENT_S = 15 * BEAT_S
 REPORT_S = 1.0
 
 
@@ -39,7 +37,7 @@ class CellState:
     state: str
     cause: str | None = None
     kind: str | None = None
-    progress: dict | None = None
+    progress: dict[str, Any] | None = None
     host: str | None = None
     pid: int | None = None
     started: float | None = None
@@ -52,11 +50,11 @@ class CellState:
 class Record:
     """The state file of a running cell; beats on its own every BEAT_S so that silence means death."""
 
-    def __init__(self, plan: Plan, cell: Cell, **extra):
-        previous = read_json(plan.state_path(cell.index)) or {}
+    def __init__(self, plan: Plan, cell: Cell, turn: str | None = None, **extra: Any):
+        previous = read_record(plan, cell.index)
         self.path = plan.state_path(cell.index)
         now = time.time()
-        self.value = {
+        self.value: dict[str, Any] = {
             "state": RUNNING,
             "stage": cell.stage,
             "group": list(cell.group),
@@ -66,7 +64,10 @@ class Record:
             "started": now,
             "heartbeat": now,
             "attempt": previous.get("attempt", 0) + 1,
+            "before_s": previous.get("before_s", 0.0) + _spent(previous),
             "progress": {},
+            "turn": turn,
+            "tries": previous.get("tries", 1) + 1 if turn and turn == previous.get("turn") and previous.get("state") == RUNNING else 1,
             **extra,
         }
         self._usage = cpu_seconds()
@@ -81,7 +82,7 @@ class Record:
         self._beat = threading.Thread(target=self._beating, name="heartbeat", daemon=True)
         self._beat.start()
 
-    def report(self, progress: dict) -> None:
+    def report(self, progress: dict[str, Any]) -> None:
         """Keep the newest progress; written at most once per REPORT_S. A full disk must not stop the work itself."""
         with self._guard:
             self.value["progress"].update(progress)
@@ -113,14 +114,40 @@ class Record:
             write_json(self.path, self.value)
 
 
-def note(plan: Plan, cell: Cell, state: str, cause: str | None = None, kind: str | None = None, *, ended=None, **extra) -> None:
+def _spent(record: dict[str, Any]) -> float:
+    """Seconds of the attempt that a record tells of; one that was killed ended at its last beat."""
+    if record.get("seconds") or not record.get("started"):
+        return float(record.get("seconds") or 0.0)
+    return max(0.0, float(record.get("heartbeat", record["started"]) - record["started"]))
+
+
+def note(
+    plan: Plan, cell: Cell, state: str, cause: str | None = None, kind: str | None = None, *, ended: float | None = None, **extra: Any
+) -> None:
     """Record the state of a cell that doesn't run here (blocked, killed, submitted), keeping what its record knew."""
-    value = read_json(plan.state_path(cell.index)) or {"attempt": 0}
+    value = read_record(plan, cell.index) or {"attempt": 0}
     value.update(state=state, cause=cause, kind=kind, stage=cell.stage, group=list(cell.group), **extra)
     value["ended"] = ended or time.time()
     if value.get("started"):
         value["seconds"] = value["ended"] - value["started"]
     write_json(plan.state_path(cell.index), value)
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("state", "stage", "cause", "kind", "host", "pid_started"), str),
+    **dict.fromkeys(("started", "heartbeat", "ended", "seconds", "cpu_s", "max_rss_mb", "before_s"), (int, float)),
+    **dict.fromkeys(("pid", "attempt", "tries"), int),
+    **dict.fromkeys(("progress", "slurm"), dict),
+    "group": list,
+}
+
+
+def read_record(plan: Plan, index: int) -> dict[str, Any]:
+    """What a cell wrote of itself; entries of another kind than ours are left out, so that one odd file keeps nobody from looking."""
+    value = read_json(plan.state_path(index))
+    if not isinstance(value, dict) or value.get("state", WAITING) not in STATES:
+        return {}
+    return {name: item for name, item in value.items() if name not in _KINDS or isinstance(item, _KINDS[name])}
 
 
 def is_done(plan: Plan, cell: Cell) -> bool:
@@ -159,7 +186,7 @@ def _made_at(plan: Plan, cell: Cell) -> int | None:
 
 def read_state(plan: Plan, cell: Cell, now: float | None = None) -> CellState:
     """The state of one cell, without asking any scheduler."""
-    record = read_json(plan.state_path(cell.index)) or {}
+    record = read_record(plan, cell.index)
     state, cause, kind = record.get("state", WAITING), record.get("cause"), record.get("kind")
     if state == RUNNING and not is_alive(record, now):
         state, kind, cause = LOST, "lost", f"process {record.get('pid')} on {record.get('host')} ended without a word"
@@ -179,23 +206,12 @@ def read_states(plan: Plan) -> list[CellState]:
     return [read_state(plan, cell, now) for cell in plan.cells]
 
 
-def is_alive(record: dict, now: float | None = None) -> bool:
+def is_alive(record: dict[str, Any], now: float | None = None) -> bool:
     """Whether the process of a `running` record lives: asked here, or judged by its beats on another host."""
     if record.get("host") == socket.gethostname():
-        started = process_start(record["pid"])
+        started = process_start(record.get("pid", 0))
         return started is not None and started == record.get("pid_started")
     return (now or time.time()) - record.get("heartbeat", 0) < SILENT_S
-
-
-def process_start(pid: int) -> str | None:
-    """When a process began, in clock ticks since boot (a recycled pid has another value); None if there is none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    after_name = text.rpartition(")")[2].split()
-    # Field 3 is the state: a zombie is dead, it's only not buried yet. Field 22 is the start time.
-    return None if after_name[0] in "ZX" else after_name[19]
 
 
 def cpu_seconds() -> float:

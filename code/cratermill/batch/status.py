@@ -6,13 +6,20 @@ import json
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
-from . import state
+from . import locks, state
 from .estimate import duration_text
+from .executor import Run
 from .observe import progress_text
 from .plan import Plan
 from .state import CellState
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.text import Text
 
 ORDER = (state.RUNNING, state.FAILED, state.LOST, state.STOPPED, state.BLOCKED, state.QUEUED, state.WAITING, state.DONE)
 COLOURS = {
@@ -27,17 +34,21 @@ ROWS_SHOWN = 40
 PIPE_WIDTH = 200
 
 
-def collect(plan: Plan, read=None) -> dict:
-    """The run as plain data: `run`, `executing`, `counts`, `cells` (CellState as dicts).
+Observe = Callable[[Plan], Run]
 
-    `read(plan)` gives the states; the default asks no scheduler.
+
+def collect(plan: Plan, observe: Observe | None = None) -> dict[str, Any]:
+    """The run as plain data: `run`, `counts`, `finished`, `cells` (CellState as dicts), `silent` (why the scheduler wasn't heard).
+
+    `observe` looks at the run; the default asks no scheduler.
     """
-    states = (read or local_states)(plan)
+    run = (observe or local_run)(plan)
     return {
         "run": plan.run,
-        "counts": counts(states),
-        "finished": all(cell.state == state.DONE for cell in states),
-        "cells": [asdict(cell) for cell in states],
+        "counts": counts(run.states),
+        "finished": all(cell.state == state.DONE for cell in run.states),
+        "cells": [asdict(cell) for cell in run.states],
+        "silent": run.silent,
         "time": time.time(),
     }
 
@@ -48,53 +59,50 @@ def counts(states: list[CellState]) -> dict[str, int]:
     return {name: found[name] for name in ORDER if found[name]}
 
 
-def local_states(plan: Plan) -> list[CellState]:
-    """States of a run on this machine: what its executor will come to is `queued`, once nothing else is missing."""
-    from dataclasses import replace
-
-    from .local import is_executing
-
+def local_run(plan: Plan) -> Run:
+    """A run on this machine: what its executor will come to is `queued`, once nothing else is missing."""
     states = state.read_states(plan)
-    if not is_executing(plan):
-        return states
+    if not locks.is_executing(plan):
+        return Run(plan, states)
     done = {cell.index for cell in states if cell.state == state.DONE}
     again = (state.WAITING, state.LOST, state.STOPPED)
     ready = {cell.index for cell in plan.cells if set(cell.needs) <= done}
-    return [replace(cell, state=state.QUEUED, cause=None) if cell.state in again and cell.index in ready else cell for cell in states]
+    queued = [replace(cell, state=state.QUEUED, cause=None) if cell.state in again and cell.index in ready else cell for cell in states]
+    return Run(plan, queued)
 
 
-def show(plan: Plan, *, watch: bool = False, as_json: bool = False, read=None, interval_s: float = 2.0) -> int:
+def show(plan: Plan, *, watch: bool = False, as_json: bool = False, observe: Observe | None = None, interval_s: float = 2.0) -> int:
     """Print the status; with `watch` until everything has ended. Exit code 1 when cells failed, were blocked or lost."""
     if as_json:
-        found = collect(plan, read)
+        found = collect(plan, observe)
         print(json.dumps(found, indent=1))
     else:
-        found = _watch(plan, read, interval_s) if watch else _print(plan, read)
+        found = _watch(plan, observe, interval_s) if watch else _print(plan, observe)
     return 1 if any(cell["state"] in state.ENDED_BADLY for cell in found["cells"]) else 0
 
 
-def _print(plan: Plan, read) -> dict:
+def _print(plan: Plan, observe: Observe | None) -> dict[str, Any]:
     from rich.console import Console
 
-    found = collect(plan, read)
+    found = collect(plan, observe)
     # Into a file or a pipe, names of cells aren't folded.
     Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(render(plan, found))
     return found
 
 
-def _watch(plan: Plan, read, interval_s: float) -> dict:
+def _watch(plan: Plan, observe: Observe | None, interval_s: float) -> dict[str, Any]:
     """Redraw until no cell can move any more; the pause grows to a minute while nothing changes, Ctrl-C just ends it."""
     from rich.console import Console
     from rich.live import Live
 
-    found, pause = collect(plan, read), interval_s
+    found, pause = collect(plan, observe), interval_s
     if not sys.stdout.isatty():
-        return _watch_plain(plan, read, found, interval_s)
+        return _watch_plain(plan, observe, found, interval_s)
     try:
         with Live(render(plan, found), console=Console(), auto_refresh=False) as live:
             while can_move(found):
                 time.sleep(pause)
-                before, found = found, collect(plan, read)
+                before, found = found, collect(plan, observe)
                 pause = interval_s if changed(before, found) else min(60.0, pause * 1.5)
                 live.update(render(plan, found), refresh=True)
     except KeyboardInterrupt:
@@ -102,33 +110,35 @@ def _watch(plan: Plan, read, interval_s: float) -> dict:
     return found
 
 
-def _watch_plain(plan: Plan, read, found: dict, interval_s: float) -> dict:
+def _watch_plain(plan: Plan, observe: Observe | None, found: dict[str, Any], interval_s: float) -> dict[str, Any]:
     pause = interval_s
     print(f"{plan.run}: {counts_text(found['counts'])}", flush=True)
+    if found["silent"]:
+        print(found["silent"], flush=True)
     while can_move(found):
         time.sleep(pause)
-        before, found = found, collect(plan, read)
+        before, found = found, collect(plan, observe)
         pause = interval_s if changed(before, found) else min(60.0, pause * 1.5)
         if before["counts"] != found["counts"]:
             print(f"{plan.run}: {counts_text(found['counts'])}", flush=True)
     return found
 
 
-def can_move(found: dict) -> bool:
+def can_move(found: dict[str, Any]) -> bool:
     """Whether something runs or is about to; what waits in a scheduler's queue will be run."""
     moving = (state.RUNNING, state.QUEUED)
     return any(cell["state"] in moving or (cell["state"] == state.WAITING and cell["job"]) for cell in found["cells"])
 
 
-def changed(before: dict, after: dict) -> bool:
-    return before["cells"] != after["cells"]
+def changed(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    return bool(before["cells"] != after["cells"])
 
 
 def counts_text(found: dict[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in found.items())
 
 
-def render(plan: Plan, found: dict):
+def render(plan: Plan, found: dict[str, Any]) -> Group:
     """A rich table: one line per stage, then the cells that need eyes (done and waiting ones are only counted)."""
     from rich.console import Group
     from rich.table import Table
@@ -144,13 +154,14 @@ def render(plan: Plan, found: dict):
         mark = Text(cell["state"], style=COLOURS.get(cell["state"], ""))
         table.add_row(str(cell["index"]), Text(cell["key"]), mark, _time_text(cell, now), Text(_what(cell)))
     more = len(shown) - ROWS_SHOWN
-    parts = [Text(f"{plan.run}: {counts_text(found['counts'])}", style="bold"), *_stage_lines(found)]
+    parts: list[Text | Table] = [Text(f"{plan.run}: {counts_text(found['counts'])}", style="bold"), *_stage_lines(found)]
+    parts += [Text(found["silent"], style="yellow")] if found["silent"] else []
     parts += [table] if shown else []
     parts += [Text(f"… and {more} more")] if more > 0 else []
     return Group(*parts)
 
 
-def _stage_lines(found: dict) -> list:
+def _stage_lines(found: dict[str, Any]) -> list[Text]:
     from rich.text import Text
 
     stages: dict[str, Counter] = {}
@@ -163,13 +174,13 @@ def _stage_lines(found: dict) -> list:
     return lines
 
 
-def _what(cell: dict) -> str:
+def _what(cell: dict[str, Any]) -> str:
     if cell["state"] == state.RUNNING:
         return ", ".join(filter(None, (progress_text(cell["progress"]), f"on {cell['host']}" if cell["host"] else "")))
     return (cell["cause"] or "").split("\n")[0]
 
 
-def _time_text(cell: dict, now: float) -> str:
+def _time_text(cell: dict[str, Any], now: float) -> str:
     if cell["state"] == state.RUNNING and cell["started"]:
         return duration_text(now - cell["started"])
     return duration_text(cell["seconds"]) if cell["seconds"] else ""

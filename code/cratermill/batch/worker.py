@@ -5,15 +5,18 @@ It lives as long as its stdin, so that heavy imports are paid once and a killed 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import queue
 import sys
 import threading
+from typing import Any
 
 from . import plan as plans
-from .cell import CellResult, Science, run_cell
-from .ranks import rank
+from . import works
+from .cell import CellResult, run_cell
+from .environment import rank
 from .signals import StopFlag
 
 # A cell of another run may hold the lock for as long as it needs; the executor stops us if nobody wants to wait.
@@ -21,12 +24,12 @@ WAIT_S = 7 * 24 * 3600.0
 CELL_VARIABLE = "CRATERMILL_CELL"
 
 
-def serve(plan_path, science: Science) -> int:
+def serve(plan_path: str, work: str) -> int:
     """Execute the cells whose indices arrive on stdin, until it ends or a stop is asked for; returns an exit code.
 
     Events on stdout: {"event": "ready"}, {"event": "progress", "index", "progress"}, {"event": "end", ...CellResult}.
     """
-    plan = plans.load(plan_path)
+    plan, science = plans.load(plan_path), works.find(work)
     if rank() > 0:
         # Started by rank 0's training as one of its processes, with the same command line: it helps with that cell alone.
         return run_cell(plan, int(os.environ[CELL_VARIABLE]), science).exit_code
@@ -47,7 +50,7 @@ def serve(plan_path, science: Science) -> int:
                 index,
                 science,
                 stop=stop,
-                on_report=lambda progress, index=index: answers.send(event="progress", index=index, progress=progress),
+                on_report=functools.partial(answers.progress, index),
                 log_to_file=True,
                 wait_s=WAIT_S,
             )
@@ -59,9 +62,9 @@ def serve(plan_path, science: Science) -> int:
     return 0
 
 
-def _follow_stdin(stop: StopFlag) -> queue.SimpleQueue:
+def _follow_stdin(stop: StopFlag) -> queue.SimpleQueue[int | None]:
     """Read indices in a thread, which also notices at once that the executor is gone."""
-    indices: queue.SimpleQueue = queue.SimpleQueue()
+    indices: queue.SimpleQueue[int | None] = queue.SimpleQueue()
 
     def follow() -> None:
         for line in sys.stdin:
@@ -76,21 +79,28 @@ def _follow_stdin(stop: StopFlag) -> queue.SimpleQueue:
     return indices
 
 
-def _plain(result: CellResult) -> dict:
+def _plain(result: CellResult) -> dict[str, Any]:
     return {name: value for name, value in result.as_json().items() if name != "metrics"}
 
 
 class _Answers:
     """The true stdout, kept apart from what libraries print."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
         # Whatever is printed between cells must not be taken for an answer.
         os.dup2(2, 1)
 
-    def send(self, **message) -> None:
+    def progress(self, index: int, progress: dict[str, Any]) -> None:
+        self.send(event="progress", index=index, progress=progress)
+
+    def send(self, **message: Any) -> None:
         try:
             self._stream.write(json.dumps(message, default=str) + "\n")
             self._stream.flush()
         except BrokenPipeError:
             pass  # the executor is gone; stdin tells us so too
+
+
+if __name__ == "__main__":
+    sys.exit(serve(*sys.argv[1:]))

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import json
-import os
 import shutil
-import socket
 import time
 from pathlib import Path
 
 from ..core.errors import InputError, WorkError
 from ..core.files import read_json, write_json
 from ..core.work import Stopped as Stopped
-from . import disk, state
+from . import disk, locks, state
 from .plan import Cell, Plan
 from .signals import StopFlag
 
 LOCK_NAME = ".lock"
 # Only needed to go on with unfinished work.
-NOT_KEPT = ("last.ckpt", LOCK_NAME)
+NOT_KEPT = ("last.ckpt", LOCK_NAME, LOCK_NAME + locks.CLAIM)
 POLL_S = 0.5
-# What a file system without locks answers; there the heartbeat of the record has to do.
-NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 
 
 class Busy(WorkError):
@@ -39,7 +32,7 @@ class Workspace:
         self.product = plan.product(cell)
         self.folder = part_folder(self.product)
         self._stop, self._on_report = stop, on_report
-        self._lock: int | None = None
+        self._lock: locks.Lock | None = None
 
     @property
     def stop_requested(self) -> bool:
@@ -72,7 +65,8 @@ class Workspace:
         made = read_json(self.folder / state.CELL_FILE) or self._read_lock()
         if made.get("fingerprint") not in (None, self.cell.fingerprint):
             self._empty()
-        self._sign()
+        assert self._lock is not None
+        self._lock.sign(fingerprint=self.cell.fingerprint)
 
     @property
     def finished(self) -> bool:
@@ -111,7 +105,7 @@ class Workspace:
     def close(self) -> None:
         """Unlock; what is in the folder stays for the next attempt."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.close()
             self._lock = None
 
     def _rename(self) -> None:
@@ -123,35 +117,17 @@ class Workspace:
         disk.sync(self.product.parent)
         _remove(replaced)
         # Somebody may have tried to lock between the two steps above.
-        (self.product / LOCK_NAME).unlink(missing_ok=True)
+        for name in NOT_KEPT[1:]:
+            (self.product / name).unlink(missing_ok=True)
 
     def _try_lock(self) -> bool:
         restore_replaced(self.product)
-        path = self.folder / LOCK_NAME
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._lock = locks.take(self.folder / LOCK_NAME)
         except OSError as error:
             raise disk.cannot_write(self.folder, f"the work of {self.cell.key}", error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The holder before us may have published: then this file is no longer the folder's lock.
-            locked = _same_file(descriptor, path)
-        except OSError as error:
-            locked = error.errno in NO_LOCKS
-            if not locked and error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                os.close(descriptor)
-                raise
-        if not locked:
-            os.close(descriptor)
-            return False
-        self._lock = descriptor
-        return True
-
-    def _sign(self) -> None:
-        me = {"fingerprint": self.cell.fingerprint, "pid": os.getpid(), "host": socket.gethostname()}
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, json.dumps(me).encode(), 0)
+        return self._lock is not None
 
     def _read_lock(self) -> dict:
         return read_json(self.folder / LOCK_NAME) or {}
@@ -162,7 +138,7 @@ class Workspace:
 
     def _empty(self) -> None:
         for path in self.folder.iterdir():
-            if path.name != LOCK_NAME:
+            if not path.name.startswith(LOCK_NAME):
                 _remove(path)
 
 
@@ -233,13 +209,6 @@ def _move_aside(product: Path) -> None:
         number += 1
         target = product.with_name(f"{product.name}.replaced-{stamp}-{number}")
     product.rename(target)
-
-
-def _same_file(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _remove(path: Path) -> None:

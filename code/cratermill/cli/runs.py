@@ -37,15 +37,15 @@ def find_plan(run: str):
     return find_run(find_root(Path.cwd()), run)
 
 
-def reader(plan):
-    """How to learn the states of a run: from the scheduler where it was submitted to one, else (None) from its own files."""
+def observer(plan):
+    """How to look at a run: through the scheduler where it was submitted to one, else (None) by its own files."""
     from ..batch import ledger
 
     if not ledger.read(plan):
         return None
-    from ..batch.slurm_state import states
+    from ..batch.slurm_state import watch
 
-    return states
+    return watch
 
 
 @app.command()
@@ -118,7 +118,7 @@ def status(
     from ..batch.status import show
 
     plan = find_plan(run)
-    raise typer.Exit(show(plan, watch=watch, as_json=as_json, read=reader(plan)))
+    raise typer.Exit(show(plan, watch=watch, as_json=as_json, observe=observer(plan)))
 
 
 @app.command()
@@ -149,17 +149,10 @@ def cell(
 
     Exit code 75: stopped or busy, worth another try; it goes on from its last checkpoint.
     """
-    from ..batch.job import run_cells
-    from ..batch.plan import load
-    from ..pipeline import run_cell as science
+    from ..batch import plan as plans
+    from ..batch import works
+    from ..batch.job import refuse_other_code, run_cells
 
-    raise typer.Exit(run_cells(load(plan), indices, science, side_by_side=side_by_side, other_code=other_code))
-
-
-@app.command(hidden=True)
-def cells(plan: Path = typer.Argument(help="A frozen plan.json.")) -> None:
-    """Execute the cells whose numbers arrive on stdin; answers are JSON lines (the local executor's worker)."""
-    from ..batch.worker import serve
-    from ..pipeline import run_cell as science
-
-    raise typer.Exit(serve(plan, science))
+    frozen = plans.load(plan)
+    refuse_other_code(frozen, other_code)
+    raise typer.Exit(run_cells(frozen, indices, works.STAGES, side_by_side=side_by_side))

@@ -7,6 +7,7 @@ Angles are degrees, east positive, planetodetic; lengths are metres; arrays of a
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,8 @@ import pyproj
 from ..core.errors import InputError, nearest
 from ..core.yaml_files import read_yaml_file
 
-CONFIG_FOLDER = Path(__file__).resolve().parents[3] / "configs" / "bodies"
+CONFIG_FOLDER = Path(os.environ.get("CRATERMILL_CONFIGS") or Path(__file__).resolve().parents[3] / "configs") / "bodies"
+"""Jobs run a copy of the code and are told where the configs are."""
 # Radii equal to one part in 10 million are the same body: the rounding of an inverse flattening in a file, not a different figure.
 RELATIVE_TOLERANCE = 1e-7
 

@@ -144,7 +144,7 @@ def run_plan(plan: Plan, *, workers: int = 1, workers_per_gpu: int = 1, overwrit
 
     check_products(plan, overwrite)
     freeze(plan)
-    result = LocalExecutor(plan, workers=workers, workers_per_gpu=workers_per_gpu, observer=None if as_json else make_observer()).run()
+    result = LocalExecutor(plan, workers=workers, workers_per_gpu=workers_per_gpu, observer=None if as_json else make_observer()).submit()
     troubles = result.troubles()
     if as_json:
         failed = [{"cell": key, "state": state, "cause": cause} for key, state, cause in troubles]
