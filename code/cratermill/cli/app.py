@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 from typer.core import TyperGroup
 
@@ -30,22 +32,25 @@ ORDER = (
 
 
 class _Guarded(TyperGroup):
-    """A command group whose verbs end in a message and an exit code, never in a traceback."""
+    """A command group whose verbs end in a message and an exit code, never in a traceback.
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    Contexts are ``Any``: typer brings a click of its own, under a private name.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta["json"] = "--json" in args
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: typer.Context):
+    def invoke(self, ctx: Any) -> Any:
         with reported(debug=bool(ctx.params.get("debug")), as_json=ctx.meta["json"]):
             return super().invoke(ctx)
 
 
 # Help formatted by rich takes 0.3 s and more to start, plain help 0.1 s.
-_STYLE = {"no_args_is_help": True, "rich_markup_mode": None, "context_settings": {"help_option_names": ["-h", "--help"]}}
+_STYLE: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None, "context_settings": {"help_option_names": ["-h", "--help"]}}
 
 app = typer.Typer(cls=_Guarded, name="cratermill", pretty_exceptions_enable=False, **_STYLE)
 

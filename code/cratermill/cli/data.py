@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -36,7 +37,7 @@ def synth(
 
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file", valid="a new folder, or that of a synthetic planet")
-    options = {"body": body, "shape": shape, "seed": seed, "n_fresh": fresh, "bands": bands}
+    options: dict[str, Any] = {"body": body, "shape": shape, "seed": seed, "n_fresh": fresh, "bands": bands}
     with shown() as progress:
         made = synthesise(folder, **options, workers=workers, overwrite=overwrite, progress=progress)
     if as_json:

@@ -34,7 +34,7 @@ def list_rows(table: Path = TABLE, family: str = FAMILY, as_json: bool = JSON) -
     if as_json:
         print_json(rows)
     elif rows:
-        print_table(list(rows[0]), [row.values() for row in rows])
+        print_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 @versions.command()

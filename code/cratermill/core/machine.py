@@ -21,7 +21,7 @@ def threads() -> int:
     return int(given) if given.isdigit() and int(given) > 0 else cores()
 
 
-def one_thread_each() -> AbstractContextManager:
+def one_thread_each() -> AbstractContextManager[object]:
     """Within it matrix products take one thread: for work that has its own, which theirs would wait in busy loops for."""
     from threadpoolctl import threadpool_limits
 

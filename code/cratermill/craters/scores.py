@@ -39,7 +39,8 @@ class Tally:
 
     def counts(self) -> tuple[int, int, int, int]:
         """(found that are right, found, catalogue's that were found, catalogue's), of those that count."""
-        return tuple(int(values.sum()) for values in self._masks())
+        right, found, known, all_known = (int(values.sum()) for values in self._masks())
+        return right, found, known, all_known
 
     def _masks(self) -> tuple[np.ndarray, ...]:
         return self.found_hit & self.found_counts, self.found_counts, self.truth_hit & self.truth_counts, self.truth_counts

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.frames import rows_of
 from ..families.ejecta_common import tile_images as views
 from ..samples.store import Store
 from .tiles import Kind
@@ -25,8 +26,8 @@ def disagreements(kind: Kind, folder: Path, size_px: int, mosaic: Mosaic, crater
     stack, by_fid = Store(folder), {crater.fid: crater for crater in craters}
     rows, found = stack.rows(), stack.array("image")
     chosen = rows.iloc[:: max(1, len(rows) // LOOKED_AT)]
-    ours = [_sampled(kind, mosaic, by_fid[int(row.crat_FID)], chosen.loc[[row.Index]], size_px) for row in chosen.itertuples()]
-    ours = np.concatenate(ours)
+    sampled = [_sampled(kind, mosaic, by_fid[int(row.crat_FID)], chosen.loc[[row.Index]], size_px) for row in rows_of(chosen)]
+    ours = np.concatenate(sampled)
     theirs = np.asarray(found[chosen.index])
     words = [text for name, part in _parts(kind, size_px) if (text := _compare(name, theirs[..., part], ours[..., part]))]
     if kind.ratio == 2:

@@ -132,7 +132,7 @@ class _Import:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
     def _say_what_is_there(self, seen: Look) -> None:
-        splits = [name for name in seen.table if name.startswith("test_")]
+        splits = [name for name in seen.table.columns if name.startswith("test_")]
         self.report.brought = {
             "craters": len(seen.craters),
             "craters with drawn ejecta": len(seen.drawn),
@@ -242,6 +242,7 @@ class _Import:
 
     def _bring_configs(self, seen: Look) -> None:
         path = self.config.source
+        assert path is not None, "a config that was read has a file"
         known = read_json(self.data.prepared, {})["import"].get("tables", {})
         self._record(complete=True, tables=bring_tables(self.source, path.parent, known, self.report.notes))
         results = {family: list(self.source.versions("results", get_family(family).short)) for family in TABLES}

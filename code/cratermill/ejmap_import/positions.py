@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import InputError, nearest
+from ..core.frames import rows_of
 from ..families.ejecta_common.prepare import read_table
 from ..families.ejecta_common.tile_positions import EVAL_COLUMNS, POSITION_COLUMNS
 from ..geo.grid import azimuthal_grid
@@ -33,7 +34,7 @@ LOOKED_AT = 12
 def read_az_positions(path: Path, craters: list[Crater]) -> pd.DataFrame:
     """``az_positions_all.csv`` with the columns that training reads; the radius is taken from the crater list if the table has none."""
     table = read_table(path)
-    table = table[[name for name in table if not name.startswith("Unnamed:")]]
+    table = table[[name for name in table.columns if not name.startswith("Unnamed:")]]
     if "radius" not in table and "crat_FID" in table:
         table = table.assign(radius=table["crat_FID"].map({crater.fid: crater.radius_m for crater in craters}))
     _require(table, path, [*POSITION_COLUMNS, "split_class"])
@@ -43,14 +44,14 @@ def read_az_positions(path: Path, craters: list[Crater]) -> pd.DataFrame:
         raise InputError(
             f"{path} has tiles of craters {strange[:5]}, which the crater list lacks", valid=nearest(str(strange[0]), sorted(known))
         )
-    if not any(name.startswith("test_") for name in table):
+    if not any(name.startswith("test_") for name in table.columns):
         raise InputError(f"{path} has no TV-Test split", valid="columns test_0, test_1, …", next_step="make a split in EJMAP first")
     return table
 
 
 def read_eval_positions(path: Path) -> pd.DataFrame:
     table = read_table(path)
-    table = table[[name for name in table if not name.startswith("Unnamed:")]]
+    table = table[[name for name in table.columns if not name.startswith("Unnamed:")]]
     _require(table, path, EVAL_COLUMNS)
     return table
 
@@ -68,7 +69,7 @@ def shifted(table: pd.DataFrame, shift_px: int) -> pd.DataFrame:
 
 def used(table: pd.DataFrame) -> np.ndarray:
     """Which rows (N,) any split trains or tests on."""
-    return (table[[name for name in table if name.startswith("test_")]] >= 0).any(axis=1).to_numpy()
+    return (table[[name for name in table.columns if name.startswith("test_")]] >= 0).any(axis=1).to_numpy()
 
 
 def grid_shift_px(table: pd.DataFrame, mosaic_grid: Grid, data: EjmapData) -> int:
@@ -87,7 +88,7 @@ def grid_shift_px(table: pd.DataFrame, mosaic_grid: Grid, data: EjmapData) -> in
 def _tile_residuals(rows: pd.DataFrame, sizes: list[int], resolution_m: float, data: EjmapData) -> list[float]:
     """Median difference in pixels between the corner of some tiles' distance channels and what each size makes of it."""
     found = []
-    for row in rows.iloc[:: max(1, len(rows) // LOOKED_AT)].itertuples():
+    for row in rows_of(rows.iloc[:: max(1, len(rows) // LOOKED_AT)]):
         try:
             plane = as_plane(mapped(data.distance(row.pos_index, row.crat_FID)))
         except Unreadable:

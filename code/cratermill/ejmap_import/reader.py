@@ -41,7 +41,7 @@ class StandIn:
     extend = add = update = append
 
 
-met = set()
+met: set[str] = set()
 
 
 class Unpickler(pickle.Unpickler):

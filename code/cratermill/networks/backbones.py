@@ -51,7 +51,7 @@ def _torchgeo_features(backbone: Backbone, in_chans: int, pretrained: bool, imag
     import torchgeo.models
 
     family = backbone.name.split("_")[0]
-    net = torchgeo.models.get_model(backbone.name, **_torchgeo_arguments(backbone.name, in_chans, image_size))
+    net: Any = torchgeo.models.get_model(backbone.name, **_torchgeo_arguments(backbone.name, in_chans, image_size))
     if family == "swin":
         first = net.features[0][0]
         net.features[0][0] = nn.Conv2d(in_chans, first.out_channels, first.kernel_size, first.stride)
@@ -73,11 +73,11 @@ def _torchgeo_arguments(name: str, in_chans: int, image_size: tuple[int, int]) -
     return {"in_chans": in_chans, "img_size": image_size if name.startswith("vit") else image_size[0]}
 
 
-def _intermediates(net: nn.Module, image: Tensor) -> Sequence[Tensor]:
+def _intermediates(net: Any, image: Tensor) -> Sequence[Tensor]:
     return net.forward_intermediates(image, intermediates_only=True)
 
 
-def _swin_stages(net: nn.Module, image: Tensor) -> Sequence[Tensor]:
+def _swin_stages(net: Any, image: Tensor) -> Sequence[Tensor]:
     """The stages lie at odd places, between the embedding and the mergings; channels last."""
     maps = []
     for place, layer in enumerate(net.features):
@@ -87,7 +87,7 @@ def _swin_stages(net: nn.Module, image: Tensor) -> Sequence[Tensor]:
     return maps
 
 
-def _dofa_blocks(net: nn.Module, image: Tensor) -> Sequence[Tensor]:
+def _dofa_blocks(net: Any, image: Tensor) -> Sequence[Tensor]:
     """DOFA's own forward pass pools; this one keeps the tokens of every block."""
     import torch
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from ..core.errors import InputError
@@ -33,7 +35,7 @@ def build_classifier(
     if backbone.library == "smp":
         from .segmenter import build_encoder
 
-        encoder = build_encoder(backbone, in_chans, pretrained, image_size)
+        encoder: Any = build_encoder(backbone, in_chans, pretrained, image_size)
         return PooledClassifier(encoder, encoder.out_channels[-1], num_classes)
     features = build_features(backbone, in_chans, pretrained, image_size)
     return PooledClassifier(features, features.channels[-1], num_classes)

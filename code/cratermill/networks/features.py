@@ -29,15 +29,14 @@ class FeatureMaps(nn.Module):
     def __init__(self, net: nn.Module, name: str, in_chans: int, image_size: tuple[int, int], read: Read = call):
         super().__init__()
         self.net, self.read = net, read
-        image = torch.zeros(1, in_chans, *image_size)
-        found = self._try(image, name)
-        self.keep = _spread([tuple(map_.shape[-2:]) for map_ in found])
+        self.keep: list[int] | None = None
+        found = self._try(torch.zeros(1, in_chans, *image_size), name)
+        self.keep = _spread([(map_.shape[-2], map_.shape[-1]) for map_ in found])
         found = [found[index] for index in self.keep]
         self.channels = [map_.shape[1] for map_ in found]
         self.strides = [image_size[0] / map_.shape[2] for map_ in found]
 
     def _try(self, image: Tensor, name: str) -> list[Tensor]:
-        self.keep: list[int] | None = None
         training = self.training
         try:
             with torch.no_grad():
@@ -53,7 +52,7 @@ class FeatureMaps(nn.Module):
         return super()._apply(lambda tensor: fn(tensor.flatten(1)).view(tensor.shape) if tensor.ndim == 5 else fn(tensor), recurse)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        maps = [_as_map(feature, tuple(image.shape[-2:])) for feature in self.read(self.net, image)]
+        maps = [_as_map(feature, (image.shape[-2], image.shape[-1])) for feature in self.read(self.net, image)]
         maps = maps if self.keep is None else [maps[index] for index in self.keep]
         return maps
 

@@ -76,11 +76,11 @@ class Segmenter(nn.Module):
     Parameters are called as in EJMAP's checkpoints: encoder, decoder, head, injector.linears.
     """
 
-    def __init__(self, model: nn.Module, midinput_size: int = 0):
+    def __init__(self, model: Any, midinput_size: int = 0):  # any model of the library, which has no type of its own for them
         super().__init__()
         self.encoder, self.decoder, self.head = model.encoder, model.decoder, model.segmentation_head
-        self.injector = Injector(midinput_size, list(self.encoder.out_channels[1:])) if midinput_size else None
-        self.divisor = self.encoder.output_stride if model.requires_divisible_input_shape else 1
+        self.injector = Injector(midinput_size, list(model.encoder.out_channels[1:])) if midinput_size else None
+        self.divisor: int = model.encoder.output_stride if model.requires_divisible_input_shape else 1
 
     def forward(self, image: Tensor, midinput: Tensor | None = None) -> Tensor:
         if any(side % self.divisor for side in image.shape[-2:]):
@@ -148,7 +148,8 @@ def _timm_strides(name: str) -> list[int]:
 
     try:
         with torch.device("meta"):
-            return list(timm.create_model(name, features_only=True).feature_info.reduction())
+            net: Any = timm.create_model(name, features_only=True)
+            return list(net.feature_info.reduction())
     except (RuntimeError, AttributeError, NotImplementedError, TypeError, IndexError) as error:
         raise InputError(f"timm's {name} gives no feature maps: {error}", next_step="choose another encoder") from error
 

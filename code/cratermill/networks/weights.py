@@ -47,6 +47,8 @@ class Weights:
         if self.url:
             path = _torch_cache() / Path(self.url).name
             return path if path.is_file() else None
+        if self.repository is None:
+            return None
         from huggingface_hub import constants, try_to_load_from_cache
 
         for name in self.files:
@@ -64,7 +66,7 @@ class Weights:
 
     def _download(self) -> Path:
         try:
-            return self._from_url() if self.url else self._from_hub()
+            return self._from_url(self.url) if self.url else self._from_hub(self.repository or "")
         except OSError as error:  # all errors of huggingface_hub and urllib about the network are OSErrors
             place = self.url or f"the hub repository {self.repository}"
             raise WorkError(
@@ -72,27 +74,27 @@ class Weights:
                 next_step="run 'cratermill weights fetch CONFIG' where there is network (on a cluster: the login node)",
             ) from error
 
-    def _from_hub(self) -> Path:
+    def _from_hub(self, repository: str) -> Path:
         from huggingface_hub import constants, hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
         for name in self.files:
             try:
-                return Path(hf_hub_download(self.repository, name, revision=self.revision, cache_dir=constants.HF_HUB_CACHE))
+                return Path(hf_hub_download(repository, name, revision=self.revision, cache_dir=constants.HF_HUB_CACHE))
             except LocalEntryNotFoundError:
                 raise  # no network: the file may well exist
             except EntryNotFoundError:
                 continue
         raise WorkError(
-            f"the hub repository {self.repository} has none of {', '.join(self.files)}", next_step="set pretrained to False for this row"
+            f"the hub repository {repository} has none of {', '.join(self.files)}", next_step="set pretrained to False for this row"
         )
 
-    def _from_url(self) -> Path:
+    def _from_url(self, url: str) -> Path:
         import torch
 
-        path = _torch_cache() / Path(self.url).name
+        path = _torch_cache() / Path(url).name
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(self.url, str(path))
+        torch.hub.download_url_to_file(url, str(path))
         return path
 
 
@@ -192,7 +194,8 @@ def _of_timm(backbone: Backbone) -> Weights | None:
     if config is None or not (config.hf_hub_id or config.url):
         return None
     if not config.hf_hub_id:
-        return Weights(str(backbone), url=config.url)
+        # timm may give more than the address.
+        return Weights(str(backbone), url=config.url if isinstance(config.url, str) or config.url is None else config.url[0])
     repository, _, revision = config.hf_hub_id.partition("@")
     files = (config.hf_hub_filename,) if config.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
     return Weights(str(backbone), repository, files, revision or None)

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from ..core.frames import rows_of
 from ..geo.grid import Grid
 from ..geo.mosaic import Mosaic
 from .images import grey_or_colour, reduced_shape, save_figure
@@ -36,5 +37,5 @@ def overlay(path: Path, mosaic: Mosaic, found: pd.DataFrame, known: pd.DataFrame
 
 def rims(table: pd.DataFrame, grid: Grid) -> list[np.ndarray]:
     """Lines (K, 2) col, row of the rims, the largest first; NaN where they cross the seam."""
-    largest = table.nlargest(MOST_RIMS, "radius_m").itertuples()
+    largest = rows_of(table.nlargest(MOST_RIMS, "radius_m"))
     return [np.column_stack(rim(grid, one.lon, one.lat, one.radius_m, points=49)[::-1]) for one in largest]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -62,7 +64,7 @@ def picture(path: Path, caption: str) -> str:
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
-def facts(pairs: dict[str, object]) -> str:
+def facts(pairs: Mapping[str, object]) -> str:
     return "<dl>" + "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(value))}</dd>" for name, value in pairs.items()) + "</dl>"
 
 
@@ -89,7 +91,7 @@ def table(frame: pd.DataFrame, swatches: dict[object, str] | None = None, most_r
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>{more}'
 
 
-def _cell(value: object, text: bool) -> str:
+def _cell(value: Any, text: bool) -> str:
     if text:
         return f'<td class="text">{html.escape("" if value is None or value != value else str(value))}</td>'
     if pd.isna(value):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..core.frames import rows_of
 from ..geo.grid import Grid, square_grid
 from ..geo.mosaic import Mosaic
 from ..geo.sampling import sample, sample_masked
@@ -35,7 +36,7 @@ def preview(path: Path, mosaic: Mosaic, composite: Path, craters: pd.DataFrame) 
 
 def draw_rims(axes, craters: pd.DataFrame, grid: Grid) -> None:
     """Rims as circles on the ground, in the colours of their ejecta on a dark edge; the FID beside each unless there are too many."""
-    for crater in craters.itertuples():
+    for crater in rows_of(craters):
         rows, cols = rim(grid, crater.lon, crater.lat, crater.radius_m)
         axes.plot(cols, rows, color="black", linewidth=2.0, alpha=0.6)
         axes.plot(cols, rows, color="white", linewidth=0.9)
@@ -84,7 +85,7 @@ def crater_sheet(path: Path, mosaic: Mosaic, masks: dict[int, Path], craters: pd
     panels = figure.subplots(rows, columns * 2, squeeze=False)
     for axes in panels.ravel():
         axes.set_axis_off()
-    for number, crater in enumerate(chosen.itertuples()):
+    for number, crater in enumerate(rows_of(chosen)):
         place = panels[number // columns, 2 * (number % columns) : 2 * (number % columns) + 2]
         _draw_crater(place, mosaic, masks[crater.crat_FID], crater)
     return save_figure(figure, path, dpi=110)

@@ -46,7 +46,7 @@ def learning_curves(path: Path, curves: dict[tuple[int, int], pd.DataFrame], met
 
 def leaderboard_picture(path: Path, board: pd.DataFrame) -> Path | None:
     """The versions' main score with its 95 % interval, best on top. None where no version has a score."""
-    means = [name for name in board if name.endswith("_mean")]
+    means = [name for name in board.columns if name.endswith("_mean")]
     if not means:
         return None
     score = means[0].removesuffix("_mean")

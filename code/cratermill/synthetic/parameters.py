@@ -77,7 +77,8 @@ def parameters_from(options: dict[str, Any]) -> Parameters:
     for name in options:
         if name not in known:
             raise InputError(f"A synthetic planet has no parameter '{name}'", valid=nearest(name, known))
-    return Parameters(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return Parameters(**given)
 
 
 def _require(sound: bool, given: str, valid: str) -> None:

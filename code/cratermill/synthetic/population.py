@@ -124,7 +124,7 @@ def _poisson_events(random: np.random.Generator, length: float) -> np.ndarray:
 
 def _place(random, radius: float, points: list[np.ndarray], radii: np.ndarray) -> np.ndarray:
     """A random point of the sphere clear of the craters placed before; on a crowded planet, the best of many."""
-    best, best_room = None, -np.inf
+    best, best_room = np.zeros(3), -np.inf
     for _ in range(200):
         z, angle = random.uniform(-1, 1), random.uniform(-np.pi, np.pi)
         point = np.array([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z])

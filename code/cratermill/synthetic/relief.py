@@ -119,9 +119,9 @@ class Light:
         return (strength * np.sin(azimuth)).astype(np.float32), (strength * np.cos(azimuth)).astype(np.float32)
 
 
-def profile_kind(radius: np.ndarray) -> np.ndarray:
+def profile_kind(radius: np.ndarray | np.float64) -> np.ndarray:
     """0 bowl, 1 flat floor, 2 flat floor with a central peak; by radius in planetary radii (Mercury: 6 km and 25 km)."""
-    return (radius > 0.0025).astype(np.int8) + (radius > 0.0100)
+    return np.asarray(radius > 0.0025).astype(np.int8) + np.asarray(radius > 0.0100)
 
 
 def fresh_slope(radius: float, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

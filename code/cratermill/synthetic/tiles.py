@@ -46,7 +46,7 @@ def choose(parameters: Parameters, craters: list[FreshCrater], counts: TileCount
     p = parameters
     trained = [crater for crater in craters if crater.train]
     points = _centres(p, counts)
-    anything = sum(counts.of.values())
+    anything: np.ndarray = np.sum(list(counts.of.values()), axis=0)
     usable = np.abs(np.arcsin(points[..., 2])) < _HIGHEST_LAT
     distance = {crater.fid: _fractions(points, crater) for crater in trained}
     drawn: dict[int, set[int]] = {}

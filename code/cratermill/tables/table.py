@@ -191,7 +191,8 @@ class _Row:
                 try:
                     values[column] = keyword.read(text)
                 except PydanticCustomError as error:
-                    self.add(column, error.context["reason"], error.context["valid"])
+                    context = error.context or {}
+                    self.add(column, context["reason"], context["valid"])
         return values
 
     def _add_flaw(self, flaw: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch.utils.data import BatchSampler, DataLoader
@@ -21,7 +22,7 @@ class Loaders:
             )
         self.data, self.rank, self.world, self.batch_size = data, rank, world, batch_size
         # With a generator of its own a loader draws nothing from the global one, whose state a resumed cell restores.
-        self.options = {"num_workers": workers, "pin_memory": pin_memory, "generator": torch.Generator()}
+        self.options: dict[str, Any] = {"num_workers": workers, "pin_memory": pin_memory, "generator": torch.Generator()}
         data.sampler.rank, data.sampler.world = rank, world
 
     @property
@@ -34,20 +35,20 @@ class Loaders:
     def train_batches(self) -> int:
         return max(1, self.data.sampler.size // self.batch_size)
 
-    def train(self, epoch: int, skip: int = 0) -> Iterable:
+    def train(self, epoch: int, skip: int = 0) -> Iterable[Any]:
         """The batches of one epoch, from batch ``skip`` on."""
         own = self.batch_size // self.world
         self.data.sampler.set_epoch(epoch)
         self.data.sampler.skip = skip * own
         return DataLoader(self.data.train, sampler=self.data.sampler, batch_size=own, drop_last=self._drop_last, **self.options)
 
-    def val(self) -> Iterable:
+    def val(self) -> Iterable[Any]:
         return self._share(self.data.val)
 
-    def test(self) -> Iterable:
+    def test(self) -> Iterable[Any]:
         return self._share(self.data.test)
 
-    def _share(self, dataset) -> Iterable:
+    def _share(self, dataset) -> Iterable[Any]:
         """This process's share of the batches: whole ones, as a single process has them, so that the scores are the same."""
         batches = BatchSampler(range(len(dataset)), self.batch_size, drop_last=False)
         own = [batch for number, batch in enumerate(batches) if number % self.world == self.rank]

@@ -11,7 +11,7 @@ import math
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -93,7 +93,7 @@ class Training:
         for batch in loader:
             with self.fabric.autocast():
                 self.task.score(self.fabric.to_device(batch))
-        return self.task.scores(lambda values: self.fabric.all_reduce(values, reduce_op="sum"))
+        return self.task.scores(self.summed)
 
     def end_epoch(self, scores: dict[str, float]) -> None:
         """Record the epoch, keep it if it is the best, step the schedulers, save."""
@@ -110,10 +110,14 @@ class Training:
         self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
         self.save_last()
 
+    def summed(self, values: torch.Tensor) -> torch.Tensor:
+        """Over all processes; Fabric keeps the kind of what it is given."""
+        return cast(torch.Tensor, self.fabric.all_reduce(values, reduce_op="sum"))
+
     def mean_over_processes(self, value: float) -> float:
         if self.fabric.world_size == 1:
             return value
-        return float(self.fabric.all_reduce(torch.tensor(value, dtype=torch.float64, device=self.fabric.device), reduce_op="mean"))
+        return float(self.summed(torch.tensor(value, dtype=torch.float64, device=self.fabric.device))) / self.fabric.world_size
 
     # --- judging ---------------------------------------------------------------------------------------------------------
 
@@ -139,7 +143,7 @@ class Training:
         """Save and leave once a signal has asked for it; all processes together."""
         asked = self.workspace.stop_requested
         if self.fabric.world_size > 1:
-            asked = bool(self.fabric.all_reduce(torch.tensor(float(asked), device=self.fabric.device), reduce_op="sum"))
+            asked = bool(self.summed(torch.tensor(float(asked), device=self.fabric.device)))
         if asked:
             self.save_last()
             # Not every process need have got the signal, but all must leave together.
@@ -176,7 +180,7 @@ class Training:
         """The whole state, random numbers of every process included; replaces the older one in one step."""
         self.count_time()
         loss_sum = self.mean_over_processes(self.loss_sum)
-        random_states = self.fabric.all_gather(random_state(self.fabric.device)).reshape(self.fabric.world_size, -1)
+        random_states = cast(torch.Tensor, self.fabric.all_gather(random_state(self.fabric.device))).reshape(self.fabric.world_size, -1)
         if self.fabric.is_global_zero:
             state = {
                 "model": self.task.state_dict(),

@@ -14,23 +14,26 @@ class Normalised(nn.Module):
     its entries are normalised like the channels named in ``extra_channels``.
     """
 
+    offset: torch.Tensor
+    divisor: torch.Tensor
+
     def __init__(self, network: nn.Module, norm: np.ndarray, extra_channels: list[int] | None = None):
         super().__init__()
         self.network = network
         self.extra_channels = extra_channels
-        norm = torch.as_tensor(np.asarray(norm), dtype=torch.float32)
-        self.register_buffer("offset", norm[0])
-        self.register_buffer("divisor", norm[1])
+        offset, divisor = torch.as_tensor(np.asarray(norm), dtype=torch.float32)
+        self.register_buffer("offset", offset)
+        self.register_buffer("divisor", divisor)
 
     def set_norm(self, norm: np.ndarray) -> None:
         """Other offsets and divisors (2, C), on the device where the network is."""
-        norm = torch.as_tensor(np.asarray(norm), dtype=torch.float32)
-        self.offset.copy_(norm[0])
-        self.divisor.copy_(norm[1])
+        offset, divisor = torch.as_tensor(np.asarray(norm), dtype=torch.float32)
+        self.offset.copy_(offset)
+        self.divisor.copy_(divisor)
 
     def forward(self, image_BCHW: torch.Tensor, extra_BM: torch.Tensor | None = None) -> torch.Tensor:
         image = (image_BCHW - self.offset[:, None, None]) / self.divisor[:, None, None]
-        if self.extra_channels is None:
+        if self.extra_channels is None or extra_BM is None:
             return self.network(image)
         extra = (extra_BM - self.offset[self.extra_channels]) / self.divisor[self.extra_channels]
         return self.network(image, extra)
@@ -38,7 +41,9 @@ class Normalised(nn.Module):
 
 def channel_norm(channels: np.ndarray, *, batch: int = 256) -> np.ndarray:
     """Offsets and divisors (2, C) of samples (N, C, H, W): mean and standard deviation, in one pass, NaN left out."""
-    count = total = square = 0.0
+    count: np.ndarray | float = 0.0
+    total: np.ndarray | float = 0.0
+    square: np.ndarray | float = 0.0
     for start in range(0, len(channels), batch):
         part = np.asarray(channels[start : start + batch], np.float64)
         finite = np.isfinite(part)
