@@ -14,6 +14,7 @@ from ..core.errors import InputError
 from ..training.cell import CellParams
 from ..training.checkpoint import Checkpoint, load
 from ..training.device import is_bf16_fast, torch_device
+from ..training.normalised import Normalised
 from . import get_family
 
 CHUNK = 32
@@ -24,7 +25,8 @@ class Ensemble:
     """The networks of one version's checkpoints, in evaluation mode."""
 
     def __init__(self, checkpoints: Iterable[Checkpoint], paths: list[Path], device: torch.device | None = None):
-        self.device, self.networks = device or torch_device(), []
+        self.device = device or torch_device()
+        self.networks: list[Normalised] = []
         for checkpoint, path in zip(checkpoints, paths, strict=True):
             if not self.networks:
                 self.checkpoint = replace(checkpoint, state_dict={})
@@ -59,7 +61,7 @@ class Ensemble:
             return torch.stack([network(image, *extra).float().sigmoid() for network in self.networks])
 
 
-def _network(checkpoint: Checkpoint, path: Path, device: torch.device) -> torch.nn.Module:
+def _network(checkpoint: Checkpoint, path: Path, device: torch.device) -> Normalised:
     params = CellParams(
         checkpoint.family,
         checkpoint.version,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 
-def size_frequency(path: Path, lists: dict[str, Iterable[float]], area_km2: float, per_octave: int = 2) -> Path:
+def size_frequency(path: Path, lists: Mapping[str, Iterable[float]], area_km2: float, per_octave: int = 2) -> Path:
     """Cumulative and differential size-frequency plots, √2 bins, of named lists of diameters in km over one area.
 
     Cumulative N(≥D) and differential ΔN/ΔD, per km², with √N error bars (Crater Analysis Techniques Working Group 1979).

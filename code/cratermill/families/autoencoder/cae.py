@@ -7,10 +7,12 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from .model import LatentModel
+
 CHANNELS = (16, 32, 64, 128)
 
 
-class ConvAutoencoder(nn.Module):
+class ConvAutoencoder(LatentModel):
     """Crops (B, 1, S, S) in 0…1 to latents (B, latent_dim) and back.
 
     Encoder: 3 × 3 convolutions of stride 2 with 16, 32, 64, 128 channels, ReLU, then a linear layer; the decoder mirrors it and ends in a

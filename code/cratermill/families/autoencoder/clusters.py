@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ class Clustering:
     def of_arrays(cls, arrays: Any) -> Clustering:
         empty = np.zeros((0,))
         usual = arrays.get("usual", np.zeros(len(arrays["coefficients"]) - 1))  # clusters of older versions have none
-        return cls(empty, empty, *(arrays[name] for name in ("coefficients", "mean", "axes", "centres")), usual)
+        return cls(empty, empty, **{name: arrays[name] for name in ("coefficients", "mean", "axes", "centres")}, usual=usual)
 
 
 def group(latents: np.ndarray, recipe: Recipe, nuisances: np.ndarray, seed: int = 0) -> Clustering:
@@ -200,7 +201,7 @@ def _best_count(features: np.ndarray, recipe: Recipe, seed: int) -> int:
         else:
             labels = _METHODS[recipe.method](tried, count, seed)
             scores[count] = silhouette(tried, labels)
-    return max(scores, key=scores.get)
+    return max(scores, key=scores.__getitem__)
 
 
 def silhouette(features: np.ndarray, labels: np.ndarray, seed: int = 0) -> float:
@@ -251,4 +252,10 @@ def _hdbscan(features: np.ndarray, count: int | None, seed: int) -> np.ndarray:
     return HDBSCAN(min_cluster_size=max(NEIGHBOURS, len(features) // 100), min_samples=NEIGHBOURS, copy=True).fit_predict(features)
 
 
-_METHODS = {"kmeans": _kmeans, "gmm": _gmm, "spectral": _spectral, "agglomerative": _agglomerative, "hdbscan": _hdbscan}
+_METHODS: dict[str, Callable[..., np.ndarray]] = {
+    "kmeans": _kmeans,
+    "gmm": _gmm,
+    "spectral": _spectral,
+    "agglomerative": _agglomerative,
+    "hdbscan": _hdbscan,
+}

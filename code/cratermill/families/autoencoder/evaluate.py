@@ -66,7 +66,8 @@ def cluster(latents: np.ndarray, rows: pd.DataFrame, recipe: Recipe, seed: int, 
     nuisances = nuisance_columns(rows, recipe.regress_out)
     clustering = group(np.asarray(latents), recipe, nuisances, seed)
     write_table(folder / CLUSTERS, pd.DataFrame({"FID": rows["FID"], "cluster": clustering.labels}))
-    np.savez(folder / RECIPE, **clustering.arrays())
+    arrays: dict[str, Any] = clustering.arrays()
+    np.savez(folder / RECIPE, **arrays)
     return judge(np.asarray(latents), clustering, recipe, nuisances, rows, seed)
 
 

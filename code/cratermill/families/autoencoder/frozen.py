@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from ...networks.backbones import build_features
 from ...networks.names import resolve
+from .model import LatentModel
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, which most published weights expect."""
 
 
-class FrozenBackbone(nn.Module):
+class FrozenBackbone(LatentModel):
     """Grey crops as three equal bands; the latent is the mean of the deepest feature map. Nothing is ever trained."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, name: str, size_px: int, pretrained: bool):
         super().__init__()
@@ -34,5 +37,5 @@ class FrozenBackbone(nn.Module):
         """Zero: there is nothing to learn."""
         return crops_B1HW.new_zeros(())
 
-    def reconstruct(self, crops_B1HW: torch.Tensor) -> None:
+    def reconstruct(self, crops_B1HW: torch.Tensor) -> torch.Tensor | None:
         return None

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from ...core.files import atomic_path, link_or_copy, read_json, write_json
+from ...core.frames import rows_of
 from ...geo.bodies import Body, get_body
 from ...geo.mosaic import Mosaic
 from ...training.checkpoint import load
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def gather(config: Config, version: int, cells: pd.DataFrame, into: Path) -> list[dict]:
     """Everything below ``into`` that isn't the same for all families; of the iteration with the lowest validation loss."""
     trained, evaluated = (
-        {(cell.split, cell.iteration): cell for cell in cells[cells["stage"] == stage].itertuples()} for stage in ("train", "evaluate")
+        {(cell.split, cell.iteration): cell for cell in rows_of(cells[cells["stage"] == stage])} for stage in ("train", "evaluate")
     )
     if not trained:
         return []

@@ -63,7 +63,7 @@ class Hparams(RowHparams):
     loss: Literal["mse"] = Field("mse", description="mean squared error: of all pixels (cae) or of those hidden (mae)")
     val_metric: Literal["loss"] = Field("loss", description="validation loss picks the best epoch; less is better")
     scheduler: Annotated[str, OneOf(lambda: [*scheduler_names(), PLATEAU])] | None = Field(
-        None, description=RowHparams.model_fields["scheduler"].description + ". ReduceLROnPlateau takes the plateau_ columns"
+        None, description=f"{RowHparams.model_fields['scheduler'].description}. ReduceLROnPlateau takes the plateau_ columns"
     )
     max_epochs: Integer = Field(ge=0, description="epochs at most; 0 for a frozen backbone")
     plateau_patience: Integer = Field(5, ge=0, description="epochs without a better validation loss before the rate falls")
@@ -120,7 +120,7 @@ class Hparams(RowHparams):
         return self.model_name == "backbone" and self.pretrained
 
     def backbones(self) -> list[tuple[str, str, str]]:
-        return [("backbone", self.backbone, "timm")] if self.model_name == "backbone" else []
+        return [("backbone", self.backbone, "timm")] if self.model_name == "backbone" and self.backbone else []
 
     def build_network(self, bands: int = 1, pretrained: bool | None = None):
         from .network import build_network
@@ -128,7 +128,7 @@ class Hparams(RowHparams):
         return build_network(self, pretrained)
 
     def network_label(self) -> str:
-        return self.backbone if self.model_name == "backbone" else f"{self.model_name} {self.crop_px} px"
+        return str(self.backbone) if self.model_name == "backbone" else f"{self.model_name} {self.crop_px} px"
 
     def network_key(self) -> tuple:
         return type(self).__name__, self.model_name, self.backbone, self.crop_px, self.latent_dim, self.mask_ratio

@@ -97,7 +97,7 @@ def associations(labels: np.ndarray, rows: pd.DataFrame) -> dict[str, float]:
         "diameter": np.log(rows["radius_m"].to_numpy(float))[:, None],
         "upsampling": np.log(rows["upsampling"].to_numpy(float))[:, None],
     }
-    found = {}
+    found: dict[str, float] = {}
     for name, values in columns.items():
         known = np.isfinite(values).all(1) & (labels >= 0)
         if known.sum() < 2 or np.ptp(values[known], axis=0).max() < 1e-9:

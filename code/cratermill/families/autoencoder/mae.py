@@ -7,20 +7,25 @@ the hub's. The colour input of published weights is folded into one grey channel
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from .layouts import Layout
+from .model import LatentModel
 
 
-class MaskedAutoencoder(nn.Module):
+class MaskedAutoencoder(LatentModel):
     """Grey crops (B, 1, S, S) in 0…1; most patches are hidden and their pixels predicted from the others.
 
     ``latent``: ``cls`` or ``mean`` (of the patches), both with nothing hidden. ``freeze_until`` n: embedding and the first n encoder
     blocks are never trained, the decoder always is. ``norm_pix`` predicts each patch in units of its own deviation.
     """
+
+    pos_embed: torch.Tensor
+    decoder_pos_embed: torch.Tensor
 
     def __init__(
         self, layout: Layout, size_px: int, mask_ratio: float = 0.75, latent: str = "cls", freeze_until: int = 0, norm_pix: bool = False
@@ -34,7 +39,8 @@ class MaskedAutoencoder(nn.Module):
             norm_pix,
         )
         self.side, self.latent_dim = size_px // self.patch, layout.dim
-        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(1, layout.dim, self.patch, stride=self.patch)})
+        projection = nn.Conv2d(1, layout.dim, self.patch, stride=self.patch)
+        self.patch_embed = nn.ModuleDict({"proj": projection})
         self.cls_token = nn.Parameter(torch.zeros(1, 1, layout.dim))
         self.register_buffer("pos_embed", positions(layout.dim, self.side))
         self.blocks = _blocks(layout.dim, layout.heads, layout.depth)
@@ -45,7 +51,7 @@ class MaskedAutoencoder(nn.Module):
         self.decoder_blocks = _blocks(layout.decoder_dim, layout.decoder_heads, layout.decoder_depth)
         self.decoder_norm = nn.LayerNorm(layout.decoder_dim, eps=1e-6)
         self.decoder_pred = nn.Linear(layout.decoder_dim, self.patch**2)
-        self._initialise()
+        self._initialise(projection)
         self.freeze(freeze_until)
 
     def freeze(self, blocks: int) -> None:
@@ -115,12 +121,12 @@ class MaskedAutoencoder(nn.Module):
     def _target(self, patches: torch.Tensor) -> torch.Tensor:
         return (patches - patches.mean(2, keepdim=True)) / _deviation(patches) if self.norm_pix else patches
 
-    def _initialise(self) -> None:
+    def _initialise(self, projection: nn.Conv2d) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-        nn.init.xavier_uniform_(self.patch_embed["proj"].weight.data.view(self.latent_dim, -1))
+        nn.init.xavier_uniform_(projection.weight.data.view(self.latent_dim, -1))
         for token in (self.cls_token, self.mask_token):
             nn.init.normal_(token, std=0.02)
 
@@ -132,7 +138,7 @@ def _deviation(patches: torch.Tensor) -> torch.Tensor:
 def _blocks(dim: int, heads: int, depth: int) -> nn.ModuleList:
     from timm.models.vision_transformer import Block
 
-    norm = partial(nn.LayerNorm, eps=1e-6)
+    norm: Any = partial(nn.LayerNorm, eps=1e-6)  # the library asks for a class, and means anything that makes a layer
     return nn.ModuleList([Block(dim, heads, mlp_ratio=4, qkv_bias=True, norm_layer=norm) for _ in range(depth)])
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from affine import Affine
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from ...core.errors import InputError
 from ...geo.bodies import wrap_lon
@@ -28,7 +30,7 @@ class View:
     ``window``: west, south, east, north in degrees; None for everything that the mosaic shows. East below west crosses ±180°.
     """
 
-    def __init__(self, mosaic: Mosaic, window: tuple[float, float, float, float] | None = None):
+    def __init__(self, mosaic: Mosaic, window: Sequence[float] | None = None):
         self.whole = window is None
         self.west, self.south, self.east, self.north = window or extent(mosaic.grid)
         if self.east <= self.west:
@@ -50,7 +52,7 @@ class View:
         affine = Affine(step * metres, 0, (self.west - middle) * metres, 0, -step * metres, self.north * metres)
         return seen(mosaic, Grid(body.cylindrical_crs(wrap_lon(middle)), affine, shape))
 
-    def places(self, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def places(self, lon: ArrayLike, lat: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Longitudes counted on from the western edge, latitudes, and which lie in the view."""
         lon = self.west + np.mod(np.asarray(lon, float) - self.west, 360)
         lat = np.asarray(lat, float)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ...core.errors import InputError
+from .model import LatentModel
 from .pixels import Pixels
 
 if TYPE_CHECKING:
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class LatentNetwork(nn.Module):
-    """Raw grey crops (B, 1, S, S), 0…255, to latents (B, D).
+    """Raw grey crops (B, 1, S, S), 0…255, to latents (B, D)."""
 
-    ``model`` has ``loss``, ``latents``, ``reconstruct`` (None where it has no decoder) and ``latent_dim``.
-    """
+    pixels: Pixels
+    model: LatentModel
 
-    def __init__(self, pixels: Pixels, model: nn.Module, transform: str = "none"):
+    def __init__(self, pixels: Pixels, model: LatentModel, transform: str = "none"):
         super().__init__()
         self.pixels, self.model, self.transform = pixels, model, transform
 
@@ -59,7 +60,7 @@ def build_network(row: Hparams, pretrained: bool | None = None) -> LatentNetwork
     return network
 
 
-def _model(row: Hparams, load: bool) -> nn.Module:
+def _model(row: Hparams, load: bool) -> LatentModel:
     if row.model_name == "cae":
         from .cae import ConvAutoencoder
 
@@ -67,7 +68,7 @@ def _model(row: Hparams, load: bool) -> nn.Module:
     if row.model_name == "backbone":
         from .frozen import FrozenBackbone
 
-        return FrozenBackbone(row.backbone, row.crop_px, load and row.pretrained)
+        return FrozenBackbone(row.backbone or "", row.crop_px, load and row.pretrained)
     from .layouts import LAYOUTS
     from .mae import MaskedAutoencoder
 
@@ -76,6 +77,7 @@ def _model(row: Hparams, load: bool) -> nn.Module:
 
 def _load_weights(network: LatentNetwork, path: Path, row: Hparams) -> None:
     """Weights of an earlier ``autoencoder.pth``, or published ones of a masked autoencoder."""
+    from .mae import MaskedAutoencoder
     from .weights_files import load_published, own_state, read_weights
 
     state = read_weights(path)
@@ -83,6 +85,7 @@ def _load_weights(network: LatentNetwork, path: Path, row: Hparams) -> None:
     if own is not None:
         load_own(network, own, path, row)
     elif row.is_mae:
+        assert isinstance(network.model, MaskedAutoencoder)
         load_published(network.model, state, path, row.model_name)
     else:
         raise InputError(

@@ -40,6 +40,11 @@ class CropData(Selection):
     cluster: bool = Field(True, description="group the latents after encoding; false: only latents and reconstructions")
     display: bool = Field(True, description="draw the pictures of clusters; false: only tables and figures")
 
+    @property
+    def source(self) -> str:
+        """The one of both that is given."""
+        return self.crops or self.catalogue or ""
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.catalogue is None) == (self.crops is None):

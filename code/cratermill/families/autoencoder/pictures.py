@@ -21,8 +21,8 @@ def cluster_colour(cluster: int) -> str:
     """A fixed colour per cluster; grey for none."""
     if cluster < 0:
         return GREY
-    shades = colormaps["tab10" if cluster < 10 else "tab20b"].colors
-    return to_hex(shades[cluster % len(shades)])
+    shades = colormaps["tab10" if cluster < 10 else "tab20b"]
+    return to_hex(shades(cluster % shades.N))
 
 
 def names(clusters: np.ndarray) -> list[tuple[int, str]]:
@@ -37,9 +37,10 @@ def loss_curve(path: Path, curves: dict[tuple[int, int], pd.DataFrame]) -> Path:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for number, ((split, iteration), curve) in enumerate(sorted(curves.items())):
-        look = {"color": cluster_colour(number)}
-        axes.plot(curve["epoch"] + 1, curve["train_loss"], **look, linestyle="--", alpha=0.6)
-        axes.plot(curve["epoch"] + 1, curve["loss"], **look, label=f"test-set {split}, iteration {iteration}: {curve['loss'].min():.4g}")
+        colour = cluster_colour(number)
+        axes.plot(curve["epoch"] + 1, curve["train_loss"], color=colour, linestyle="--", alpha=0.6)
+        best = f"test-set {split}, iteration {iteration}: {curve['loss'].min():.4g}"
+        axes.plot(curve["epoch"] + 1, curve["loss"], color=colour, label=best)
     axes.set(xlabel="epoch", ylabel="mean squared error (dashed: training)", yscale="log")
     axes.legend(fontsize=8)
     return save_figure(figure, path, dpi=120)
@@ -70,7 +71,8 @@ def dots(path: Path, places: np.ndarray, clusters: np.ndarray, labels: tuple[str
     size = float(np.clip(20_000 / max(len(places), 1), 0.5, 20))
     for cluster, name in names(clusters):
         one = clusters == cluster
-        axes.scatter(*places[one].T, s=size, color=cluster_colour(cluster), label=name, linewidths=0, alpha=0.7, rasterized=True)
+        x, y = places[one].T
+        axes.scatter(x, y, s=size, color=cluster_colour(cluster), label=name, linewidths=0, alpha=0.7, rasterized=True)
     axes.set(xlabel=labels[0], ylabel=labels[1])
     axes.legend(fontsize=8, markerscale=max(1.0, 5 / size**0.5))
     return save_figure(figure, path, dpi=120)

@@ -18,6 +18,8 @@ class Pixels(nn.Module):
     side, which removes slopes of brightness larger than the crater.
     """
 
+    kernel: torch.Tensor
+
     def __init__(self, normalise: str = "none", high_pass: float = 0.0, size_px: int = 100):
         super().__init__()
         self.normalise, self.high_pass = normalise, high_pass

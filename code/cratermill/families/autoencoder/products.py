@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ def write_products(
     crops: Any,
     row: Hparams,
     mosaic: Mosaic | None,
-    window: tuple[float, ...] | None = None,
+    window: Sequence[float] | None = None,
     most_thumbnails: int = 400,
     display: bool = True,
     body: Body | None = None,
@@ -93,9 +94,12 @@ def write_geojson(path: Path, table: pd.DataFrame, body: Body) -> Path:
 def latent_pictures(into: Path, rows: pd.DataFrame, features: np.ndarray, crops: Any, view: str) -> list[Path]:
     clusters = rows["cluster"].to_numpy()
     chosen, places, shares = plane(features, view)
-    labels = tuple(
-        f"{AXES[view]}{number} ({shares[f'PC{number}']:.0%})" if f"PC{number}" in shares else f"{AXES[view]}{number}" for number in (1, 2)
-    )
+
+    def label(number: int) -> str:
+        share = shares.get(f"PC{number}")
+        return f"{AXES[view]}{number}" if share is None else f"{AXES[view]}{number} ({share:.0%})"
+
+    labels = label(1), label(2)
     shown = _Chosen(crops, chosen)
     made = [
         pictures.dots(into / "clustering_dots.png", places, clusters[chosen], labels),
@@ -106,7 +110,7 @@ def latent_pictures(into: Path, rows: pd.DataFrame, features: np.ndarray, crops:
     return [path for path in made if path is not None]
 
 
-def mosaic_pictures(into: Path, mosaic: Mosaic, rows: pd.DataFrame, crops: Any, window: tuple[float, ...] | None, most: int) -> list[Path]:
+def mosaic_pictures(into: Path, mosaic: Mosaic, rows: pd.DataFrame, crops: Any, window: Sequence[float] | None, most: int) -> list[Path]:
     """Dots and thumbnails on the whole mosaic, and on a window if one is given."""
     from .mosaic_pictures import View, mosaic_dots, mosaic_thumbnails
 

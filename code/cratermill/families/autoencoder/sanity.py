@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .network import build_network
+from .network import LatentNetwork, build_network
 
 if TYPE_CHECKING:
     from .hparams import Hparams
@@ -54,7 +54,7 @@ def overfit(row: Hparams, batch: torch.Tensor, steps: int, seed: int) -> tuple[f
 
 
 @torch.no_grad()
-def error(network: torch.nn.Module, batch: torch.Tensor) -> float:
+def error(network: LatentNetwork, batch: torch.Tensor) -> float:
     network.eval()
     generator = torch.Generator().manual_seed(0)
     return float(torch.stack([network.loss(batch, generator) for _ in range(4)]).mean())

@@ -120,11 +120,11 @@ class ReadyMade:
             columns = ", ".join(map(str, given.columns))
             raise InputError(f"{where} has no column id", valid="id, lon, lat, diam", next_step=f"its columns: {columns}")
         # A row that is blank in all of these says that the place is unknown. It is read as if it had one, so that rows keep their numbers.
-        columns = [name for name in given if plain_name(name) in POSITION_NAMES]
-        blank = given[columns].isna().all(axis=1).to_numpy()
+        places = [name for name in given.columns if plain_name(name) in POSITION_NAMES]
+        blank = given[places].isna().all(axis=1).to_numpy()
         if blank.all():
             return None
-        given.loc[blank, columns] = "1"
+        given.loc[blank, places] = "1"
         found = _positions(given, units, where)
         return found.assign(id=given["id"].to_numpy())[~blank].drop_duplicates("id")
 

@@ -24,12 +24,14 @@ class Plateau(torch.optim.lr_scheduler.ReduceLROnPlateau):
 
     latest = float("inf")
 
-    def step(self, metrics: Any = None, epoch: Any = None) -> None:
+    def step(self, metrics: Any = None, epoch: Any = None) -> None:  # type: ignore[override]  # the base's own subclass differs from it
         super().step(self.latest if metrics is None else metrics)
 
 
 class LatentTask(Task):
     """Reconstruction of crops. ``scores``: ``loss``, the mean over crops."""
+
+    network: LatentNetwork
 
     def __init__(self, network: LatentNetwork, row: Hparams):
         super().__init__()

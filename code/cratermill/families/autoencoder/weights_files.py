@@ -14,6 +14,7 @@ import torch
 from ...core.errors import InputError
 from ...training.checkpoint import read_tensors
 from .frozen import MEAN, STD
+from .mae import MaskedAutoencoder
 
 NAMES = ("model.safetensors", "pytorch_model.bin", "*.safetensors", "*.pth", "*.bin", "*.ckpt")
 HUB_PARTS = (
@@ -84,7 +85,7 @@ def own_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
     return state if any(name.startswith("model.") for name in state) else None
 
 
-def load_published(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path, layout: str) -> None:
+def load_published(model: MaskedAutoencoder, state: dict[str, torch.Tensor], path: Path, layout: str) -> None:
     """Published weights into a masked autoencoder; ``InputError`` names the layout that they have."""
     state = as_grey(authors_names(state), model.patch)
     expected = {name: value for name, value in model.state_dict().items() if name not in FIXED}
@@ -113,7 +114,8 @@ def authors_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """A state in the authors' names, whichever it came in; query, key and value become one matrix."""
     if not any("attention.attention.query" in name for name in state):
         return dict(state)
-    renamed, parts = {}, {}
+    renamed: dict[str, torch.Tensor] = {}
+    parts: dict[tuple[str, str], dict[str, torch.Tensor]] = {}
     for name, value in state.items():
         found = re.match(r"(.*)\.attention\.attention\.(query|key|value)\.(weight|bias)$", name)
         if found:
@@ -136,7 +138,7 @@ def as_grey(state: dict[str, torch.Tensor], patch: int) -> dict[str, torch.Tenso
     state = dict(state)
     kernel, bias = state.get("patch_embed.proj.weight"), state.get("patch_embed.proj.bias")
     mean, std = torch.tensor(MEAN), torch.tensor(STD)
-    if kernel is not None and kernel.ndim == 4 and kernel.shape[1] == 3:
+    if kernel is not None and bias is not None and kernel.ndim == 4 and kernel.shape[1] == 3:
         scaled = kernel / std[:, None, None]
         state["patch_embed.proj.weight"] = scaled.sum(1, keepdim=True)
         state["patch_embed.proj.bias"] = bias - (scaled * mean[:, None, None]).sum((1, 2, 3))

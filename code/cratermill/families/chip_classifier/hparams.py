@@ -61,7 +61,8 @@ class Hparams(ChipHparams):
         yield from super().conflicts()
         if self.rounds > 1 and self.pseudo_below is None and self.pseudo_above is None:
             yield "pseudo_below", "is blank like pseudo_above, so that no chip gets a pseudo-label", "a probability, like 0.25; or rounds 1"
-        if None not in (self.pseudo_below, self.pseudo_above) and self.pseudo_below >= self.pseudo_above:
+        below, above = self.pseudo_below, self.pseudo_above
+        if below is not None and above is not None and below >= above:
             yield "pseudo_above", "is not above pseudo_below", "a larger probability"
         if self.leaky_resplit and self.rounds == 1:
             yield "leaky_resplit", "is True, but one round has nothing to split anew", "False, or rounds 2"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Places:
     def __len__(self) -> int:
         return len(self.lon)
 
-    def __getitem__(self, chosen) -> Places:
+    def __getitem__(self, chosen: Any) -> Places:  # what arrays take
         return Places(self.lon[chosen], self.lat[chosen], self.radius_m[chosen], self.label[chosen])
 
     def centres(self) -> Iterator[tuple[float, float, float]]:
@@ -51,7 +52,7 @@ class Places:
 
     @staticmethod
     def joined(parts: list[Places]) -> Places:
-        return Places(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("lon", "lat", "radius_m", "label")))
+        return Places(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in ("lon", "lat", "radius_m", "label")})
 
 
 def cut_chips(
@@ -64,7 +65,8 @@ def cut_chips(
     with Mosaic.open(root / options.mosaic, [options.band]) as mosaic:
         body = mosaic.grid.body
         craters = read_catalogue(root / options.catalogue, body, units=options.units, layer=options.layer, pixel_m=mosaic.grid.resolution_m)
-        known = Places(*(craters[name].to_numpy(float) for name in ("lon", "lat", "radius_m")), np.full(len(craters), POSITIVE))
+        lon, lat, radius_m = (craters[name].to_numpy(float) for name in ("lon", "lat", "radius_m"))
+        known = Places(lon, lat, radius_m, np.full(len(craters), POSITIVE))
         places = choose_places(options, known, mosaic.grid, np.random.default_rng(seed))
         grids = [square_grid(body, lon, lat, options.half_side_radii * radius, size_px) for lon, lat, radius in places.centres()]
         images, missing = _sampled(mosaic, grids, progress, remembered)

@@ -49,7 +49,7 @@ def cell_chips(
     if column not in table:
         raise InputError(
             f"split {split} is not among the prepared ones",
-            valid=", ".join(name.removeprefix("test_") for name in table if name.startswith("test_")),
+            valid=", ".join(name.removeprefix("test_") for name in table.columns if name.startswith("test_")),
             next_step="raise splits.count in the config and prepare again, or correct the row's test-set",
         )
     role, label, group, side = (table[name].to_numpy() for name in ("role", "label", "group", column))

@@ -59,7 +59,8 @@ def test_and_final(
     path: Path, hparams: Any, folder: ChipFolder, images: np.ndarray, chips: CellChips, threshold: float = 0.5
 ) -> tuple[Answers, Answers]:
     """Answers for the test chips and for those that were to be predicted."""
-    return tuple(answers(path, hparams, images, rows, threshold) for rows in (chips.test, to_predict(folder.rows)))
+    test, final = (answers(path, hparams, images, rows, threshold) for rows in (chips.test, to_predict(folder.rows)))
+    return test, final
 
 
 def write_answers(into: Path, folder: ChipFolder, classes: list[str], test: Answers, final: Answers) -> None:

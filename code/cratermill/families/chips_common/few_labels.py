@@ -39,7 +39,7 @@ def collected(project: Project) -> pd.DataFrame:
         for path in sorted((project.log / f"{short}_log").glob("version_*/cells/train_*/cell.json")):
             made = None if path.parent.suffix else read_json(path)
             hparams = made["params"]["hparams"] if made else {}
-            if hparams.get("labels") is not None:
+            if made and hparams.get("labels") is not None:
                 one = {name: made["params"][name] for name in ("version", "split", "iteration")}
                 scores = {name: made["metrics"][name] for name in SHOWN}
                 found.append({"method": method_of(hparams), "labels": hparams["labels"], **one, **scores})

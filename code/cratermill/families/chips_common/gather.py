@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...core.files import atomic_path, write_table
+from ...core.frames import rows_of
 from .evaluate import FINAL, PREDICTIONS
 from .pictures import confusion_picture, curves_picture, mistakes_picture, pr_picture
 from .prepare import ChipFolder
@@ -24,12 +25,12 @@ def gather_chips(config: Config, family: str, version: int, cells: pd.DataFrame,
     """PR curve, confusion matrix, learning curves, mean predictions, the most confident mistakes, and ``y_pred_final.npy`` by majority."""
     write_learning_curves(cells, into)
     evaluated = cells[cells["stage"] == "evaluate"]
-    tables = [pd.read_csv(cell.product / PREDICTIONS) for cell in evaluated.itertuples() if (cell.product / PREDICTIONS).exists()]
+    tables = [pd.read_csv(cell.product / PREDICTIONS) for cell in rows_of(evaluated) if (cell.product / PREDICTIONS).exists()]
     if not tables:
         return
-    classes = [name.removeprefix("p_") for name in tables[0] if name.startswith("p_")]
+    classes = [name.removeprefix("p_") for name in tables[0].columns if name.startswith("p_")]
     tests = [table[table["kind"] == "test"] for table in tables]
-    counts = sum(confusion(one["label"].to_numpy(), one["predicted"].to_numpy(), len(classes)) for one in tests)
+    counts = np.sum([confusion(one["label"].to_numpy(), one["predicted"].to_numpy(), len(classes)) for one in tests], axis=0)
     confusion_picture(into / "confusion_matrix.png", counts, classes)
     if len(classes) == 2:
         pr_picture(into / "pr_curve.png", [(one["label"].to_numpy(), one[f"p_{classes[1]}"].to_numpy()) for one in tests], classes[1])
@@ -75,7 +76,7 @@ def write_mistakes(config: Config, family: str, size_px: int, mean: pd.DataFrame
 def write_learning_curves(cells: pd.DataFrame, into: Path) -> None:
     """``learning_curve.png``: every cell's losses, round by round."""
     trained = cells[cells["stage"] == "train"]
-    paths = [sorted(cell.product.glob("round-*/curve.csv")) + [cell.product / "curve.csv"] for cell in trained.itertuples()]
+    paths = [sorted(cell.product.glob("round-*/curve.csv")) + [cell.product / "curve.csv"] for cell in rows_of(trained)]
     most = max((len(one) for one in paths), default=0)
     rounds = [[pd.read_csv(one[number]) for one in paths if number < len(one) and one[number].exists()] for number in range(most)]
     curves_picture(into / "learning_curve.png", rounds)

@@ -148,7 +148,7 @@ def read_all(config: Config, data: ChipData, size_px: int, progress: Progress) -
         labelled, ties = cut_chips(data.cut, config.root, size_px, seed, progress, config.data.statistics)
         sets, roles = [labelled], [np.where(labelled.labels == UNLABELLED, EXTRA, LABELLED)]
     else:
-        source = config.path(data.chips)
+        source = config.path(data.chips or "")
         labelled, test = read_labelled(source, data.classes)
         given = {LABELLED: labelled, TEST: test}
         sets = [one.trimmed(data.trim_px) for one in given.values() if one is not None]

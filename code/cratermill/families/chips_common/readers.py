@@ -47,8 +47,8 @@ def read_labelled(path: Path, classes: list[str]) -> tuple[ChipSet, ChipSet | No
 def read_unlabelled(path: Path) -> ChipSet:
     """Chips without labels: an npy stack, or every picture below a folder or in a zip. An empty set is refused."""
     if path.suffix == ".npy":
-        images = read_npy_stack(path)
-        chips = ChipSet(list(images), np.full(len(images), UNLABELLED), [f"{path.name}[{number}]" for number in range(len(images))])
+        stack = read_npy_stack(path)
+        chips = ChipSet(list(stack), np.full(len(stack), UNLABELLED), [f"{path.name}[{number}]" for number in range(len(stack))])
     else:
         found = list(_pictures(path))
         images = [read_picture(content, name) for name, content in found]

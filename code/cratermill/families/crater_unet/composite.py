@@ -89,11 +89,13 @@ def joined(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
 
 def compare(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame, row: Hparams, resolution_m: float, body: Body) -> dict[str, float]:
     """``scores.json``, ``scores_by_size.csv`` and the lists of what is new and what was missed; returns the scores."""
-    radii_m = tuple(radius * resolution_m for radius in row.radii_px(resolution_m))
+    smallest, largest = row.radii_px(resolution_m)
+    radii_m = smallest * resolution_m, largest * resolution_m
     found = table[["lon", "lat", "radius_m", "confidence"]].to_numpy(float)
     truth = catalogue[["lon", "lat", "radius_m"]].to_numpy(float)
     sectors = sector(found), sector(truth)
-    scores, tables = {}, []
+    scores: dict[str, float] = {}
+    tables = []
     for rule in RULES:
         counts = tally(found, truth, rule, radii_m, body, found_block=sectors[0], truth_block=sectors[1])
         scores |= score(counts, rule.name)
@@ -126,7 +128,7 @@ def draw(
     from ...report.crater_pictures import overlay
     from ...report.size_frequency import frequencies, size_frequency
 
-    lists = {"found": table["diameter_km"].to_numpy(float)}
+    lists: dict[str, np.ndarray] = {"found": table["diameter_km"].to_numpy(float)}
     if catalogue is not None:
         low, high = (radius * resolution_m for radius in row.radii_px(resolution_m))
         known = catalogue[(catalogue["radius_m"] >= low) & (catalogue["radius_m"] <= high)]

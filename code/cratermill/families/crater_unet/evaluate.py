@@ -11,6 +11,7 @@ import pandas as pd
 
 from ...core.errors import InputError
 from ...core.files import read_json, write_json, write_table
+from ...core.frames import rows_of
 from ...craters.matching import STRICT, match
 from ...craters.merge import union
 from ...craters.scores import all_rules, rates, score, size_table, tally
@@ -77,7 +78,8 @@ def choose(predictor: Predictor, tiles: TileSet, rows: np.ndarray, row: Hparams,
 
     def f1(circles: list[np.ndarray], reading: Reading) -> float:
         passing = [one[(one[:, 3] >= reading.confidence) & (one[:, 4] >= reading.arc)] for one in circles]
-        return float(rates(sum(np.array(tally(f, t, STRICT, radii).counts()) for f, t in zip(passing, truth, strict=True)))[2])
+        counts = [tally(f, t, STRICT, radii).counts() for f, t in zip(passing, truth, strict=True)]
+        return float(rates(np.sum(counts, axis=0))[2])
 
     loose: dict[float, list[np.ndarray]] = {}
     for level in (best.level,) if "level" in given else LEVELS:
@@ -133,7 +135,7 @@ def members(config: Config, version: int, split: int, iteration: int = 0) -> pd.
 
 def united(config: Config, params: CellParams, hparams: Hparams, rows: np.ndarray) -> list[np.ndarray]:
     """Circles (N, 5) of each tile on which enough versions agree; arc holds the share of the versions."""
-    tables = [members(config, version, params.split, params.iteration) for version in hparams.union_of]
+    tables = [members(config, version, params.split, params.iteration) for version in hparams.union_of or []]
     found = []
     for row in rows:
         lists = [table.loc[table["tile"] == row, list(COLUMNS[:4])].to_numpy(float) for table in tables]
@@ -159,7 +161,7 @@ def given_thresholds(hparams: Hparams) -> dict[str, float]:
 
 def gather(cells: pd.DataFrame, into: Path) -> list[dict]:
     """Crater lists and scores by size of all evaluated cells, side by side in ``results/``."""
-    for cell in cells[cells["stage"] == "evaluate"].itertuples():
+    for cell in rows_of(cells[cells["stage"] == "evaluate"]):
         tag = f"test-set-{cell.split}_iteration-{cell.iteration}"
         for name in (CRATERS, SCORES):
             write_table(into / "craters" / f"{Path(name).stem}_{tag}.csv", pd.read_csv(cell.product / name))

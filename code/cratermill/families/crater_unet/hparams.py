@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ...training.fields import Flag, Integer, Integers, Number
+from ...training.fields import Flag, Integer, Integers, Number, OneOf
 from ...training.hparams import RowHparams
 from ...training.registry import LossName
 
@@ -15,6 +15,8 @@ SYMMETRIC = "SymmetricUNet"
 MODELS = (SYMMETRIC, "Unet", "Unet++", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3+", "Linknet", "MAnet", "UPerNet", "Segformer")
 DEEPEST = 128
 """The Symmetric U-Net halves its input seven times."""
+
+ModelName = Annotated[str, OneOf(lambda: MODELS)]
 
 
 class Hparams(RowHparams):
@@ -28,7 +30,7 @@ class Hparams(RowHparams):
     data: Literal["craters", "dots"] = Field(
         description="craters: the tiles that train.crater_unet.data of the run config names; dots: grey dots on black (the paper's S)"
     )
-    model_name: Literal[MODELS] = Field(
+    model_name: ModelName = Field(
         description="SymmetricUNet, or a segmentation model of segmentation-models-pytorch with keywords in MDL_{model}_{keyword}; "
         "MDL_{model}_encoder_name is an encoder of smp, or timm: (tu-), torchgeo:, terratorch: and a name; blank: resnet34"
     )

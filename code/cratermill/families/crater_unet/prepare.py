@@ -108,7 +108,7 @@ def _make(config: Config, options: CraterData, data: str, folder: Path, steps: S
         _mosaic_tiles(config, options, folder, steps, made_of, splits)
     else:
         tiles = list(
-            box_tiles(config.path(options.path), options)
+            box_tiles(config.path(options.path or ""), options)
             if options.kind == "boxes"
             else circle_tiles([config.path(name) for name in options.images], [config.path(name) for name in options.tables], options)
         )

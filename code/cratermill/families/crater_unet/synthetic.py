@@ -15,7 +15,7 @@ def dots_tile(size_px: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     share = (size_px / 256) ** 2
     number = int(rng.integers(max(1, round(DOTS[0] * share)), max(1, round(DOTS[1] * share)) + 1))
-    radii = np.exp(rng.uniform(*np.log(RADII_PX), number))
+    radii = np.exp(rng.uniform(np.log(RADII_PX[0]), np.log(RADII_PX[1]), number))
     circles = np.column_stack([rng.uniform(0, size_px - 1, (number, 2)), radii])
     image = np.zeros((size_px, size_px), np.uint8)
     rows, cols = np.ogrid[:size_px, :size_px]

@@ -162,6 +162,7 @@ class Reader:
     def layer(self, part: Part, window: Window) -> Layer:
         """A crater's part of a block of the mosaic that it meets."""
         here = common(part.window, window)
+        assert here is not None, "only craters that meet the block are asked for"
         source = Window(here.row - part.window.row, here.col - part.window.col, here.height, here.width)
         mask, probability = self.files(part.files)
         into = Window(here.row - window.row, here.col - window.col, here.height, here.width)

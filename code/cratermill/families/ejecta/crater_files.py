@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -75,13 +75,13 @@ def write_crater(folder: Path, crater: Crater, grid: Grid, pieces: Pieces, conne
     """
     files, window = CraterFiles(folder, crater.fid), place(crater, grid, pieces)
     masks = [(part, mask_of(values, threshold)) for part, values in pieces]
-    tags = {"crat_FID": crater.fid, "threshold": threshold}
+    tags: dict[str, Any] = {"crat_FID": crater.fid, "threshold": threshold}
     write_cog(files.mask, masks, grid, window=window, dtype="uint8", bands=1, names=["ejecta"], tags=tags)
-    look = {"bands": 2, "names": ("vote_share", "probability"), "resampling": "average", "tags": tags}
+    look: dict[str, Any] = {"bands": 2, "names": ("vote_share", "probability"), "resampling": "average", "tags": tags}
     stored = ((part, truncated(values)) for part, values in pieces)
     write_cog(files.shares, stored, grid, window=window, nodata=np.nan, dtype="float32", **look)
     write_table(files.tiles, connected)
-    facts = {"crat_FID": crater.fid, "lon": crater.lon, "lat": crater.lat, "radius_m": crater.radius_m}
+    facts: dict[str, Any] = {"crat_FID": crater.fid, "lon": crater.lon, "lat": crater.lat, "radius_m": crater.radius_m}
     facts |= {"tiles": tiles, "connected": len(connected), "window": [window.row, window.col, window.height, window.width]}
     facts |= measure(masks, grid, crater)
     facts["note"] = "" if facts["pixels"] else "no ejecta" if len(connected) else "no connected tiles"

@@ -102,6 +102,7 @@ def bands_and_distance_norm(stack: Store, distance: np.ndarray, tv: np.ndarray, 
 
 def crater_vectors(table: pd.DataFrame, config: Config, hparams: Hparams, norm: np.ndarray) -> np.ndarray:
     """The mid-level vector of every training tile, (N, M) raw."""
+    assert hparams.buffer_bounds is not None, "rows with accept_midinput have them"
     inner, outer = hparams.buffer_bounds
     annuli = pd.read_csv(config.data.annuli) if config.data.annuli.exists() else pd.DataFrame({"inner": [], "outer": [], "crat_FID": []})
     annuli = annuli[(annuli["inner"] == inner) & (annuli["outer"] == outer)].set_index("crat_FID")
@@ -111,7 +112,8 @@ def crater_vectors(table: pd.DataFrame, config: Config, hparams: Hparams, norm: 
             f"no annulus of ({inner:g}, {outer:g}) radii was measured for craters {missing[:5]}",
             next_step="run 'cratermill prepare CONFIG'",
         )
-    means = annuli.loc[table["crat_FID"], [name for name in annuli if name.startswith("mean_")]].to_numpy()
+    bands = [name for name in annuli.columns if name.startswith("mean_")]
+    means = annuli[bands].loc[table["crat_FID"].to_numpy()].to_numpy()
     return midinput_vector(means, table["radius"].to_numpy(), hparams.distance_mode, hparams.log_dist, norm[0, : means.shape[1]])
 
 

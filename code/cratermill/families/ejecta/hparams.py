@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ...training.fields import Bounds, Flag, Integer, Number
+from ...training.fields import Bounds, Flag, Integer, Number, OneOf
 from ...training.hparams import TrainingHparams
 
 MODELS = ("Unet", "Unet++", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3+", "Linknet", "MAnet", "UPerNet", "Segformer")
+
+ModelName = Annotated[str, OneOf(lambda: MODELS)]
 
 
 class Hparams(TrainingHparams):
@@ -20,7 +22,7 @@ class Hparams(TrainingHparams):
 
     not_trained_on: ClassVar[tuple[str, ...]] = (*TrainingHparams.not_trained_on, "eval_conn_version")
 
-    model_name: Literal[MODELS] = Field(
+    model_name: ModelName = Field(
         description="segmentation model of segmentation-models-pytorch, keywords in MDL_{model}_{keyword}. MDL_{model}_encoder_name "
         "is an encoder of smp, or timm: (tu-), torchgeo:, terratorch: and a name; blank: resnet34"
     )

@@ -178,12 +178,12 @@ class Preparation(Steps):
             f"eval {crater.fid}",
             inputs,
             [output],
-            lambda: write_table(output, eval_positions(crater, grid, tiles and read_positions(tiles), config)),
+            lambda: write_table(output, eval_positions(crater, grid, read_positions(tiles) if tiles else None, config)),
         )
 
     def norm(self) -> None:
         """The bands' offsets and divisors for rows without ``norm_from_train``: the config's, else the mosaic's mean and deviation."""
-        given = self.config.run.img_norm and self.config.run.img_norm.model_dump()
+        given = self.config.run.img_norm.model_dump() if self.config.run.img_norm else None
         if self.imported and given is None and self.data.img_norm.exists():
             return  # EJMAP's own
         self.step(
@@ -273,13 +273,13 @@ class Preparation(Steps):
 
     def annuli(self, bounds: list[tuple[float, float]]) -> None:
         """Mean band values around every drawn crater, for each pair of ``buffer_bounds`` that a row asks for."""
-        wanted = {tuple(map(float, pair)) for pair in bounds}
+        pairs = {tuple(map(float, pair)) for pair in bounds}
         if self.data.annuli.exists():
             # Rows prepared earlier keep theirs.
-            wanted |= {tuple(pair) for pair in read_table(self.data.annuli)[["inner", "outer"]].to_numpy().tolist()}
-        if not wanted:
+            pairs |= {tuple(pair) for pair in read_table(self.data.annuli)[["inner", "outer"]].to_numpy().tolist()}
+        if not pairs:
             return
-        wanted = sorted(wanted)
+        wanted = sorted(pairs)
         drawn = [crater for crater in self.craters if crater.train]
         inputs = {"buffer_bounds": wanted, "craters": [vars_of(crater) for crater in drawn], "mosaic": self._mosaic_mark}
 

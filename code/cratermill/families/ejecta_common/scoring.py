@@ -35,7 +35,7 @@ class TileScores:
 
     def scores(self) -> dict[str, float]:
         """``F1_Score``, ``conn_F1_Score``, ``test_F1_Score``, ``test_conn_F1_Score`` and so on."""
-        found = {}
+        found: dict[str, float] = {}
         for group in ("", "test_"):
             found |= {f"{group}{name}": value for name, value in binary_scores(*self.pixels[group].tolist()).items()}
             found |= {f"{group}conn_{name}": value for name, value in binary_scores(*self.tiles[group].tolist()).items()}

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from ...core.frames import rows_of
 from ...geo.backprojection import to_mosaic
 from ...geo.grid import Grid, Window
 
@@ -35,7 +36,7 @@ class Stitcher:
 
     def __init__(self, tiles: pd.DataFrame, layers: int):
         self._layers = layers
-        self._windows = [Window(int(tile.y), int(tile.x), int(tile.height), int(tile.width)) for tile in tiles.itertuples()]
+        self._windows = [Window(int(tile.y), int(tile.x), int(tile.height), int(tile.width)) for tile in rows_of(tiles)]
         self._origin = (min((w.row for w in self._windows), default=0), min((w.col for w in self._windows), default=0))
         self._extents = self._cut()
         self._canvases: dict[tuple[int, int], _Canvas] = {}

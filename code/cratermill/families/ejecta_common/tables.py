@@ -23,7 +23,7 @@ def split_rows(table: pd.DataFrame, split: int, path: Path) -> tuple[np.ndarray,
     """Row numbers (TV, Test) of one TV-Test split; rows marked -1 are in neither."""
     column = f"test_{split}"
     if column not in table:
-        known = [name.removeprefix("test_") for name in table if name.startswith("test_")]
+        known = [name.removeprefix("test_") for name in table.columns if name.startswith("test_")]
         raise InputError(
             f"unknown TV-Test split {split}: {path} has no column {column}",
             valid=nearest(str(split), known) if known else "none: no split has been made",

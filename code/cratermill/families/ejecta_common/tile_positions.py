@@ -12,6 +12,7 @@ import pandas as pd
 
 from ...core.delimited import read_frame
 from ...core.errors import InputError
+from ...core.frames import rows_of
 from ...geo.backprojection import inscribed_square
 from ...geo.grid import Grid, Window
 from ...geo.sampling import sample_masked
@@ -60,7 +61,7 @@ def training_positions(
     """
     grid = crater.grid(mosaic_grid)
     rows = []
-    for tile in tiles.itertuples():
+    for tile in rows_of(tiles):
         square = inscribed_square(mosaic_grid, window_of(tile), grid)
         if square is not None:
             rows.append((int(tile.pos_index), crater.fid, square.col, square.row, square.height, square.width))
@@ -80,7 +81,7 @@ def ejecta_pixels(mask: Mosaic, grid: Grid) -> np.ndarray:
 
 def count_ejecta(mask: Mosaic, grid: Grid, table: pd.DataFrame) -> list[int]:
     """Ejecta pixels of each azimuthal tile."""
-    return [int(np.count_nonzero(ejecta_pixels(mask, grid.window(window_of(row))))) for row in table.itertuples()]
+    return [int(np.count_nonzero(ejecta_pixels(mask, grid.window(window_of(row))))) for row in rows_of(table)]
 
 
 def eval_positions(crater: Crater, mosaic_grid: Grid, tiles: pd.DataFrame | None, config: Tiles) -> pd.DataFrame:
@@ -105,8 +106,8 @@ def eval_positions(crater: Crater, mosaic_grid: Grid, tiles: pd.DataFrame | None
 
 def _cells_meeting(tiles: pd.DataFrame, mosaic_grid: Grid, grid: Grid, origin: int, step: int, size: int) -> set[tuple[int, int]]:
     """(row, column) of the grid's tiles that contain the centre of any pixel of the drawn tiles."""
-    found = set()
-    for tile in tiles.itertuples():
+    found: set[tuple[int, int]] = set()
+    for tile in rows_of(tiles):
         rows, cols = np.mgrid[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width].reshape(2, -1)
         lon, lat = mosaic_grid.lonlat(rows, cols)
         az_row, az_col = grid.rowcol_of_lonlat(lon, lat)

@@ -43,6 +43,9 @@ class SganTask(ChipScoring):
     """
 
     parts = 2
+    network: Normalised
+    steps: torch.Tensor
+    sheet_noise: torch.Tensor
 
     def __init__(self, hparams: Hparams, norm: np.ndarray):
         super().__init__()
