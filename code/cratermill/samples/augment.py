@@ -8,13 +8,17 @@ process, not from what was drawn before.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.errors import InputError
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
 
 KINDS = ("connection", "ejecta")
 GAIN, CUTOFF = (2, 7), (0.3, 0.6)
@@ -25,14 +29,14 @@ BLUR_SIGMA_PX = (0, 2)
 class Augmenter:
     """The augmentation of one family; built once, cheap to reseed, safe to fork or pickle into loader workers."""
 
-    def __init__(self, kind: str):
+    def __init__(self, kind: str, recipe: Recipe | None = None):
         if kind not in KINDS:
             raise InputError(f"no augmentation is called '{kind}'", valid=", ".join(KINDS))
-        self.kind = kind
+        self.kind, self.recipe = kind, recipe
         self._colours: dict[bool, tuple[Any, Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"kind": self.kind, "_colours": {}}
+        return {"kind": self.kind, "recipe": self.recipe, "_colours": {}}
 
     def colour(self, image_HWC: np.ndarray, seed: int, value_range: tuple[float, float] | None = None) -> np.ndarray:
         """The image (H, W, C) with none, one or two of the changes, in its own dtype.
@@ -60,6 +64,8 @@ class Augmenter:
         """All arrays (H, W) or (H, W, C) under one flip up-down (p = 0.5), then for ejecta one turn by 0, 90, 180 or 270°,
         for connection one flip left-right (p = 0.5). The results are contiguous.
         """
+        if self.recipe is not None and not self.recipe.moves:
+            return [array.copy() for array in arrays]
         flip_up, second = draw_geometry(self.kind, seed)
         flip_left, turns = (bool(second), 0) if self.kind == "connection" else (False, second)
         return [moved(array, flip_up, flip_left, turns) for array in arrays]
@@ -67,7 +73,7 @@ class Augmenter:
     def _colour_bytes(self, image_HWC: np.ndarray, seed: int) -> np.ndarray:
         rgb = image_HWC.shape[2] == 3
         if rgb not in self._colours:
-            self._colours[rgb] = _build_colour(rgb)
+            self._colours[rgb] = seeded(built(self.recipe) if self.recipe else _usual(rgb))
         augmenter, generator = self._colours[rgb]
         # All parts of the augmenter draw from one generator, so resetting its state reseeds them all at once.
         generator.bit_generator.state = np.random.SFC64(seed).state
@@ -124,8 +130,19 @@ def draw_geometry(kind: str, seed: int) -> tuple[bool, int]:
     return bool(bits & 1), (bits >> 1) & (3 if kind == "ejecta" else 1)
 
 
-def _build_colour(rgb: bool) -> tuple[Any, np.random.Generator]:
-    """imgaug's augmenter and the generator that all its parts share.
+def built(recipe: Recipe) -> Any:
+    """imgaug's augmenter of a recipe, whose names and arguments were checked when it was read."""
+    iaa = imgaug().augmenters
+    return iaa.SomeOf(recipe.some_of, [getattr(iaa, name)(**arguments) for name, arguments in recipe.changes.items()], random_order=True)
+
+
+def arguments_of(change: str) -> list[str]:
+    """Names of the arguments of one of imgaug's augmenters."""
+    return list(inspect.signature(getattr(imgaug().augmenters, change)).parameters)
+
+
+def _usual(rgb: bool) -> Any:
+    """What img_augment True stands for.
 
     For three bands brightness is changed in a randomly chosen colour space, as imgaug does it; for other counts in all bands alike.
     """
@@ -136,7 +153,11 @@ def _build_colour(rgb: bool) -> tuple[Any, np.random.Generator]:
         else iaa.Sequential([iaa.Multiply(FACTOR), iaa.Add(ADDEND)], random_order=True)
     )
     changes = [iaa.SigmoidContrast(gain=GAIN, cutoff=CUTOFF), brightness, iaa.GaussianBlur(sigma=BLUR_SIGMA_PX)]
-    augmenter = iaa.SomeOf((0, 2), changes, random_order=True)
+    return iaa.SomeOf((0, 2), changes, random_order=True)
+
+
+def seeded(augmenter: Any) -> tuple[Any, np.random.Generator]:
+    """The augmenter, and the generator that all its parts share from now on."""
     shared = imgaug().random.RNG(0)
     for part in _parts(augmenter):
         part.random_state = shared
@@ -159,7 +180,7 @@ def _parts(augmenter: Any) -> list[Any]:
 def imgaug() -> ModuleType:
     """imgaug 0.4, which asks for ``np.sctypes``; NumPy 2 dropped it."""
     if not hasattr(np, "sctypes"):
-        np.sctypes = {
+        np.sctypes = {  # type: ignore[attr-defined]  # NumPy 2 has none, and imgaug reads it
             "int": [np.int8, np.int16, np.int32, np.int64],
             "uint": [np.uint8, np.uint16, np.uint32, np.uint64],
             "float": [np.float16, np.float32, np.float64],

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.seeds import seed_of
+
+if TYPE_CHECKING:
+    from .augment import Augmenter
+    from .recipe import Recipe
 
 
 class EpochOrder:
@@ -58,8 +62,10 @@ def train_val(classes: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def build_augmenter(kind: str) -> Any:
-    """The augmenter of a family; imgaug is imported only where a row augments."""
+def build_augmenter(kind: str, wanted: bool | Recipe) -> Augmenter | None:
+    """The augmenter of a family as a row's img_augment wants it; imgaug is imported only where a row augments."""
+    if wanted is False:
+        return None
     from .augment import Augmenter
 
-    return Augmenter(kind)
+    return Augmenter(kind, None if wanted is True else wanted)

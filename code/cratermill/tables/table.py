@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from ..core.delimited import read_cells
 from ..core.errors import InputError, nearest
+from ..samples.recipe import recipe_folder
 from ..training.fields import integer
 from ..training.hparams import RowHparams
 from . import keywords
@@ -72,7 +73,7 @@ def read_table(path: Path | str, model: type[RowHparams], look_up: Callable[[Row
     table = Table(path)
     table.problems += _header_problems(path, header, model)
     for line, cells in lines:
-        row = _Row(path.name, line, dict(zip(header, cells, strict=False)), model)
+        row = _Row(path, line, dict(zip(header, cells, strict=False)), model)
         _add_row(table, row, len(cells), len(header), look_up)
     return table
 
@@ -148,8 +149,9 @@ def _add_row(table: Table, row: _Row, cells: int, columns: int, look_up: Callabl
 class _Row:
     """One line of the file on its way to a model."""
 
-    def __init__(self, file: str, line: int, cells: dict[str, str], model: type[RowHparams]):
-        self.file, self.line, self.cells, self.model = file, line, cells, model
+    def __init__(self, path: Path, line: int, cells: dict[str, str], model: type[RowHparams]):
+        self.file, self.line, self.cells, self.model = path.name, line, cells, model
+        self.context = {"recipes": recipe_folder(path)}
         self.problems: list[Problem] = []
 
     def add(self, column: str, reason: str, valid: str = "", value: str | None = None) -> None:
@@ -161,7 +163,7 @@ class _Row:
         values = self._fields()
         values["keywords"] = self._keywords()
         try:
-            hparams = self.model.model_validate(values)
+            hparams = self.model.model_validate(values, context=self.context)
         except ValidationError as error:
             for flaw in error.errors():
                 self._add_flaw(flaw)

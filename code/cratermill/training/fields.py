@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler
+from pydantic import BeforeValidator, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from ..core.errors import nearest
+from ..core.errors import InputError, nearest
+from ..samples.recipe import Recipe, read_recipe
 
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -131,6 +132,24 @@ class OneOf:
         return core_schema.no_info_before_validator_function(self.check, handler(source))
 
 
+def augmentation(value: Any, info: ValidationInfo) -> bool | Recipe:
+    """True, False, a recipe's content, or its name; names are looked up in the folder that the table's reader tells."""
+    if isinstance(value, bool | Recipe):
+        return value
+    if isinstance(value, dict):
+        return Recipe.model_validate(value)
+    if str(value).strip().lower() in ("true", "false"):
+        return flag(value)
+    folder = (info.context or {}).get("recipes")
+    if folder is None:
+        raise refused("is neither True nor False", "True, False, or a recipe of configs/augment")
+    try:
+        return read_recipe(folder, str(value).strip())
+    except InputError as error:
+        raise refused(error.given, error.valid or "True, False") from error
+
+
+Augmentation = Annotated[bool | Recipe, BeforeValidator(augmentation)]
 Flag = Annotated[bool, BeforeValidator(flag)]
 Integer = Annotated[int, BeforeValidator(integer)]
 Number = Annotated[float, BeforeValidator(number)]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from .fields import Flag, Integer, Integers, Number
+from .fields import Augmentation, Flag, Integer, Integers, Number
 from .registry import WARMUP, LossName, OptimizerName, SchedulerName
 
 
@@ -142,5 +142,8 @@ class TrainingHparams(RowHparams):
     loss: LossName = Field(description="loss; keywords in LS_{loss}_{keyword}")
     pretrained: Flag = Field(description="begin with published weights; they must be in the local cache (cratermill weights fetch)")
     norm_from_train: Flag = Field(description="normalise by mean and deviation of the TV tiles instead of fixed values")
-    img_augment: Flag = Field(description="augment training tiles: contrast, brightness, blur, flips (and right-angle turns in ejecta)")
+    img_augment: Augmentation = Field(
+        description="augment training tiles. True: contrast, brightness, blur, flips (and right-angle turns in ejecta); "
+        "or the name of a recipe in configs/augment"
+    )
     tile_size_px: Integer = Field(224, ge=32, description="side of the network's input; tiles are resampled to it (ours; EJMAP: 224)")

@@ -76,9 +76,10 @@ def is_matrix_weight(module: nn.Module, name: str) -> bool:
 
 def build_scheduler(hparams: RowHparams, optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler | None:
     """The schedule of a row, to be stepped once per epoch; None for a constant learning rate, or one that the family makes itself."""
-    if hparams.scheduler is None:
+    name = hparams.chosen("LR")
+    if name is None or hparams.scheduler is None:
         return None
-    schedule: lr_scheduler.LRScheduler = SCHEDULERS[hparams.chosen_name("LR")].make(optimizer, **hparams.keywords_of("LR"))
+    schedule: lr_scheduler.LRScheduler = SCHEDULERS[name].make(optimizer, **hparams.keywords_of("LR"))
     epochs = hparams.LR_Warmup_milestone
     if not hparams.scheduler.endswith(WARMUP) or epochs is None:
         return schedule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ...config import Config
+    from ...samples.augment import Augmenter
     from .hparams import Hparams
 
 ATTENTION_NORM, ATTENTION_NORM_TRAIN = (0.0, 2.0), (1.5, 0.5)
@@ -30,7 +31,7 @@ ATTENTION_NORM, ATTENTION_NORM_TRAIN = (0.0, 2.0), (1.5, 0.5)
 class Pairs(Dataset):
     """Raw pairs: ``image`` (C, h, w) float32 (bands, then attention), ``target`` (1,) 1 if the tile holds the crater's ejecta."""
 
-    def __init__(self, stack: Store, rows: np.ndarray, targets: np.ndarray, augmenter: Any = None, seed: int = 0):
+    def __init__(self, stack: Store, rows: np.ndarray, targets: np.ndarray, augmenter: Augmenter | None = None, seed: int = 0):
         self.image, self.attention = stack.array("image"), stack.array("attention")
         self.rows, self.targets, self.augmenter, self.seed = rows, targets, augmenter, seed
 
@@ -42,13 +43,14 @@ class Pairs(Dataset):
         row = self.rows[index]
         image, attention = np.asarray(self.image[row]), np.asarray(self.attention[row])
         if self.augmenter is not None:
-            image, attention = self._augment(image, attention, sample_seed(self.seed, epoch, position))
+            image, attention = self._augment(self.augmenter, image, attention, sample_seed(self.seed, epoch, position))
         channels = np.concatenate([image.astype(np.float32), attention[None].astype(np.float32)])
         return {"image": torch.from_numpy(channels), "target": torch.tensor([self.targets[index]], dtype=torch.float32)}
 
-    def _augment(self, image_CHW: np.ndarray, attention_HW: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        coloured = self.augmenter.colour(bands_last(image_CHW), seed)
-        image, attention = self.augmenter.geometry([coloured, attention_HW], seed)
+    @staticmethod
+    def _augment(augmenter: Augmenter, image_CHW: np.ndarray, attention_HW: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        coloured = augmenter.colour(bands_last(image_CHW), seed)
+        image, attention = augmenter.geometry([coloured, attention_HW], seed)
         return bands_first(image), attention
 
 
@@ -60,7 +62,7 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     train, val = train_val(table["split_class"].to_numpy()[tv], hparams.val_frac, params.seed)
     targets = (table["num_1"].to_numpy() > 0).astype(np.float32)
     weights = sample_weights(table.iloc[tv[train]], hparams.connection_weights, hparams.distance_weights)
-    augmenter = build_augmenter("connection") if hparams.img_augment else None
+    augmenter = build_augmenter("connection", hparams.img_augment)
     return Datasets(
         train=Pairs(stack, tv[train], targets[tv[train]], augmenter, params.seed),
         val=Pairs(stack, tv[val], targets[tv[val]]),

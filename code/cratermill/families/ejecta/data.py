@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from .channels import FIXED_NORMS, distance_channel, midinput_vector, tile_dista
 
 if TYPE_CHECKING:
     from ...config import Config
+    from ...samples.augment import Augmenter
     from .hparams import Hparams
 
 
@@ -30,7 +31,13 @@ class Tiles(Dataset):
     """Raw tiles: ``image`` (B + 1, S, S) float32 (bands, then distance), ``target`` (1, S, S) 0/1, and ``extra`` (M,) where wanted."""
 
     def __init__(
-        self, stack: Store, rows: np.ndarray, distance: np.ndarray, extra: np.ndarray | None, augmenter: Any = None, seed: int = 0
+        self,
+        stack: Store,
+        rows: np.ndarray,
+        distance: np.ndarray,
+        extra: np.ndarray | None,
+        augmenter: Augmenter | None = None,
+        seed: int = 0,
     ):
         self.image, self.mask = stack.array("image"), stack.array("mask")
         self.rows, self.distance, self.extra, self.augmenter, self.seed = rows, distance, extra, augmenter, seed
@@ -43,16 +50,19 @@ class Tiles(Dataset):
         row = self.rows[index]
         image, mask, distance = np.asarray(self.image[row]), np.asarray(self.mask[row]), self.distance[row]
         if self.augmenter is not None:
-            image, mask, distance = self._augment(image, mask, distance, sample_seed(self.seed, epoch, position))
+            image, mask, distance = self._augment(self.augmenter, image, mask, distance, sample_seed(self.seed, epoch, position))
         item = {
             "image": torch.from_numpy(np.concatenate([image.astype(np.float32), distance[None]])),
             "target": torch.from_numpy(mask[None].astype(np.float32)),
         }
         return item if self.extra is None else item | {"extra": torch.from_numpy(self.extra[row])}
 
-    def _augment(self, image_CHW: np.ndarray, mask_HW: np.ndarray, distance_HW: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
-        coloured = self.augmenter.colour(bands_last(image_CHW), seed)
-        image, mask, distance = self.augmenter.geometry([coloured, mask_HW, distance_HW], seed)
+    @staticmethod
+    def _augment(
+        augmenter: Augmenter, image_CHW: np.ndarray, mask_HW: np.ndarray, distance_HW: np.ndarray, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        coloured = augmenter.colour(bands_last(image_CHW), seed)
+        image, mask, distance = augmenter.geometry([coloured, mask_HW, distance_HW], seed)
         return bands_first(image), mask, distance
 
 
@@ -65,7 +75,7 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     distance = stack_distances(table, config, hparams)
     norm = bands_and_distance_norm(stack, distance, tv, config, hparams)
     extra = crater_vectors(table, config, hparams, norm) if hparams.accept_midinput else None
-    augmenter = build_augmenter("ejecta") if hparams.img_augment else None
+    augmenter = build_augmenter("ejecta", hparams.img_augment)
     weights = overlap_weights(table.iloc[tv[train]], hparams.num_1_factor, hparams.num_1_point95)
     return Datasets(
         train=Tiles(stack, tv[train], distance, extra, augmenter, params.seed),

@@ -1,0 +1,102 @@
+"""Recipes of augmentation: which changes an image may get, within which ranges. A file of ``configs/augment/`` each, named in rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
+
+from ..core.errors import InputError, nearest
+from ..core.paths import find_root
+
+# Changes of imgaug.augmenters that keep pixels where they are (masks don't follow) and take any number of bands.
+CHANGES = (
+    "Add",
+    "AddElementwise",
+    "AdditiveGaussianNoise",
+    "AdditivePoissonNoise",
+    "AverageBlur",
+    "CoarseDropout",
+    "Dropout",
+    "GammaContrast",
+    "GaussianBlur",
+    "Invert",
+    "JpegCompression",
+    "LinearContrast",
+    "LogContrast",
+    "MedianBlur",
+    "MotionBlur",
+    "Multiply",
+    "MultiplyElementwise",
+    "SaltAndPepper",
+    "Sharpen",
+    "SigmoidContrast",
+)
+NOT_OURS = ("seed", "name", "random_state", "deterministic")
+Range = tuple[float, float]
+
+
+class Recipe(BaseModel):
+    """A recipe with its content, so that a plan holds what its rows are trained with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    changes: dict[str, dict[str, StrictBool | int | float | Range]] = Field(
+        min_length=1, description="changes by their names in imgaug.augmenters, and of each its arguments: a number, or [smallest, largest]"
+    )
+    some_of: tuple[int, int] = Field((0, 2), description="how many of the changes an image gets, at least and at most; in any order")
+    moves: bool = Field(True, description="also the flips and turns of img_augment True")
+
+    @field_validator("changes")
+    @classmethod
+    def _known(cls, changes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        from .augment import arguments_of
+
+        for name, arguments in changes.items():
+            if name not in CHANGES:
+                raise ValueError(f"no change is called {name}; valid: {nearest(name, CHANGES)}")
+            known = [argument for argument in arguments_of(name) if argument not in NOT_OURS]
+            for argument, value in arguments.items():
+                if argument not in known:
+                    raise ValueError(f"{name} takes no {argument}; valid: {nearest(argument, known)}")
+                if isinstance(value, tuple) and value[0] > value[1]:
+                    raise ValueError(f"{name}.{argument} = {list(value)}: the smaller number comes first")
+        return changes
+
+    @model_validator(mode="after")
+    def _enough(self) -> Recipe:
+        least, most = self.some_of
+        if not 0 <= least <= most <= len(self.changes):
+            raise ValueError(f"some_of = [{least}, {most}]: two numbers from 0 to {len(self.changes)}, the smaller first")
+        return self
+
+
+def recipe_folder(table: Path) -> Path:
+    """Where the recipes of a table's rows lie."""
+    return find_root(table) / "configs" / "augment"
+
+
+def recipe_names(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def read_recipe(folder: Path, name: str) -> Recipe:
+    """Raises ``InputError`` for a name without a file, and for a file that can't be used."""
+    import yaml
+
+    from ..core.yaml_files import read_yaml
+
+    if name not in recipe_names(folder):
+        valid = ", ".join(["True, False", nearest(name, recipe_names(folder))]).removesuffix(", ")
+        raise InputError(f"there is no recipe '{name}' in {folder}", valid=valid, next_step="write the file, or correct img_augment")
+    path = folder / f"{name}.yaml"
+    try:
+        content = read_yaml(path.read_text(encoding="utf-8"))
+        return Recipe.model_validate({"name": name, **(content if isinstance(content, dict) else {})})
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"can't read the recipe {path}: {error}", next_step="correct the file") from error
+    except ValidationError as error:
+        flaws = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors())
+        raise InputError(f"the recipe {path} can't be used: {flaws}", valid="changes, some_of, moves", next_step="correct it") from error
