@@ -17,6 +17,7 @@ ORDER = (
     "import-ejmap",
     "versions",
     "weights",
+    "show",
     "launch",
     "status",
     "logs",

@@ -60,6 +60,15 @@ class Augmenter:
             changed = np.rint(changed)
         return np.where(finite, changed, image_HWC).astype(image_HWC.dtype)
 
+    def alone(self, bands: int) -> dict[str, Augmenter]:
+        """Each change by its name, as the only one and always done: to look at."""
+        rgb, found = bands == 3, {}
+        for change in built(self.recipe) if self.recipe else _usual(rgb):
+            one = Augmenter(self.kind, self.recipe)
+            one._colours[rgb] = seeded(change)
+            found[type(change).__name__] = one
+        return found
+
     def geometry(self, arrays: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
         """All arrays (H, W) or (H, W, C) under one flip up-down (p = 0.5), then for ejecta one turn by 0, 90, 180 or 270°,
         for connection one flip left-right (p = 0.5). The results are contiguous.
