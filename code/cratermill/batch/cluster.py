@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CratermillError, InputError
+from ..core.paths import Project
 from . import preflight, slurm_state, state, status
 from .dry_run import text_of
 from .estimate import number_of
@@ -73,6 +74,7 @@ def _tell(plan: Plan, submitted: Submitted, say: Callable[[str], None]) -> None:
         say(
             f"{number_of(len(submitted.left), 'cell')} left for when there is room in your quota; Ctrl-C is harmless, launch again to go on"
         )
+    say(status.results_line(plan) or f"results will lie in {Project(plan.root).results}; their names are said by status once all is done")
     say(f"Next: cratermill status {plan.run} --watch")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -98,13 +99,26 @@ def make_plan(name: str, root: Path, config: dict, seed: int, cells) -> Plan:
 
 def _check(plan: Plan) -> None:
     """A plan is made by our own code, so a broken one is a bug: assert."""
-    seen_keys, seen_products = set(), set()
+    problem = next(_problems(plan), None)
+    assert problem is None, problem
+
+
+def _problems(plan: Plan) -> Iterator[str]:
+    """What is wrong with a plan; one that is read may come from anywhere, and must not lead out of its project."""
+    if Path(plan.run).name != plan.run or plan.run == "..":
+        yield f"run is called {plan.run}"
+    seen_keys, seen_products = set[str](), set[str]()
     for position, cell in enumerate(plan.cells):
-        assert cell.index == position, f"cell {cell.key} has index {cell.index}, stands at {position}"
-        assert all(0 <= need < position for need in cell.needs), f"cell {cell.key} needs cells that come after it: {cell.needs}"
-        assert cell.key not in seen_keys, f"two cells are called {cell.key}"
-        assert cell.product not in seen_products, f"two cells make {cell.product}"
-        assert not Path(cell.product).is_absolute() and ".." not in Path(cell.product).parts, f"product outside the project: {cell.product}"
+        if cell.index != position:
+            yield f"cell {cell.key} has index {cell.index}, stands at {position}"
+        if not all(isinstance(need, int) and 0 <= need < position for need in cell.needs):
+            yield f"cell {cell.key} needs cells that come after it: {cell.needs}"
+        if cell.key in seen_keys:
+            yield f"two cells are called {cell.key}"
+        if cell.product in seen_products:
+            yield f"two cells make {cell.product}"
+        if Path(cell.product).is_absolute() or ".." in Path(cell.product).parts or not Path(cell.product).parts:
+            yield f"product outside the project: {cell.product}"
         seen_keys.add(cell.key)
         seen_products.add(cell.product)
 
@@ -192,9 +206,13 @@ def load(path) -> Plan:
     if not isinstance(value, dict) or value.get("format") not in READABLE:
         raise _no_plan(path, "is no plan of this version of cratermill" if path.exists() else "is missing")
     try:
-        return _from_json(path, value)
+        plan = _from_json(path, value)
+        problem = next(_problems(plan), None)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise _no_plan(path, "is no whole plan of cratermill") from error
+    if problem is not None:
+        raise _no_plan(path, f"is no whole plan of cratermill: {problem}")
+    return plan
 
 
 def _no_plan(path: Path, why: str) -> InputError:

@@ -74,8 +74,14 @@ def ask(*command: str, timeout_s: float = TIMEOUT_S, cwd: str | None = None) -> 
             )
         if re.search(r"[Uu]nable to contact|[Cc]onnection (refused|timed out)|Socket timed out|not responding", said):
             raise Silent(f"The scheduler doesn't answer: {said}", next_step="try again later; nothing is lost")
-        raise (NoRoom if re.search(r"MaxSubmit\w*Limit|MaxJobCount", said) else Refused)(f"{command[0]}: {said}")
+        raise refusal(command[0], said)
     return answer.stdout
+
+
+def refusal(command: str, said: str) -> Refused:
+    """What a no means."""
+    kind = NoRoom if re.search(r"MaxSubmit\w*Limit|MaxJobCount", said) else Refused
+    return kind(f"{command}: {said}")
 
 
 def queue() -> list[JobTask]:

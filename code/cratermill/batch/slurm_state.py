@@ -87,14 +87,15 @@ def job_of(submission: Submission | None, index: int, jobs: Jobs) -> JobTask | N
     return next((job for job in found if job.is_active), found[0] if found else None)
 
 
-def look(plan: Plan, *, ask: bool = False) -> SlurmRun:
+def look(plan: Plan, *, ask: bool = False, queue: list[JobTask] | None = None) -> SlurmRun:
     """Ask once (the queue) or twice (also the accounting, for jobs that ended without a word and aren't remembered). Writes nothing.
 
-    A run that never submitted anything has nothing to ask for, unless told to `ask` how full the queue is.
+    A run that never submitted anything has nothing to ask for, unless told to `ask` how full the queue is. `queue`: asked before.
     """
     submissions = ledger.read(plan)
     try:
-        queue = scheduler.queue() if submissions or ask else []
+        if queue is None:
+            queue = scheduler.queue() if submissions or ask else []
     except scheduler.Silent as error:
         return SlurmRun(plan, state.read_states(plan), str(error).splitlines()[0], submissions)
     submissions = [found(plan, submission, queue) for submission in submissions]

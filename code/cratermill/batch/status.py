@@ -8,9 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import locks, state
+from ..core.errors import CratermillError
+from ..core.files import read_json
+from ..core.paths import Project
+from . import ledger, locks, slurm_state, state
+from . import plan as plans
 from .estimate import duration_text
 from .executor import Run
 from .observe import progress_text
@@ -20,6 +25,8 @@ from .state import CellState
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
+
+    from .scheduler import JobTask
 
 ORDER = (state.RUNNING, state.FAILED, state.LOST, state.STOPPED, state.BLOCKED, state.QUEUED, state.WAITING, state.DONE)
 COLOURS = {
@@ -78,7 +85,50 @@ def show(plan: Plan, *, watch: bool = False, as_json: bool = False, observe: Obs
         print(json.dumps(found, indent=1))
     else:
         found = _watch(plan, observe, interval_s) if watch else _print(plan, observe)
+        if found["finished"] and (line := results_line(plan)):
+            print(line)
     return 1 if any(cell["state"] in state.ENDED_BADLY for cell in found["cells"]) else 0
+
+
+def list_runs(root: Path) -> list[dict[str, Any]]:
+    """The runs of a project, newest first: `run`, `state`, `counts`, `age_s`, `config` and `body`; the scheduler is asked once for all."""
+    from . import scheduler
+
+    paths = sorted(Project(root).run("any").parent.glob("*/plan.json"), key=lambda path: -path.stat().st_mtime)
+    submitted = any((path.parent / "slurm").is_dir() for path in paths)
+    try:
+        queue = scheduler.queue() if submitted else []
+    except CratermillError:
+        queue = []
+    return [_row_of_run(path, queue) for path in paths]
+
+
+def _row_of_run(path: Path, queue: list[JobTask]) -> dict[str, Any]:
+    row: dict[str, Any] = {"run": path.parent.name, "state": "unreadable", "counts": {}, "age_s": time.time() - path.stat().st_mtime}
+    try:
+        plan = plans.load(path)
+    except CratermillError:
+        return {**row, "config": "", "body": ""}
+    run = slurm_state.look(plan, queue=queue) if ledger.read(plan) else local_run(plan)
+    found = counts(run.states)
+    settled = next(
+        (name for name in (state.RUNNING, state.QUEUED, *state.ENDED_BADLY, state.STOPPED, state.WAITING) if name in found), None
+    )
+    known = {name: str(plan.config.get(name) or "") for name in ("name", "body")}
+    return {**row, "state": settled or state.DONE, "counts": found, "config": known["name"], "body": known["body"]}
+
+
+def results_of(plan: Plan) -> list[str]:
+    """The files that people read which the summaries of a run have made, as they name them."""
+    made = [read_json(plan.product(cell) / state.CELL_FILE) or {} for cell in plan.cells if cell.always and state.is_done(plan, cell)]
+    return [str(path) for one in made for path in (one.get("metrics") or {}).get("results", ())]
+
+
+def results_line(plan: Plan) -> str | None:
+    """Where to look, in a line; None as long as there is nothing."""
+    found = results_of(plan)
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return f"results: {', '.join(found[:3])}{more}" if found else None
 
 
 def _print(plan: Plan, observe: Observe | None) -> dict[str, Any]:

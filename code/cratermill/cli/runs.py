@@ -1,4 +1,4 @@
-"""Verbs about runs: ``demo``, ``launch``, ``status``, ``summarise``, and the two that executors call, ``cell`` and ``cells``."""
+"""Verbs about runs: ``demo``, ``launch``, ``runs``, ``status``, ``summarise``, and ``cell``, which runs cells by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ LAUNCH_WORKERS = typer.Option(None, "--workers", min=1, help="Parallel workers h
 DRY_RUN = typer.Option(False, "--dry-run", help="Only say what would be done, and how long it may take.")
 FREEZE = typer.Option(False, "--freeze", help="Only write the plan, and say how to submit its cells by hand.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Move results of other hyper-parameters aside instead of refusing.")
-RUN = typer.Argument(metavar="RUN", help="A run's name, its beginning, 'latest', or its plan.json.", autocompletion=lambda: run_names())
+RUN_HELP = "A run's name, its beginning, 'latest', or its plan.json."
+RUN = typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=lambda: run_names())
 
 
 def run_names() -> list[str]:
@@ -106,8 +107,29 @@ def _launch(kind: str, config: Path, **options) -> None:
 
 
 @app.command()
+def runs(as_json: bool = JSON) -> None:
+    """List the runs of this project.
+
+    Newest first: state, age, configuration and body.
+    """
+    from ..batch.estimate import duration_text
+    from ..batch.status import counts_text, list_runs
+    from ..core.paths import find_root
+    from .output import print_table
+
+    found = list_runs(find_root(Path.cwd()))
+    if as_json:
+        print_json(found)
+    elif not found:
+        typer.echo("no runs yet; next: cratermill launch train CONFIG")
+    else:
+        rows = [(*(one[name] for name in ("run", "state", "config", "body")), duration_text(one["age_s"]), one["counts"]) for one in found]
+        print_table(("run", "state", "config", "body", "age", "cells"), [(*row, counts_text(counts)) for *row, counts in rows])
+
+
+@app.command()
 def status(
-    run: str = RUN,
+    run: str = typer.Argument("latest", metavar="[RUN]", help=RUN_HELP, autocompletion=lambda: run_names()),
     watch: bool = typer.Option(False, "--watch", help="Show it again and again until all cells have ended."),
     as_json: bool = JSON,
 ) -> None:
@@ -145,7 +167,7 @@ def cell(
     side_by_side: int = typer.Option(1, "--side-by-side", min=1, help="How many of them at a time."),
     other_code: bool = typer.Option(False, "--other-code", help="Run although the code has changed since the launch."),
 ) -> None:
-    """Execute cells of a plan (what a job calls).
+    """Execute cells of a plan by hand.
 
     Exit code 75: stopped or busy, worth another try; it goes on from its last checkpoint.
     """

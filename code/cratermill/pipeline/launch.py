@@ -140,6 +140,7 @@ def run_plan(plan: Plan, *, workers: int = 1, workers_per_gpu: int = 1, overwrit
     from ..batch.local import LocalExecutor
     from ..batch.observe import make_observer
     from ..batch.plan import freeze
+    from ..batch.status import results_line
     from ..batch.workspace import check_products
 
     check_products(plan, overwrite)
@@ -153,6 +154,8 @@ def run_plan(plan: Plan, *, workers: int = 1, workers_per_gpu: int = 1, overwrit
         print(f"\n{len(troubles)} of {len(plan.cells)} cells failed or had to wait for one that did:")
         print("\n".join(f"  {key}  {state}: {cause}" for key, state, cause in troubles))
         print(f"Next: read their logs in {plan.folder / 'cells'}, then give the same command again: it does only what is missing")
+    elif line := results_line(plan):
+        print(line)
     return result.exit_code
 
 
