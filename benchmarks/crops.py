@@ -1,6 +1,6 @@
 """Crops around craters from a mosaic, against one window read per crater; and how memory grows with the number of craters.
 
-    python benchmarks/crops.py [--folder DIR] [--rows 3000] [--craters 30000] [--json FILE]
+    python benchmarks/crops.py [--folder DIR] [--rows 3000] [--craters 30000] [--chips 3000] [--json FILE]
 
 The mosaic is a belt around the equator in the geometry of the lunar WAC mosaic (109 164 columns of 100 m), once in strips of one row, as
 such mosaics are published, and once in compressed tiles of 256 px; made on the first run. Craters are 3–10 km wide, in catalogue order,
@@ -24,10 +24,11 @@ from rasterio.windows import from_bounds
 from cratermill.core.machine import cores
 from cratermill.families.autoencoder.crops import crop_arrays
 from cratermill.families.autoencoder.light import flip_shadows, light
+from cratermill.families.chips_common.cutting import Places, cut_all
 from cratermill.geo.bodies import Body
 from cratermill.geo.mosaic import Mosaic
 from cratermill.samples.crops import Cutter, Geometry
-from cratermill.samples.store import Piece, write_store
+from cratermill.samples.store import Piece, pieces_of, write_store
 
 BODY = Body("moon", 1_737_400.0, 1_737_400.0, "the WAC mosaic's")
 COLUMNS, STEP_M = 109_164, 100.0
@@ -72,6 +73,23 @@ def ours(path: Path, table: pd.DataFrame, size_px: int, folder: Path) -> float:
     return float(np.mean(total))
 
 
+def chips(path: Path, table: pd.DataFrame, size_px: int) -> float:
+    """The same crops as chips of the labelled families; kept in memory, as those are looked through for copies first."""
+    places = Places(*(table[name].to_numpy(float) for name in ("lon", "lat", "radius_m")), np.ones(len(table)))
+    with Mosaic.open(path) as mosaic:
+        return float(cut_all(Cutter(mosaic, Geometry(size_px)), places, None)[0].mean())
+
+
+def crops_alone(path: Path, table: pd.DataFrame, size_px: int) -> float:
+    """Crops of the autoencoder, cut and dropped: what chips are measured against."""
+    with Mosaic.open(path) as mosaic:
+        cutter, total = Cutter(mosaic, Geometry(size_px)), 0.0
+        ordered = table.iloc[cutter.order(table)]
+        for piece in pieces_of(ordered, size_px**2):
+            total += cutter.cut(piece).mean(dtype=np.float64) * len(piece)
+    return total / len(table)
+
+
 def windows(path: Path, table: pd.DataFrame, size_px: int) -> float:
     """One window read per crater from the open file, resized and flipped; nothing written, no light measured."""
     total = 0.0
@@ -100,6 +118,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--craters", type=int, default=30_000)
     parser.add_argument("--baseline", type=int, default=1000, help="craters of the baseline; its time is scaled to all")
+    parser.add_argument("--chips", type=int, default=3000, help="chips to cut")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -115,6 +134,9 @@ def main() -> None:
             theirs = type(theirs)(theirs.seconds * scale, theirs.cpu_s * scale, theirs.peak_mb)
             mine = measure(ours, path, table, size_px, options.folder, runs=options.runs)
             lines.append(Row(f"{len(table)} crops of {size_px} px, {layout}", "one window read per crater", mine, theirs, 10))
+            some = table.iloc[: options.chips]
+            alone, cut = (measure(work, path, some, size_px, runs=options.runs) for work in (crops_alone, chips))
+            lines.append(Row(f"{len(some)} chips of {size_px} px, {layout}", "as many crops of the autoencoder", cut, alone, 1 / 1.3))
     grown = memory(options.folder / f"belt_strips_{options.rows}.tif", [5_000, 20_000, 80_000], options.rows, 100, options.folder)
     show(lines, {"peak memory by number of craters [MB]": grown, "bytes per million crops of 224 px": 224**2 * 10**6}, options.json)
 

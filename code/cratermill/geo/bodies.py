@@ -72,7 +72,7 @@ class Body:
 
     def azimuthal_crs(self, lon: float, lat: float) -> pyproj.CRS:
         """Azimuthal equidistant in metres: distances and directions from the centre (lon, lat) are true."""
-        _check_centre(lon, lat)
+        check_centre(lon, lat)
         parameters = {"Latitude of natural origin": (8801, lat), "Longitude of natural origin": (8802, wrap_lon(lon))}
         return self._projected_crs("azimuthal equidistant", "Azimuthal Equidistant", 1125, parameters)
 
@@ -242,7 +242,8 @@ def _central_angle(lat1, lat2, dlon):
     return np.arctan2(across, along)
 
 
-def _check_centre(lon: float, lat: float) -> None:
+def check_centre(lon: float, lat: float) -> None:
+    """Raise ``InputError`` unless a projection can be centred there."""
     if not (math.isfinite(lon) and math.isfinite(lat) and abs(lat) <= 90 and abs(lon) <= 720):
         raise InputError(f"centre of the projection: longitude {lon}, latitude {lat}", valid="degrees, latitude within −90…90")
 

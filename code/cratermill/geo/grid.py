@@ -13,8 +13,8 @@ import pyproj
 from affine import Affine
 
 from ..core.errors import InputError
-from .bodies import Body, as_crs, body_of_crs, require_same_body, wrap_lon
-from .projections import Linear, Projection, projection_of
+from .bodies import Body, as_crs, body_of_crs, check_centre, require_same_body, wrap_lon
+from .projections import AzimuthalSphere, Linear, Projection, projection_of
 
 # Rasters whose pixels lie this close together count as being on one grid: more than the rounding of a written transform, less than a shift.
 ALIGNMENT_PX = 0.05
@@ -53,18 +53,42 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Azimuthal:
+    """The azimuthal equidistant plane around a point of a body. Its CRS is made only where a file or a library asks for one, since that
+    takes longer than sampling a small tile."""
+
+    body: Body
+    lon: float
+    lat: float
+
+    def __post_init__(self):
+        check_centre(self.lon, self.lat)
+
+    @cached_property
+    def crs(self) -> pyproj.CRS:
+        return self.body.azimuthal_crs(self.lon, self.lat)
+
+    @cached_property
+    def projection(self) -> Projection:
+        if self.body.is_sphere:
+            return AzimuthalSphere(self.body.semi_major_m, wrap_lon(self.lon), float(self.lat))
+        return projection_of(self.crs)
+
+
+@dataclass(frozen=True)
 class Grid:
     """A raster grid. ``affine`` maps (col + 0.5, row + 0.5) of a pixel centre to the CRS's x, y; ``shape`` is (rows, cols).
 
-    Mosaics are north-up; a tile's grid may be turned, to follow a ray.
+    Mosaics are north-up; a tile's grid may be turned, to follow a ray. ``plane``: a CRS, or what is known of one without making it.
     """
 
-    crs: pyproj.CRS
+    plane: pyproj.CRS | Azimuthal
     affine: Affine
     shape: tuple[int, int]
 
     def __post_init__(self):
-        object.__setattr__(self, "crs", as_crs(self.crs))
+        if not isinstance(self.plane, Azimuthal):
+            object.__setattr__(self, "plane", as_crs(self.plane))
         object.__setattr__(self, "shape", (int(self.shape[0]), int(self.shape[1])))
         if not (np.all(np.isfinite(self.affine[:6])) and self.affine.determinant):
             raise InputError(f"the raster's transform is {tuple(self.affine[:6])}", valid="finite steps that aren't zero")
@@ -81,13 +105,17 @@ class Grid:
     def width(self) -> int:
         return self.shape[1]
 
+    @property
+    def crs(self) -> pyproj.CRS:
+        return self.plane.crs if isinstance(self.plane, Azimuthal) else self.plane
+
     @cached_property
     def body(self) -> Body:
-        return body_of_crs(self.crs)
+        return self.plane.body if isinstance(self.plane, Azimuthal) else body_of_crs(self.plane)
 
     @cached_property
     def projection(self) -> Projection:
-        return projection_of(self.crs)
+        return self.plane.projection if isinstance(self.plane, Azimuthal) else projection_of(self.plane)
 
     @cached_property
     def resolution_m(self) -> float:
@@ -95,7 +123,7 @@ class Grid:
         if isinstance(self.projection, Linear):
             return abs(self.affine.e / self.projection.y_per_degree) * np.pi / 180 * self.body.semi_major_m
         longer = max(np.hypot(self.affine.a, self.affine.d), np.hypot(self.affine.b, self.affine.e))
-        return float(longer) * self.crs.axis_info[1].unit_conversion_factor
+        return float(longer) * (1.0 if isinstance(self.plane, Azimuthal) else self.plane.axis_info[1].unit_conversion_factor)
 
     @cached_property
     def columns_per_turn(self) -> float | None:
@@ -122,12 +150,12 @@ class Grid:
         return on if self.period_px else on & (cols >= -0.5) & (cols <= self.width - 0.5)
 
     def window(self, window: Window) -> Grid:
-        return Grid(self.crs, self.affine @ Affine.translation(window.col, window.row), (window.height, window.width))
+        return Grid(self.plane, self.affine @ Affine.translation(window.col, window.row), (window.height, window.width))
 
     def resized(self, shape: tuple[int, int]) -> Grid:
         """The same extent cut into another number of pixels."""
         scale = Affine.scale(self.width / shape[1], self.height / shape[0])
-        return Grid(self.crs, self.affine @ scale, shape)
+        return Grid(self.plane, self.affine @ scale, shape)
 
     def xy(self, rows, cols):
         """Coordinates of pixel centres; fractional numbers lie between them."""
@@ -201,13 +229,13 @@ def azimuthal_grid(body: Body, lon: float, lat: float, resolution_m: float) -> G
         raise InputError(f"resolution of {resolution_m} m", valid="a positive number of metres per pixel")
     size = round(2 * body.half_circumference_m / resolution_m)
     affine = Affine(resolution_m, 0.0, -size / 2 * resolution_m, 0.0, -resolution_m, size / 2 * resolution_m)
-    return Grid(body.azimuthal_crs(lon, lat), affine, (size, size))
+    return Grid(Azimuthal(body, lon, lat), affine, (size, size))
 
 
 def square_grid(body: Body, lon: float, lat: float, half_m: float, size_px: int) -> Grid:
     """An azimuthal square exactly centred on a point, ``half_m`` to each side: not distorted whatever the latitude."""
     step = 2 * half_m / size_px
-    return Grid(body.azimuthal_crs(lon, lat), Affine(step, 0, -half_m, 0, -step, half_m), (size_px, size_px))
+    return Grid(Azimuthal(body, lon, lat), Affine(step, 0, -half_m, 0, -step, half_m), (size_px, size_px))
 
 
 def tile_distance_m(grid: Grid) -> np.ndarray:

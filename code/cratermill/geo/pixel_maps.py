@@ -173,38 +173,39 @@ def _unwrap(values, turn: float | None):
     return values - np.round((values - middle) / turn) * turn
 
 
-@lru_cache(maxsize=1)
-def _chebyshev_nodes() -> np.ndarray:
-    return np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
+@lru_cache(maxsize=4)
+def chebyshev_nodes(count: int = NODES) -> np.ndarray:
+    """Points (count,) from 1 to −1, between whose values a polynomial is as good as it can be."""
+    return np.cos(np.pi * (np.arange(count) + 0.5) / count)
 
 
 @lru_cache(maxsize=1)
 def _check_points() -> np.ndarray:
     # The block's edges, where polynomials fail first, and points half-way between nodes.
-    nodes = _chebyshev_nodes()
+    nodes = chebyshev_nodes()
     between = (nodes[:-1] + nodes[1:]) / 2
     return np.concatenate([[-1.0, 1.0], between[::2]])
 
 
 @lru_cache(maxsize=1)
 def _points() -> np.ndarray:
-    return np.concatenate([_chebyshev_nodes(), _check_points()])
+    return np.concatenate([chebyshev_nodes(), _check_points()])
 
 
 @lru_cache(maxsize=1)
 def _weights_at_checks() -> np.ndarray:
-    return _weight_matrix(_check_points())
+    return weights_at(_check_points())
 
 
 @lru_cache(maxsize=256)
 def _weights(length: int) -> np.ndarray:
-    return _weight_matrix(np.linspace(-1, 1, length) if length > 1 else np.zeros(1))
+    return weights_at(np.linspace(-1, 1, length) if length > 1 else np.zeros(1))
 
 
-def _weight_matrix(points: np.ndarray) -> np.ndarray:
-    """(points, nodes): values at the nodes → values at the points; barycentric form (Berrut and Trefethen 2004, SIAM Review 46, 501)."""
-    nodes = _chebyshev_nodes()
-    node_weights = (-1.0) ** np.arange(NODES) * np.sin(np.pi * (np.arange(NODES) + 0.5) / NODES)
+def weights_at(points: np.ndarray, count: int = NODES) -> np.ndarray:
+    """(points, count): values at the nodes → values at the points; barycentric form (Berrut and Trefethen 2004, SIAM Review 46, 501)."""
+    nodes = chebyshev_nodes(count)
+    node_weights = (-1.0) ** np.arange(count) * np.sin(np.pi * (np.arange(count) + 0.5) / count)
     distance = points[:, None] - nodes[None, :]
     at_node = distance == 0
     terms = node_weights / np.where(at_node, 1.0, distance)

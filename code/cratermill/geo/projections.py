@@ -45,16 +45,7 @@ class AzimuthalSphere:
 
     def to_lonlat(self, x, y, lon_ref=0.0):
         """NaN beyond the antipode's circle (ρ > πR)."""
-        sin_0, cos_0 = _sin_cos(self.lat_0)
-        rho = np.hypot(x, y)
-        angle = rho / self.radius_m
-        # sin(c)/ρ → 1/R in the centre; np.sinc has the removable singularity built in.
-        scale = np.sinc(angle / np.pi) / self.radius_m
-        east, north, up = x * scale, y * scale, np.cos(angle)
-        sin_lat = up * sin_0 + north * cos_0
-        towards_axis = up * cos_0 - north * sin_0
-        lat = np.degrees(np.arctan2(sin_lat, np.hypot(east, towards_axis)))
-        dlon = np.degrees(np.arctan2(east, towards_axis))
+        dlon, lat, angle = azimuthal_to_lonlat(self.radius_m, *_sin_cos(self.lat_0), x, y)
         outside = angle > np.pi * (1 + 1e-12)
         if np.any(outside):
             dlon, lat = np.where(outside, np.nan, dlon), np.where(outside, np.nan, lat)
@@ -72,6 +63,18 @@ class AzimuthalSphere:
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = self.radius_m / np.sinc(angle / np.pi)
         return east * scale, north * scale
+
+
+def azimuthal_to_lonlat(radius_m: float, sin_0, cos_0, x, y) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Longitudes from the centre's meridian and latitudes in degrees, and angles from the centre in radians, of points (x, y) in metres
+    on azimuthal equidistant planes of a sphere; ``sin_0`` and ``cos_0`` are of the centres' latitudes. All broadcast."""
+    angle = np.hypot(x, y) / radius_m
+    # sin(c)/ρ → 1/R in the centre; np.sinc has the removable singularity built in.
+    scale = np.sinc(angle / np.pi) / radius_m
+    east, north, up = x * scale, y * scale, np.cos(angle)
+    towards_axis = up * cos_0 - north * sin_0
+    lat = np.degrees(np.arctan2(up * sin_0 + north * cos_0, np.hypot(east, towards_axis)))
+    return np.degrees(np.arctan2(east, towards_axis)), lat, angle
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ import pandas as pd
 from ..geo.bodies import Body
 from ..geo.grid import Window, square_grid
 from ..geo.mosaic import Mosaic
+from ..geo.pixel_maps import chebyshev_nodes, weights_at
+from ..geo.projections import azimuthal_to_lonlat
 from ..geo.sampling import sample_masked
 from .grey import grey_range
 
@@ -114,7 +116,7 @@ class Cutter:
         return pixels, self.mosaic.missing(pixels, gone)
 
     def _places(self, craters: pd.DataFrame) -> _Places:
-        rows, cols = self._nodes(craters, _chebyshev())
+        rows, cols = self._nodes(craters, chebyshev_nodes(NODES))
         # Nodes don't reach the corners; a window has a margin of its own size's twentieth for that, and one for the interpolation.
         corners = []
         for values in (rows, cols):
@@ -188,18 +190,13 @@ def from_centres(body: Body, lon, lat, east_m, north_m) -> tuple[np.ndarray, np.
     All arrays broadcast. On a sphere: Snyder 1987, USGS Professional Paper 1395, p. 195; on an ellipsoid geodesics.
     """
     lon, lat, east, north = np.broadcast_arrays(lon, lat, east_m, north_m)
-    distance = np.hypot(east, north)
     if not body.is_sphere:
-        azimuth = np.degrees(np.arctan2(east, north))
+        azimuth, distance = np.degrees(np.arctan2(east, north)), np.hypot(east, north)
         there = body.geod.fwd(*(values.ravel() for values in (lon, lat, azimuth, distance)))
         return np.reshape(there[0], lon.shape), np.reshape(there[1], lon.shape)
-    angle = distance / body.semi_major_m
-    scale = np.sinc(angle / np.pi) / body.semi_major_m
-    sin_0, cos_0 = np.sin(np.radians(lat)), np.cos(np.radians(lat))
-    x, y, up = east * scale, north * scale, np.cos(angle)
-    towards_axis = up * cos_0 - y * sin_0
-    new_lat = np.degrees(np.arctan2(up * sin_0 + y * cos_0, np.hypot(x, towards_axis)))
-    return lon + np.degrees(np.arctan2(x, towards_axis)), new_lat
+    centre = np.radians(lat)
+    dlon, there_lat, _ = azimuthal_to_lonlat(body.semi_major_m, np.sin(centre), np.cos(centre), east, north)
+    return lon + dlon, there_lat
 
 
 @dataclass(frozen=True)
@@ -262,18 +259,10 @@ def _resample(piece: np.ndarray, rows: np.ndarray, cols: np.ndarray, shrink: int
     return cv2.remap(piece, *flat, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).reshape(rows.shape)
 
 
-@lru_cache(maxsize=4)
-def _chebyshev() -> np.ndarray:
-    return -np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
-
-
 @lru_cache(maxsize=16)
 def _weights(size: int) -> np.ndarray:
     """(size, nodes): values at the nodes → values at the centres of ``size`` pixels."""
-    nodes, at = _chebyshev(), (2 * np.arange(size) + 1) / size - 1
-    degrees = np.arange(NODES)
-    weights = np.linalg.solve(np.cos(degrees[:, None] * np.arccos(nodes)), np.cos(degrees[:, None] * np.arccos(at))).T
-    return np.ascontiguousarray(weights, np.float32)
+    return np.ascontiguousarray(weights_at((2 * np.arange(size) + 1) / size - 1, NODES), np.float32)
 
 
 def _hull(windows: np.ndarray) -> list[int]:

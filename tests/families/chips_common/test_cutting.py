@@ -104,7 +104,7 @@ def test_unlabelled_chips_come_with_the_cut(planet):
 def region(folder):
     """``region.tif``: 20° × 20°, nowhere 0 and without a value for missing; ``region.csv``: 30 craters on it among 600 elsewhere."""
     degree, rng = np.radians(1) * BODY.semi_major_m, np.random.default_rng(1)
-    pixels = rng.integers(40, 200, (1, 400, 400), np.uint8)
+    pixels = rng.integers(100, 140, (1, 400, 400), np.uint8)
     write_raster(folder / "region.tif", pixels, affine=Affine(0.05 * degree, 0, 30 * degree, 0, -0.05 * degree, 20 * degree))
     lon = np.concatenate([rng.uniform(31, 49, 30), rng.uniform(60, 300, 600)])
     lat = np.concatenate([rng.uniform(1, 19, 30), rng.uniform(-60, 60, 600)])
@@ -116,7 +116,7 @@ def test_chips_of_a_regional_mosaic_lie_on_it_and_none_is_lost_to_craters_beside
     given = Cut(**region(tmp_path), unlabelled=200, max_craters=20)
     chips, _ = cut_chips(given, tmp_path, 24, seed=0)
     assert [int((chips.labels == label).sum()) for label in (POSITIVE, NEGATIVE, -1)] == [20, 20, 200]
-    assert min(image.min() for image in chips.images) >= 40  # whatever lies beside the mosaic would be 0
+    assert min(image.min() for image in chips.images) >= 80  # whatever lies beside the mosaic would be 0; cubics swing a little
 
 
 def test_craters_beside_the_mosaic_alone_are_refused(tmp_path):

@@ -9,23 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ...core.errors import InputError
 from ...craters.catalogue import read_catalogue
 from ...geo.bodies import Body, wrap_lon
 from ...geo.extent import extent, holds
-from ...geo.grid import Grid, square_grid
+from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
-from ...geo.sampling import sample_many_masked
-from ...samples.grey import grey_range
+from ...samples.crops import MOST_MISSING, Cutter, Geometry
 from .chipset import UNLABELLED, ChipSet
 from .options import Cut
 
 NEGATIVE, POSITIVE = 0, 1
 RIM_SHIFT = (1.0, 1.6)
 """Distance, in radii of a crater, of a hard negative's centre from the crater's."""
-MOST_MISSING = 0.05
-"""Share of a chip on the mosaic that may lack data."""
 BATCH = 512
 TRIES = 60
 """Batches of random places before too few free ones count as all there are."""
@@ -68,8 +66,8 @@ def cut_chips(
         lon, lat, radius_m = (craters[name].to_numpy(float) for name in ("lon", "lat", "radius_m"))
         known = Places(lon, lat, radius_m, np.full(len(craters), POSITIVE))
         places = choose_places(options, known, mosaic.grid, np.random.default_rng(seed))
-        grids = [square_grid(body, lon, lat, options.half_side_radii * radius, size_px) for lon, lat, radius in places.centres()]
-        images, missing = _sampled(mosaic, grids, progress, remembered)
+        cutter = Cutter(mosaic, Geometry(size_px, options.half_side_radii), remembered)
+        images, missing = cut_all(cutter, places, progress)
     good = missing <= MOST_MISSING
     places, images = places[good], images[good]
     for label, what in ((POSITIVE, "with a crater"), (NEGATIVE, "without one")):
@@ -251,13 +249,14 @@ def _unit(places: Places) -> np.ndarray:
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
-def _sampled(mosaic: Mosaic, grids: list[Grid], progress: Progress | None, remembered: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Chips (N, s, s) uint8 and the share of each that is missing; mosaics of other types are stretched to bytes."""
-    images, missing, grey = [], [], grey_range(mosaic, remembered)
-    for start in range(0, len(grids), BATCH):
+def cut_all(cutter: Cutter, places: Places, progress: Progress | None) -> tuple[np.ndarray, np.ndarray]:
+    """Chips (N, s, s) uint8 and the share of each that is missing, in the order of ``places``."""
+    table = pd.DataFrame({"lon": places.lon, "lat": places.lat, "radius_m": places.radius_m})
+    order, size = cutter.order(table), cutter.geometry.size_px
+    images, missing = np.empty((len(table), size, size), np.uint8), np.empty(len(table))
+    for start in range(0, len(table), BATCH):
         if progress:
-            progress("cutting chips", start, len(grids))
-        tiles, gone = sample_many_masked(mosaic, grids[start : start + BATCH])
-        missing += [0.0] * len(tiles) if gone is None else gone.mean(axis=(1, 2, 3)).tolist()
-        images.append(grey.to_bytes(tiles, gone))
-    return np.concatenate(images), np.array(missing)
+            progress("cutting chips", start, len(table))
+        part = order[start : start + BATCH]
+        images[part], missing[part] = cutter.cut_and_missing(table.iloc[part])
+    return images, missing

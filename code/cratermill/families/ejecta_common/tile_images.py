@@ -93,7 +93,7 @@ def _corridor_grid(grid: Grid, row, radius_m: float, shape: tuple[int, int]) -> 
 
 def _metric_grid(grid: Grid, transform: Affine, shape: tuple[int, int]) -> Grid:
     """Another raster of the same azimuthal plane, whose origin (0, 0) m is the crater."""
-    return Grid(grid.crs, transform, shape)
+    return Grid(grid.plane, transform, shape)
 
 
 def annulus_mean(mosaic: Mosaic, crater: Crater, bounds: tuple[float, float]) -> np.ndarray:
