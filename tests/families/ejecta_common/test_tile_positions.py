@@ -9,7 +9,14 @@ import pytest
 from cratermill.config import Tiles
 from cratermill.core.errors import InputError
 from cratermill.families.ejecta_common.craters import Crater
-from cratermill.families.ejecta_common.tile_positions import EVAL_COLUMNS, eval_positions, read_positions, training_positions, window_of
+from cratermill.families.ejecta_common.tile_positions import (
+    EVAL_COLUMNS,
+    eval_positions,
+    read_positions,
+    require_on_mosaic,
+    training_positions,
+    window_of,
+)
 from cratermill.geo.grid import Window
 from cratermill.geo.mosaic import Mosaic
 from tests.tiny import BODY, SHAPE, write_raster
@@ -89,3 +96,28 @@ def test_positions_without_a_column_are_refused(tmp_path):
 def test_window_of_a_row():
     row = next(pd.DataFrame([{"x": 3, "y": 4, "height": 5, "width": 6}]).itertuples())
     assert window_of(row) == Window(4, 3, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("", "lists no tiles"),
+        ("0,1,2,8,8\n1,nan,2,8,8\n", "row 2: x is nan"),
+        ("0,1,2,8,8\n1,1.5,2,8,8\n", "row 2: x is 1.5"),
+        ("0,1,2,8,8\n1,one,2,8,8\n", "row 2: x is one"),
+        ("0,1,2,0,8\n", "row 1: height is 0"),
+        ("4,1,2,8,8\n4,1,9,8,8\n", "row 2: the tile 4 was listed before"),
+    ],
+)
+def test_tile_tables_that_are_none_are_named_by_file_and_row(tmp_path, rows, said):
+    path = tmp_path / "positions_crater_1.csv"
+    path.write_text("pos_index,x,y,height,width\n" + rows)
+    with pytest.raises(InputError, match=said) as error:
+        read_positions(path)
+    assert str(path) in str(error.value)
+
+
+def test_tiles_beside_the_mosaic_are_named(mosaic, tmp_path):
+    table = pd.DataFrame({"x": [0, 5], "y": [0, 999], "height": 8, "width": 8})
+    with pytest.raises(InputError, match="row 2: the tile at x 5, y 999 lies off the mosaic"):
+        require_on_mosaic(table, mosaic.grid, tmp_path / "tiles.csv")

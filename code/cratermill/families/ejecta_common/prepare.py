@@ -24,7 +24,15 @@ from ...samples.store import Make, Piece, Spec, Store, adopt, write_store
 from . import tile_images as views
 from .craters import Crater, read_craters
 from .mask_warnings import mask_warnings
-from .tile_positions import POSITION_COLUMNS, ejecta_pixels, eval_positions, read_positions, training_positions, window_of
+from .tile_positions import (
+    POSITION_COLUMNS,
+    ejecta_pixels,
+    eval_positions,
+    read_positions,
+    require_on_mosaic,
+    training_positions,
+    window_of,
+)
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -128,7 +136,9 @@ class Preparation(Steps):
         def work() -> None:
             with Mosaic.open(mask, labels=True) as own, Mosaic.open(joint, labels=True) as every:
                 self.mosaic.grid.window_of(own.grid, f"the mask {mask}")
-                table = training_positions(crater, self.mosaic.grid, own, every, read_positions(tiles), self.config.run.tiles)
+                drawn = read_positions(tiles)
+                require_on_mosaic(drawn, self.mosaic.grid, tiles)
+                table = training_positions(crater, self.mosaic.grid, own, every, drawn, self.config.run.tiles)
             write_table(output, table)
 
         self.step(f"positions {crater.fid}", inputs, [output], work)

@@ -41,7 +41,43 @@ def read_positions(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} lacks the columns {missing}; it has {list(table.columns)}", valid=f"pos_index, {', '.join(needed)}")
     if "pos_index" not in table:
         table.insert(0, "pos_index", range(len(table)))
+    return sound_positions(table, ["pos_index", *needed], path)
+
+
+def sound_positions(table: pd.DataFrame, columns: list[str], path: Path) -> pd.DataFrame:
+    """The table with these columns as whole numbers; raises ``InputError``, naming file and row, where they aren't tiles."""
+    if table.empty:
+        raise InputError(f"{path} lists no tiles", valid="one row per tile", next_step="draw tiles, or remove the file")
+    for column in columns:
+        numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
+        least = 1 if column in ("height", "width") else -np.inf
+        bad = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.rint(numbers)) | (numbers < least))
+        if len(bad):
+            raise InputError(
+                f"{path}, row {bad[0] + 1}: {column} is {table[column].iloc[bad[0]]}",
+                valid="whole numbers of pixels, height and width at least 1",
+                next_step="correct the table",
+            )
+        table[column] = numbers.astype(np.int64)
+    doubled = np.flatnonzero(table["pos_index"].duplicated())
+    if len(doubled):
+        row = doubled[0]
+        raise InputError(f"{path}, row {row + 1}: the tile {table['pos_index'].iloc[row]} was listed before", valid="each pos_index once")
     return table
+
+
+def require_on_mosaic(table: pd.DataFrame, grid: Grid, path: Path) -> None:
+    """Raise ``InputError``, naming the row, where a drawn tile lies wholly beside the mosaic."""
+    below = (table["y"] + table["height"] <= 0) | (table["y"] >= grid.height)
+    beside = (table["x"] + table["width"] <= 0) | (table["x"] >= grid.width)
+    off = np.flatnonzero(below if grid.period_px else below | beside)
+    if len(off):
+        tile = table.iloc[off[0]]
+        raise InputError(
+            f"{path}, row {off[0] + 1}: the tile at x {tile['x']}, y {tile['y']} lies off the mosaic",
+            valid=f"columns 0 to {grid.width - 1}, rows 0 to {grid.height - 1}",
+            next_step="check that the tiles were drawn on this mosaic",
+        )
 
 
 def centre_distance_m(grid: Grid, table: pd.DataFrame) -> np.ndarray:
