@@ -253,6 +253,8 @@ main() {
   : >"$log_file"
   say "Building $root/$env_dir from $(source_files) …"
   if [ "$kind" = conda ]; then install_with_conda; else install_with_uv; fi
+  # Names of networks and keywords, so that the first check of a table needn't wait for the libraries to say them.
+  (cd / && "$root/$env_dir/bin/python" -c 'from cratermill.tables.keywords import build; build()') >>"$log_file" 2>&1 || true
   write_stamp "done"
   say "Done. Next: bash slurm/launch_training.sh   (the demo), or: source .venv/bin/activate && cratermill --help"
 }

@@ -8,10 +8,13 @@ Usage: bash slurm/launch_training.sh [CONFIG] [OPTIONS]
 
 Without CONFIG: the demo, from a synthetic planet to a map, in about ten minutes.
 With CONFIG:    cratermill launch train CONFIG --executor local OPTIONS (e.g. --workers 2, --dry-run)
+With --through STAGE (prepare, train, evaluate, summarise, map, composite, analyse) as well: cratermill launch all, up to that stage.
+--through map makes the whole map.
 EOF
 }
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$root/slurm/launcher.sh"
 
 case "${1:-}" in
   -h | --help) usage; exit 0 ;;
@@ -34,4 +37,5 @@ export PYTHONNOUSERSITE=1   # nor may packages in the user's home
 if [ -z "$config" ]; then
   exec .venv/bin/cratermill demo "$@"
 fi
-exec .venv/bin/cratermill launch train "$config" --executor local "$@"
+split_through train "$@"
+exec .venv/bin/cratermill launch "${verb[@]}" "$config" --executor local ${rest[@]+"${rest[@]}"}

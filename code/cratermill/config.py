@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -75,31 +76,59 @@ class FamilyRun(_Part):
     splits: Codes = Field(None, description="instead of the row's test-set")
     iterations: int | None = Field(None, ge=1, description="instead of the row's trainings_per_test")
     data: dict[str, Any] = Field(default_factory=dict, description="where the family's own data come from; its keys are the family's")
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="columns that overrule the table's, {lr: 0.001} in all rows or {200: {lr: 0.001}} in one"
+    )
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _texts(cls, value):
+        return {str(key): item for key, item in value.items()} if isinstance(value, dict) else value
 
     def splits_of(self, row: Any) -> list[int]:
         """The TV-Test splits that a row is trained on."""
         return self.splits if self.splits is not None else row.test_set
 
 
-class MapRun(_Part):
-    """One map: an ensemble of versions on one split's checkpoints."""
+BEST = "best"
+"""Instead of a version's number: the one with the best validation score."""
 
-    versions: dict[str, int] = Field(description="family: version, e.g. {connection: 32, ejecta: 200}")
-    split: int = Field(0, description="the TV-Test split whose checkpoints are used")
+
+def _one_or_more(least: int, *words: str) -> BeforeValidator:
+    """A whole number (or one of these words), or a list of different ones."""
+
+    def check(value: Any) -> Any:
+        items = value if isinstance(value, list) else [value]
+        if items and all(one in words or (type(one) is int and one >= least) for one in items) and len(set(items)) == len(items):
+            return value
+        raise ValueError(f"must be {', '.join(['a whole number', *words])}, or a list of different ones such as [{least}, {least + 1}]")
+
+    return BeforeValidator(check)
+
+
+Version = int | Literal["best"]
+
+
+class _MapKeys(_Part):
+    """What a map and a list of maps have in common."""
+
     name: str | None = Field(None, description="folder below results/output_masks; made from versions and split when left out")
     data: str | None = Field(None, description="map another data folder than the one trained on")
-    mosaic: str | None = Field(None, description="a mosaic elsewhere")
     bands: list[int] | None = Field(None, description="its bands to use, from 1; [1, 1, 1] makes three of a grey one. All when left out")
     match_brightness: bool = Field(
         False, description="bring its bands to the mean and deviation that the networks were trained with; for other mosaics than theirs"
     )
     craters: Literal["all"] | list[int] = Field("all", description="all, or a list of FIDs")
     catalogue: str | None = Field(None, description="a crater list elsewhere")
+    show: Literal["all"] | list[int] = Field("all", description="which of the mapped craters the composite shows: all, or a list of FIDs")
     overlap_alpha: float = Field(0.5, ge=0, le=1, description="opacity with which later craters blend over earlier ones in the composite")
-    threshold: float = Field(0.5, gt=0, lt=1, description="ensemble mean from which a pixel is ejecta")
+    threshold: float = Field(0.5, gt=0, lt=1, description="share of the ensemble's votes from which a pixel is ejecta")
+    smallest_cluster_px: int = Field(0, ge=0, description="connected pieces of ejecta of fewer pixels are left out; 0 keeps all")
     options: dict[str, Any] = Field(default_factory=dict, description="keys of the family that makes the map")
+    compare: str | None = Field(None, description="masks, polygons or a map to compare the finished map with, as 'cratermill compare' does")
+    analyse: bool = Field(False, description="measure the patterns of the finished map's craters, as 'cratermill analyse' does")
 
-    @field_validator("craters", mode="before")
+    @field_validator("craters", "show", mode="before")
     @classmethod
     def _all_or_numbers(cls, value):
         # Said here once; pydantic would complain about each member of the union, and take True for 1.
@@ -115,6 +144,40 @@ class MapRun(_Part):
         if value is None or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._ -]*", value):
             return value
         raise ValueError("must be the name of one folder: letters, digits, blanks, . _ - and a letter or digit first")
+
+
+class MapRun(_MapKeys):
+    """One map: an ensemble of versions on one split's checkpoints."""
+
+    versions: dict[str, Version]
+    split: int = 0
+    mosaic: str | None = None
+
+
+class MapRuns(_MapKeys):
+    """A map, or one for each combination of several versions, splits and mosaics."""
+
+    versions: dict[str, Annotated[Version | list[Version], _one_or_more(0, BEST)]] = Field(
+        description="family: version, e.g. {connection: 32, ejecta: 200}; best: the row with the best validation scores; or lists of these"
+    )
+    split: Annotated[int | list[int], _one_or_more(0)] = Field(
+        0, description="the TV-Test split whose checkpoints are used, or a list: a map of each"
+    )
+    mosaic: str | list[str] | None = Field(None, description="a mosaic elsewhere, or a list: a map of each")
+
+    def each(self) -> list[MapRun]:
+        """The single maps; where there are several, what tells them apart is added to their given name."""
+        keys = {**{("versions", family): wanted for family, wanted in self.versions.items()}, "split": self.split, "mosaic": self.mosaic}
+        choices = [value if isinstance(value, list) else [value] for value in keys.values()]
+        return [self._one(dict(zip(keys, chosen, strict=True))) for chosen in product(*choices)]
+
+    def _one(self, chosen: dict[Any, Any]) -> MapRun:
+        versions = {key[1]: value for key, value in chosen.items() if isinstance(key, tuple)}
+        parts = [f"{family}-{value}" for family, value in versions.items() if isinstance(self.versions[family], list)]
+        parts += [f"test-set-{chosen['split']}"] if isinstance(self.split, list) else []
+        parts += [Path(chosen["mosaic"]).stem] if isinstance(self.mosaic, list) else []
+        name = "_".join([self.name, *parts]) if self.name else None
+        return MapRun(**{**dict(self), "versions": versions, "split": chosen["split"], "mosaic": chosen["mosaic"], "name": name})
 
 
 class ImgNorm(_Part):
@@ -147,15 +210,33 @@ class RunConfig(_Part):
     img_norm: ImgNorm | None = Field(None, description="{mean: [...], std: [...]} per band; measured on the mosaic when left out")
     train: dict[str, FamilyRun] = Field(default_factory=dict)
     trainer: Trainer = Trainer()
-    map: MapRun | None = None
+    map: MapRuns | None = None
+    changed: list[str] = Field(default_factory=list, description="what --set changed in this launch; written by the program")
+    maps: list[MapRuns] = Field(default_factory=list, description="further maps, each with the keys of map")
 
 
 class Config:
     """A :class:`RunConfig` together with the project it belongs to."""
 
-    def __init__(self, run: RunConfig, root: Path, source: Path | None = None):
+    def __init__(self, run: RunConfig, root: Path, source: Path | None = None, map: MapRun | None = None):
         self.run, self.root, self.source = run, root, source
         self.project = Project(root)
+        self._map = map
+
+    @property
+    def maps(self) -> list[MapRun]:
+        """Every single map that the configuration asks for."""
+        return [one for runs in (*([self.run.map] if self.run.map else []), *self.run.maps) for one in runs.each()]
+
+    @property
+    def map(self) -> MapRun | None:
+        """The map at work: the chosen one, or the only one there is."""
+        maps = self.maps if self._map is None else [self._map]
+        return maps[0] if len(maps) == 1 else None
+
+    def of_map(self, map: MapRun) -> Config:
+        """This configuration at work on one of its maps."""
+        return Config(self.run, self.root, self.source, map)
 
     @property
     def data(self) -> DataFolder:
@@ -184,7 +265,9 @@ class Config:
         return f"run: cratermill prepare {shlex.quote(str(self.source)) if self.source else 'CONFIG'}"
 
     def dump(self) -> dict[str, Any]:
-        return self.run.model_dump(mode="json")
+        """Plain values from which the configuration can be read again; at work on one map, that map alone."""
+        content: dict[str, Any] = self.run.model_dump(mode="json")
+        return content if self._map is None else content | {"map": self._map.model_dump(mode="json"), "maps": []}
 
 
 def explain(error: ValidationError, model: type[BaseModel], start: str = "") -> str:

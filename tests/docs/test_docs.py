@@ -84,6 +84,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     found = []
     for name, field in model.model_fields.items():
         inner = next(iter(_models_in(field.annotation)), None)
+        if name == "maps":
+            inner = None  # its keys are those of map
         dotted = f"{prefix}{name}.<family>." if inner is FamilyRun else f"{prefix}{name}."
         found += keys(inner, dotted) if inner else [f"{prefix}{name}"]
     return found

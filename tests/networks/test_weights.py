@@ -25,7 +25,7 @@ def cache(tmp_path, monkeypatch) -> Path:
     """An empty cache of the hub and of torch, for one test."""
     folder = tmp_path / "the cache's place"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr("torch.hub._hub_dir", str(folder / "torch"))
+    monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
     return folder
 
 

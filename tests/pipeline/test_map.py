@@ -18,7 +18,8 @@ from cratermill.core.errors import InputError
 from cratermill.core.files import read_json
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_mapping
-from cratermill.pipeline.load_config import load_config
+from cratermill.pipeline.load_config import load_config, parse_config
+from cratermill.pipeline.plan_maps import refuse_other_weights
 from tests.pipeline.conftest import copy_project
 
 NAME = "ejc-version-8_conn-version-3_test-set-0_x2"
@@ -27,6 +28,7 @@ NAME = "ejc-version-8_conn-version-3_test-set-0_x2"
 def run_all(plan) -> None:
     """What the local executor does, without starting a process."""
     check_products(plan)
+    refuse_other_weights(parse_config(plan.config, plan.root), plan)
     freeze(plan)
     for cell in plan.cells:
         result = run_cell(plan, cell.index, science)

@@ -171,7 +171,7 @@ def check_products(plan: Plan, overwrite: bool = False) -> None:
         return
     if overwrite:
         for cell, _ in conflicts:
-            _move_aside(plan.product(cell))
+            move_aside(plan.product(cell))
         return
     lines = [f"{cell.product}: {describe_difference(made.get('params'), cell.params)}" for cell, made in conflicts[:5]]
     more = f"\n  … and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
@@ -201,7 +201,8 @@ def _flat(value: dict, prefix: str = "") -> dict:
     return flat
 
 
-def _move_aside(product: Path) -> None:
+def move_aside(product: Path) -> None:
+    """Keep a product that is about to be made in another way, under a name that tells when it was replaced."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     target = product.with_name(f"{product.name}.replaced-{stamp}")
     number = 1

@@ -27,6 +27,7 @@ ORDER = (
     "report",
     "analyse",
     "compare",
+    "prune",
     "latents",
     "doctor",
 )

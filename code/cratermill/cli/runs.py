@@ -20,6 +20,11 @@ FREEZE = typer.Option(False, "--freeze", help="Only write the plan, and say how 
 OVERWRITE = typer.Option(False, "--overwrite", help="Move results of other hyper-parameters aside instead of refusing.")
 RUN_HELP = "A run's name, its beginning, 'latest', or its plan.json."
 RUN = typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=lambda: run_names())
+SET = typer.Option([], "--set", metavar="KEY=VALUE", help="Change a key of the config (map.threshold=0.6) or a column (ejecta.lr=0.001).")
+UNTIL = typer.Option(
+    "compare", "--until", metavar="STAGE", help="Last stage: prepare, train, evaluate, summarise, map, composite, analyse or compare."
+)
+PICTURE = typer.Option(None, "--picture", metavar="FILE", help="With --dry-run: draw the graph of stages, as .svg or .png.")
 
 
 def run_names() -> list[str]:
@@ -70,13 +75,14 @@ def train(
     dry_run: bool = DRY_RUN,
     overwrite: bool = OVERWRITE,
     freeze: bool = FREEZE,
+    changes: list[str] = SET,
     as_json: bool = JSON,
 ) -> None:
     """Train, evaluate and summarise a config.
 
     One cell per version, split and iteration; a plan of all of them is frozen first. Launching again does only what is missing or failed.
     """
-    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json, "freeze_only": freeze}
+    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json, "freeze_only": freeze, "changes": changes}
     _launch("train", config, executor=executor, profile=profile, workers=workers, wait=wait, **options)
 
 
@@ -90,14 +96,39 @@ def map_(
     dry_run: bool = DRY_RUN,
     overwrite: bool = OVERWRITE,
     freeze: bool = FREEZE,
+    changes: list[str] = SET,
     as_json: bool = JSON,
 ) -> None:
     """Make the map of a config.
 
     Crater by crater, with the ensemble of the versions that the config names. Launching again does only what is missing or failed.
     """
-    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json, "freeze_only": freeze}
+    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json, "freeze_only": freeze, "changes": changes}
     _launch("map", config, executor=executor, profile=profile, workers=workers, wait=wait, **options)
+
+
+@launch.command("all")
+def all_(
+    config: Path = CONFIG,
+    executor: str = EXECUTOR,
+    profile: str = PROFILE,
+    workers: int | None = LAUNCH_WORKERS,
+    wait: bool = WAIT,
+    dry_run: bool = DRY_RUN,
+    overwrite: bool = OVERWRITE,
+    freeze: bool = FREEZE,
+    changes: list[str] = SET,
+    until: str = UNTIL,
+    picture: Path | None = PICTURE,
+    as_json: bool = JSON,
+) -> None:
+    """From rows to finished maps.
+
+    Prepare where it is needed, then one plan: train, evaluate, summarise, map, composite. A cell that fails stops only what needs it.
+    """
+    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json, "freeze_only": freeze, "changes": changes}
+    options |= {"until": until, "picture": picture}
+    _launch("all", config, executor=executor, profile=profile, workers=workers, wait=wait, **options)
 
 
 def _launch(kind: str, config: Path, **options) -> None:
@@ -158,6 +189,34 @@ def summarise(run: str = RUN, as_json: bool = JSON) -> None:
         raise typer.Exit(1 if made["missing"] else 0)
     typer.echo("\n".join(made["results"]))
     require_complete(made)
+
+
+@app.command()
+def prune(
+    checkpoints: bool = typer.Option(False, "--checkpoints", help="Also iterations' checkpoints of versions that no map names."),
+    yes: bool = typer.Option(False, "--yes", help="Remove it; without this option it is only said."),
+    as_json: bool = JSON,
+) -> None:
+    """Say, or remove, what takes room and isn't needed.
+
+    Results that were moved aside, and second names in log/ of files of summarised versions; never what a map needs.
+    """
+    from ..core.paths import find_root
+    from ..pipeline.prune import look
+
+    root = find_root(Path.cwd())
+    found = look(root, checkpoints)
+    facts = found.facts(root)
+    if yes:
+        found.remove()
+    if as_json:
+        print_json({**facts, "removed": yes})
+        return
+    for why, one in facts["remove"].items():
+        typer.echo(f"{why}: {len(one['paths'])} {'path' if len(one['paths']) == 1 else 'paths'}, {one['bytes'] / 1e6:,.1f} MB")
+    kept = ", ".join(f"{family} {version}" for family, version in facts["kept_for_maps"])
+    typer.echo(f"kept, since maps need them: {kept}" if kept else "", nl=bool(kept))
+    typer.echo(f"{facts['bytes'] / 1e6:,.1f} MB {'removed' if yes else 'would be freed; give --yes to remove it'}")
 
 
 @app.command()

@@ -24,8 +24,9 @@ from .copying import bring
 from .looking import Look, look, require_no
 from .positions import read_eval_positions, shifted
 from .results import Results
+from .run_configs import wanted
 from .source import TABLES, Source, find_source
-from .tables import bounds_asked, bring_tables, commonest, config_content, sizes_asked, write_config
+from .tables import bounds_asked, bring_tables, commonest, config_content, sizes_asked, versions_of, write_config
 from .tiles import Found, write_stack
 
 if TYPE_CHECKING:
@@ -248,7 +249,10 @@ class _Import:
         results = {family: list(self.source.versions("results", get_family(family).short)) for family in TABLES}
         folder = self._relative(path.parent)
         tiles = self.config.run.tiles.model_dump(mode="json", include={"eval_size_px"})
-        content = config_content(self.source, folder, self._relative(self.data.root), ejmap_norm(seen), tiles, results)
+        known = {family: versions_of(self.source.table(family)) for family in TABLES}
+        asked = wanted(self.source.folder / "code", known, results, [crater.fid for crater in seen.drawn])
+        self.report.notes += asked.notes
+        content = config_content(self.source, folder, self._relative(self.data.root), ejmap_norm(seen), tiles, results, asked)
         written = write_config(path, content, self.source)
         self.report.brought["config"] = self._relative(path) + ("" if written else " (kept)")
 

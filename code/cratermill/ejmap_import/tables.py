@@ -15,6 +15,7 @@ from .copying import bring_unless_edited
 from .source import TABLES
 
 if TYPE_CHECKING:
+    from .run_configs import Wanted
     from .source import Source
 
 DEFAULT_SIZE_PX = 224
@@ -71,18 +72,25 @@ def bring_tables(source: Source, folder: Path, digests: dict[str, str], notes: l
     return digests
 
 
-def config_content(source: Source, folder: str, data: str, norm: dict | None, tiles: dict, results: dict[str, list[int]]) -> dict[str, Any]:
-    """A run configuration for imported data: EJMAP's sizes and norm, and of each table the last version with results, or the first."""
+def config_content(
+    source: Source, folder: str, data: str, norm: dict | None, tiles: dict, results: dict[str, list[int]], wanted: Wanted
+) -> dict[str, Any]:
+    """A run configuration for imported data: EJMAP's sizes and norm, and what its ``.cfg`` files train and map; where they train nothing,
+    of each table the last version with results, or the first."""
     content: dict[str, Any] = {"name": Path(folder).name, "data": data, "tiles": tiles}
     if norm:
         content["img_norm"] = norm
     train = {}
     for family, name in TABLES.items():
         known = versions_of(source.table(family))
+        if wanted.train:
+            if family in wanted.train:
+                train[family] = {"table": f"{folder}/{name}", **wanted.train[family]}
+            continue
         chosen = [version for version in results.get(family, []) if version in known][-1:] or known[:1]
         if chosen:
             train[family] = {"table": f"{folder}/{name}", "versions": chosen}
-    return content | ({"train": train} if train else {})
+    return content | ({"train": train} if train else {}) | ({"map": wanted.map} if wanted.map else {})
 
 
 def write_config(path: Path, content: dict[str, Any], source: Source) -> bool:

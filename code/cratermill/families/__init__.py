@@ -43,4 +43,4 @@ def family_data(config: Config, name: str) -> Any:
 
 def map_options(config: Config, name: str) -> Any:
     """``map.options`` as the model of the family that makes the map."""
-    return config.part(get_family(name).map_model(), config.run.map.options if config.run.map else {}, "map.options")
+    return config.part(get_family(name).map_model(), config.map.options if config.map else {}, "map.options")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..config import Config
     from ..samples.steps import Steps
+    from .members import Trainings
 
 
 class Family:
@@ -127,20 +128,25 @@ class Family:
     maps = False
     """Whether maps are made by this family."""
 
-    def map_name(self, config: Config) -> str:
-        """Folder of the configured map below ``results/output_masks``."""
+    def map_name(self, config: Config, trainings: Trainings | None = None) -> str:
+        """Folder of the map at work (``config.map``) below ``results/output_masks``."""
         raise NotImplementedError
 
-    def map_cells(self, config: Config) -> list[dict[str, Any]]:
-        """Params of the map cells of a configuration, one per independent part (crater, tile, …), each with a ``key``.
+    def map_cells(self, config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
+        """Params of the map's cells, one per independent part (crater, tile, …), each with a ``key`` and the ``weights`` it is made with.
 
-        Everything that the result depends on must show in the params, since a cell is redone only when they change.
+        Everything that the result depends on must show in the params, since a cell is redone only when they change; what ``composite``
+        applies to the parts must not. The networks may have to be trained yet: ``trainings`` (by default what is on disk) knows them all.
         """
         raise NotImplementedError
 
     def map_warnings(self, config: Config) -> list[str]:
         """What to say before a map is made: a mosaic that is unlike what the networks learned from."""
         return []
+
+    def compose_mark(self, config: Config, trainings: Trainings) -> Any:
+        """A plain value that changes when the composite does, beside the map's keys and its parts."""
+        return None
 
     def map(self, config: Config, params: dict[str, Any], workspace: Any) -> dict:
         raise NotImplementedError

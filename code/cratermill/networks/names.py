@@ -7,11 +7,9 @@ the two. ``tu-name`` is smp's own spelling of ``timm:name``. timm's weight tags 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-
 from ..core.errors import InputError, nearest
 from .backbone import LIBRARIES, Backbone
+from .listing import listing
 
 
 def resolve(text: str, home: str) -> Backbone:
@@ -65,57 +63,11 @@ def _known_tag(library: str, name: str, tag: str | None, text: str) -> str | Non
 
 
 def names(library: str) -> list[str]:
-    """All names of a library, without tags; terratorch is imported only when asked for."""
-    return _NAMES[library]()
+    """All names of a library, without tags."""
+    found: list[str] = listing(library)["names"]
+    return found
 
 
-@cache
 def tags(library: str, name: str) -> tuple[str, ...]:
     """Tags of the published weights of a timm or torchgeo network."""
-    if library == "timm":
-        import timm
-
-        return tuple(full.partition(".")[2] for full in timm.list_models(f"{name}.*", pretrained=True))
-    if library == "torchgeo":
-        import torchgeo.models
-
-        try:
-            return tuple(weight.name for weight in torchgeo.models.get_model_weights(name))
-        except KeyError:
-            return ()
-    return ()
-
-
-@cache
-def _timm() -> list[str]:
-    import timm
-
-    return timm.list_models()
-
-
-@cache
-def _smp() -> list[str]:
-    from segmentation_models_pytorch.encoders import get_encoder_names
-
-    return get_encoder_names()
-
-
-TORCHGEO_OTHER_INPUT = ("aurora_swin_unet", "copernicusfm_base", "croma_base", "croma_large", "earthloc", "panopticon_vitb14", "unet")
-"""Networks of torchgeo that take something else than one image, or give no feature maps."""
-
-
-@cache
-def _torchgeo() -> list[str]:
-    import torchgeo.models
-
-    return [name for name in torchgeo.models.list_models() if name not in TORCHGEO_OTHER_INPUT]
-
-
-@cache
-def _terratorch() -> list[str]:
-    from .terratorch_backbones import registry
-
-    return sorted(registry())
-
-
-_NAMES: dict[str, Callable[[], list[str]]] = {"timm": _timm, "smp": _smp, "torchgeo": _torchgeo, "terratorch": _terratorch}
+    return tuple(listing(library)["tags"].get(name, ()))

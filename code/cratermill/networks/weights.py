@@ -5,13 +5,14 @@ Networks are built from the local cache alone. What isn't there is an error that
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..core.errors import InputError, WorkError
-from .hub import hub_place
+from .listing import listing
 
 if TYPE_CHECKING:
     from .backbone import Backbone
@@ -100,8 +101,11 @@ class Weights:
 
 def weights_of(backbone: Backbone) -> Weights | None:
     """The published weights of a network; None if there are none (or, for torchgeo, if its tag doesn't say which)."""
-    finders = {"timm": _of_timm, "smp": _of_smp, "torchgeo": _of_torchgeo, "terratorch": _of_terratorch}
-    return finders[backbone.library](backbone)
+    place = listing(backbone.library)["published"].get(backbone.full)
+    if place is None:
+        return None
+    repository, files, revision, url = place
+    return Weights(str(backbone), repository, tuple(files), revision, url)
 
 
 def local_file(backbone: Backbone) -> Path:
@@ -187,51 +191,10 @@ def require_weights(rows: Iterable[Row], config: str = "CONFIG") -> None:
         )
 
 
-def _of_timm(backbone: Backbone) -> Weights | None:
-    import timm
-
-    config = timm.get_pretrained_cfg(backbone.full)
-    if config is None or not (config.hf_hub_id or config.url):
-        return None
-    if not config.hf_hub_id:
-        # timm may give more than the address.
-        return Weights(str(backbone), url=config.url if isinstance(config.url, str) or config.url is None else config.url[0])
-    repository, _, revision = config.hf_hub_id.partition("@")
-    files = (config.hf_hub_filename,) if config.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
-    return Weights(str(backbone), repository, files, revision or None)
-
-
-def _of_smp(backbone: Backbone) -> Weights | None:
-    from segmentation_models_pytorch.encoders import encoders
-
-    settings = encoders[backbone.name]["pretrained_settings"]
-    if not settings:
-        return None
-    chosen = settings.get("imagenet") or next(iter(settings.values()))
-    return Weights(str(backbone), chosen["repo_id"], ("model.safetensors",), chosen["revision"])
-
-
-def _of_torchgeo(backbone: Backbone) -> Weights | None:
-    if backbone.tag is None:
-        return None
-    import torchgeo.models
-
-    url = torchgeo.models.get_model_weights(backbone.name)[backbone.tag].url
-    place = hub_place(url)
-    return Weights(str(backbone), place[0], (place[1],), place[2]) if place else Weights(str(backbone), url=url)
-
-
-def _of_terratorch(backbone: Backbone) -> Weights | None:
-    from .terratorch_backbones import published
-
-    place = published(backbone.name)
-    return Weights(str(backbone), place[0], (place[1],), place[2]) if place else None
-
-
 def _torch_cache() -> Path:
-    import torch
-
-    return Path(torch.hub.get_dir()) / "checkpoints"
+    # What torch.hub.get_dir() says, without torch.
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def _first_line(error: Exception) -> str:

@@ -18,5 +18,6 @@ def run_cell(plan: Any, cell: Any, workspace: Any) -> dict | None:
     return stage.run(config, plan, cell, workspace)
 
 
-STAGES = {"train": "train", "evaluate": "evaluate", "summarise": "summarise", "map": "mapping", "composite": "composite"}
+SAME = ("train", "evaluate", "summarise", "composite")
+STAGES = {**{name: name for name in SAME}, "map": "mapping", "analyse": "asked", "compare": "asked"}
 """Stage names of a plan and the modules that do them."""

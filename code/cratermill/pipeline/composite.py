@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from ..config import Config
+from ..core.errors import WorkError
+from ..core.notices import notice
 from ..families import get_family
+from .plan_maps import at_work, other_weights
 
 
 def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
-    products = [plan.root / plan.cells[need].product for need in cell.needs]
-    present = [product for product in products if (product / "cell.json").exists()]
-    result = get_family(cell.params["family"]).composite(config, present, workspace)
-    missing = [plan.cells[need].key for need, product in zip(cell.needs, products, strict=True) if product not in present]
-    return {**result, "missing": missing}
+    parts = [plan.cells[need] for need in cell.needs if plan.cells[need].stage == "map"]
+    present = [part for part in parts if (plan.product(part) / "cell.json").exists()]
+    other = [(part.key, what) for part in present if (what := other_weights(config, plan, part))]
+    if other:
+        raise WorkError(f"{other[0][0]} was made with another {other[0][1]}", next_step="launch again with --overwrite")
+    family, one = get_family(cell.params["family"]), at_work(config, cell.params)
+    warnings = family.map_warnings(one) if present else []
+    for text in warnings:
+        notice(text)
+    result = family.composite(one, [plan.product(part) for part in present], workspace)
+    here = {part.index for part in present}
+    made = [*result.get("results", []), config.project.relative(config.project.map_folder(cell.params["name"]))]
+    return {**result, "results": made, "warnings": warnings, "missing": [part.key for part in parts if part.index not in here]}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import InputError
 from ..core.paths import find_root
 from .load_config import load_config
+from .plan_maps import map_maker
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -26,16 +27,20 @@ PLANET = {
 
 
 def run_demo(workers: int = 1) -> int:
-    """Planet, prepare, train, evaluate, summarise, map; what is done already is left alone. Returns the exit code."""
+    """A planet, then all of it in one launch; what is done already is left alone. Returns the exit code."""
+    from ..core.progress import shown
+    from ..synthetic import synthesise
+    from .launch import launch
+
     config = load_config(find_demo())
     began = time.monotonic()
-    _say(1, f"a synthetic planet in {config.run.data}, and from it what training reads")
-    make_data(config, workers)
-    for number, (kind, what) in enumerate((("train", "train, evaluate and summarise"), ("map", "map all craters")), start=2):
-        _say(number, f"{what}: cratermill launch {kind} {CONFIG}")
-        code = _launch(kind, config, workers)
-        if code:
-            return code
+    _say(1, f"a synthetic planet in {config.run.data}")
+    with shown() as progress:
+        synthesise(config.data.root, **PLANET, workers=max(2, workers), progress=progress)
+    _say(2, f"prepare, train, evaluate, summarise, map: cratermill launch all {CONFIG}")
+    code = launch("all", config.source, workers=workers)
+    if code:
+        return code
     minutes = (time.monotonic() - began) / 60
     print(f"\nThe demo is done, in {minutes:.1f} minutes. Look at:")
     for what, path in places(config):
@@ -53,18 +58,6 @@ def find_demo() -> Path:
     return found
 
 
-def make_data(config: Config, workers: int) -> None:
-    """The planet and its preparation, each only if it is not there."""
-    from ..core.progress import shown
-    from ..synthetic import synthesise
-    from .launch import prepare
-
-    with shown() as progress:
-        synthesise(config.data.root, **PLANET, workers=max(2, workers), progress=progress)
-    with shown() as progress:
-        prepare(config.source, workers, progress)
-
-
 def places(config: Config) -> list[tuple[str, Path]]:
     """What is worth looking at, with the words for it; only what is there."""
     from ..families import get_family
@@ -76,26 +69,15 @@ def places(config: Config) -> list[tuple[str, Path]]:
         board = config.project.version_results(short, 0).parent / "leaderboard.csv"
         found.append((f"{name}: versions compared", board))
         found += [(f"{name} version {row.version}", config.project.version_results(short, row.version)) for row in rows]
-    folder = config.project.map_folder(map_name(config))
-    return [(what, path) for what, path in [*found, ("the map", folder), *_looks(folder)] if path.exists()]
+    for one in map(config.of_map, config.maps):
+        folder = config.project.map_folder(map_maker(one).map_name(one))
+        found += [("the map", folder), *_looks(folder)]
+    return [(what, path) for what, path in found if path.exists()]
 
 
 def _looks(folder: Path) -> list[tuple[str, Path]]:
     return [("the map, in a browser", folder / "index.html"), ("the map, as a picture", folder / "preview.png")]
 
 
-def map_name(config: Config) -> str:
-    from ..families import get_family
-
-    makers = [get_family(name) for name in config.run.map.versions]
-    return next(family for family in makers if family.maps).map_name(config)
-
-
-def _launch(kind: str, config: Config, workers: int) -> int:
-    from .launch import launch
-
-    return launch(kind, config.source, workers=workers)
-
-
 def _say(number: int, what: str) -> None:
-    print(f"\n[{number}/3] {what}", flush=True)
+    print(f"\n[{number}/2] {what}", flush=True)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import CratermillError, InputError, WorkError
+from ..families import get_family
 from .load_config import load_config
+from .plan_maps import at_work, refuse_other_weights
+from .planning import STAGES, Rows, all_plan, map_data_or_refuse, map_plan, prepared_or_refuse, train_plan, wanted_rows, whole_or_refuse
 
 if TYPE_CHECKING:
     from ..batch.plan import Plan
     from ..config import Config
 
 EXECUTORS = ("local", "slurm")
+PREPARE = "prepare"
 
 
 def launch(
@@ -29,29 +33,90 @@ def launch(
     overwrite: bool = False,
     as_json: bool = False,
     freeze_only: bool = False,
+    changes: Sequence[str] = (),
+    until: str = STAGES[-1],
+    picture: Path | None = None,
 ) -> int:
-    """Plan, freeze and run; returns the exit code (0 all done, 1 some cells failed). ``kind``: train or map.
+    """Plan, freeze and run; returns the exit code (0 all done, 1 some cells failed). ``kind``: train, map or all.
 
     ``executor`` is the profile's when left out, local without a profile; a cluster only submits, unless told to ``wait``.
-    ``workers`` is the local profile's when left out, 1 without a profile.
+    ``workers`` is the local profile's when left out, 1 without a profile. ``changes`` (key=value) overrule the config for this launch,
+    ``until`` is the last stage of ``all``, ``picture`` a file for the plan's graph in a dry run.
     """
     if executor not in (None, *EXECUTORS):
         raise InputError(f"executor {executor!r}", valid=", ".join(EXECUTORS), next_step="choose one of these")
-    config = load_config(config_path)
+    config = load_config(config_path, changes)
     site = _site(executor, profile, config)
-    plan = PLANNERS[kind](config)
+    workers = workers or (site.workers if site else 1)
+    plan = make_plan(kind, config, until, dry_run, workers, as_json)
     if freeze_only and not dry_run:
         return _freeze(plan, kind, overwrite, as_json)
+    if dry_run and kind == "all":
+        _show_graph(plan, picture, as_json)
+    if kind != "train" and not dry_run:
+        refuse_other_weights(config, plan, overwrite)
     if site is not None and site.executor == "slurm":
         from ..batch import cluster
 
         if dry_run:
             return cluster.dry_run(plan, site, as_json)
         return cluster.launch(plan, site, overwrite=overwrite, wait=wait, more_checks=lambda: _check_rows(config, plan))
-    workers = workers or (site.workers if site else 1)
     if dry_run:
         return _describe(plan, workers, as_json)
     return run_plan(plan, workers=workers, workers_per_gpu=site.workers_per_gpu if site else 1, overwrite=overwrite, as_json=as_json)
+
+
+def make_plan(kind: str, config: Config, until: str, dry_run: bool, workers: int, quiet: bool) -> Plan:
+    """The plan of a launch; that of ``all`` prepares the data first where they aren't, but never in a dry run."""
+    if kind != "all":
+        return PLANNERS[kind](config)
+    if until not in (PREPARE, *STAGES):
+        raise InputError(f"--until {until}", valid=", ".join((PREPARE, *STAGES)), next_step="choose one of these")
+    rows = wanted_rows(config) if config.run.train else {}
+    unprepared = not_prepared(config, rows)
+    if unprepared and not dry_run:
+        if not quiet:
+            print(f"preparing the data first: {unprepared}", flush=True)
+        _prepare_shown(config, rows, workers)
+    elif unprepared and not quiet:
+        print(f"prepare would run first: {unprepared}\n")
+    return plan_all(config, rows, until, unprepared=bool(unprepared) and dry_run)
+
+
+def not_prepared(config: Config, rows: Rows) -> str | None:
+    """Why the data of these rows have to be prepared; None where they are."""
+    try:
+        prepared_or_refuse(config, rows)
+    except InputError as error:
+        return error.given
+    return None
+
+
+def _prepare_shown(config: Config, rows: Rows, workers: int) -> None:
+    from ..core.progress import shown
+    from .prepare import prepare as make
+
+    whole_or_refuse(config)
+    with shown() as progress:
+        make(config, rows, progress, workers)
+
+
+def _show_graph(plan: Plan, picture: Path | None, as_json: bool) -> None:
+    from .show_plan import graph_text, level_of, nodes_of, table_text
+
+    nodes = nodes_of(plan)
+    if not as_json:
+        print(f"{table_text(nodes)}\n\n{graph_text(nodes)}\n")
+    if picture is not None:
+        from ..report.plan_picture import draw_plan
+
+        places = {key: place for place, key in enumerate(nodes)}
+        boxes = [
+            (node.label, node.count, level_of(nodes, node), [places[one] for one in node.after], node.done == node.cells)
+            for node in nodes.values()
+        ]
+        draw_plan(picture, boxes)
+    return None
 
 
 def _check_rows(config: Config, plan: Plan) -> list:
@@ -71,7 +136,7 @@ def _freeze(plan: Plan, kind: str, overwrite: bool, as_json: bool) -> int:
     check_products(plan, overwrite)
     path = freeze(plan)
     ledger.folder(plan).mkdir(exist_ok=True)  # for what jobs say; Slurm doesn't make folders
-    lines = submission_lines(plan, f"slurm/{kind}.slurm", plan.root)
+    lines = submission_lines(plan, f"slurm/{'map' if kind == 'map' else 'train'}.slurm", plan.root)
     if as_json:
         print(json.dumps({"run": plan.run, "plan": str(path), "cells": len(plan.cells), "by_hand": lines}))
     else:
@@ -99,12 +164,54 @@ def _site(executor: str | None, profile: str | None, config: Config):
 
 def plan_training(config: Config) -> Plan:
     """The training plan of a config whose data are prepared and whose weights are there."""
+    rows = wanted_rows(config)
+    require_launchable(config, rows)
+    prepared_or_refuse(config, rows)
+    return train_plan(config, rows)
+
+
+def plan_mapping(config: Config) -> Plan:
+    require_bodies(config)
+    map_data_or_refuse(config)
+    plan = map_plan(config)
+    _warn_of_mosaics(config, plan)
+    return plan
+
+
+def require_bodies(config: Config) -> None:
+    """Raise ``InputError`` where the config's body isn't that of the mosaic it trains on and maps."""
+    from .prepare import check_body
+
+    if any(not (one.mosaic or one.data) for one in config.maps):
+        check_body(config)
+
+
+def _warn_of_mosaics(config: Config, plan: Plan) -> None:
+    """What a map's family has to say of its mosaic, before its first part is made; finished maps have said it."""
+    from ..batch.state import is_done
+    from ..core.notices import notice
+
+    for cell in {cell.params["map"]: cell for cell in plan.cells if cell.stage == "map" and not is_done(plan, cell)}.values():
+        for text in get_family(cell.params["family"]).map_warnings(at_work(config, cell.params)):
+            notice(text)
+
+
+def plan_all(config: Config, rows: Rows, until: str = STAGES[-1], unprepared: bool = False) -> Plan:
+    """The plan from the rows to the finished maps."""
+    if config.run.train:
+        require_launchable(config, rows)
+    if not unprepared:
+        require_bodies(config)
+        map_data_or_refuse(config)
+    return all_plan(config, rows, until, unprepared)
+
+
+def require_launchable(config: Config, rows: Rows) -> None:
+    """Raise ``InputError`` where there is nothing to do, weights are missing, or a row's loss, optimiser or schedule can't be made."""
     from ..networks.weights import require_weights
     from ..tables.versions import require_trainable
-    from .planning import prepared_or_refuse, train_plan, wanted_rows
 
-    rows = wanted_rows(config)
-    if not any(rows.values()) and config.run.map is None:
+    if not any(rows.values()) and not config.maps:
         raise InputError(
             f"{config.source} trains nothing: no row of {', '.join(run.table for run in config.run.train.values())} has version_run True",
             valid="a row with version_run True, or train.<family>.versions",
@@ -113,23 +220,6 @@ def plan_training(config: Config) -> Plan:
     require_weights([row for found in rows.values() for row in found], str(config.source))
     for name, found in rows.items():
         require_trainable(name, found)
-    prepared_or_refuse(config, rows)
-    return train_plan(config, rows)
-
-
-def plan_mapping(config: Config) -> Plan:
-    from ..core.notices import notice
-    from ..families import get_family
-    from .planning import map_data_or_refuse, map_plan
-    from .prepare import check_body
-
-    if not (config.run.map and (config.run.map.mosaic or config.run.map.data)):
-        check_body(config)
-    map_data_or_refuse(config)
-    plan = map_plan(config)
-    for text in get_family(next(cell.params["family"] for cell in plan.cells)).map_warnings(config):
-        notice(text)
-    return plan
 
 
 PLANNERS: dict[str, Callable[[Any], Any]] = {"train": plan_training, "map": plan_mapping}
@@ -169,7 +259,6 @@ def _describe(plan: Plan, workers: int, as_json: bool) -> int:
 
 def prepare(config_path: Path, workers: int = 1, progress: Callable[[str, int, int], None] | None = None) -> dict[str, dict]:
     """Prepare the data of every row that the config trains."""
-    from .planning import wanted_rows, whole_or_refuse
     from .prepare import prepare as make
 
     config = load_config(config_path)

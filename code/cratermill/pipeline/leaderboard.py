@@ -48,7 +48,16 @@ def version_row(folder: Path, metrics: tuple[str, ...]) -> dict | None:
         if name in table:
             mean, error, low, high = interval(table["test-set"].to_numpy(), table[name].to_numpy(float))
             row |= {f"{name}_mean": mean, f"{name}_se": error, f"{name}_ci95_low": low, f"{name}_ci95_high": high}
-    return row
+    return row | validation(folder, metrics)
+
+
+def validation(folder: Path, metrics: tuple[str, ...]) -> dict[str, float]:
+    """The mean over splits of the first score that validation has: by this ``best`` is chosen, never by a test score."""
+    if not (folder / "test_metrics.csv").exists():
+        return {}
+    table = pd.read_csv(folder / "test_metrics.csv")
+    name = next((column for metric in (*metrics, "loss") if (column := f"val_{metric.removeprefix(TEST)}") in table), None)
+    return {f"{name}_mean": float(table.groupby("test-set")[name].mean().mean())} if name else {}
 
 
 def _table(folder: Path) -> pd.DataFrame | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from ..core.errors import InputError, nearest
 from ..core.paths import find_root
 from ..core.yaml_files import read_yaml_file
 from ..families import FAMILIES, family_data, get_family, map_options
+from .changes import changed
 
 
-def load_config(path: Path) -> Config:
-    """Read and check a run configuration; raises ``InputError`` with file, key, value and valid names."""
+def load_config(path: Path, changes: Iterable[str] = ()) -> Config:
+    """Read and check a run configuration; raises ``InputError`` with file, key, value and valid names.
+
+    ``changes``: key=value, which overrule the file's.
+    """
     import yaml
 
     path = Path(path)
@@ -27,6 +32,8 @@ def load_config(path: Path) -> Config:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {error}", next_step="see configs/demo/demo.yaml for an example") from error
+    if changes and isinstance(content, dict):
+        content = changed(content, changes)
     return parse_config(content, find_root(path), path)
 
 
@@ -54,6 +61,7 @@ def _require_sound(config: Config) -> None:
             )
     for name in config.run.train:
         family_data(config, name)
-    makers = [name for name in config.run.map.versions if get_family(name).maps] if config.run.map else []
-    for name in makers:
-        map_options(config, name)
+    for one in map(config.of_map, config.maps):
+        for name in one.map.versions:
+            if get_family(name).maps:
+                map_options(one, name)

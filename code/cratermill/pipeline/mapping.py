@@ -6,7 +6,11 @@ from typing import Any
 
 from ..config import Config
 from ..families import get_family
+from ..families.members import used_weights
+from .plan_maps import at_work
 
 
 def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
-    return get_family(cell.params["family"]).map(config, cell.params, workspace)
+    one = at_work(config, cell.params)
+    used = used_weights(one, cell.params["weights"], one.map.split)
+    return {**get_family(cell.params["family"]).map(one, cell.params, workspace), "weights": used}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..batch.plan import Cell, make_plan
+from ..config import BEST
 from ..core.errors import InputError, WorkError
 from ..core.files import fingerprint, read_json
 from ..core.locks import holder_of
 from ..core.seeds import seed_of
 from ..families import get_family
+from .plan_maps import add_maps
 
 if TYPE_CHECKING:
-    from ..batch.plan import Cell, Plan
+    from ..batch.plan import Plan
     from ..config import Config
 
 Rows = dict[str, list[Any]]
@@ -19,38 +23,91 @@ Rows = dict[str, list[Any]]
 
 def wanted_rows(config: Config) -> Rows:
     """The rows to train, by family, read from their tables and checked; refuses tables with problems in those rows."""
-    from ..tables.table import load_versions
-
     if not config.run.train:
         raise InputError(
             "the config trains nothing", valid="train: {connection: {table: …}}", next_step="add a 'train' part; see configs/demo/demo.yaml"
         )
-    return {
-        name: load_versions(config.path(run.table), get_family(name).hparams_model(), run.versions)
-        for name, run in config.run.train.items()
-    }
+    return {name: _rows_of(config, name) for name in config.run.train}
+
+
+def _rows_of(config: Config, family: str) -> list[Any]:
+    from ..tables.table import load_versions
+
+    run = config.run.train[family]
+    return load_versions(config.path(run.table), get_family(family).hparams_model(), run.versions, run.set)
+
+
+STAGES = ("train", "evaluate", "summarise", "map", "composite", "analyse", "compare")
+"""In the order of a run; each needs only those before it."""
 
 
 def train_plan(config: Config, rows: Rows | None = None) -> Plan:
     """Train and evaluate cells of every wanted row, and one summarise cell that always runs."""
-    from ..batch.plan import make_plan
+    return _make_plan(config, "train", _training_cells(config, rows or wanted_rows(config)))
 
-    cells = _TrainCells(config)
-    for name, family_rows in (rows or wanted_rows(config)).items():
+
+def map_plan(config: Config) -> Plan:
+    """Of every map one cell per independent part and one that joins them."""
+    cells: list[Cell] = []
+    add_maps(config, cells, lambda family: _candidates(config, family))
+    return _make_plan(config, "map", cells)
+
+
+def all_plan(config: Config, rows: Rows, until: str = STAGES[-1], unprepared: bool = False) -> Plan:
+    """From the rows to the finished maps: maps stand behind the trainings whose weights they take when they start.
+
+    ``unprepared``: a plan to look at only, of data that are to be prepared yet.
+    """
+    cells = _training_cells(config, rows, unprepared) if any(rows.values()) and until != "prepare" else []
+    if config.maps and until in STAGES[STAGES.index("map") :]:
+        add_maps(config, cells, lambda family: [row.version for row in rows.get(family, [])] or trained_versions(config, family))
+    return _make_plan(config, "all", up_to(cells, until) if cells else [])
+
+
+def up_to(cells: list[Cell], until: str) -> list[Cell]:
+    """The cells of the stages up to and including this one, numbered anew."""
+    kept = [cell for cell in cells if STAGES.index(cell.stage) <= STAGES.index(until)]
+    places = {cell.index: place for place, cell in enumerate(kept)}
+    return [
+        replace(cell, index=places[cell.index], needs=tuple(places[need] for need in cell.needs if need in places)) for cell in kept
+    ]
+
+
+def _candidates(config: Config, family: str) -> list[int]:
+    """The versions among which the best is chosen: those that the config trains, else all that were trained here."""
+    if family in config.run.train:
+        return [row.version for row in _rows_of(config, family)]
+    return trained_versions(config, family)
+
+
+def trained_versions(config: Config, family: str) -> list[int]:
+    from ..families.members import trained_versions as found
+
+    return found(config, family)
+
+
+def _make_plan(config: Config, kind: str, cells: list[Cell]) -> Plan:
+    return make_plan(f"{config.run.name}-{kind}", config.root, config.dump(), config.run.seed, cells)
+
+
+def _training_cells(config: Config, rows: Rows, unprepared: bool = False) -> list[Cell]:
+    cells = _TrainCells(config, unprepared)
+    for name, family_rows in rows.items():
         for row in family_rows:
             cells.add(name, row)
     cells.evaluate()
     cells.summarise()
-    return make_plan(f"{config.run.name}-train", config.root, config.dump(), config.run.seed, cells.cells)
+    return cells.cells
 
 
 class _TrainCells:
-    def __init__(self, config: Config):
-        self.config, self.cells, self.trained, self.evaluated = config, [], [], {}
+    def __init__(self, config: Config, unprepared: bool = False):
+        self.config, self.unprepared, self.cells = config, unprepared, list[Cell]()
+        self.trained, self.evaluated = list[Cell](), dict[tuple[str, int, int], list[int]]()
 
     def add(self, name: str, row: Any) -> None:
         run, family = self.config.run.train[name], get_family(name)
-        data = family.data_fingerprint(self.config, row)
+        data = None if self.unprepared else family.data_fingerprint(self.config, row)
         for split in run.splits_of(row):
             for iteration in range(run.iterations or row.trainings_per_test):
                 seed = seed_of(self.config.run.seed, name, row.version, split, iteration)
@@ -75,8 +132,6 @@ class _TrainCells:
             waiting = [cell for cell in waiting if cell not in ready]
 
     def summarise(self) -> None:
-        from ..batch.plan import Cell
-
         index = len(self.cells)
         product = f"log/summaries/{self.config.run.name}-train"
         needs = tuple(range(index))
@@ -97,8 +152,6 @@ class _TrainCells:
         return all(_of(cell) != need for cell in waiting)
 
     def _cell(self, stage: str, params: dict, needs: tuple[int, ...], mark: Any) -> Cell:
-        from ..batch.plan import Cell
-
         family = get_family(params["family"])
         product = self.config.project.cell_product(family.short, params["version"], stage, params["split"], params["iteration"])
         key = f"{stage}_{params['family']}-v{params['version']}_test-set-{params['split']}_iteration-{params['iteration']}"
@@ -116,47 +169,6 @@ def training_params(params: dict[str, Any]) -> dict[str, Any]:
     return params | {"hparams": {name: value for name, value in params["hparams"].items() if name not in ignored}}
 
 
-def map_plan(config: Config) -> Plan:
-    """One cell per independent part of the map and one that joins them."""
-    from ..batch.plan import Cell, make_plan
-
-    if config.run.map is None:
-        raise InputError(
-            "the config makes no map", valid="map: {versions: {…}, split: 0}", next_step="add a 'map' part; see configs/demo/demo.yaml"
-        )
-    makers = [name for name in config.run.map.versions if get_family(name).maps]
-    if len(makers) != 1:
-        raise InputError(
-            f"map.versions names {list(config.run.map.versions)}",
-            valid="one family that makes maps, and those it builds on",
-            next_step="correct the config",
-        )
-    family = get_family(makers[0])
-    name, folder = family.map_name(config), config.project.map_log(family.map_name(config))
-    cells = []
-    for params in family.map_cells(config):
-        product = config.project.relative(folder / "cells" / params["key"])
-        full = {"family": family.name, **params}
-        cells.append(Cell(len(cells), "map", f"map_{params['key']}", full, (), product, fingerprint(full)))
-    product = config.project.relative(folder / "composite")
-    needs = tuple(range(len(cells)))
-    mark = [config.run.map.model_dump(mode="json"), [cell.fingerprint for cell in cells]]
-    cells.append(
-        Cell(
-            len(cells),
-            "composite",
-            f"composite_{name}",
-            {"family": family.name},
-            needs,
-            product,
-            fingerprint(mark),
-            soft_needs=True,
-            always=True,
-        )
-    )
-    return make_plan(f"{config.run.name}-map", config.root, config.dump(), config.run.seed, cells)
-
-
 def prepared_or_refuse(config: Config, rows: Rows) -> None:
     """Launching needs prepared data, made from the files and keys that are there now; says so before anything is planned."""
     idle_or_refuse(config)
@@ -169,25 +181,27 @@ def prepared_or_refuse(config: Config, rows: Rows) -> None:
 
 def map_data_or_refuse(config: Config) -> None:
     """What was prepared for a map's own mosaic must be of this very mosaic, crater list and configuration, or the map would be stale."""
-    run = config.run.map
-    if run is None or run.mosaic or run.catalogue:
-        return  # nothing prepared is used
-    idle_or_refuse(config)
-    whole_or_refuse(config)
-    for name, version in run.versions.items():
-        if get_family(name).maps:
-            get_family(name).require_map_data(config, _rows_of(config, name, version))
+    for one in map(config.of_map, config.maps):
+        run = one.map
+        if run is None or run.mosaic or run.catalogue:
+            continue  # nothing prepared is used
+        idle_or_refuse(one)
+        whole_or_refuse(one)
+        for name, wanted in run.versions.items():
+            if get_family(name).maps:
+                versions = _candidates(one, name) if wanted == BEST else [int(wanted)]
+                get_family(name).require_map_data(one, _rows_there(one, name, versions))
 
 
-def _rows_of(config: Config, name: str, version: int) -> list[Any]:
-    """A version's row, if the config names its table and it is still there: maps are made by checkpoints, which know their own."""
+def _rows_there(config: Config, name: str, versions: list[int]) -> list[Any]:
+    """Versions' rows, if the config names their table and they are still there: maps are made by checkpoints, which know their own."""
     from ..tables.table import read_table
 
     given = config.run.train.get(name)
     if given is None or not config.path(given.table).exists():
         return []
-    rows = read_table(config.path(given.table), get_family(name).hparams_model(), lambda row: row.version == version).rows
-    return [row for row in rows if row.version == version]
+    rows = read_table(config.path(given.table), get_family(name).hparams_model(), lambda row: row.version in versions, given.set).rows
+    return [row for row in rows if row.version in versions]
 
 
 def idle_or_refuse(config: Config) -> None:

@@ -13,6 +13,7 @@ from ..core.errors import WorkError
 from ..core.files import link_or_copy, read_json, write_json, write_table
 from ..families import get_family
 from ..families.base import Family
+from ..families.members import CHECKPOINT, validation_scores
 from ..training.cell import CellParams
 from ..training.counts import SCORES
 from .leaderboard import leaderboard
@@ -104,15 +105,14 @@ def keep_checkpoints(family: Family, trained: pd.DataFrame, into: Path) -> None:
     """Every iteration's checkpoint, and per split the best one, chosen by its validation score and never by its test score."""
     rank = family.hparams_model().validation_rank
     for split, cells in trained.groupby("split"):
-        for cell in cells.itertuples():
-            link_or_copy(cell.product / "best.ckpt", into / f"best-checkpoint_test-set-{split}_iteration-{cell.iteration}.ckpt")
-        best = max(cells.itertuples(), key=lambda cell: rank(cell.hparams["val_metric"], validation_scores(cell.metrics)))
-        link_or_copy(best.product / "best.ckpt", into / f"best-checkpoint_test-set-{split}.ckpt")
+        there = [cell for cell in cells.itertuples() if (cell.product / CHECKPOINT).exists()]  # others were pruned
+        for cell in there:
+            link_or_copy(cell.product / CHECKPOINT, into / f"best-checkpoint_test-set-{split}_iteration-{cell.iteration}.ckpt")
+        if len(there) < len(cells):
+            continue  # the best of all stays where it was put
+        best = max(there, key=lambda cell: rank(cell.hparams["val_metric"], validation_scores(cell.metrics)))
+        link_or_copy(best.product / CHECKPOINT, into / f"best-checkpoint_test-set-{split}.ckpt")
         link_or_copy(best.product / "norm.npy", into / f"best-norm_test-set-{split}.npy")
-
-
-def validation_scores(metrics: dict) -> dict[str, float]:
-    return {name.removeprefix("val_"): value for name, value in metrics.items() if name.startswith("val_")}
 
 
 class Incomplete(WorkError):

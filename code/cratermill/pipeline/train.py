@@ -12,9 +12,10 @@ import torch
 from lightning.fabric import Fabric, seed_everything
 
 from ..core.errors import InputError
-from ..core.files import write_json
+from ..core.files import content_digest, write_json
 from ..families import get_family
 from ..families.base import Family
+from ..families.members import CHECKPOINT, WEIGHTS
 from ..training.cell import FIRST, CellParams, Datasets, Round
 from ..training.checkpoint import load
 from ..training.device import choose_accelerator, choose_precision, is_bf16_fast, loader_workers
@@ -115,6 +116,7 @@ def finish(training: Training, params: CellParams, folder: Path, earlier_s: floa
     if training.fabric.is_global_zero:
         np.save(folder / "norm.npy", training.norm)
         write_json(folder / "results.json", results)
+        write_json(folder / WEIGHTS, {CHECKPOINT: content_digest(folder / CHECKPOINT)})  # for maps, which tell weights by it
     return results
 
 

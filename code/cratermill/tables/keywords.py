@@ -9,10 +9,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import astuple, dataclass
+from functools import cache
 from typing import Any, get_args
 
+from ..core.remembered import remembered
 from ..training import registry
 from ..training.fields import flag, integer, literal, number, numbers, refused
 
@@ -31,10 +32,19 @@ FROM_ONE = ("step_size", "T_0", "T_max", "T_mult")
 
 @dataclass(frozen=True)
 class Keyword:
-    """One argument: whether it must be given, and how its cell is read (raises pydantic's ``cell`` error)."""
+    """One argument: whether it must be given, and of which kind its cell is."""
 
     required: bool
-    read: Callable[[Any], Any]
+    kind: str
+    choices: tuple[Any, ...] = ()
+    from_one: bool = False
+
+    def read(self, value: Any) -> Any:
+        """The cell as a plain value; raises pydantic's ``cell`` error."""
+        found = _choice(value, self.choices) if self.kind == "choice" else READERS[self.kind](value)
+        if self.from_one and found < 1:
+            raise refused("is below 1", "a number from 1, like 10")
+        return found
 
 
 def is_keyword(column: str) -> bool:
@@ -45,6 +55,17 @@ def is_keyword(column: str) -> bool:
 @cache
 def known(prefix: str) -> dict[str, dict[str, Keyword]]:
     """The keywords of every loss (LS), scheduler (LR), optimiser (OPT) or segmentation model (MDL)."""
+    packages = ("torch", "timm", "segmentation-models-pytorch")
+    modules = (__name__, "cratermill.training.registry", "cratermill.networks.segmenter")
+    found = remembered(f"keywords-{prefix}", packages, modules, lambda: _described(prefix))
+    return {
+        name: {keyword: Keyword(required, kind, tuple(choices), from_one) for keyword, (required, kind, choices, from_one) in one.items()}
+        for name, one in found.items()
+    }
+
+
+def _described(prefix: str) -> dict[str, dict[str, list[Any]]]:
+    """The same as plain values, read off the libraries."""
     if prefix == "MDL":
         from ..networks.segmenter import architectures
 
@@ -52,7 +73,17 @@ def known(prefix: str) -> dict[str, dict[str, Keyword]]:
     else:
         entries = {"LS": registry.LOSSES, "LR": registry.SCHEDULERS, "OPT": registry.OPTIMIZERS}[prefix]
         callables = {name: entry.load() for name, entry in entries.items()}
-    return {name: _keywords(function, OURS[prefix]) for name, function in callables.items()}
+    keywords = {name: _keywords(function, OURS[prefix]) for name, function in callables.items()}
+    return {name: {key: list(astuple(one)) for key, one in found.items()} for name, found in keywords.items()}
+
+
+def build() -> None:
+    """Keep what rows are checked by, of keywords and of networks; for the installation."""
+    from ..networks.listing import build as build_listings
+
+    for prefix in PREFIXES:
+        known(prefix)
+    build_listings()
 
 
 def column_names(prefix: str) -> list[str]:
@@ -77,43 +108,34 @@ def missing(prefix: str, name: str, given: dict[str, Any]) -> list[str]:
 def _keywords(function: Callable, ours: set[str]) -> dict[str, Keyword]:
     parameters = inspect.signature(function).parameters.values()
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ours]
-    return {p.name: Keyword(p.default is p.empty, _reader(p)) for p in named}
+    return {p.name: _keyword(p) for p in named}
 
 
-def _reader(parameter: inspect.Parameter) -> Callable[[Any], Any]:
-    """How to read a cell, from the argument's name, annotation and default."""
-    read = _reader_of_kind(parameter)
-    return partial(_from_one, read=read) if parameter.name in FROM_ONE else read
+def _keyword(parameter: inspect.Parameter) -> Keyword:
+    """How a cell is read, from the argument's name, annotation and default."""
+    choices = tuple(arg for arg in get_args(parameter.annotation) if isinstance(arg, int | str))
+    kind = "choice" if choices else _kind(parameter)
+    return Keyword(parameter.default is parameter.empty, kind, choices, parameter.name in FROM_ONE)
 
 
-def _from_one(value: Any, read: Callable[[Any], Any]) -> Any:
-    found = read(value)
-    if found < 1:
-        raise refused("is below 1", "a number from 1, like 10")
-    return found
-
-
-def _reader_of_kind(parameter: inspect.Parameter) -> Callable[[Any], Any]:
+def _kind(parameter: inspect.Parameter) -> str:
     annotation = parameter.annotation
-    choices = [arg for arg in get_args(annotation) if isinstance(arg, int | str)]
-    if choices:
-        return partial(_choice, choices=choices)
     text = str(annotation) if not isinstance(annotation, type) else annotation.__name__
     kinds = set(re.findall(r"\b(bool|int|float|str|tuple|list|dict|Sequence|Iterable|List|Tuple|Tensor)\b", text))
     default = parameter.default
     if isinstance(default, str) and len(kinds) > 1:
-        return literal  # a name, or what it stands for
+        return "literal"  # a name, or what it stands for
     if isinstance(default, tuple | list) or kinds & {"Sequence", "Iterable", "list", "tuple", "List", "Tuple"}:
-        return numbers
+        return "numbers"
     if "str" in kinds and len(kinds) > 1:
-        return literal
-    for kind, read in (("float", number), ("int", integer), ("bool", flag), ("str", _text), ("Tensor", number)):
+        return "literal"
+    for kind in ("float", "int", "bool", "str", "Tensor"):
         if kind in kinds or (not kinds and type(default).__name__ == kind):
-            return read
-    return literal
+            return kind
+    return "literal"
 
 
-def _choice(value: Any, choices: list[Any]) -> Any:
+def _choice(value: Any, choices: tuple[Any, ...]) -> Any:
     read = literal(value)
     if read not in choices:
         raise refused("is none of the choices", ", ".join(str(choice) for choice in choices))
@@ -122,3 +144,14 @@ def _choice(value: Any, choices: list[Any]) -> Any:
 
 def _text(value: Any) -> str:
     return str(value).strip()
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "float": number,
+    "int": integer,
+    "bool": flag,
+    "str": _text,
+    "Tensor": number,
+    "numbers": numbers,
+    "literal": literal,
+}

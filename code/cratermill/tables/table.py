@@ -63,13 +63,15 @@ def require_none(path: Path, problems: list[Problem]) -> None:
         raise InputError(f"{count} in {path}:{listed}", next_step="correct these cells, then run 'cratermill versions check' on the file")
 
 
-def read_table(path: Path | str, model: type[RowHparams], look_up: Callable[[RowHparams], bool] = lambda row: True) -> Table:
+def read_table(
+    path: Path | str, model: type[RowHparams], look_up: Callable[[RowHparams], bool] = lambda row: True, changes: Changes | None = None
+) -> Table:
     """Read and check a whole table of rows of one model. Raises ``InputError`` only if the file can't be read as a table at all.
 
     ``look_up`` says of which rows the networks are looked up in their libraries, some of which take long to import.
     """
     path = Path(path)
-    header, lines = _read_cells(path)
+    header, lines = _changed(*_read_cells(path), changes or {})
     table = Table(path)
     table.problems += _header_problems(path, header, model)
     for line, cells in lines:
@@ -78,15 +80,17 @@ def read_table(path: Path | str, model: type[RowHparams], look_up: Callable[[Row
     return table
 
 
-def load_versions(path: Path | str, model: type[RowHparams], versions: Iterable[int] | None = None) -> list[RowHparams]:
+def load_versions(
+    path: Path | str, model: type[RowHparams], versions: Iterable[int] | None = None, changes: Changes | None = None
+) -> list[RowHparams]:
     """The rows with these versions, or all with ``version_run`` True; raises ``InputError`` on problems.
 
-    With ``versions``, only flaws of the header and of these rows count, so that a flaw elsewhere stops nobody.
+    With ``versions``, only flaws of the header and of these rows count, so that a flaw elsewhere stops nobody. ``changes`` overrule cells.
     """
     if versions is None:
-        return [row for row in read_table(path, model, lambda row: row.version_run).require() if row.version_run]
+        return [row for row in read_table(path, model, lambda row: row.version_run, changes).require() if row.version_run]
     wanted = list(dict.fromkeys(versions))
-    table = read_table(path, model, lambda row: row.version in wanted)
+    table = read_table(path, model, lambda row: row.version in wanted, changes)
     require_none(table.path, [p for p in table.problems if p.line == HEADER_LINE or _version_of(p) in wanted])
     rows = {row.version: row for row in table.rows}
     for version in wanted:
@@ -94,6 +98,29 @@ def load_versions(path: Path | str, model: type[RowHparams], versions: Iterable[
             valid = ", ".join(str(known) for known in rows) or "none: the table has no sound row"
             raise InputError(f"{path} has no version {version}", valid=valid, next_step="name one of these versions, or add a row")
     return [rows[version] for version in wanted]
+
+
+Changes = Mapping[str, Any]
+"""Values that overrule a table's: by column for all rows, or by version (as text) and column for one row."""
+
+
+def _changed(header: list[str], lines: list[tuple[int, list[str]]], changes: Changes) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The table as if the changes stood in it."""
+    single = {name: values for name, values in changes.items() if name.isdigit() and isinstance(values, Mapping)}
+    everywhere = {name: value for name, value in changes.items() if name not in single}
+    columns = dict.fromkeys([*header, *everywhere, *(name for values in single.values() for name in values)])
+    if not changes or "version" not in header:
+        return header, lines
+    place, found = header.index("version"), []
+    for line, cells in lines:
+        if len(cells) == len(header):
+            row = dict(zip(header, cells, strict=True)) | everywhere | single.get(cells[place].removesuffix(".0"), {})
+            cells = ["" if (value := row.get(name)) is None else str(value) for name in columns]
+        found.append((line, cells))
+    unknown = sorted(set(single) - {cells[place].removesuffix(".0") for _, cells in lines if len(cells) > place})
+    if unknown:
+        raise InputError(f"columns are changed of version {unknown[0]}, which the table hasn't", next_step="correct the number")
+    return list(columns), found
 
 
 def _version_of(problem: Problem) -> int | None:

@@ -11,6 +11,8 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from ..core.errors import CratermillError, InputError, first_line
+from ..core.files import fingerprint
+from ..core.remembered import remembered
 from ..training.hparams import RowHparams
 from .table import Problem, Table, load_versions, read_table, require_none, valid_values
 
@@ -130,13 +132,21 @@ def require_trainable(family: str, rows: list[RowHparams]) -> None:
     """Raise ``InputError`` for a row whose loss, optimiser or scheduler can't be made: cheap, and sooner than in its first cell."""
     for row in rows:
         try:
-            _make_training(row)
+            _remember_trainable(row)
         except UNBUILDABLE as error:
             reason = error.given if isinstance(error, InputError) else first_line(error)
             raise InputError(
                 f"{family} version {row.version}: its loss, optimizer or scheduler can't be made: {reason}",
                 next_step="correct the row's LS_, OPT_ and LR_ columns, then run 'cratermill versions check --build'",
             ) from error
+
+
+def _remember_trainable(row: RowHparams) -> None:
+    """Make them once, and not again for rows of the same ones while torch is the same: it takes seconds to import."""
+    chosen = {name: getattr(row, name, None) for name in ("loss", "optimizer", "scheduler", "lr", "LR_Warmup_milestone", "keywords")}
+    modules = (__name__, "cratermill.training.optim", "cratermill.training.registry")
+    mark = fingerprint([type(row).__name__, chosen])[:16]
+    remembered(f"trainable-{mark}", ("torch", "timm", "segmentation-models-pytorch"), modules, lambda: _make_training(row))
 
 
 def _make_training(row: RowHparams) -> int:

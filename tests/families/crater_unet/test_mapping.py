@@ -17,6 +17,8 @@ from cratermill.core.errors import InputError
 from cratermill.craters.catalogue import read_catalogue, write_catalogue
 from cratermill.craters.matching import STRICT, match
 from cratermill.families import get_family
+from cratermill.families.crater_unet.evaluate import readings
+from cratermill.families.members import row_of
 from cratermill.geo.grid import Grid, square_grid
 from cratermill.geo.mosaic import Mosaic
 from cratermill.geo.sampling import sample_masked
@@ -221,7 +223,9 @@ def test_a_checkpoint_from_elsewhere_is_read_as_its_row_says(tmp_path):
     checkpoint(tmp_path, level=0.3, confidence=0.9, arc=None)
     ring_planet(tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif", count=3)
     config = project(tmp_path, {"name": "r", "data": "data", "map": {"versions": {"crater_unet": 1}, "options": {"missing": None}}})
-    assert FAMILY.map_cells(config)[0]["readings"] == {"1": {"level": 0.3, "confidence": 0.9, "arc": 0.25}}
+    assert FAMILY.map_cells(config)[0]["thresholds"] == {"1": [{"level": 0.3, "confidence": 0.9}, {}]}
+    reading = readings(config, 1, 0, row_of(config, "crater_unet", 1, 0))
+    assert (reading.level, reading.confidence, reading.arc) == (0.3, 0.9, 0.25)
 
 
 @pytest.mark.parametrize("cell", ["polar", "middle"])

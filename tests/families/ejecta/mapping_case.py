@@ -11,6 +11,7 @@ import rasterio
 from affine import Affine
 
 from cratermill.core.files import write_json
+from cratermill.families import members
 from cratermill.families.ejecta import mapping
 from cratermill.geo.bodies import Body, body_of_crs
 from cratermill.geo.grid import Grid, Window
@@ -27,6 +28,8 @@ CRATERS = {
     12: (90.0, -50.0, 20e3),  # without connected tiles
 }
 BARREN = 12
+USED = {"connection": {"3": {"0": "a", "1": "b", "2": "c"}}, "ejecta": {"2": {"0": "d", "1": "e"}}}
+"""Checkpoints of the parts, as the stage notes them."""
 
 
 class Workspace:
@@ -121,7 +124,7 @@ class KnowingConnection:
 def know(monkeypatch) -> None:
     """Give mapping these ensembles in place of trained ones."""
     digests = {"connection": {"0": "a", "1": "b", "2": "c"}, "ejecta": {"0": "d", "1": "e"}}
-    monkeypatch.setattr(mapping, "checkpoint_digests", lambda config, family, version, split: digests[family])
+    monkeypatch.setattr(members.Trainings, "marks", lambda self, family, version, split: digests[family])
     monkeypatch.setattr(mapping, "load_members", lambda config, params: mapping.Members(KnowingEjecta(), KnowingConnection()))
 
 
@@ -131,6 +134,6 @@ def map_all(config, root: Path) -> list[Path]:
     for params in mapping.map_cells(config):
         workspace = Workspace(root / "cells" / params["key"])
         metrics = mapping.map_crater(config, params, workspace)
-        write_json(workspace.folder / "cell.json", {"params": params, "metrics": metrics})
+        write_json(workspace.folder / "cell.json", {"params": params, "metrics": metrics | {"weights": USED}})
         products.append(workspace.folder)
     return products

@@ -8,13 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import scipy.ndimage
 
 from cratermill.core.errors import InputError, WorkError
 from cratermill.families.ejecta import composite as module
+from cratermill.families.ejecta import mapping
 from cratermill.families.ejecta.blend import NO_OWNER
 from cratermill.families.ejecta.crater_files import CraterFiles
 from cratermill.families.ejecta.polygons import outline
+from cratermill.families.ejecta.recut import drop_small
 from cratermill.geo.grid import pixel_areas_m2
+from cratermill.pipeline.load_config import parse_config
 from cratermill.report.palette import colour
 from tests.families.ejecta import mapping_case as case
 from tests.families.ejecta.mapping_case import on_mosaic
@@ -204,3 +208,57 @@ def test_a_damaged_crater_file_is_named(made, tmp_path):
     (broken / "crater.json").write_text("{")
     with pytest.raises(WorkError, match="crater.json is missing or damaged"):
         module.read_parts([broken])
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.6])
+def test_another_threshold_needs_no_forward_pass(tmp_path, monkeypatch, threshold):
+    """Cut from saved vote shares, masks and facts are those of a map made with that threshold."""
+    case.know(monkeypatch)
+    monkeypatch.setattr(case.KnowingEjecta, "predict", half_votes)
+    first, direct = (case.make_config(tmp_path / name, name=name, threshold=value) for name, value in (("a", 0.5), ("b", threshold)))
+    products, wanted = case.map_all(first, tmp_path / "a"), case.map_all(direct, tmp_path / "b")
+    monkeypatch.setattr(case.KnowingEjecta, "predict", None)
+    again = case.make_config(tmp_path / "a", name="a", threshold=threshold)
+    assert mapping.map_cells(again) == mapping.map_cells(first), "nothing is mapped anew"
+    module.composite(again, products, case.Workspace(tmp_path / "work"))
+    folder = again.project.map_folder("a")
+    assert json.loads((folder / "provenance.json").read_text())["threshold"] == threshold
+    for product, fid in zip(wanted, case.CRATERS, strict=True):
+        assert np.array_equal(read(CraterFiles(folder, fid).mask), read(CraterFiles(product, fid).mask))
+        mine = json.loads((tmp_path / "a" / "log" / "map_log" / "a" / "recut" / f"crater_{fid}" / "crater.json").read_text())
+        theirs = json.loads((product / "crater.json").read_text())
+        for name in ("area_km2", "mean_extent_m", "max_extent_m"):  # sums, added in another order
+            assert (mine.pop(name) or 0) == pytest.approx(theirs.pop(name) or 0, rel=1e-6)
+        assert mine == theirs
+
+
+def half_votes(self, mosaic, crater, table):
+    """Of five members more see the ejecta the more probable they are."""
+    size = self.hparams.tile_size_px
+    share = np.linspace(0, 1, 6, dtype=np.float32)[np.arange(size * size).reshape(size, size) // 7 % 6]
+    share = np.repeat(share[None], len(table), axis=0)
+    return share, share
+
+
+def test_small_clusters_and_unwanted_craters_are_left_out(made, tmp_path):
+    config, products, folder, _ = made
+    keys = config.map.model_dump() | {"name": "part", "smallest_cluster_px": 40, "show": [1, 7]}
+    part = parse_config(config.dump() | {"map": keys}, config.root)
+    module.composite(part, products, case.Workspace(tmp_path / "work"))
+    into = part.project.map_folder("part")
+    assert {path.stem for path in into.glob("cylindrical_mask_*.tif")} == {f"cylindrical_mask_crater_{fid}" for fid in (1, 7)}
+    whole, left = read(folder / "cylindrical_mask_crater_1.tif")[0], read(into / "cylindrical_mask_crater_1.tif")[0]
+    sizes = np.bincount(scipy.ndimage.label(whole)[0].ravel())
+    assert left.sum() == sizes[1:][sizes[1:] >= 40].sum() and (left <= whole).all()
+    with pytest.raises(InputError, match="map.show names 99"):
+        unknown = parse_config(config.dump() | {"map": keys | {"show": [99]}}, config.root)
+        module.composite(unknown, products, case.Workspace(tmp_path / "w"))
+
+
+def test_clusters_are_joined_across_the_seam():
+    mask = np.zeros((5, 9), np.uint8)
+    mask[1, :2], mask[1, 7:], mask[3, 4] = 1, 1, 1
+    for wraps, left in ((True, 4), (False, 0)):
+        cut = mask.copy()
+        drop_small(cut, 3, wraps)
+        assert cut.sum() == left

@@ -172,7 +172,7 @@ def test_a_mosaic_of_other_bands_is_refused_with_a_way_out(config, tmp_path, mon
     knowing.checkpoint = type("Checkpoint", (), {"norm": np.zeros((2, 4))})
     monkeypatch.setattr(mapping, "frozen_paths", lambda *given: [])
     monkeypatch.setattr(mapping, "_load", lambda *given: mapping.Members(knowing, None))
-    params = {"versions": {"ejecta": 2}, "checkpoints": {"ejecta": {}}, "split": 0, "match_brightness": False, "mosaic": ""}
+    params = {"versions": {"ejecta": 2}, "weights": {"ejecta": {"2": {"0": {}}}}, "split": 0, "match_brightness": False, "mosaic": ""}
     with pytest.raises(InputError, match="has 1 band.*trained on 3") as error:
         mapping.load_members(config, params)
     assert "bands: [1, 1, 1]" in str(error.value)
@@ -212,7 +212,7 @@ def test_checkpoints_are_found_in_cells_and_results(tmp_path):
     put(log / "cells" / "train_test-set-0_iteration-2.part" / "best.ckpt")
     paths = members.checkpoint_paths(config, "ejecta", 2, 0)
     assert list(paths) == [0, 10] and paths[0].read_bytes() == b"newer"
-    digests = members.checkpoint_digests(config, "ejecta", 2, 0)
+    digests = members.Trainings(config).marks("ejecta", 2, 0)
     assert members.frozen_paths(config, "ejecta", 2, 0, digests) == list(paths.values())
     put(log / "cells" / "train_test-set-0_iteration-0" / "best.ckpt", b"another one")
     with pytest.raises(WorkError, match="iteration 0 .*not the one that was there at launch"):

@@ -74,15 +74,20 @@ class Autoencoder(Family):
 
         return gather(config, version, cells, into)
 
-    def map_name(self, config) -> str:
+    def map_name(self, config, trainings=None) -> str:
         from .mapping import map_name
 
         return map_name(config)
 
-    def map_cells(self, config) -> list[dict]:
+    def map_cells(self, config, trainings=None) -> list[dict]:
         from .mapping import map_cells
 
-        return map_cells(config)
+        return map_cells(config, trainings)
+
+    def compose_mark(self, config, trainings):
+        from .mapping import planned_row
+
+        return planned_row(config, trainings).model_dump(mode="json")
 
     def map_warnings(self, config) -> list[str]:
         from .mapping import map_warnings

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ...config import BEST
 from ...core.errors import InputError, WorkError
-from ...core.files import content_digest, read_json, write_json, write_table
+from ...core.files import read_json, write_json, write_table
 from ...geo.mosaic import Mosaic
 from ...samples.brightness import far_from
 from ...samples.crops import Cutter
@@ -17,6 +18,7 @@ from ...samples.inputs import digest
 from ...samples.store import joined
 from ...training.checkpoint import load
 from .. import family_data, map_options
+from ..members import Marks, Trainings, best_iteration, evaluated_row, find_checkpoints
 from .clusters import Recipe, group, nuisance_columns, require_enough
 from .crops import NAME, cut_in_chunks, finish, geometry_of
 from .encode import encode, trained_network
@@ -27,7 +29,7 @@ from .products import write_products
 from .sources import catalogue_craters
 
 if TYPE_CHECKING:
-    from ...config import Config
+    from ...config import Config, MapRun
     from .options import MapOptions
 
 ROWS = "rows.parquet"
@@ -37,11 +39,32 @@ def options_of(config: Config) -> MapOptions:
     return map_options(config, NAME)
 
 
+def map_run(config: Config) -> MapRun:
+    run = config.map
+    if run is None or NAME not in run.versions:
+        raise InputError("the config makes no map of latents", valid=f"map: {{versions: {{{NAME}: 1}}}}", next_step="add a 'map' part")
+    if run.versions[NAME] == BEST:
+        raise InputError(
+            f"map.versions: {NAME}: {BEST} can't be chosen: versions cut other crops",
+            valid="a version's number",
+            next_step="give the number of the version in the config",
+        )
+    return run
+
+
+def version_of(config: Config) -> int:
+    return int(map_run(config).versions[NAME])
+
+
 def checkpoint_path(config: Config) -> Path:
-    """The network of the map: the best of the split, or the iteration that the options name."""
-    run, iteration = config.run.map, options_of(config).iteration
+    """The network of the map: the best of the split by validation, or the iteration that the options name."""
+    split, version, iteration = map_run(config).split, version_of(config), options_of(config).iteration
+    if iteration is None:
+        iteration = best_iteration(config, NAME, version, split)
+    if iteration is not None and (found := find_checkpoints(config, NAME, version, split).get(iteration)):
+        return found
     suffix = "" if iteration is None else f"_iteration-{iteration}"
-    path = config.project.version_results(NAME, run.versions[NAME]) / f"best-checkpoint_test-set-{run.split}{suffix}.ckpt"
+    path = config.project.version_results(NAME, version) / f"best-checkpoint_test-set-{split}{suffix}.ckpt"
     if not path.exists():
         raise InputError(
             f"there is no network {path}", next_step="train that version and split first, or correct map.versions and map.split"
@@ -49,8 +72,18 @@ def checkpoint_path(config: Config) -> Path:
     return path
 
 
+def marks_of(config: Config, trainings: Trainings) -> Marks:
+    """What the map's network follows from: the trainings among which the best is chosen, or the one that is named."""
+    marks, iteration = trainings.marks(NAME, version_of(config), map_run(config).split), options_of(config).iteration
+    if iteration is None:
+        return marks
+    if str(iteration) not in marks:
+        raise InputError(f"map.options.iteration is {iteration}", valid=f"iterations {', '.join(marks)}", next_step="correct it")
+    return {str(iteration): marks[str(iteration)]}
+
+
 def catalogue_path(config: Config) -> Path:
-    given = config.run.map.catalogue or (family_data(config, NAME).catalogue if NAME in config.run.train else None)
+    given = config.map.catalogue or (family_data(config, NAME).catalogue if NAME in config.run.train else None)
     if given is None:
         raise InputError(
             "the map has no crater list",
@@ -61,7 +94,7 @@ def catalogue_path(config: Config) -> Path:
 
 
 def open_mosaic(config: Config) -> Mosaic:
-    run = config.run.map
+    run = config.map
     path = config.path(run.mosaic) if run.mosaic else config.mosaic
     return Mosaic.open(config.data.require(path, "the mosaic"), bands_of(config))
 
@@ -69,22 +102,23 @@ def open_mosaic(config: Config) -> Mosaic:
 def bands_of(config: Config) -> list[int] | None:
     """The map's bands; else those that the network was trained on."""
     trained = family_data(config, NAME).bands if NAME in config.run.train else None
-    return config.run.map.bands or trained
+    return config.map.bands or trained
 
 
-def map_name(config: Config) -> str:
-    run = config.run.map
+def map_name(config: Config, trainings: Trainings | None = None) -> str:
+    run = map_run(config)
     return run.name or f"autoencoder-version-{run.versions[NAME]}_test-set-{run.split}_{catalogue_path(config).stem}"
 
 
-def map_cells(config: Config) -> list[dict[str, Any]]:
+def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
     """One cell per chunk of the list; its params hold all that the latents depend on, contents of files as digests."""
-    row, options = _row(config), options_of(config)
+    trainings, options = trainings or Trainings(config), options_of(config)
+    row = planned_row(config, trainings)
     with open_mosaic(config) as mosaic:
         count = len(_craters(config, Cutter(mosaic, geometry_of(row), config.data.statistics))[0])
         path = mosaic.path
     common = {
-        "checkpoint": content_digest(checkpoint_path(config)),
+        "weights": {NAME: {str(version_of(config)): {str(map_run(config).split): marks_of(config, trainings)}}},
         "catalogue": digest(catalogue_path(config)),
         "mosaic": digest(path),
         "bands": bands_of(config),
@@ -106,12 +140,21 @@ def map_warnings(config: Config) -> list[str]:
 _SELECTION = ("max_abs_lat", "min_diameter_km", "max_diameter_km", "max_upsampling", "count", "units")
 
 
+def planned_row(config: Config, trainings: Trainings) -> Hparams:
+    """The row of the map, whose networks may have to be trained yet."""
+    version, split = version_of(config), map_run(config).split
+    planned = trainings.evaluated_row(NAME, version, split)
+    return planned or _row(config)
+
+
 def _row(config: Config) -> Hparams:
     """The row as it was last evaluated, which may group otherwise than when it was trained; else the checkpoint's own."""
-    version = config.run.map.versions[NAME]
-    checkpoint = load(checkpoint_path(config), NAME, version)
+    version, split = version_of(config), map_run(config).split
+    evaluated = evaluated_row(config, NAME, version, split)
+    if evaluated is not None:
+        return evaluated
     kept = read_json(config.project.version_results(NAME, version) / "autoencoder.json", {})
-    return Hparams.from_plan(kept.get("hparams", checkpoint.hparams))
+    return Hparams.from_plan(kept.get("hparams") or load(checkpoint_path(config), NAME, version).hparams)
 
 
 def _craters(config: Config, cutter: Cutter) -> tuple[pd.DataFrame, list[str]]:
@@ -121,8 +164,8 @@ def _craters(config: Config, cutter: Cutter) -> tuple[pd.DataFrame, list[str]]:
 
 def make_chunk(config: Config, params: dict[str, Any], workspace: Any) -> dict:
     """Crops and latents of one chunk: ``latents.npy`` and ``rows.parquet``."""
-    row, run = _row(config), config.run
-    network, _ = trained_network(checkpoint_path(config), run.map.versions[NAME], row, run.trainer.accelerator)
+    row = _row(config)
+    network, _ = trained_network(checkpoint_path(config), version_of(config), row, config.run.trainer.accelerator)
     folder, latents, tables = Path(workspace.folder), [], []
     with open_mosaic(config) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row), config.data.statistics)

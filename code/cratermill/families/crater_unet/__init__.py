@@ -76,15 +76,22 @@ class CraterUnet(Family):
 
         return gather(cells, into)
 
-    def map_name(self, config) -> str:
+    def map_name(self, config, trainings=None) -> str:
         from .mapping import map_name
 
         return map_name(config)
 
-    def map_cells(self, config) -> list[dict]:
+    def map_cells(self, config, trainings=None) -> list[dict]:
         from .mapping import map_cells
 
-        return map_cells(config)
+        return map_cells(config, trainings)
+
+    def compose_mark(self, config, trainings):
+        from .mapping import map_run
+
+        run = map_run(config)
+        versions = trainings.versions(self.name, run.versions[self.name])
+        return [trainings.row(self.name, version, run.split).model_dump(mode="json") for version in versions]
 
     def map_warnings(self, config) -> list[str]:
         from .mapping import map_warnings

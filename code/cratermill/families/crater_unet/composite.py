@@ -24,7 +24,7 @@ from ...geo.grid import Grid, Window
 from ...geo.mosaic import Mosaic
 from .. import map_options
 from .layout import extent
-from .mapping import CRATERS, FULL, LIST_COLUMNS, NAME, NO_DATA, PREDICTION, map_name, map_run, open_mosaic, row_of
+from .mapping import CRATERS, FULL, LIST_COLUMNS, NAME, NO_DATA, PREDICTION, composed_row, map_name, map_run, open_mosaic
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -41,7 +41,8 @@ def composite(config: Config, products: list[Path], workspace: Any) -> dict:
     if not products:
         raise WorkError("no block has been mapped", next_step="see 'cratermill status' for why, then launch the map again")
     products, run, options = sorted(products), map_run(config), map_options(config, NAME)
-    folder, row = config.project.map_folder(map_name(config)), row_of(config, run.versions[NAME], run.split)
+    made_of = read_json(products[0] / "cell.json", {}).get("params", {})
+    folder, row = config.project.map_folder(map_name(config)), composed_row(config, made_of)
     folder.mkdir(parents=True, exist_ok=True)
     with open_mosaic(config) as mosaic:
         body, area = mosaic.grid.body, extent(mosaic.grid, options.latitudes)
@@ -63,7 +64,6 @@ def composite(config: Config, products: list[Path], workspace: Any) -> dict:
         pictures = draw(folder, mosaic, table, catalogue, row, options.resolution_m or mosaic.grid.resolution_m, area_km2)
         if options.prediction:
             write_prediction(folder / "prediction.tif", products, mosaic.grid, workspace)
-    made_of = read_json(products[0] / "cell.json", {}).get("params", {})
     write_json(folder / "provenance.json", {"config": config.dump(), "made_of": made_of, "blocks": len(products), "area_km2": area_km2})
     write_page(folder, table, scores, pictures, area_km2)
     return {"name": folder.name, "craters": len(table), "blocks": len(products), **{k: v for k, v in scores.items() if k.startswith("F1_")}}

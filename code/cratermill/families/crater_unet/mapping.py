@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from ...config import BEST
 from ...core.errors import InputError
 from ...core.files import atomic_path, write_table
 from ...geo.backprojection import to_mosaic
@@ -20,8 +21,8 @@ from ...samples.grey import mean_of_bands
 from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
-from ..members import checkpoint_digests, checkpoint_paths, frozen_paths
-from .evaluate import COLUMNS, readings
+from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths, row_of
+from .evaluate import COLUMNS, given_thresholds, readings
 from .layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from .predict import Predictor, Reading
 from .prepare import is_missing
@@ -39,7 +40,7 @@ NO_DATA, FULL = 255, 254
 
 
 def map_run(config: Config) -> MapRun:
-    run = config.run.map
+    run = config.map
     if run is None or NAME not in run.versions:
         raise InputError("the config makes no map of craters", valid=f"map: {{versions: {{{NAME}: 41}}}}", next_step="add a 'map' part")
     idle = {"match_brightness": run.match_brightness, "craters": run.craters != "all", "data": run.data is not None}
@@ -49,7 +50,7 @@ def map_run(config: Config) -> MapRun:
     return run
 
 
-def map_name(config: Config) -> str:
+def map_name(config: Config, trainings: Trainings | None = None) -> str:
     run = map_run(config)
     return run.name or f"{NAME}-{run.versions[NAME]}_test-set-{run.split}"
 
@@ -60,26 +61,28 @@ def open_mosaic(config: Config) -> Mosaic:
     return Mosaic.open(path, run.bands)
 
 
-def row_of(config: Config, version: int, split: int) -> Hparams:
-    """A version's row as its checkpoint keeps it."""
-    from .hparams import Hparams
-
-    path = next(iter(checkpoint_paths(config, NAME, version, split).values()))
-    return Hparams.from_plan(load(path, NAME, version).hparams)
-
-
-def mapped_versions(config: Config) -> list[int]:
-    """The versions whose networks are needed: the map's, or those that it joins."""
+def mapped_rows(config: Config, trainings: Trainings) -> dict[int, Hparams]:
+    """The rows whose networks are needed: the map's, those that it joins, or all among which the best will be chosen."""
     run = map_run(config)
-    version = run.versions[NAME]
-    return row_of(config, version, run.split).union_of or [version]
+    rows = {version: trainings.row(NAME, version, run.split) for version in trainings.versions(NAME, run.versions[NAME])}
+    if run.versions[NAME] == BEST:
+        return {version: row for version, row in rows.items() if not row.union_of}
+    joined = next(iter(rows.values())).union_of
+    return {version: trainings.row(NAME, version, run.split) for version in joined} if joined else rows
 
 
-def map_cells(config: Config) -> list[dict[str, Any]]:
+def composed_row(config: Config, params: dict[str, Any]) -> Hparams:
+    """The row by which the blocks are joined."""
+    run = map_run(config)
+    wanted = run.versions[NAME]
+    version = chosen_version(config, NAME, params["weights"][NAME]) if wanted == BEST else int(wanted)
+    return row_of(config, NAME, version, run.split)
+
+
+def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
     """One cell per block; its params hold all that its craters depend on."""
-    run, options = map_run(config), map_options(config, NAME)
-    versions = mapped_versions(config)
-    rows = {version: row_of(config, version, run.split) for version in versions}
+    run, options, trainings = map_run(config), map_options(config, NAME), trainings or Trainings(config)
+    rows = mapped_rows(config, trainings)
     with open_mosaic(config) as mosaic:
         resolution = options.resolution_m or mosaic.grid.resolution_m
         area = extent(mosaic.grid, options.latitudes)
@@ -87,10 +90,15 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
         blocks = list(boxes(body, area, min(options.block_px * resolution, WIDEST_DEG * degree_m(body))))
         require_sizes(rows, resolution, options)
         source = digest(mosaic.path)
+    if run.versions[NAME] == BEST:
+        weights = trainings.weights(NAME, BEST, run.split)
+        weights = {version: weights[version] for version in map(str, rows)}
+    else:
+        weights = {str(version): {str(run.split): trainings.marks(NAME, version, run.split)} for version in rows}
     common = {
-        "versions": versions,
-        "digests": {str(version): checkpoint_digests(config, NAME, version, run.split) for version in versions},
-        "readings": {str(version): asdict(readings(config, version, run.split, row)) for version, row in rows.items()},
+        "versions": list(rows),
+        "weights": {NAME: weights},
+        "thresholds": {str(version): thresholds_mark(trainings, version, run.split, row) for version, row in rows.items()},
         "mosaic": source,
         "bands": run.bands,
         "options": options.model_dump(mode="json", exclude={"units", "latitudes"}),
@@ -103,10 +111,15 @@ def map_cells(config: Config) -> list[dict[str, Any]]:
 def map_warnings(config: Config) -> list[str]:
     run, said = map_run(config), []
     with open_mosaic(config) as mosaic:
-        for version in mapped_versions(config):
+        for version in mapped_rows(config, Trainings(config)):
             path = next(iter(checkpoint_paths(config, NAME, version, run.split).values()))
             said += far_from(load(path, NAME, version).seen, mosaic, f"version {version}", grey=False, remembered=config.data.statistics)
     return said
+
+def thresholds_mark(trainings: Trainings, version: int, split: int, row: Hparams) -> Any:
+    """What the thresholds follow from by which craters are read: the row's own, and the evaluations that choose the others."""
+    given = given_thresholds(row)
+    return [given, {} if len(given) == len(fields(Reading)) else trainings.evaluations(NAME, version, split)]
 
 
 def require_sizes(rows: dict[int, Hparams], resolution_m: float, options: MapOptions) -> None:
@@ -122,15 +135,18 @@ def require_sizes(rows: dict[int, Hparams], resolution_m: float, options: MapOpt
 
 def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict:
     """``craters.csv`` and ``prediction.npz`` of one block."""
-    options, split = map_options(config, NAME), map_run(config).split
+    options, run = map_options(config, NAME), map_run(config)
     box, tables, seen = Box(*params["box"]), [], None
+    weights, split = params["weights"][NAME], str(run.split)
+    versions = [chosen_version(config, NAME, weights)] if run.versions[NAME] == BEST else params["versions"]
     with open_mosaic(config) as mosaic:
         mean = Mean(mosaic.grid, box) if options.prediction else None
         resolution = options.resolution_m or mosaic.grid.resolution_m
-        for version in params["versions"]:
+        for version in versions:
             workspace.keep_going()
-            paths = frozen_paths(config, NAME, version, split, params["digests"][str(version)])
-            predictor, reading = Predictor(paths, version), Reading(**params["readings"][str(version)])
+            paths = frozen_paths(config, NAME, version, run.split, weights[str(version)][split])
+            predictor = Predictor(paths, version)
+            reading = readings(config, version, run.split, row_of(config, NAME, version, run.split))
             margin = reading.options(predictor.hparams, resolution).margin_px
             grid = around(mosaic.grid.body, box, resolution, margin, predictor.hparams.divisor)
             probability, seen = predict(predictor, mosaic, grid, options)

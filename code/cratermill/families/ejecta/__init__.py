@@ -74,15 +74,15 @@ class Ejecta(Family):
 
     maps = True
 
-    def map_name(self, config) -> str:
-        from .mapping import map_name
+    def map_name(self, config, trainings=None) -> str:
+        from .planned import map_name
 
-        return map_name(config)
+        return map_name(config, trainings)
 
-    def map_cells(self, config):
-        from .mapping import map_cells
+    def map_cells(self, config, trainings=None):
+        from .planned import map_cells
 
-        return map_cells(config)
+        return map_cells(config, trainings)
 
     def map_warnings(self, config) -> list[str]:
         from .mapping import map_warnings

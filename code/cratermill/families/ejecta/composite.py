@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...core.errors import WorkError
+from ...core.errors import InputError, WorkError
 from ...core.files import link_or_copy, read_json, write_json, write_table
 from ...core.prefetch import ahead
 from ...geo.cog import write_cog
@@ -24,6 +24,7 @@ from .crater_files import CraterFiles, read_facts
 from .fan import fan_out
 from .mapping import map_name, map_run, open_mosaic
 from .polygons import outline, write_points, write_polygons
+from .recut import recut
 from .tables import Overlaps, area_table, common, crater_table, overlap_table
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ OPEN_FILES = 16
 
 @dataclass(frozen=True)
 class Part:
-    """One mapped crater: its facts, the folder of its files and its window of the mosaic."""
+    """One mapped crater: its facts, the folder of its files, its window of the mosaic, and the product it comes from."""
 
     fid: int
     folder: Path
     facts: dict
     window: Window
+    product: Path | None = None
 
     @property
     def files(self) -> CraterFiles:
@@ -55,8 +57,8 @@ def composite(config: Config, products: list[Path], workspace: Any) -> dict:
     from ...report.map_page import write_map_page
 
     run, folder = map_run(config), config.project.map_folder(map_name(config))
-    parts = read_parts(products)
     with open_mosaic(config) as mosaic:
+        parts = read_parts(products, shown_fids(run.show), partial(cut, config, mosaic.grid))
         overlaps = write_rasters(folder, parts, mosaic.grid, run.overlap_alpha, workspace)
         publish(parts, folder)
         tables = write_tables(folder, parts, overlaps, mosaic.grid)
@@ -67,13 +69,35 @@ def composite(config: Config, products: list[Path], workspace: Any) -> dict:
     return {"name": folder.name, "craters": len(parts), "mapped": sum(part.facts["pixels"] > 0 for part in parts)}
 
 
-def read_parts(products: list[Path]) -> list[Part]:
-    """The craters of these product folders, by FID."""
-    facts = [(read_facts(folder), folder) for folder in products]
-    parts = [Part(fact["crat_FID"], folder, fact, Window(*fact["window"])) for fact, folder in facts]
+def shown_fids(show: str | list[int]) -> set[int] | None:
+    return None if show == "all" else set(show)
+
+
+def cut(config: Config, grid: Grid, product: Path) -> Path:
+    """A crater's files as the map's threshold and smallest cluster make them."""
+    run, name = map_run(config), map_name(config)
+    return recut(product, config.project.map_log(name) / "recut" / product.name, grid, run.threshold, run.smallest_cluster_px)
+
+
+def read_parts(products: list[Path], show: set[int] | None = None, cut: Callable[[Path], Path] = lambda product: product) -> list[Part]:
+    """The craters of these product folders, by FID: all, or those to ``show``, with the files that ``cut`` makes of them."""
+    fids = {product: read_facts(product)["crat_FID"] for product in products}
+    unknown = sorted((show or set()) - set(fids.values()))
+    if unknown and products:
+        raise InputError(
+            f"map.show names {unknown[0]}, which is no crater of this map",
+            valid=", ".join(str(fid) for fid in sorted(fids.values())[:20]),
+            next_step="correct map.show",
+        )
+    parts = [_part(product, cut(product)) for product, fid in fids.items() if show is None or fid in show]
     if not parts:
         raise WorkError("no crater has been mapped", next_step="see 'cratermill status' for why, then launch the map again")
     return sorted(parts, key=lambda part: part.fid)
+
+
+def _part(product: Path, folder: Path) -> Part:
+    facts = read_facts(folder)
+    return Part(facts["crat_FID"], folder, facts, Window(*facts["window"]), product)
 
 
 # --- rasters ------------------------------------------------------------------------------------------------------------------
@@ -210,23 +234,28 @@ def write_pictures(folder: Path, mosaic: Mosaic, parts: list[Part], craters: pd.
     return pictures + ([(sheet, "The craters with most ejecta, seen from above: the mosaic, and the mask over it.")] if sheet else [])
 
 
-def missing_craters(plan: Any, parts: list[Part]) -> list[str]:
-    """Map cells of the plan that are not among the parts."""
-    here = {part.folder.resolve() for part in parts}
-    return [cell.key for cell in plan.cells if cell.stage == "map" and plan.product(cell).resolve() not in here] if plan else []
+def missing_craters(workspace: Any) -> list[str]:
+    """Parts of this map that the plan names and nobody has made."""
+    plan, cell = getattr(workspace, "plan", None), getattr(workspace, "cell", None)
+    needs = [plan.cells[need] for need in cell.needs] if plan and cell else []
+    return [need.key for need in needs if need.stage == "map" and not (plan.product(need) / "cell.json").exists()]
 
 
 def provenance(config: Config, workspace: Any, parts: list[Part]) -> dict:
     """What the map was made of and with: enough to make it again."""
     plan = getattr(workspace, "plan", None)
-    made_with = read_json(parts[0].folder / "cell.json", {}).get("params", {})
-    weights = {name: made_with.get(name) for name in ("versions", "split", "checkpoints", "threshold", "mosaic", "bands")}
+    made = read_json((parts[0].product or parts[0].folder) / "cell.json", {})
+    made_with, used, run = made.get("params", {}), (made.get("metrics") or {}).get("weights", {}), map_run(config)
+    weights = {name: made_with.get(name) for name in ("split", "mosaic", "bands")}
+    weights |= {"versions": {family: int(version) for family, found in used.items() for version in found}}
+    weights |= {"checkpoints": {family: digests for family, found in used.items() for digests in found.values()}}
+    weights |= {"threshold": run.threshold, "smallest_cluster_px": run.smallest_cluster_px}
     return {
         "run": plan and plan.run,
         "code": plan and {key: value for key, value in plan.provenance.items() if key != "earlier"},
         "config": config.dump(),
         **weights,
         "craters": [part.fid for part in parts],
-        "missing": missing_craters(plan, parts),
+        "missing": missing_craters(workspace),
         "crater_files": sorted(path.name for part in parts for path in part.files.published),
     }

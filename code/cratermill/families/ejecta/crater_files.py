@@ -74,24 +74,36 @@ def write_crater(folder: Path, crater: Crater, grid: Grid, pieces: Pieces, conne
     NaN.
     """
     files, window = CraterFiles(folder, crater.fid), place(crater, grid, pieces)
-    masks = [(part, mask_of(values, threshold)) for part, values in pieces]
+    masks = [(part, mask_of(values[SHARE], threshold)) for part, values in pieces]
     tags: dict[str, Any] = {"crat_FID": crater.fid, "threshold": threshold}
-    write_cog(files.mask, masks, grid, window=window, dtype="uint8", bands=1, names=["ejecta"], tags=tags)
+    write_mask(files, masks, grid, window, tags)
     look: dict[str, Any] = {"bands": 2, "names": ("vote_share", "probability"), "resampling": "average", "tags": tags}
     stored = ((part, truncated(values)) for part, values in pieces)
     write_cog(files.shares, stored, grid, window=window, nodata=np.nan, dtype="float32", **look)
     write_table(files.tiles, connected)
     facts: dict[str, Any] = {"crat_FID": crater.fid, "lon": crater.lon, "lat": crater.lat, "radius_m": crater.radius_m}
     facts |= {"tiles": tiles, "connected": len(connected), "window": [window.row, window.col, window.height, window.width]}
-    facts |= measure(masks, grid, crater)
-    facts["note"] = "" if facts["pixels"] else "no ejecta" if len(connected) else "no connected tiles"
+    return write_facts(folder, facts | {"threshold": threshold, "smallest_cluster_px": 0}, masks, grid, crater)
+
+
+def write_mask(files: CraterFiles, masks: Pieces, grid: Grid, window: Window, tags: dict[str, Any]) -> None:
+    write_cog(files.mask, masks, grid, window=window, dtype="uint8", bands=1, names=["ejecta"], tags=tags)
+
+
+def write_facts(folder: Path, facts: dict[str, Any], masks: Pieces, grid: Grid, crater: Crater) -> dict[str, Any]:
+    """The facts of a crater with what its mask says."""
+    facts = facts | measure(masks, grid, crater)
+    facts["note"] = "" if facts["pixels"] else "no ejecta" if facts["connected"] else "no connected tiles"
     write_json(facts_path(folder), facts)
     return facts
 
 
-def mask_of(values: np.ndarray, threshold: float) -> np.ndarray:
-    """The mean of the members' masks, thresholded: (h, w) uint8. The only place where a map is rounded; NaN is no ejecta."""
-    return (values[SHARE] >= threshold).astype(np.uint8)
+def mask_of(share: np.ndarray, threshold: float) -> np.ndarray:
+    """The mean of the members' masks (h, w), thresholded: uint8. The only place where a map is rounded; NaN is no ejecta.
+
+    Both are compared as they are stored, so that a mask cut from saved shares is the same.
+    """
+    return (truncated(share) >= truncated(np.full(1, threshold, np.float32))).astype(np.uint8)
 
 
 def truncated(values: np.ndarray) -> np.ndarray:

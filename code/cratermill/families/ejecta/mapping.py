@@ -12,21 +12,20 @@ import pandas as pd
 
 from ...config import Config
 from ...core.errors import InputError
-from ...core.files import content_digest
-from ...core.paths import DataFolder
-from ...geo.mosaic import Mosaic, require_body
+from ...geo.mosaic import Mosaic
 from ...samples.brightness import far_from
-from ...samples.inputs import digest
 from ...training.checkpoint import load
-from ..ejecta_common.craters import Crater, choose, read_craters
+from ..ejecta_common.craters import Crater
 from ..ejecta_common.prepare import Preparation, read_table
 from ..ejecta_common.stitch import Pieces, Stitcher, land
 from ..ejecta_common.tile_positions import eval_positions
-from ..members import checkpoint_digests, checkpoint_paths, frozen_paths
+from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths
 from .crater_files import write_crater
+from .planned import map_cells, map_data, map_name, map_run, open_mosaic, prepared_tiles
+
+__all__ = ["map_cells", "map_crater", "map_data", "map_name", "map_run", "map_warnings", "open_mosaic"]
 
 if TYPE_CHECKING:
-    from ...config import MapRun
     from ..connection.predict import ConnectionEnsemble
     from .predict import EjectaEnsemble
 
@@ -37,107 +36,18 @@ PORTION = 128
 # --- what there is to map ---------------------------------------------------------------------------------------------------
 
 
-def map_run(config: Config) -> MapRun:
-    if config.run.map is None:
-        raise InputError("the config makes no map", valid="map: {versions: {…}, split: 0}", next_step="add 'map', as in configs/demo")
-    return config.run.map
-
-
-def map_data(config: Config) -> DataFolder:
-    run = map_run(config)
-    return DataFolder(config.path(run.data)) if run.data else config.data
-
-
-def map_mosaic(config: Config) -> Path:
-    run = map_run(config)
-    if run.mosaic:
-        return config.path(run.mosaic)
-    return map_data(config).mosaic if run.data else config.mosaic
-
-
-def map_catalogue(config: Config) -> Path:
-    run = map_run(config)
-    return config.path(run.catalogue) if run.catalogue else map_data(config).craters
-
-
-def map_name(config: Config) -> str:
-    """The configured name, or one made of versions, split and number of members, and of the mosaic where it isn't the one trained on."""
-    run = map_run(config)
-    if run.name:
-        return run.name
-    members = len(checkpoint_digests(config, "ejecta", run.versions["ejecta"], run.split))
-    name = f"ejc-version-{run.versions['ejecta']}_conn-version-{run.versions.get('connection', 'none')}_test-set-{run.split}_x{members}"
-    elsewhere = Path(run.mosaic).stem if run.mosaic else Path(run.data).name if run.data else ""
-    return f"{name}_{elsewhere}" if elsewhere else name
-
-
-def open_mosaic(config: Config) -> Mosaic:
-    path = _there(config, map_mosaic(config), "the mosaic", "mosaic")
-    mosaic = Mosaic.open(path, map_run(config).bands)
-    if config.run.body and not map_run(config).mosaic and not map_run(config).data:
-        require_body(mosaic, config.run.body)
-    return mosaic
-
-
-def _there(config: Config, path: Path, what: str, key: str) -> Path:
-    """The file, if it is there; a missing one is said to be the config's where the config names it."""
-    given = getattr(map_run(config), key)
-    if given and not path.exists():
-        raise InputError(f"map.{key} is {given}, but there is no {path}", next_step=f"correct map.{key}, or leave it out")
-    return map_data(config).require(path, what)
-
-
-def map_cells(config: Config) -> list[dict[str, Any]]:
-    """One cell per crater; its params hold all that the result depends on, contents of files as digests."""
-    run = map_run(config)
-    weights = {family: checkpoint_digests(config, family, version, run.split) for family, version in run.versions.items()}
-    with open_mosaic(config) as mosaic:
-        craters = read_craters(_there(config, map_catalogue(config), "the crater list", "catalogue"), mosaic)
-        grid = mosaic.grid
-    common = {
-        "versions": run.versions,
-        "split": run.split,
-        "checkpoints": weights,
-        "threshold": run.threshold,
-        "mosaic": digest(map_mosaic(config)),
-        "bands": run.bands,
-        "match_brightness": run.match_brightness,
-    }
-    cells = []
-    for crater in choose(craters, run.craters):
-        place = {"fid": crater.fid, "lon": crater.lon, "lat": crater.lat, "radius_m": crater.radius_m}
-        tiles = tiles_mark(config, crater, grid.body.half_circumference_m)
-        cells.append({"key": f"crater_{crater.fid}", **place, **common, "tiles": tiles})
-    if not cells:
-        raise InputError(f"{map_catalogue(config)} lists no craters", next_step="give at least one crater")
-    return cells
-
-
 def map_warnings(config: Config) -> list[str]:
     run, said = map_run(config), []
     if run.match_brightness:
         return said
     with open_mosaic(config) as mosaic:
-        for family, version in run.versions.items():
+        for family, wanted in run.versions.items():
+            version = chosen_version(config, family, Trainings(config).weights(family, wanted, run.split))
             path = next(iter(checkpoint_paths(config, family, version, run.split).values()))
             seen, kept = load(path, family, version).seen, config.data.statistics
             said += far_from(seen, mosaic, f"{family} version {version}", grey=False, remembered=kept)
     step = "; map: {match_brightness: true} brings its bands to the training's"
     return [text + step for text in said]
-
-
-def prepared_tiles(config: Config, fid: int) -> Path | None:
-    """The table of tiles that prepare or EJMAP made, where the map is of the same craters on the same mosaic."""
-    run, path = map_run(config), map_data(config).eval_positions(fid)
-    return path if path.exists() and not run.mosaic and not run.catalogue else None
-
-
-def tiles_mark(config: Config, crater: Crater, half_circumference_m: float) -> Any:
-    """A plain value that changes when the tiles to map do."""
-    path, tiles = prepared_tiles(config, crater.fid), config.run.tiles
-    if path is not None:
-        return content_digest(path)
-    return [tiles.eval_size_px, tiles.eval_step, tiles.max_distance_m(crater.fid, half_circumference_m)]
 
 
 def tiles_to_map(config: Config, crater: Crater, mosaic: Mosaic) -> pd.DataFrame:
@@ -192,7 +102,7 @@ def map_crater(config: Config, params: dict[str, Any], workspace: Any) -> dict:
         tiles = tiles_to_map(config, crater, mosaic)
         connected = vote(members, mosaic, crater, tiles, workspace)
         pieces = segment(members.ejecta, mosaic, crater, connected, workspace)
-        facts = write_crater(workspace.folder, crater, mosaic.grid, pieces, connected, len(tiles), params["threshold"])
+        facts = write_crater(workspace.folder, crater, mosaic.grid, pieces, connected, len(tiles), map_run(config).threshold)
     return facts
 
 
@@ -225,8 +135,10 @@ def segment(ensemble: EjectaEnsemble, mosaic: Mosaic, crater: Crater, tiles: pd.
 
 def load_members(config: Config, params: dict[str, Any]) -> Members:
     """The ensembles whose weights the plan froze; kept in memory for the process's next crater."""
-    frozen = tuple((family, version, tuple(params["checkpoints"][family].items())) for family, version in params["versions"].items())
-    paths = tuple(tuple(frozen_paths(config, family, version, params["split"], dict(digests))) for family, version, digests in frozen)
+    split, chosen = params["split"], {family: chosen_version(config, family, found) for family, found in params["weights"].items()}
+    marks = {family: params["weights"][family][str(version)][str(split)] for family, version in chosen.items()}
+    frozen = tuple((family, version, tuple(marks[family].items())) for family, version in chosen.items())
+    paths = tuple(tuple(frozen_paths(config, family, version, split, marks[family])) for family, version in chosen.items())
     matched = params["mosaic"] if params["match_brightness"] else None
     members = _load(frozen, paths, matched)
     with open_mosaic(config) as mosaic:

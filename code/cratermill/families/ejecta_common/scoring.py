@@ -34,11 +34,13 @@ class TileScores:
             self.tiles[group] += tile
 
     def scores(self) -> dict[str, float]:
-        """``F1_Score``, ``conn_F1_Score``, ``test_F1_Score``, ``test_conn_F1_Score`` and so on."""
+        """``F1_Score``, ``conn_F1_Score``, ``test_F1_Score``, ``test_conn_F1_Score`` and so on; the last also by EJMAP's name."""
         found: dict[str, float] = {}
         for group in ("", "test_"):
             found |= {f"{group}{name}": value for name, value in binary_scores(*self.pixels[group].tolist()).items()}
-            found |= {f"{group}conn_{name}": value for name, value in binary_scores(*self.tiles[group].tolist()).items()}
+            tiles = binary_scores(*self.tiles[group].tolist())
+            for prefix in dict.fromkeys((f"{group}conn_", f"conn_{group}")):
+                found |= {f"{prefix}{name}": value for name, value in tiles.items()}
         return found
 
 

@@ -1,0 +1,144 @@
+"""What a map of ejecta consists of, from the configuration and the files that it names; libraries are imported only when those changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...config import BEST
+from ...core.errors import InputError
+from ...core.files import content_digest, fingerprint, read_json, stat_fingerprint, write_json
+from ...core.paths import DataFolder
+from ...samples.inputs import digest, mark
+from ..members import Trainings
+
+if TYPE_CHECKING:
+    from ...config import Config, MapRun
+    from ...geo.mosaic import Mosaic
+    from ..ejecta_common.craters import Crater
+
+KNOWN, FORMAT = "places.json", 1
+"""What was read of the crater list and the mosaic, below ``log/map_log/<map>``; another format is read again."""
+
+
+def map_run(config: Config) -> MapRun:
+    if config.map is None:
+        raise InputError("the config makes no map", valid="map: {versions: {…}, split: 0}", next_step="add 'map', as in configs/demo")
+    return config.map
+
+
+def map_data(config: Config) -> DataFolder:
+    run = map_run(config)
+    return DataFolder(config.path(run.data)) if run.data else config.data
+
+
+def map_mosaic(config: Config) -> Path:
+    run = map_run(config)
+    if run.mosaic:
+        return config.path(run.mosaic)
+    return map_data(config).mosaic if run.data else config.mosaic
+
+
+def map_catalogue(config: Config) -> Path:
+    run = map_run(config)
+    return config.path(run.catalogue) if run.catalogue else map_data(config).craters
+
+
+def map_name(config: Config, trainings: Trainings | None = None) -> str:
+    """The configured name, or one made of versions, split and number of members, and of the mosaic where it isn't the one trained on."""
+    run = map_run(config)
+    if run.name:
+        return run.name
+    trainings, wanted = trainings or Trainings(config), run.versions["ejecta"]
+    members = "" if wanted == BEST else f"_x{len(trainings.marks('ejecta', int(wanted), run.split))}"
+    name = f"ejc-version-{wanted}_conn-version-{run.versions.get('connection', 'none')}_test-set-{run.split}{members}"
+    elsewhere = Path(run.mosaic).stem if run.mosaic else Path(run.data).name if run.data else ""
+    return f"{name}_{elsewhere}" if elsewhere else name
+
+
+def open_mosaic(config: Config) -> Mosaic:
+    from ...geo.mosaic import Mosaic, require_body
+
+    path = _there(config, map_mosaic(config), "the mosaic", "mosaic")
+    mosaic = Mosaic.open(path, map_run(config).bands)
+    if config.run.body and not map_run(config).mosaic and not map_run(config).data:
+        require_body(mosaic, config.run.body)
+    return mosaic
+
+
+def _there(config: Config, path: Path, what: str, key: str) -> Path:
+    """The file, if it is there; a missing one is said to be the config's where the config names it."""
+    given = getattr(map_run(config), key)
+    if given and not path.exists():
+        raise InputError(f"map.{key} is {given}, but there is no {path}", next_step=f"correct map.{key}, or leave it out")
+    return map_data(config).require(path, what)
+
+
+def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
+    """One cell per crater; its params hold all that the votes depend on, contents of files as digests."""
+    run, trainings = map_run(config), trainings or Trainings(config)
+    weights = {family: trainings.weights(family, version, run.split) for family, version in run.versions.items()}
+    places, mosaic = known_places(config, map_name(config, trainings))
+    common = {
+        "versions": run.versions,
+        "split": run.split,
+        "weights": weights,
+        "mosaic": mosaic,
+        "bands": run.bands,
+        "match_brightness": run.match_brightness,
+    }
+    return [{"key": f"crater_{place['fid']}", **place, **common} for place in places]
+
+
+def known_places(config: Config, name: str) -> tuple[list[dict[str, Any]], str]:
+    """The craters to map, each with the mark of its tiles, and the mosaic's digest: as they were read for this map before, while none of
+    the files has changed."""
+    mosaic = _there(config, map_mosaic(config), "the mosaic", "mosaic")
+    catalogue = _there(config, map_catalogue(config), "the crater list", "catalogue")
+    now, path = files_mark(config, mosaic, catalogue), config.project.map_log(name) / KNOWN
+    known = read_json(path)
+    if isinstance(known, dict) and known.get("mark") == now:
+        return known["places"], known["mosaic"]
+    places, found = read_places(config, catalogue), digest(mosaic)
+    if path.parent.is_dir():
+        write_json(path, {"places": places, "mosaic": found, "mark": now})
+    return places, found
+
+
+def files_mark(config: Config, mosaic: Path, catalogue: Path) -> str:
+    """Changes when the files do, or what the configuration says of them."""
+    run, tiles = map_run(config), config.run.tiles.model_dump(mode="json")
+    tables = [] if run.mosaic or run.catalogue else sorted(map_data(config).eval_positions(0).parent.glob("eval_positions_crater_*.csv"))
+    files = [mark(mosaic), mark(catalogue), *([path.name, *stat_fingerprint(path)] for path in tables)]
+    keys = [run.bands, run.craters, run.mosaic, run.data, run.catalogue]
+    return fingerprint([FORMAT, config.run.body, str(mosaic), str(catalogue), keys, tiles, files])
+
+
+def read_places(config: Config, catalogue: Path) -> list[dict[str, Any]]:
+    """FID, position, radius and the mark of the tiles of every crater to map."""
+    from ..ejecta_common.craters import choose, read_craters
+
+    with open_mosaic(config) as mosaic:
+        craters = read_craters(catalogue, mosaic)
+        half_m = mosaic.grid.body.half_circumference_m
+    places = [
+        {"fid": one.fid, "lon": one.lon, "lat": one.lat, "radius_m": one.radius_m, "tiles": tiles_mark(config, one, half_m)}
+        for one in choose(craters, map_run(config).craters)
+    ]
+    if not places:
+        raise InputError(f"{catalogue} lists no craters", next_step="give at least one crater")
+    return places
+
+
+def prepared_tiles(config: Config, fid: int) -> Path | None:
+    """The table of tiles that prepare or EJMAP made, where the map is of the same craters on the same mosaic."""
+    run, path = map_run(config), map_data(config).eval_positions(fid)
+    return path if path.exists() and not run.mosaic and not run.catalogue else None
+
+
+def tiles_mark(config: Config, crater: Crater, half_circumference_m: float) -> Any:
+    """A plain value that changes when the tiles to map do."""
+    path, tiles = prepared_tiles(config, crater.fid), config.run.tiles
+    if path is not None:
+        return content_digest(path)
+    return [tiles.eval_size_px, tiles.eval_step, tiles.max_distance_m(crater.fid, half_circumference_m)]

@@ -1,0 +1,29 @@
+"""What a configuration asks of a finished map: its analysis, and its comparison with a truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..config import Config
+from .analyse import run_analysis
+from .compare import run_comparison
+from .plan_maps import at_work
+
+
+def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
+    """Analyse or compare the map of a cell; the files lie in the map's folder."""
+    folder = config.project.map_folder(cell.params["name"])
+
+    def report(doing: str, done: int, total: int) -> None:
+        workspace.keep_going()
+        workspace.report(item=done, items=total, doing=doing)
+
+    if cell.stage == "compare":
+        truth = at_work(config, cell.params).map.compare
+        found = run_comparison(folder, config.path(truth), progress=report)
+    else:
+        found = run_analysis(folder, progress=report)
+    files, into = found.get("files"), Path(str(found.get("folder", folder)))
+    made = [config.project.relative(into / str(name)) for name in files] if isinstance(files, list) else []
+    return {name: value for name, value in found.items() if name not in ("files", "folder")} | {"results": made}

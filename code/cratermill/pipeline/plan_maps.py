@@ -1,0 +1,151 @@
+"""From the maps of a configuration to cells of a plan: the parts of each map, what joins them, and what is asked of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import InputError
+from ..core.files import fingerprint, read_json
+from ..families import get_family
+
+if TYPE_CHECKING:
+    from ..batch.plan import Cell, Plan
+    from ..config import Config
+    from ..families.base import Family
+
+NUMBERING = ("map", "name")
+"""Params that say which of the configuration's maps a cell belongs to; they don't change what it makes."""
+
+ASKED = ("analyse", "compare")
+"""Keys of a map that ask something of the whole; each is a stage of its own."""
+
+
+def map_maker(config: Config) -> Family:
+    """The family that makes the map at work; ``InputError`` where the versions name none, or several."""
+    versions = config.map.versions if config.map else {}
+    makers = [name for name in versions if get_family(name).maps]
+    if len(makers) != 1:
+        raise InputError(
+            f"map.versions names {list(versions)}",
+            valid="one family that makes maps, and those it builds on",
+            next_step="correct the config",
+        )
+    return get_family(makers[0])
+
+
+def each_map(config: Config) -> Iterator[Config]:
+    """The configuration at work on each of its maps in turn; ``InputError`` where there is none."""
+    maps = config.maps
+    if not maps:
+        raise InputError(
+            "the config makes no map", valid="map: {versions: {…}, split: 0}", next_step="add a 'map' part; see configs/demo/demo.yaml"
+        )
+    yield from (config.of_map(one) for one in maps)
+
+
+def at_work(config: Config, params: dict[str, Any]) -> Config:
+    """The configuration at work on the map of a cell, under the name that it was planned with."""
+    one = config.maps[params.get("map", 0)]
+    return config.of_map(one.model_copy(update={"name": params.get("name") or one.name}))
+
+
+def add_maps(config: Config, cells: list[Cell], candidates: Callable[[str], list[int]] | None = None) -> None:
+    """Add the cells of every map; those planned before are the trainings that maps may build on."""
+    from ..families.members import Trainings
+
+    planned, names = list(cells), set[str]()
+    for number, one in enumerate(each_map(config)):
+        trainings = Trainings(config, planned, candidates)
+        family = map_maker(one)
+        name = family.map_name(one, trainings)
+        if name in names:
+            raise InputError(f"two maps of the config are called {name}", next_step="give each of them a name of its own")
+        names.add(name)
+        _OneMap(one, family, trainings, number, name, cells).add()
+
+
+class _OneMap:
+    def __init__(self, config: Config, family: Family, trainings: Any, number: int, name: str, cells: list[Cell]):
+        self.config, self.family, self.trainings, self.cells = config, family, trainings, cells
+        self.place = {"family": family.name, "map": number, "name": name}
+        self.folder = config.project.map_log(name)
+
+    def add(self) -> None:
+        parts = self.family.map_cells(self.config, self.trainings)
+        needs = tuple(sorted(self.trainings.needed))
+        several = len(self.config.maps) > 1
+        prefix = f"map_{self.place['name']}_" if several else "map_"
+        made = [self._add("map", prefix + params["key"], self.folder / "cells" / params["key"], needs, params) for params in parts]
+        self._add_composite(made)
+
+    def _add_composite(self, parts: list[Cell]) -> None:
+        compose = self.family.compose_mark(self.config, self.trainings)
+        needs = tuple(part.index for part in parts)  # the same in a plan of the maps alone; trainings come before the parts
+        mark = [self.config.map.model_dump(mode="json", exclude=set(ASKED)), compose, [part.fingerprint for part in parts]]
+        flags = {"soft_needs": True, "always": True, "mark": mark}
+        whole = self._add("composite", f"composite_{self.place['name']}", self.folder / "composite", needs, {}, **flags)
+        for stage in ASKED:
+            if wanted := getattr(self.config.map, stage):
+                truth = truth_mark(self.config.path(wanted)) if stage == "compare" else None
+                flags = {"always": True, "mark": [whole.fingerprint, wanted, truth]}
+                self._add(stage, f"{stage}_{self.place['name']}", self.folder / stage, (whole.index,), {}, **flags)
+
+    def _add(self, stage: str, key: str, product: Any, needs: tuple[int, ...], params: dict[str, Any], **flags: Any) -> Cell:
+        from ..batch.plan import Cell
+
+        mark = flags.pop("mark", {"family": self.family.name, **params})
+        where = self.config.project.relative(product)
+        cell = Cell(len(self.cells), stage, key, {**params, **self.place}, needs, where, fingerprint(mark), **flags)
+        self.cells.append(cell)
+        return cell
+
+
+def truth_mark(path: Any) -> str:
+    from ..samples.inputs import mark
+
+    return mark(path)
+
+
+# --- parts made with other weights ----------------------------------------------------------------------------------------------
+
+
+def refuse_other_weights(config: Config, plan: Plan, overwrite: bool = False) -> None:
+    """Parts whose networks were trained again since, or exchanged: refused, or moved aside when told to overwrite."""
+    from ..batch.workspace import move_aside
+
+    other = [(cell, what) for cell in plan.cells if cell.stage == "map" and (what := other_weights(config, plan, cell))]
+    if not other:
+        return
+    if overwrite:
+        for cell, _ in other:
+            move_aside(plan.product(cell))
+        return
+    lines = "\n".join(f"  {cell.product}: {what}" for cell, what in other[:5])
+    more = f"\n  … and {len(other) - 5} more" if len(other) > 5 else ""
+    raise InputError(
+        f"Some parts of a map exist already, made with other checkpoints:\n{lines}{more}",
+        next_step="launch with --overwrite (the old parts are moved aside), or give the map another name",
+    )
+
+
+def other_weights(config: Config, plan: Plan, cell: Cell) -> str | None:
+    """Which checkpoints of a finished part aren't those that lie there now; None where all are, or are to be trained yet."""
+    from ..batch.state import CELL_FILE
+    from ..families.members import used_weights
+
+    made = read_json(plan.product(cell) / CELL_FILE)
+    used = (made.get("metrics") or {}).get("weights") if made and made.get("fingerprint") == cell.fingerprint else None
+    if not used:
+        return None
+    one = at_work(config, cell.params)
+    now = used_weights(one, cell.params["weights"], one.map.split)
+    for family, versions in used.items():
+        for version, digests in versions.items():
+            there = now.get(family, {}).get(version, {})
+            changed = [number for number, digest in digests.items() if there.get(number) not in (None, digest)]
+            if changed:
+                return f"{family} version {version}, iteration {', '.join(changed)}"
+            if family in now and version not in now[family]:
+                return f"{family} version {version}, where {', '.join(now[family])} is the best now"
+    return None
