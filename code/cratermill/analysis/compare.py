@@ -73,7 +73,7 @@ class Compared:
         names = [f"{low:g}-{high:g}" if np.isfinite(high) else f"{low:g}+" for low, high in zip(DISTANCES, DISTANCES[1:], strict=False)]
         at = np.clip(np.searchsorted(DISTANCES, radii, side="right") - 1, 0, len(names) - 1)
         parts += [("distance", names, at), ("overlap", list(CLASSES), self.shared.astype(int))]
-        found = {}
+        found: dict[tuple[str, str], np.ndarray] = {}
         for what, labels, which in parts:
             table = np.bincount(which.astype(int) * 4 + self.code, minlength=4 * len(labels)).reshape(-1, 4)
             found |= {(what, label): table[number, [3, 1, 2]] for number, label in enumerate(labels)}
@@ -124,11 +124,11 @@ def compare(
         both = mapped.on_plane(place, window) * np.uint8(MAP) + truth.on_plane(place, window) * np.uint8(TRUTH)
         code[inside(window, whole)] = both
     plane = Plane(place, whole, code)
-    blankets = [blanket_of(plane, code & bit > 0, min_size) for bit in (MAP, TRUTH)]
+    of_map, of_truth = (blanket_of(plane, code & bit > 0, min_size) for bit in (MAP, TRUTH))
     take_out_crater(plane)
     pixels = pixels_of(plane, list(others))
     coarse = {size: count(coarsened(code, whole, place, size).ravel()) for size in scales}
-    return Compared(crater, resolution_m, *pixels, *blankets, coarse, in_tiles(plane, drawn) if drawn else {})
+    return Compared(crater, resolution_m, *pixels, of_map, of_truth, coarse, in_tiles(plane, drawn) if drawn else {})
 
 
 def blanket_of(plane: Plane, mask: np.ndarray, min_size: int) -> float:

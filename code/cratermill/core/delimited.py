@@ -77,7 +77,7 @@ class Delimited:
         names = [name or f"Unnamed: {number}{'.1' * (f'Unnamed: {number}' in self.names)}" for number, name in enumerate(self.header)]
         # Rows are whole here, so pandas can't take the first column for row names. Numbers 12,5 are possible where commas part no cells.
         kinds: dict[str, Any] = {"dtype": str} if texts else {"decimal": "," if self._comma and not self._point else "."}
-        columns = {"header": None, "names": names, "usecols": range(len(names)), "index_col": False}
+        columns: dict[str, Any] = {"header": None, "names": names, "usecols": range(len(names)), "index_col": False}
         if len(self.lines):
             table = pd.read_csv(self._start(), **columns, skip_blank_lines=False, low_memory=False, **kinds)
         else:

@@ -42,8 +42,8 @@ def decode(content: bytes, what: str) -> Text:
     for mark, codec, name in _MARKS:
         if content.startswith(mark):
             return Text(_strictly(content, codec, name, what), name)
-    if codec := _wide(content):
-        return Text(_strictly(content, codec, "UTF-16", what), "UTF-16")
+    if wide := _wide(content):
+        return Text(_strictly(content, wide, "UTF-16", what), "UTF-16")
     if 0 in content:
         line = content[: content.index(0)].count(b"\n") + 1
         raise InputError(

@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -126,6 +127,7 @@ def _centres(frame: pd.DataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:
     if (lon_name is None or lat_name is None) and shaped:
         return vectors.centres(frame, path)
     require(frame, path, {"longitude": (lon_name, LON_NAMES), "latitude": (lat_name, LAT_NAMES)})
+    assert lon_name is not None and lat_name is not None
     lon = numbers(frame, lon_name, path, -360, 720, f"degrees, {'west' if west else 'east'} positive, −180…180 or 0…360")
     lat = numbers(frame, lat_name, path, -90, 90, "degrees in −90…90")
     lon = -lon if west else lon
@@ -161,18 +163,19 @@ def _write_vector(path: Path, craters: pd.DataFrame, body: Body | None) -> Path:
     if not isinstance(craters, geopandas.GeoDataFrame):
         points = shapely.points(craters["lon"], craters["lat"])
         craters = geopandas.GeoDataFrame(craters, geometry=points, crs=body.geographic_crs() if body else None)
+    table: Any = craters  # geopandas has no types, and pandas' don't know its methods
     # "fid" is the GeoPackage's own row number, compared without case: a column FID would have to be unique and 64-bit, and then vanish.
-    craters = craters.drop(columns="crat_FID", errors="ignore").rename(columns={"FID": "crat_FID"})
+    table = table.drop(columns="crat_FID", errors="ignore").rename(columns={"FID": "crat_FID"})
     if path.suffix != ".shp":
         with atomic_path(path) as temporary:
-            craters.to_file(temporary, layer=re.sub(r"\W+", "_", path.stem))
+            table.to_file(temporary, layer=re.sub(r"\W+", "_", path.stem))
             if path.suffix == ".gpkg":
-                keep_authority(temporary, craters.crs)
+                keep_authority(temporary, table.crs)
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names over 10 letters are cut, as the format has it
-        craters.to_file(Path(folder) / path.name)
+        table.to_file(Path(folder) / path.name)
         for part in sorted(Path(folder).iterdir()):
             part.replace(path.parent / part.name)
     return path

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -106,7 +107,7 @@ class Size:
 
 def sizes(frame: pd.DataFrame) -> list[Size]:
     """The columns of sizes, the deciding one first."""
-    found = {}
+    found: dict[str, Size] = {}
     for name, unit_m, half in SIZE_NAMES:
         for column in find_all(frame, [name]):
             found.setdefault(column, Size(column, unit_m, half))
@@ -267,7 +268,7 @@ def flags(given: pd.Series, path: Path) -> np.ndarray:
     return known.to_numpy(bool)
 
 
-def shown(value: object) -> str:
+def shown(value: Any) -> str:
     """A cell as its reader sees it, without numpy's wrappings."""
     if pd.isna(value):
         return "blank"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ..core.frames import rows_of
 from ..families.ejecta_common.prepare import pair_view, square_view
 from ..samples.store import Piece, Spec, write_store
 from .arrays import Problem, Unreadable, as_image, as_plane, mapped, require_ratio, resized_image, resized_plane
@@ -83,20 +85,21 @@ def look(kind: Kind, data: EjmapData, table: pd.DataFrame, mosaic: Mosaic, work:
     Rows that no split uses may lack their files. Where not one file is there, nothing was meant to be imported: no rows, no problems.
     """
     rows = kind.rows(table)
-    seen = work.each(f"looking at {kind.label}", list(rows.itertuples()), partial(_head, kind, data, mosaic.count))
+    seen = work.each(f"looking at {kind.label}", list(rows_of(rows)), partial(_head, kind, data, mosaic.count))
     heads = [head for head, _ in seen if head]
     every = [problem for _, found in seen for problem in found]
     nothing = not heads and all(problem.reason == MISSING for problem in every)
     needed = [] if nothing else [problem for (_, found), wanted in zip(seen, used(rows), strict=True) for problem in found if wanted]
     size, dtype = (heads[0].width, _stack_type(heads, mosaic)) if heads else (0, mosaic.dtype)
-    good = np.array([head is not None for head, _ in seen], bool)
+    good = np.array([head is not None for head, _ in seen], dtype=bool)
     return Found(kind, rows[good].reset_index(drop=True), needed, mosaic.count, size, dtype, [head.mark for head in heads])
 
 
 def _head(kind: Kind, data: EjmapData, bands: int, row) -> tuple[_Head | None, list[Problem]]:
     """A tile's width, type and fingerprint, or what is wrong with its files."""
     problems, arrays, marks = [], [], []
-    for path, shaped in zip(kind.paths(data, row), (partial(as_image, bands=bands), as_plane), strict=True):
+    shapes: tuple[Callable[[np.ndarray], np.ndarray], ...] = (partial(as_image, bands=bands), as_plane)
+    for path, shaped in zip(kind.paths(data, row), shapes, strict=True):
         try:
             array = shaped(mapped(path))
             require_ratio(array, kind.ratio)

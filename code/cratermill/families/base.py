@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..config import Config
     from ..samples.steps import Steps
+    from ..training.hparams import RowHparams
     from .members import Trainings
 
 
@@ -32,7 +33,7 @@ class Family:
     lower_is_better: frozenset[str] = frozenset()
     """Those of them of which less is better."""
 
-    def hparams_model(self):
+    def hparams_model(self) -> type[RowHparams]:
         """The pydantic model of one CSV row."""
         raise NotImplementedError
 

@@ -29,7 +29,7 @@ def to_mosaic(
         return []
     link = Link(azimuthal_grid, mosaic_grid)
     period = mosaic_grid.period_px
-    if period and abs(link.turn - period) <= 1e-3:
+    if period and link.turn and abs(link.turn - period) <= 1e-3:
         landed = [(window, _land(planes, link, _nearest_turn(window, link), fill, method))]
     else:
         # A mosaic that isn't quite closed has a gap at its seam, so the two sides are computed apart, each in the file's own columns.
@@ -95,6 +95,7 @@ def _planes(array: np.ndarray, grid: Grid, method: str) -> np.ndarray:
 def _nearest_turn(window: Window, link: Link) -> Window:
     """The window with columns counted from the crater's, on the turn where its middle is less than half a turn away."""
     period = link.mosaic.period_px
+    assert period is not None, "asked of mosaics around a body alone"
     half_width = window.width // 2
     middle = window.col - link.anchor + half_width
     return Window(window.row, (middle + period // 2) % period - period // 2 - half_width, window.height, window.width)

@@ -33,14 +33,14 @@ class Statistics(NamedTuple):
 
     mean: np.ndarray
     std: np.ndarray
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]  # a tuple's own count is of no use here
 
 
 class _Sums(NamedTuple):
     """Of one band of one block: number of pixels, their sum, and the sum of squares (whole numbers) or of squared deviations from the
     block's own mean (others)."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # as above
     total: float
     squares: float
 

@@ -63,6 +63,7 @@ def holds(grid: Grid, lon: np.ndarray, lat: np.ndarray, half_m: np.ndarray) -> n
     near = np.flatnonzero(found)
     away = np.where(AZIMUTHS % 90, np.sqrt(2), 1.0)[None] * np.asarray(half_m, float)[near, None]
     starts = np.broadcast_arrays(np.asarray(lon, float)[near, None], np.asarray(lat, float)[near, None], AZIMUTHS[None], away)
-    there = grid.body.geod.fwd(*(values.ravel() for values in starts))
+    lons, lats, azimuths, metres = (values.ravel() for values in starts)
+    there = grid.body.geod.fwd(lons, lats, azimuths, metres)
     found[near] = grid.holds(*grid.rowcol_of_lonlat(there[0], there[1])).reshape(away.shape).all(axis=1)
     return found

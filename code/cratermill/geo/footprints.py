@@ -37,7 +37,7 @@ def tile_window(tile: Grid, mosaic_grid: Grid) -> Window | None:
         poles = [float(mosaic_grid.rowcol_of_lonlat(0.0, lat)[0]) for lat in (90.0, -90.0) if _pole_is_near(tile, lat)]
         if poles:
             return _clipped(mosaic_grid, link, np.append(rows, poles), None)
-        cols = np.unwrap(cols, period=link.turn)
+        cols = np.unwrap(cols, period=link.turn or 0.0)
     return _clipped(mosaic_grid, link, rows, cols)
 
 

@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
@@ -59,7 +59,9 @@ class Mosaic:
 
     def __init__(self, path: str | Path, bands: int | Sequence[int] | None = None, *, labels: bool = False):
         self.path = Path(path)
-        self._lock, self._dataset, self._pid = threading.Lock(), None, None
+        self._lock = threading.Lock()
+        self._dataset: Any = None  # rasterio has no types
+        self._pid: int | None = None
         dataset = self._handle()
         self.bands = _chosen_bands(dataset, bands, self.path)
         if not labels:
@@ -173,7 +175,7 @@ class Mosaic:
         """The chosen bands as a lazily chunked DataArray (band, y, x) with CRS, for block-wise work with dask."""
         import rioxarray
 
-        array = rioxarray.open_rasterio(self.path, chunks={"band": -1, "y": chunk_px, "x": chunk_px}, lock=threading.Lock())
+        array: Any = rioxarray.open_rasterio(self.path, chunks={"band": -1, "y": chunk_px, "x": chunk_px}, lock=threading.Lock())
         return array.isel(band=[band - 1 for band in self.bands])
 
     def close(self) -> None:

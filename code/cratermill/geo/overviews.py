@@ -33,7 +33,8 @@ def with_overviews(source: str, method: str) -> Iterator[str]:
     """
     assert method in METHODS, method
     with ExitStack() as stack:
-        levels, finer = [], source
+        levels: list[str] = []
+        finer = source
         while (coarser := _next_level(finer, len(levels), source, method, stack)) is not None:
             levels.append(coarser)
             finer = coarser
@@ -121,10 +122,10 @@ def _means(bands: np.ndarray, present: np.ndarray | None, empty: float) -> np.nd
     if present is None or present.all():
         return _as_dtype(np.stack([_sums(values) for values in bands]) * np.float32(0.25), bands.dtype)
     counts = _sums(present.view(np.uint8))
-    empty, made = np.asarray(empty, bands.dtype), np.empty((len(bands), *counts.shape), bands.dtype)
+    made = np.empty((len(bands), *counts.shape), bands.dtype)
     for band, values in zip(made, bands, strict=True):
         sums = _sums(np.where(present, values, np.zeros((), values.dtype)))
-        band[...] = np.where(counts > 0, _as_dtype(sums / np.maximum(counts, 1), bands.dtype), empty)
+        band[...] = np.where(counts > 0, _as_dtype(sums / np.maximum(counts, 1), bands.dtype), np.asarray(empty, bands.dtype))
     return made
 
 

@@ -65,11 +65,13 @@ class Link:
 
     @cached_property
     def _degrees_per_column(self) -> float:
+        assert isinstance(self.mosaic.projection, Linear)
         return self.mosaic.affine.a / self.mosaic.projection.x_per_degree
 
     def to_mosaic(self, rows, cols):
         """Exact mosaic (rows, columns − anchor) of tile pixels; NaN off the body."""
-        dlon, lat = self.tile.projection.to_lonlat(*np.broadcast_arrays(*self.tile.xy(rows, cols)), self.lon_ref)
+        x, y = np.broadcast_arrays(*self.tile.xy(rows, cols))
+        dlon, lat = self.tile.projection.to_lonlat(x, y, self.lon_ref)
         if not isinstance(self.mosaic.projection, Linear):
             return self.mosaic.rowcol(*self.mosaic.projection.to_xy(dlon, lat, self.lon_ref))
         mosaic_rows = self.mosaic.rowcol(0.0, self.mosaic.projection.to_xy(0.0, lat)[1])[0]
@@ -81,8 +83,10 @@ class Link:
             dlon = (np.asarray(cols) - (self._reference_column - self.anchor)) * self._degrees_per_column
             lat = self.mosaic.projection.to_lonlat(0.0, self.mosaic.xy(rows, 0)[1])[1]
         else:
-            dlon, lat = self.mosaic.projection.to_lonlat(*np.broadcast_arrays(*self.mosaic.xy(rows, cols)), self.lon_ref)
-        return self.tile.rowcol(*self.tile.projection.to_xy(*np.broadcast_arrays(dlon, lat), self.lon_ref))
+            x, y = np.broadcast_arrays(*self.mosaic.xy(rows, cols))
+            dlon, lat = self.mosaic.projection.to_lonlat(x, y, self.lon_ref)
+        dlon, lat = np.broadcast_arrays(dlon, lat)
+        return self.tile.rowcol(*self.tile.projection.to_xy(dlon, lat, self.lon_ref))
 
     def mosaic_positions(self, window: Window, oversample: int = 1):
         """Mosaic (rows, columns − anchor) of the pixels of a window of the tile, (h·k, w·k) float64, with k × k points per pixel."""

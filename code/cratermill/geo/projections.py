@@ -123,7 +123,7 @@ def _azimuthal_centre(crs: pyproj.CRS) -> tuple[float, float] | None:
     conversion = crs.coordinate_operation if crs.is_projected else None
     if conversion is None or "azimuthal equidistant" not in conversion.method_name.lower().replace("_", " "):
         return None
-    values = {parameter.name.lower(): parameter.value * parameter.unit_conversion_factor for parameter in conversion.params}
+    values = {parameter.name.lower(): float(parameter.value) * parameter.unit_conversion_factor for parameter in conversion.params}
     easting, northing = values.get("false easting", 0.0), values.get("false northing", 0.0)
     plain_axes = [axis.direction for axis in crs.axis_info] == ["east", "north"]
     in_metres = all(axis.unit_conversion_factor == 1 for axis in crs.axis_info)

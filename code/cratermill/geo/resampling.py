@@ -95,8 +95,8 @@ def _remap_nearest(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray, fill:
     map_x, map_y = _whole_numbers(cols, pixels.shape[2]), _whole_numbers(rows, pixels.shape[1])
     out = np.empty((pixels.shape[0], *rows.shape), dtype=pixels.dtype)
     for band, target in zip(pixels, out, strict=True):
-        border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": float(fill)}
-        cv2.remap(np.ascontiguousarray(band), map_x, map_y, cv2.INTER_NEAREST, dst=target, **border)
+        constant = cv2.BORDER_CONSTANT
+        cv2.remap(np.ascontiguousarray(band), map_x, map_y, cv2.INTER_NEAREST, target, constant, float(fill))
     return out
 
 

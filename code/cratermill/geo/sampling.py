@@ -194,12 +194,13 @@ def _onto_mosaic(link: Link, rows: np.ndarray, cols: np.ndarray):
 
 def _around(link: Link, cols: np.ndarray) -> np.ndarray:
     """Columns of a global mosaic, in one piece of at most one turn, with the seam of a mosaic that isn't quite closed taken out."""
-    period = link.mosaic.period_px
+    period, turn = link.mosaic.period_px, link.turn
+    assert period is not None and turn is not None, "asked of mosaics around a body alone"
     if np.nanmax(cols, initial=-np.inf) - np.nanmin(cols, initial=np.inf) > period - 2:
-        cols = np.mod(cols, link.turn)
-    gap = link.turn - period
+        cols = np.mod(cols, turn)
+    gap = turn - period
     if abs(gap) > 1e-3:
-        cols = cols - np.floor((cols + link.anchor + 0.5) / link.turn) * gap
+        cols = cols - np.floor((cols + link.anchor + 0.5) / turn) * gap
     return cols
 
 
@@ -219,9 +220,10 @@ def _window_around(link: Link, rows: np.ndarray, cols: np.ndarray, thin: int) ->
 def _groups(mosaic: Mosaic, grids: list[Grid]):
     """(indices, window): tiles whose footprints are worth reading in one piece; window None where each reads for itself."""
     pixel_bytes = mosaic.count * mosaic.dtype.itemsize
-    windows = [tile_window(grid, mosaic.grid) for grid in grids]
-    loose = [index for index, window in enumerate(windows) if window is None or window.height * window.width * pixel_bytes > GROUP_BYTES]
-    placed = sorted(set(range(len(grids))) - set(loose), key=lambda index: (windows[index].row, windows[index].col))
+    found = enumerate(tile_window(grid, mosaic.grid) for grid in grids)
+    windows = {index: window for index, window in found if window and window.height * window.width * pixel_bytes <= GROUP_BYTES}
+    loose = [index for index in range(len(grids)) if index not in windows]
+    placed = sorted(windows, key=lambda index: (windows[index].row, windows[index].col))
     groups: list[tuple[list[int], Window, int]] = []
     for index in placed:
         window = windows[index]

@@ -52,7 +52,7 @@ def build_segmenter(
             f"unknown segmentation model '{model_name}'", valid=nearest(model_name, architectures()), next_step="correct model_name"
         )
     backbone = resolve(encoder_name or DEFAULT_ENCODER, "smp")
-    build = architectures()[model_name]
+    build: Any = architectures()[model_name]
     common = {"encoder_weights": None, "in_channels": in_chans, "classes": classes, "activation": None, **keywords}
     try:
         if _native(backbone, model_name):

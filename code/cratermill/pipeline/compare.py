@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
 from ..core.files import write_json, write_table
+from ..core.frames import rows_of
 from .map_sources import MapSources, find_map, results_folder, sources_of
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Comparison:
             self.progress("craters", number, len(fids))
             others = [one for other, one in truth.items() if other != fid]
             place, drawn = Place(craters[fid], grid), self._drawn(fid, grid)
-            options = {"scales": self.options.scales, "min_size": self.options.min_size}
+            options: dict[str, Any] = {"scales": self.options.scales, "min_size": self.options.min_size}
             found.append(compare(place, mapped.get(fid, Empty()), truth[fid], others, drawn, **options))
             close_oldest([one.mask for one in (*mapped.values(), *truth.values()) if isinstance(one, Drawn)], [])
         if not sum(int(one.counts[[0, 2]].sum()) for one in found):
@@ -147,7 +148,7 @@ class Comparison:
         if data is None or folder is None or not data.human_positions.exists() or not (folder / f"mask_crater_{fid}.tif").exists():
             return None
         table = pd.read_csv(data.human_positions)
-        windows = [Window(int(tile.y), int(tile.x), int(tile.height), int(tile.width)) for tile in table.itertuples()]
+        windows = [Window(int(tile.y), int(tile.x), int(tile.height), int(tile.width)) for tile in rows_of(table)]
         mask = Mask.open(fid, folder / f"mask_crater_{fid}.tif", grid)
         return Drawn(mask), Drawn(Tiles(data.human_positions, windows, grid))
 

@@ -45,7 +45,7 @@ def planes(item: dict[str, Any]) -> dict[str, np.ndarray]:
     values = {name: np.asarray(value) for name, value in item.items()}
     pictures = {name: value for name, value in values.items() if value.ndim >= 2}
     said = "".join(f", {name} {value.round(3).tolist()}" for name, value in values.items() if value.ndim < 2)
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, value in pictures.items():
         bands = value.reshape(-1, *value.shape[-2:])
         found |= {f"{name} {band}" if len(bands) > 1 else name: bands[band] for band in range(len(bands))}

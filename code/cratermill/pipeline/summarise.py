@@ -11,6 +11,7 @@ from ..batch.state import is_done
 from ..config import Config
 from ..core.errors import WorkError
 from ..core.files import link_or_copy, read_json, write_json, write_table
+from ..core.frames import rows_of
 from ..families import get_family
 from ..families.base import Family
 from ..families.members import CHECKPOINT, validation_scores
@@ -95,7 +96,7 @@ def done_cells(config: Config, family: Family, version: int) -> pd.DataFrame:
 def name_products(config: Config, family: Family, version: int, cells: pd.DataFrame) -> None:
     """The names below ``log/`` that users' notebooks read, as further names of the cells' files."""
     folder = config.project.version_log(family.short, version)
-    for cell in cells.itertuples():
+    for cell in rows_of(cells):
         for name, source in family.log_names(cell.stage, CellParams(**cell.params)).items():
             if (cell.product / source).exists():
                 link_or_copy(cell.product / source, folder / name)
@@ -105,7 +106,7 @@ def keep_checkpoints(family: Family, trained: pd.DataFrame, into: Path) -> None:
     """Every iteration's checkpoint, and per split the best one, chosen by its validation score and never by its test score."""
     rank = family.hparams_model().validation_rank
     for split, cells in trained.groupby("split"):
-        there = [cell for cell in cells.itertuples() if (cell.product / CHECKPOINT).exists()]  # others were pruned
+        there = [cell for cell in rows_of(cells) if (cell.product / CHECKPOINT).exists()]  # others were pruned
         for cell in there:
             link_or_copy(cell.product / CHECKPOINT, into / f"best-checkpoint_test-set-{split}_iteration-{cell.iteration}.ckpt")
         if len(there) < len(cells):

@@ -85,7 +85,7 @@ def start_fabric(options: Trainer) -> Fabric:
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*`lr_scheduler.step\\(\\)` before `optimizer.step\\(\\)`.*")
     accelerator = choose_accelerator(options.accelerator)
-    precision = choose_precision(options.precision, accelerator)
+    precision: Any = choose_precision(options.precision, accelerator)  # one of the words that Fabric lists
     alone = options.devices == 1 and options.nodes == 1
     # Some networks have weights that no loss reaches (old heads, layers a decoder leaves out); plain DDP stops at them.
     strategy = "auto" if alone else "ddp_find_unused_parameters_true"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.projections.polar import PolarAxes
 
+from ..core.frames import rows_of
 from .images import save_figure
 from .palette import colour, hex_colour
 from .style import ANALYSED, BLANKET, DISCARDED, INK, RAYS, RIM, TRUTH, new_figure, plain_ticks, scale_bar, tidy
@@ -45,7 +47,8 @@ def crater_picture(path: Path, view: View, row: pd.Series, coverage: np.ndarray,
     for number, name in enumerate(panels):
         draw_view(figure.add_subplot(grid[:, number]), view, name)
     coverage_curve(figure.add_subplot(grid[0, -1]), coverage, ring_km, view)
-    rose(figure.add_subplot(grid[1, -1], projection="polar"), row)
+    polar: Any = figure.add_subplot(grid[1, -1], projection="polar")  # whose type no stub derives from the word
+    rose(polar, row)
     return save_figure(figure, path, dpi=110)
 
 
@@ -178,7 +181,7 @@ def overlap_graph(path: Path, table: pd.DataFrame, pairs: pd.DataFrame) -> Path 
         return None
     figure = new_figure(9, 4.8)
     axes = figure.add_subplot()
-    places = {crater.crat_FID: (crater.lon, crater.lat) for crater in table.itertuples()}
+    places = {crater.crat_FID: (crater.lon, crater.lat) for crater in rows_of(table)}
     largest = pairs["overlap_km2"].max()
     for pair in pairs.nlargest(MOST_PAIRS, "overlap_km2").itertuples():
         if pair.FID_a in places and pair.FID_b in places:

@@ -91,7 +91,7 @@ class Cutter:
         """The same, and the share (N,) of each crop that the mosaic has no data for."""
         crops = np.empty((len(craters), self.geometry.size_px, self.geometry.size_px), np.uint8)
         missing = np.zeros(len(craters))
-        reach = np.degrees(1.5 * self.geometry.half_m(craters["radius_m"]) / self.grid.body.semi_major_m)
+        reach = np.degrees(1.5 * self.geometry.half_m(craters["radius_m"].to_numpy()) / self.grid.body.semi_major_m)
         polar = (np.abs(craters["lat"].to_numpy()) + reach > POLE_DEG) & (self.geometry.projection == "azimuthal")
         for index in np.flatnonzero(polar):
             pixels, gone = self._slowly(craters.iloc[index])
@@ -105,7 +105,7 @@ class Cutter:
             pixels, gone = self.mosaic.read_masked(hull)
             self._group(places, members, hull, self.grey_range.to_bytes(pixels, gone), usual, crops)
             if gone is not None:
-                missing[usual[members]] = _shares(places, members, hull, gone.any(axis=0))
+                missing[usual[members]] = _shares(places, members, hull, np.asarray(gone.any(axis=0)))
         return crops, missing
 
     def _slowly(self, crater: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
@@ -125,9 +125,9 @@ class Cutter:
             corners.append((np.floor(low - margin).astype(int), np.ceil(high + margin).astype(int) + 1))
         (row, stop_row), (col, stop_col) = corners
         # Relative to each window's corner, so that 32 bits hold positions on the widest mosaic.
-        relative = [(values - first[:, None, None]).astype(np.float32) for values, first in ((rows, row), (cols, col))]
+        down, across = ((values - first[:, None, None]).astype(np.float32) for values, first in ((rows, row), (cols, col)))
         shrink = 1 / self.geometry.upsampling(craters["radius_m"].to_numpy(), self.grid.resolution_m)
-        return _Places(*relative, np.stack([row, col, stop_row, stop_col], axis=1), np.maximum(1, shrink.astype(int)))
+        return _Places(down, across, np.stack([row, col, stop_row, stop_col], axis=1), np.maximum(1, shrink.astype(int)))
 
     def _group(self, places: _Places, members: np.ndarray, hull: Window, pixels: np.ndarray, rows: np.ndarray, crops: np.ndarray) -> None:
         """Cut the crops of one group out of the grey pixels (h, w) that are read in one piece."""
@@ -136,18 +136,16 @@ class Cutter:
             top, left, bottom, right = _hull(places.windows[numbers])
             piece = pixels[top - hull.row : bottom - hull.row, left - hull.col : right - hull.col]
             corners = places.windows[numbers, :2] - (top, left)
-            positions = (
+            down, across = (
                 _to_subpixels(weights @ nodes[numbers] @ weights.T, corner)
                 for nodes, corner in zip((places.rows, places.cols), corners.T, strict=True)
             )
-            crops[rows[numbers]] = _resample(piece, *positions, int(places.shrink[numbers[0]]))
+            crops[rows[numbers]] = _resample(piece, down, across, int(places.shrink[numbers[0]]))
 
     def _nodes(self, craters: pd.DataFrame, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mosaic rows and columns (N, n, n) of points at ``nodes`` (−1…1, n) of each crop's sides; columns in one piece."""
-        lon, lat, half = (
-            values[:, None, None]
-            for values in (craters["lon"].to_numpy(float), craters["lat"].to_numpy(float), self.geometry.half_m(craters["radius_m"]))
-        )
+        lon, lat, radius_m = (craters[name].to_numpy(float)[:, None, None] for name in ("lon", "lat", "radius_m"))
+        half = self.geometry.half_m(radius_m)
         east, north = half * nodes[None, None, :], -half * nodes[None, :, None]
         if self.geometry.projection == "legacy":
             degree_m = np.radians(1) * self.grid.body.semi_major_m
@@ -212,7 +210,8 @@ class _Places:
     def batches(self, numbers: np.ndarray) -> Iterator[np.ndarray]:
         """``numbers`` in parts that are resampled together: neighbours; those whose pixels are averaged first one by one."""
         numbers = numbers[np.lexsort((self.windows[numbers, 1], self.shrink[numbers]))]
-        shrink, first_row, col, stop_row, stop_col = self.shrink[numbers], *self.windows[numbers].T
+        shrink = self.shrink[numbers]
+        first_row, col, stop_row, stop_col = self.windows[numbers].T
         start = 0
         for stop in range(1, len(numbers) + 1):
             members = slice(start, stop + 1)
@@ -255,8 +254,8 @@ def _resample(piece: np.ndarray, rows: np.ndarray, cols: np.ndarray, shrink: int
         piece = cv2.resize(piece[: shape[1] * shrink, : shape[0] * shrink], shape, interpolation=cv2.INTER_AREA)
         rows, cols = ((values - (shrink - 1) / 2) / np.float32(shrink) for values in (rows, cols))
     size = rows.shape[-1]
-    flat = (values.reshape(-1, size) for values in (cols, rows))
-    return cv2.remap(piece, *flat, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).reshape(rows.shape)
+    x, y = cols.reshape(-1, size), rows.reshape(-1, size)
+    return cv2.remap(piece, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).reshape(rows.shape)
 
 
 @lru_cache(maxsize=16)

@@ -20,7 +20,8 @@ from ..core.room import said_when_full
 if TYPE_CHECKING:
     from ..config import Config
 
-Job, Result = TypeVar("Job"), TypeVar("Result")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 SHOWN = 100
 """Inputs of so many letters are kept as they are, so that a message can show them; of longer ones a hash."""
 

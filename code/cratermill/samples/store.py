@@ -291,7 +291,7 @@ class _Writer:
         for name, file in files.items():
             array, spec = np.ascontiguousarray(made.arrays[name]), self.arrays[name]
             assert array.shape == (len(made.rows), *spec.shape) and array.dtype == spec.dtype, f"{name}: {array.shape} {array.dtype}"
-            file.write(memoryview(array).cast("B") if array.size else b"")
+            file.write(array.data.cast("B") if array.size else b"")
             file.flush()
         write_table(self.part / f"rows-{self.state['done']}.parquet", made.rows)
         self.state |= {"done": self.state["done"] + given, "kept": self.state["kept"] + len(made.rows)}

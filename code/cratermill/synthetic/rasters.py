@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class Painter:
             indices = campaign.listed.get(ejecta.crater.fid)
             if indices is not None and len(indices):
                 tiles = campaign.tiles[indices]
-                self._tiles_mask(self.folder.mask(ejecta.crater.fid), tiles, _bounds(tiles), lambda b, i=index: self.planet.ejecta_of(i, b))
+                self._tiles_mask(self.folder.mask(ejecta.crater.fid), tiles, _bounds(tiles), partial(self.planet.ejecta_of, index))
         everything = Window(0, 0, *self.parameters.shape)
         self._tiles_mask(self.folder.human_mask, campaign.tiles, everything, lambda block: self.planet.owner(block) > 0)
         return campaign

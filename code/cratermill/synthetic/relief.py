@@ -110,7 +110,7 @@ class Light:
     def __init__(self, seed: int):
         self._turn, self._strength = Octave(seed + 1, 1.1), Octave(seed + 2, 0.6)
 
-    def at(self, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, lon: np.ndarray | np.float64, lat: np.ndarray | np.float64) -> tuple[np.ndarray, np.ndarray]:
         """East and north part of the light at points [rad]: length about 0.35 (high sun) to 1.2 (low sun)."""
         cos_lat = np.cos(lat)
         point = [(cos_lat * np.cos(lon)).astype(np.float32), (cos_lat * np.sin(lon)).astype(np.float32), np.sin(lat).astype(np.float32)]
@@ -158,7 +158,7 @@ def _slope(distance: np.ndarray, kind: int) -> np.ndarray:
 
 def _touches(windows: np.ndarray, block: Block) -> np.ndarray:
     ahead = (windows[:, 1] - block.column) % block.shape[1]
-    return (
+    return np.asarray(
         (windows[:, 0] < block.row + block.height)
         & (windows[:, 0] + windows[:, 2] > block.row)
         & ((ahead < block.width) | (ahead + windows[:, 3] > block.shape[1]))

@@ -38,7 +38,8 @@ def stack_of(config: Config, row: Hparams) -> Store:
 
 def make_data(config: Config, rows: Iterable[Hparams], steps: Steps) -> dict[str, Any]:
     """Make the crops that these rows train on; what was made, and what there is to warn about."""
-    options, told = family_data(config, NAME), {}
+    options = family_data(config, NAME)
+    told: dict[str, None] = {}
     for view, row in sorted({row.crop_view: row for row in rows}.items()):
         store, given = stack_of(config, row), _inputs(config, options, row)
 
@@ -56,7 +57,7 @@ def _inputs(config: Config, options: CropData, row: Hparams) -> dict[str, Any]:
     given = options.model_dump(mode="json", exclude={"cluster", "display"}) | {"crop_view": row.crop_view, "seed": config.run.seed}
     if options.crops:
         return given | {"crops": mark(config.data.require(config.path(options.crops), "the crops"))}
-    catalogue = config.data.require(config.path(options.catalogue), "the crater list")
+    catalogue = config.data.require(config.path(options.source), "the crater list")
     mosaic = config.data.require(config.mosaic, "the mosaic")
     rules = {"most_missing": MOST_MISSING, "grey": grey_mark(config.mosaic, options.bands)}
     return given | rules | {"catalogue": mark(catalogue), "mosaic": mark(mosaic)}
@@ -78,7 +79,7 @@ def _write(config: Config, options: CropData, row: Hparams, folder: Path, made_o
         return
     with Mosaic.open(config.mosaic, options.bands) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row), config.data.statistics)
-        table, told = catalogue_craters(config.path(options.catalogue), cutter, options, options.units, config.run.seed, options.layer)
+        table, told = catalogue_craters(config.path(options.source), cutter, options, options.units, config.run.seed, options.layer)
         _fill(folder, made_of, table, row, lambda piece: cut(cutter, piece, row), told, steps)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...core.errors import InputError
 from ...geo.bodies import Body, wrap_lon
@@ -30,7 +31,7 @@ class Box:
     def centre(self) -> tuple[float, float]:
         return wrap_lon((self.west + self.east) / 2), (self.south + self.north) / 2
 
-    def holds(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
+    def holds(self, lon: ArrayLike, lat: ArrayLike) -> np.ndarray:
         """Whether positions lie inside; western and southern borders belong to it, and the north pole."""
         east_of = np.mod(np.asarray(lon) - self.west, 360.0)
         inside = (east_of < self.east - self.west) | (self.east - self.west >= 360.0)

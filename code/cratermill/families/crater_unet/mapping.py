@@ -212,7 +212,7 @@ class Mean:
         self.versions += 1
 
     def save(self, path: Path) -> None:
-        arrays: dict[str, np.ndarray] = {}
+        arrays: dict[str, Any] = {}
         for number, (window, sums, gone) in enumerate(zip(self.windows, self.sums, self.gone, strict=True)):
             values = ((sums + self.versions // 2) // self.versions).astype(np.uint8)
             values[gone] = NO_DATA

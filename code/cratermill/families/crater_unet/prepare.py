@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
+from ...core.frames import rows_of
 from ...core.seeds import seed_of
 from ...craters.catalogue import read_catalogue
 from ...geo.mosaic import Mosaic
@@ -86,7 +87,7 @@ def inputs(config: Config, options: CraterData, data: str) -> dict[str, Any]:
         mosaic = config.data.require(config.mosaic, "the mosaic")
         return given | {"mosaic": mark(mosaic), "grey": grey_mark(mosaic)} | lists
     if options.kind == "boxes":
-        return given | {"path": mark(config.path(options.path))}
+        return given | {"path": mark(config.path(options.path or ""))}
     return given | {name: [mark(config.path(path)) for path in getattr(options, name)] for name in ("images", "tables")}
 
 
@@ -197,9 +198,9 @@ def _mosaic_tiles(config: Config, options: CraterData, folder: Path, steps: Step
             tiles = []
             for start in range(0, len(rows), READ_TOGETHER):
                 part = rows.iloc[start : start + READ_TOGETHER]
-                grids = [square(body, row.lon, row.lat, resolution, options.tile_px) for row in part.itertuples()]
+                grids = [square(body, row.lon, row.lat, resolution, options.tile_px) for row in rows_of(part)]
                 images = mean_of_bands(*sample_many_masked(mosaic, grids, threads=1))
-                for row, grid, image in zip(part.itertuples(), grids, images, strict=True):
+                for row, grid, image in zip(rows_of(part), grids, images, strict=True):
                     # A tile without data teaches nothing.
                     if is_missing(image, options.missing).mean() < 0.9:
                         extra, circles = {"lon": row.lon, "lat": row.lat}, circles_on(grid, craters)[:, :3]

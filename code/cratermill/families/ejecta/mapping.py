@@ -37,7 +37,8 @@ PORTION = 128
 
 
 def map_warnings(config: Config) -> list[str]:
-    run, said = map_run(config), []
+    run = map_run(config)
+    said: list[str] = []
     if run.match_brightness:
         return said
     with open_mosaic(config) as mosaic:
