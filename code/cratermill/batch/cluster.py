@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from .workspace import check_products
 PROFILE_VARIABLE = "CRATERMILL_PROFILE"
 
 
-def choose_profile(name: str | None, root: Path, known_stages: Sequence[str] = ()) -> Profile:
+def choose_profile(name: str | None, root: Path, known_stages: Collection[str] = ()) -> Profile:
     """The profile named here or by $CRATERMILL_PROFILE; InputError with the names there are, when none is."""
     name = name or os.environ.get(PROFILE_VARIABLE)
     if not name:

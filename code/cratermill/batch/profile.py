@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -94,7 +94,7 @@ class Profile(_Part):
         return self.stages.get(stage, self.default)
 
 
-def load_profile(name: str, root: Path, known_stages: Sequence[str] = ()) -> Profile:
+def load_profile(name: str, root: Path, known_stages: Collection[str] = ()) -> Profile:
     """A profile by name (configs/clusters/<name>.yaml) or by path; InputError names file, key and what is valid."""
     import yaml
 

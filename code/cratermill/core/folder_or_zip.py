@@ -73,6 +73,7 @@ class FolderOrZip:
                 valid=f"at most {MOST_PACKED} times its size",
                 next_step="check where the archive comes from",
             )
+        assert self.archive is not None
         return self.archive.read(member)
 
 

@@ -48,9 +48,9 @@ def _require_small(text: str) -> None:
     open_nodes: list[tuple[str | None, int]] = []
     count = 0
     for event in yaml.parse(text, Loader=_parser()):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
-            count += sizes.get(event.anchor, 1)
+            count += sizes.get(event.anchor or "", 1)
             if any(anchor == event.anchor for anchor, _ in open_nodes):
                 raise yaml.YAMLError(f"line {line}: *{event.anchor} holds itself")
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -77,7 +77,9 @@ def _parser() -> type:
 def _loader() -> type:
     import yaml
 
-    class Loader(_parser()):
+    parser: Any = _parser()  # one of two classes, which is known only now
+
+    class Loader(parser):
         def construct_mapping(self, node, deep=False):
             seen: dict[tuple[str, str], int] = {}
             for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ CHUNK = 32
 
 
 class Ensemble:
-    """The networks of one version's checkpoints, in evaluation mode."""
+    """The networks of one version's checkpoints, in evaluation mode. ``hparams`` is the row, of the model of its family."""
 
     def __init__(self, checkpoints: Iterable[Checkpoint], paths: list[Path], device: torch.device | None = None):
         self.device = device or torch_device()
@@ -32,7 +33,7 @@ class Ensemble:
                 self.checkpoint = replace(checkpoint, state_dict={})
             # One at a time: the weights of a whole ensemble are held once, in its networks.
             self.networks.append(_network(checkpoint, path, self.device))
-        self.hparams = get_family(self.checkpoint.family).hparams_model().from_plan(self.checkpoint.hparams)
+        self.hparams: Any = get_family(self.checkpoint.family).hparams_model().from_plan(self.checkpoint.hparams)
 
     @classmethod
     def load(cls, paths: list[Path], family: str, version: int, device: torch.device | None = None):

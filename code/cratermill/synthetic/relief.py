@@ -31,7 +31,7 @@ class Relief:
         # 1 is the wall of a fresh simple crater seen along the light; large craters are flatter for their size.
         steepness = craters.depth * np.minimum((craters.radius / 0.004) ** -0.2, 1)
         self._light = np.stack([east, north], axis=1) * steepness[:, None].astype(np.float32)
-        self._small = (self._windows[:, 2:] < _STAMP_PX).all(axis=1)
+        self._small = np.asarray((self._windows[:, 2:] < _STAMP_PX).all(axis=1))
         self._kind = profile_kind(craters.radius)
         self._in_rows = lru_cache(maxsize=4)(self._find_in_rows)
 

@@ -102,7 +102,8 @@ def _pixel_boxes(table: Delimited, size: np.ndarray) -> np.ndarray:
         raise InputError(
             f"{table.what} has the columns {', '.join(table.header)[:120]}", valid=f"{', '.join(BOX_COLUMNS)} in pixels; or lines {LINES}"
         )
-    boxes, off = [], []
+    boxes: list[list[float]] = []
+    off: list[int] = []
     for line, cells in zip(table.lines, table.rows, strict=True):
         try:
             x, y, w, h = (float(cells[names[column]]) for column in BOX_COLUMNS)
@@ -117,7 +118,10 @@ def _pixel_boxes(table: Delimited, size: np.ndarray) -> np.ndarray:
             )
         # Boxes may reach over the edge, and a few of a larger picture's list may lie beyond it.
         inside = x + w > 0 and y + h > 0 and x < size[0] and y < size[1]
-        (boxes if inside else off).append([x, y, x + w, y + h] if inside else line)
+        if inside:
+            boxes.append([x, y, x + w, y + h])
+        else:
+            off.append(line)
     if len(off) > len(boxes):
         raise InputError(
             f"{table.what}, line {off[0]} lies off the image of {size[0]:.0f} × {size[1]:.0f} pixels, as do most of its boxes",
@@ -126,7 +130,7 @@ def _pixel_boxes(table: Delimited, size: np.ndarray) -> np.ndarray:
         )
     if off:
         notice(f"{table.what}: {len(off)} boxes lie off the image of {size[0]:.0f} × {size[1]:.0f} pixels (line {off[0]} first): left out")
-    return np.array(boxes, float).reshape(-1, 4)
+    return np.array(boxes, dtype=float).reshape(-1, 4)
 
 
 def _circles(boxes: np.ndarray, size: np.ndarray) -> np.ndarray:

@@ -283,10 +283,10 @@ class Preparation(Steps):
 
     def annuli(self, bounds: list[tuple[float, float]]) -> None:
         """Mean band values around every drawn crater, for each pair of ``buffer_bounds`` that a row asks for."""
-        pairs = {tuple(map(float, pair)) for pair in bounds}
+        pairs = {(float(inner), float(outer)) for inner, outer in bounds}
         if self.data.annuli.exists():
             # Rows prepared earlier keep theirs.
-            pairs |= {tuple(pair) for pair in read_table(self.data.annuli)[["inner", "outer"]].to_numpy().tolist()}
+            pairs |= {(inner, outer) for inner, outer in read_table(self.data.annuli)[["inner", "outer"]].to_numpy().tolist()}
         if not pairs:
             return
         wanted = sorted(pairs)
