@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from ..families import FAMILIES
+from ..families import FAMILIES, family_names
 from .app import group
 from .output import CONFIG, JSON, print_json, print_table
 
@@ -16,12 +16,8 @@ weights = group("weights", "Fetch or check published weights.")
 
 TABLE = typer.Argument(metavar="FILE", help="The table, e.g. configs/ejecta_version_hparams.csv.")
 FAMILY = typer.Option(
-    ..., "--family", help=f"The family of the table's rows: {', '.join(FAMILIES)}.", autocompletion=lambda: family_names()
+    ..., "--family", help=f"The family of the table's rows: {', '.join(FAMILIES)}.", autocompletion=family_names
 )
-
-
-def family_names() -> list[str]:
-    return list(FAMILIES)
 
 
 @versions.command("list")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from ..config import Config
     from ..training.hparams import RowHparams
     from .base import Family
@@ -21,13 +23,45 @@ FAMILIES = {
 }
 
 
+GROUP = "cratermill.families"
+"""Entry points by which other packages bring families, ``name = "module:Class"``; see docs/adding-a-family.md."""
+
+
 def get_family(name: str) -> Family:
     """The family object; its package is imported only now."""
     import importlib
 
-    if name not in FAMILIES:
-        raise InputError(f"unknown family '{name}'", valid=nearest(name, FAMILIES), next_step="choose one of these names")
-    return getattr(importlib.import_module(f"{__name__}.{name}"), FAMILIES[name])()
+    if name in FAMILIES:
+        family: Family = getattr(importlib.import_module(f"{__name__}.{name}"), FAMILIES[name])()
+        return family
+    found = _from_packages()
+    if name not in found:
+        raise InputError(f"unknown family '{name}'", valid=nearest(name, [*FAMILIES, *found]), next_step="choose one of these names")
+    return _loaded(name, found[name])
+
+
+def family_names() -> list[str]:
+    """Those that come along, then those of installed packages. The latter takes a look at every package's metadata."""
+    return [*FAMILIES, *_from_packages()]
+
+
+def _from_packages() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in FAMILIES}
+
+
+def _loaded(name: str, entry: EntryPoint) -> Family:
+    from .base import Family
+
+    package = f"the package {entry.dist.name}" if entry.dist else "a package"
+    try:
+        made = entry.load()()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InputError(f"the family {name} of {package} can't be imported: {error}", next_step="install that package anew") from error
+    if not isinstance(made, Family) or made.name != name:
+        raise InputError(f"{entry.value} of {package} is no Family called {name}", valid="a subclass of cratermill.families.base.Family")
+    return made
 
 
 def row_model(name: str) -> type[RowHparams]:

@@ -12,7 +12,7 @@ from ..config import Config, RunConfig, explain
 from ..core.errors import InputError, nearest
 from ..core.paths import find_root
 from ..core.yaml_files import read_yaml_file
-from ..families import FAMILIES, family_data, get_family, map_options
+from ..families import FAMILIES, family_data, family_names, get_family, map_options
 from .changes import changed
 
 
@@ -54,9 +54,9 @@ def parse_config(content: Any, root: Path, source: Path | None = None) -> Config
 def _require_sound(config: Config) -> None:
     """Check what only the families can check; raises ``InputError``."""
     for name in config.run.train:
-        if name not in FAMILIES:
+        if name not in FAMILIES and name not in (known := family_names()):
             raise InputError(
-                f"{config.source or 'the config'} can't be used:\n  train: unknown family '{name}'; valid: {nearest(name, FAMILIES)}",
+                f"{config.source or 'the config'} can't be used:\n  train: unknown family '{name}'; valid: {nearest(name, known)}",
                 next_step="correct these keys and run again",
             )
     for name in config.run.train:
