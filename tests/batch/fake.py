@@ -43,6 +43,8 @@ def science(plan, cell, workspace):
         print(len(kept))
     if do == "deaf" and len(lines(trace / f"{cell.index}.begun")) == 1:
         time.sleep(cell.params["deaf_s"])
+    if do == "cores":
+        (trace / f"{cell.index}.cores").open("a").write(f"{os.environ['SLURM_CPUS_PER_TASK']}\n")
     if do == "full":
         raise OSError(28, "No space left on device", str(workspace.folder / "best.ckpt"))
     if rank() > 0:

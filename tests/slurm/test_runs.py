@@ -344,3 +344,44 @@ def test_scheduler_that_does_not_answer(root, monkeypatch, tmp_path):
     with pytest.raises(WorkError):
         bench.launch()
     assert load(bench.plan.path).cells
+
+
+@pytest.mark.parametrize("stages", [{}, {"evaluate": {"cpus": 2, "mem_gb": 0.1, "time_min": 5}}], ids=["same job", "a job each"])
+def test_evaluations_begin_when_their_own_training_ends(cluster, root, stages):
+    trainings = [{"n": n, "steps": 120 if n == 0 else 1, "step_s": 0.25} for n in range(4)]
+    evaluations = [{"n": n, "needs": [n], "stage": "evaluate"} for n in range(4)]
+    bench = Bench(cluster, root, summarised([*trainings, *evaluations]), stages=stages)
+    bench.launch()
+    states = bench.wait(lambda states: all(states[index].state == "done" for index in (5, 6, 7)), "three evaluations", timeout=120)
+    assert states[0].state == "running" and states[4].state in ("queued", "waiting"), "the straggler held up nobody"
+    bench.wait_all("done", timeout=120)
+    assert all(bench.begun(index) == 1 for index in range(9))
+
+
+def test_jobs_that_pull_lose_nothing_when_some_are_cancelled(cluster, root):
+    cells = [{"n": n, "steps": 40 if n < 2 else 1, "step_s": 0.1} for n in range(40)]
+    bench = Bench(cluster, root, summarised(cells), default={"cpus": 1, "mem_gb": 0.1, "time_min": 5, "pull": 4})
+    bench.launch()
+    bench.wait_steps([0, 1])
+    (submission,) = [one for one in ledger.read(bench.plan) if one.stage == "train"]
+    task = json.loads(bench.plan.state_path(0).read_text())["slurm"]["task"]
+    scheduler.cancel([f"{submission.job_id}_{task}"])
+    bench.wait_all("done", timeout=120)
+    assert bench.begun(0) == 2 and bench.steps(0) == 40 and bench.metrics(0)["loss"] == undisturbed_loss(40), "taken over, no step lost"
+    assert sum(bench.begun(index) for index in range(1, 40)) == 39
+
+
+def test_a_job_cancelled_while_pending_is_cancelled(cluster, root):
+    bench = Bench(cluster, root, [{"n": n} for n in range(3)], flags=["--hold"])
+    submitted = bench.launch()
+    cluster.run("scancel", str(submitted.submissions[0].job_id))  # by hand: our ledger doesn't know
+    states = bench.wait_all("failed")
+    assert {cell.kind for cell in states} == {"cancelled"}
+
+
+def test_each_process_has_the_cores_it_asked_for(cluster, root):
+    resources = {"cpus": 2, "mem_gb": 0.2, "time_min": 5, "nodes": 1, "tasks_per_node": 2}
+    bench = Bench(cluster, root, [{"do": "cores"}], default=resources)
+    bench.launch()
+    bench.wait_all("done")
+    assert sorted(fake.lines(root / "trace/0.cores")) == ["2", "2"]

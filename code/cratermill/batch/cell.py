@@ -148,6 +148,9 @@ def _run_locked(
         if state.is_done(plan, cell) and not cell.always:
             workspace.discard()
             return CellResult(cell.index, cell.key, state.DONE)
+        if (ended := _ended_in_turn(plan, cell, turn)) is not None:
+            return ended
+        record = state.Record(plan, cell, turn, **job_facts())  # again: somebody may have had the cell until a moment ago
         record.open()
         _work(plan, cell, science, workspace)
         result = CellResult(cell.index, cell.key, state.DONE, seconds=time.time() - record.value["started"])
@@ -161,6 +164,14 @@ def _run_locked(
     finally:
         workspace.close()
     return _closed(record, result)
+
+
+def _ended_in_turn(plan: Plan, cell: Cell, turn: str | None) -> CellResult | None:
+    """How somebody else's attempt of the same turn ended, while this one waited for the lock."""
+    known = state.read_record(plan, cell.index)
+    if turn is None or known.get("turn") != turn or known.get("state") != state.FAILED:
+        return None
+    return CellResult(cell.index, cell.key, state.FAILED, known.get("cause"), "busy")
 
 
 def _work(plan: Plan, cell: Cell, science: Science, workspace: Workspace) -> None:

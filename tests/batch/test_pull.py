@@ -1,0 +1,132 @@
+"""No job waits for nothing: evaluations follow their trainings, workers take the next open cell, retries begin with the next end."""
+
+import json
+import subprocess
+import sys
+import threading
+
+from cratermill.batch import cluster, operations, slurm_state
+from cratermill.batch.cell import run_cell
+from cratermill.batch.plan import freeze, load
+from cratermill.batch.profile import Profile
+from cratermill.batch.pull import pull
+from cratermill.batch.signals import StopFlag
+from cratermill.core.files import read_json, write_json
+
+from . import fake
+from .test_slurm import executor, slurm  # noqa: F401 - a fixture
+
+TRAIN_AND_EVALUATE = [*({"n": n} for n in range(3)), *({"n": n, "needs": [n], "stage": "evaluate"} for n in range(3))]
+SUMMARY = {"needs": list(range(6)), "soft": True, "always": True, "stage": "summarise"}
+
+
+def begun(root, index):
+    return len(fake.lines(root / f"trace/{index}.begun"))
+
+
+def test_evaluations_follow_their_trainings_in_the_same_job(root, slurm):  # noqa: F811
+    made = executor(root, [*TRAIN_AND_EVALUATE, SUMMARY], limits={"max_concurrent": 2}).submit()
+    assert [(one.stage, one.tasks, one.after) for one in made.submissions] == [
+        ("train", ((0, 3), (1, 4), (2, 5)), ()),
+        ("summarise", ((6,),), (101,)),
+    ]
+
+
+def test_where_they_need_more_each_waits_for_its_own(root, slurm):  # noqa: F811
+    stages = {"evaluate": {"mem_gb": 64}}
+    runner = executor(root, [*TRAIN_AND_EVALUATE, SUMMARY], stages=stages)
+    assert cluster.describe(runner.plan, runner.profile)["after"] == [[], ["submission 1"], ["submission 1", "submission 2"]]
+    made = runner.submit()
+    assert [(one.how, one.after) for one in made.submissions] == [("afterany", ()), ("aftercorr", (101,)), ("afterany", (101, 102))]
+    assert slurm.scripts[102][1] == ("aftercorr:101",)
+    # Its training failed: it is cancelled by the scheduler, and blocked for people.
+    slurm.set(0, "FAILED")
+    slurm.set(3, "CANCELLED")
+    states = slurm_state.look(runner.plan).states
+    assert (states[0].state, states[3].state, states[3].cause) == ("failed", "blocked", "needs cell 0")
+    _, again = operations.retry(runner)
+    assert {index for one in again.submissions for index in one.cells} == {0, 3, 6}
+
+
+def test_a_retry_under_max_concurrent_begins_when_any_job_ends(root, slurm):  # noqa: F811
+    runner = executor(root, [{"n": n} for n in range(6)], limits={"max_concurrent": 3})
+    runner.submit()
+    slurm.set(0, "OUT_OF_MEMORY")
+    for index in (1, 2, 3):
+        slurm.set(index, "RUNNING")
+    _, again = operations.retry(runner)
+    assert slurm.throttled == [(101, 2)] and slurm.scripts[102][1] == ("afterany:101_1?afterany:101_2?afterany:101_3",)
+    assert "--array=0-0%1\n" in slurm.scripts[102][0] and again.cells == 1
+
+
+def test_jobs_that_pull_share_all_cells(root, slurm):  # noqa: F811
+    runner = executor(root, [{"n": n} for n in range(20)], default={"pull": 4})
+    made = runner.submit()
+    assert [(one.size, len(one.cells)) for one in made.submissions] == [(4, 20)] and "--array=0-3\n" in slurm.scripts[101][0]
+    slurm.set(2, "RUNNING")
+    facts = {"submission": "1", "task": "2", "array_job": "101"}
+    write_json(runner.plan.state_path(7), {"state": "running", "slurm": facts, "pid": 1, "host": "n1", "heartbeat": 9e9})
+    write_json(runner.plan.state_path(8), {"state": "failed", "kind": "error", "slurm": facts})
+    run = slurm_state.look(runner.plan)
+    assert (run.states[7].state, run.states[8].state, run.states[9].state) == ("running", "failed", "queued")
+    # A failed cell goes again although the workers are still there; the others wait for them.
+    assert runner.wanted(run) == [8]
+    slurm.jobs = [slurm.as_(job, "TIMEOUT") for job in slurm.jobs]
+    assert {cell.kind for cell in slurm_state.look(runner.plan).states} == {"timeout", "error"}
+    assert operations.cancel(runner.plan) == []
+
+
+def test_workers_take_each_cell_once_in_order_of_needs(root):
+    specs = [{"n": n, "step_s": 0.02} for n in range(8)] + [{"needs": [0, 1], "n": 1, "stage": "evaluate"}, {"do": "fail"}, {"needs": [9]}]
+    plan = load(freeze(fake.plan_of(root, specs)))
+    command = [sys.executable, "-c", WORKER, str(fake.HERE.parents[2]), str(plan.path)]
+    workers = [subprocess.Popen(command) for _ in range(2)]
+    assert [worker.wait(120) for worker in workers] == [0, 0]
+    assert [begun(root, index) for index in range(11)] == [1] * 10 + [0]
+    assert read_json(plan.state_path(10))["state"] == "blocked" and (plan.product(plan.cells[8]) / "cell.json").exists()
+
+
+WORKER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from cratermill.batch.plan import load
+from cratermill.batch.pull import pull
+from cratermill.batch.signals import StopFlag
+from tests.batch import fake
+plan = load(sys.argv[2])
+pull(plan, range(len(plan.cells)), fake.science, StopFlag(), "a turn")
+"""
+
+
+def test_what_a_dead_worker_had_is_taken_once_more_and_poison_is_left(root):
+    plan = load(freeze(fake.plan_of(root, [{"n": 1}, {"do": "kill"}])))
+    dead = {"state": "running", "turn": "a turn", "pid": 2**22 + 1, "host": "", "heartbeat": 0}
+    write_json(plan.state_path(0), dead)
+    write_json(plan.state_path(1), dead | {"tries": 2})
+    results = pull(plan, [0, 1], fake.science, StopFlag(), "a turn")
+    assert [result.state for result in results] == ["done"]
+    assert json.loads(plan.state_path(1).read_text())["kind"] == "killed"
+
+
+def test_nobody_waits_for_a_straggler_and_a_stop_ends_the_turn(root):
+    plan = load(freeze(fake.plan_of(root, [{"n": n} for n in range(3)])))
+    inside, go = threading.Event(), threading.Event()
+
+    def slow(plan, cell, workspace):
+        inside.set()
+        go.wait(30)
+        return {}
+
+    holder = threading.Thread(target=run_cell, args=(plan, 0, slow), kwargs={"stop": StopFlag()})
+    holder.start()
+    inside.wait(30)
+    stop = StopFlag()
+    assert [result.index for result in pull(plan, range(3), fake.science, stop, "x")] == [1, 2]
+    stop.set()
+    assert pull(plan, range(3), fake.science, stop, "y") == []
+    go.set()
+    holder.join()
+
+
+def test_profiles_name_pull():
+    assert Profile(name="x", stages={"map": {"pull": 3}}).resources("map").pull == 3
