@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -114,6 +115,8 @@ def test_a_removed_run_is_known_by_its_jobs(root, slurm):  # noqa: F811
     (runner.plan.folder / "slurm/1.json").unlink()
     with pytest.raises(WorkError, match="scancel --name=fake-"):
         runner.submit()
+    slurm.jobs = [replace(job, folder="/another/project/log/runs/of/the/same/name") for job in slurm.jobs]
+    assert runner.submit().cells == 1
 
 
 def test_an_array_larger_than_a_quota_nobody_told_of_is_cut(root, slurm, monkeypatch):  # noqa: F811

@@ -362,8 +362,8 @@ def test_efficiency_from_records(root, slurm):
 
 
 def test_answers_of_squeue_and_sacct_are_read():
-    assert scheduler._queue_line("12|3|RUNNING|None|n[1-2]|15|a|b") == JobTask(12, 3, "RUNNING", "None", "n[1-2]", "a|b")
-    assert scheduler._queue_line("12|N/A|PENDING|Resources||12|x").task == 0
+    assert scheduler._queue_line("12|3|RUNNING|None|n[1-2]|15|a|/b|c") == JobTask(12, 3, "RUNNING", "None", "n[1-2]", "a", "/b|c")
+    assert scheduler._queue_line("12|N/A|PENDING|Resources||12|x|/").task == 0
     assert scheduler._queue_line("slurm_load_jobs error") is None
     assert scheduler._account_lines("12_3|CANCELLED by 1000|n1|x") == [JobTask(12, 3, "CANCELLED", node="n1", name="x")]
     assert scheduler._account_lines("12_[4-9]|PENDING||x") == []

@@ -384,4 +384,4 @@ def test_each_process_has_the_cores_it_asked_for(cluster, root):
     bench = Bench(cluster, root, [{"do": "cores"}], default=resources)
     bench.launch()
     bench.wait_all("done")
-    assert sorted(fake.lines(root / "trace/0.cores")) == ["2", "2"]
+    cluster.wait_until(lambda: fake.lines(root / "trace/0.cores") == ["2", "2"], "both processes' word")

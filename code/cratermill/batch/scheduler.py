@@ -20,7 +20,7 @@ WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV
 AT_WORK = frozenset({"CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED"})
 ACTIVE = WAITING | AT_WORK
 TIMEOUT_S = 60.0
-FIELDS = "%F|%K|%T|%r|%N|%A|%j"
+FIELDS = "%F|%K|%T|%r|%N|%A|%j|%Z"
 LIST_LENGTH = 200
 
 
@@ -42,7 +42,7 @@ class Unclear(Silent):
 
 @dataclass(frozen=True)
 class JobTask:
-    """One array task as the scheduler sees it; `state` is Slurm's word, `reason` why it waits."""
+    """One array task as the scheduler sees it; `state` is Slurm's word, `reason` why it waits, `folder` where it works."""
 
     job_id: int
     task: int
@@ -50,6 +50,7 @@ class JobTask:
     reason: str = ""
     node: str = ""
     name: str = ""
+    folder: str = ""
 
     @property
     def is_active(self) -> bool:
@@ -91,12 +92,12 @@ def queue() -> list[JobTask]:
 
 
 def _queue_line(line: str) -> JobTask | None:
-    # The reason may hold anything but the field's own mark; names come last because they are ours.
+    # Names and folders of other jobs may hold the mark; ours hold none before the folder.
     parts = line.strip().split("|")
     if len(parts) < 7 or not parts[0].isdigit():
         return None
     task = int(parts[1]) if parts[1].isdigit() else 0
-    return JobTask(int(parts[0]), task, parts[2], parts[3], parts[4], "|".join(parts[6:]))
+    return JobTask(int(parts[0]), task, parts[2], parts[3], parts[4], parts[6], "|".join(parts[7:]))
 
 
 def accounts_for(job_ids: Iterable[int], since: float) -> list[JobTask]:

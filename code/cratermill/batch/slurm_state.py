@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -182,8 +183,14 @@ def _judged(plan: Plan, submissions: list[Submission], queue: list[JobTask]) -> 
     looked = _Look(plan, jobs, latest, records)
     states = [looked.judge(cell) for cell in plan.cells]
     known = {submission.name for submission in submissions}
-    foreign = {job.name for job in queue if job.is_active and job.name.startswith(f"{plan.run}.") and job.name not in known}
+    foreign = {job.name for job in queue if job.is_active and job.name not in known and _is_of_run(job, plan)}
     return SlurmRun(plan, states, None, submissions, jobs, sum(job.is_active for job in queue), tuple(sorted(foreign)))
+
+
+def _is_of_run(job: JobTask, plan: Plan) -> bool:
+    """Whether a job is of this run; another project's folder may hold a run of the same name, if its plan is the same."""
+    here = {"", str(plan.folder), os.path.realpath(plan.folder)}
+    return job.name.startswith(f"{plan.run}.") and job.folder in here
 
 
 def found(plan: Plan, submission: Submission, queue: list[JobTask]) -> Submission:

@@ -21,6 +21,7 @@ from ..core.errors import WorkError
 from ..core.files import atomic_path
 from ..core.work import Stopped
 from ..samples.brightness import brightness_of
+from .batch_norm import share_batch_norm
 from .cell import CellParams
 from .checkpoint import Checkpoint, read_tensors
 from .loaders import Loaders
@@ -39,7 +40,7 @@ class Training:
     ):
         self.fabric, self.loaders, self.params, self.hparams, self.norm = fabric, loaders, params, hparams, norm
         self.workspace, self.folder = workspace, folder
-        self.task = task
+        self.task = task = share_batch_norm(task, fabric.device) if fabric.world_size > 1 else task
         pairs = task.to(fabric.device).optimizers()
         self.schedulers = [scheduler for _, scheduler in pairs]
         self.model, *self.optimizers = fabric.setup(task, *(optimizer for optimizer, _ in pairs))
