@@ -98,6 +98,7 @@ def test_progress_text():
         progress_text({"epoch": 3, "epochs": 10, "step": 7, "loss": 0.123456, "rate": "12/s"})
         == "epoch 3/10, step 7, loss 0.1235, rate 12/s"
     )
+    assert progress_text({"doing": "loading networks"}) == "loading networks …"
     assert progress_text(None) == "" and progress_text({"step": 7, "metric": None}) == "step 7"
 
 

@@ -25,6 +25,8 @@ def make_observer(stream: TextIO | None = None) -> Observer:
 def progress_text(progress: dict[str, Any] | None) -> str:
     """Progress as few words: `epoch 3/10, step 120, loss 0.41, 12 it/s`; what isn't known yet (None) is left out."""
     progress = {name: value for name, value in (progress or {}).items() if value is not None}
+    if set(progress) == {"doing"}:
+        return f"{progress['doing']} …"
     parts = []
     for name, total in (("epoch", "epochs"), ("step", "steps"), ("item", "items")):
         if name in progress:
@@ -90,14 +92,14 @@ class PlainObserver(Observer):
         self._shown: dict[int, float] = {}
 
     def begin(self, already: int) -> None:
-        self._say(f"{self.total} cells to do" + (f", {already} done already" if already else ""))
+        self._say(f"{self.total} cells to do" + (f", {already} done already" if already else "") + ("; starting …" if self.total else ""))
 
     def moved(self, index: int, progress: dict[str, Any] | None) -> None:
         now = time.monotonic()
         if progress is None:
             self._shown[index] = now
             self._say(f"{self.cells[index].key}  begins")
-        elif now - self._shown.get(index, 0) >= self.every_s:
+        elif set(progress) == {"doing"} or now - self._shown.get(index, 0) >= self.every_s:
             self._shown[index] = now
             self._say(f"{self.cells[index].key}  {progress_text(progress)}")
 
@@ -121,10 +123,11 @@ class RichObserver(Observer):
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bars = Progress(*columns, TextColumn("{task.fields[how]}", markup=False))
         self._tasks: dict[int, TaskID] = {}
-        self._all = self._bars.add_task("cells", total=self.total, how=f"{already} done already" if already else "")
+        self._all = self._bars.add_task("cells", total=self.total, how=f"{already} done already" if already else "starting …")
         self._bars.start()
 
     def moved(self, index: int, progress: dict[str, Any] | None) -> None:
+        self._bars.update(self._all, how="")
         if index not in self._tasks:
             self._tasks[index] = self._bars.add_task(self.cells[index].key, total=None, how="")
         share = fraction(progress)

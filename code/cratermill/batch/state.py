@@ -85,6 +85,7 @@ class Record:
     def report(self, progress: dict[str, Any]) -> None:
         """Keep the newest progress; written at most once per REPORT_S. A full disk must not stop the work itself."""
         with self._guard:
+            self.value["progress"].pop("doing", None)  # what was under way before
             self.value["progress"].update(progress)
         if time.time() - self._written >= REPORT_S:
             self._write_quietly()

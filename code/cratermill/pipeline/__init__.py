@@ -13,11 +13,16 @@ def run_cell(plan: Any, cell: Any, workspace: Any) -> dict | None:
     from .load_config import parse_config
 
     config = parse_config(plan.config, plan.root)
+    workspace.report(doing="loading libraries")
     stage = importlib.import_module(f"{__name__}.{STAGES[cell.stage]}")
     steady_threads()
+    workspace.report(doing=LOADS.get(cell.stage, "reading what was made"))
     return stage.run(config, plan, cell, workspace)
 
 
 SAME = ("train", "evaluate", "summarise", "composite")
 STAGES = {**{name: name for name in SAME}, "map": "mapping", "analyse": "asked", "compare": "asked"}
 """Stage names of a plan and the modules that do them."""
+
+LOADS = {"train": "loading network and data", "evaluate": "loading network and data", "map": "loading networks"}
+"""What a stage does before its first step, for people who wait."""
