@@ -42,6 +42,8 @@ def on(monkeypatch):
     yield use
     for cluster in used:
         cluster.run("scancel", "--user=root", check=False)
+        # Quotas of the next test count what is still being cleared away.
+        cluster.wait_until(lambda cluster=cluster: not cluster.run("squeue", "--noheader").stdout.strip(), "an empty queue", timeout=60)
 
 
 @pytest.fixture

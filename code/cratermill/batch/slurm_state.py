@@ -70,6 +70,8 @@ class SlurmRun(Run):
     def active(self, index: int) -> bool:
         """Whether a job of this cell is in the queue (waiting or running) and will come to it."""
         submission, current = self.latest.get(index), self.states[index]
+        if current.state == state.DONE:
+            return False  # its job is only being cleared away
         if submission is not None and submission.pull and current.state in (state.FAILED, state.BLOCKED):
             return False  # its workers go on with other cells
         job = self.job(index)
