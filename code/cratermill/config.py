@@ -167,7 +167,8 @@ class MapRuns(_MapKeys):
 
     def each(self) -> list[MapRun]:
         """The single maps; where there are several, what tells them apart is added to their given name."""
-        keys = {**{("versions", family): wanted for family, wanted in self.versions.items()}, "split": self.split, "mosaic": self.mosaic}
+        keys: dict[Any, Any] = {("versions", family): wanted for family, wanted in self.versions.items()}
+        keys |= {"split": self.split, "mosaic": self.mosaic}
         choices = [value if isinstance(value, list) else [value] for value in keys.values()]
         return [self._one(dict(zip(keys, chosen, strict=True))) for chosen in product(*choices)]
 
@@ -233,6 +234,13 @@ class Config:
         """The map at work: the chosen one, or the only one there is."""
         maps = self.maps if self._map is None else [self._map]
         return maps[0] if len(maps) == 1 else None
+
+    @property
+    def map_run(self) -> MapRun:
+        """The map at work; raises ``InputError`` where there is none, or several."""
+        if self.map is None:
+            raise InputError("the config makes no map", valid="map: {versions: {…}, split: 0}", next_step="add 'map', as in configs/demo")
+        return self.map
 
     def of_map(self, map: MapRun) -> Config:
         """This configuration at work on one of its maps."""

@@ -179,10 +179,14 @@ Weights = dict[str, dict[str, dict[str, Marks]]]
 class Planned(Protocol):
     """What is needed of a plan's cell."""
 
-    index: int
-    stage: str
-    params: dict[str, Any]
-    fingerprint: str
+    @property
+    def index(self) -> int: ...
+    @property
+    def stage(self) -> str: ...
+    @property
+    def params(self) -> dict[str, Any]: ...
+    @property
+    def fingerprint(self) -> str: ...
 
 
 class Trainings:

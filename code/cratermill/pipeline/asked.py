@@ -20,8 +20,8 @@ def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
         workspace.report(item=done, items=total, doing=doing)
 
     if cell.stage == "compare":
-        truth = at_work(config, cell.params).map.compare
-        found = run_comparison(folder, config.path(truth), progress=report)
+        truth = at_work(config, cell.params).map_run.compare
+        found = run_comparison(folder, config.path(truth or ""), progress=report)
     else:
         found = run_analysis(folder, progress=report)
     files, into = found.get("files"), Path(str(found.get("folder", folder)))

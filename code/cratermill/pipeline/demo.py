@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
 from ..core.paths import find_root
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..config import Config
 
 CONFIG = Path("configs", "demo", "demo.yaml")
-PLANET = {
+PLANET: dict[str, Any] = {
     "body": "mercury",
     "shape": (1024, 2048),
     "seed": 2026,
@@ -32,13 +32,14 @@ def run_demo(workers: int = 1) -> int:
     from ..synthetic import synthesise
     from .launch import launch
 
-    config = load_config(find_demo())
+    path = find_demo()
+    config = load_config(path)
     began = time.monotonic()
     _say(1, f"a synthetic planet in {config.run.data}")
     with shown() as progress:
         synthesise(config.data.root, **PLANET, workers=max(2, workers), progress=progress)
     _say(2, f"prepare, train, evaluate, summarise, map: cratermill launch all {CONFIG}")
-    code = launch("all", config.source, workers=workers)
+    code = launch("all", path, workers=workers)
     if code:
         return code
     minutes = (time.monotonic() - began) / 60

@@ -62,6 +62,6 @@ def _require_sound(config: Config) -> None:
     for name in config.run.train:
         family_data(config, name)
     for one in map(config.of_map, config.maps):
-        for name in one.map.versions:
+        for name in one.map_run.versions:
             if get_family(name).maps:
                 map_options(one, name)

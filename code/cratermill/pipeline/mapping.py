@@ -12,5 +12,5 @@ from .plan_maps import at_work
 
 def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
     one = at_work(config, cell.params)
-    used = used_weights(one, cell.params["weights"], one.map.split)
+    used = used_weights(one, cell.params["weights"], one.map_run.split)
     return {**get_family(cell.params["family"]).map(one, cell.params, workspace), "weights": used}

@@ -82,11 +82,11 @@ class _OneMap:
     def _add_composite(self, parts: list[Cell]) -> None:
         compose = self.family.compose_mark(self.config, self.trainings)
         needs = tuple(part.index for part in parts)  # the same in a plan of the maps alone; trainings come before the parts
-        mark = [self.config.map.model_dump(mode="json", exclude=set(ASKED)), compose, [part.fingerprint for part in parts]]
+        mark = [self.config.map_run.model_dump(mode="json", exclude=set(ASKED)), compose, [part.fingerprint for part in parts]]
         flags = {"soft_needs": True, "always": True, "mark": mark}
         whole = self._add("composite", f"composite_{self.place['name']}", self.folder / "composite", needs, {}, **flags)
         for stage in ASKED:
-            if wanted := getattr(self.config.map, stage):
+            if wanted := getattr(self.config.map_run, stage):
                 truth = truth_mark(self.config.path(wanted)) if stage == "compare" else None
                 flags = {"always": True, "mark": [whole.fingerprint, wanted, truth]}
                 self._add(stage, f"{stage}_{self.place['name']}", self.folder / stage, (whole.index,), {}, **flags)
@@ -139,7 +139,7 @@ def other_weights(config: Config, plan: Plan, cell: Cell) -> str | None:
     if not used:
         return None
     one = at_work(config, cell.params)
-    now = used_weights(one, cell.params["weights"], one.map.split)
+    now = used_weights(one, cell.params["weights"], one.map_run.split)
     for family, versions in used.items():
         for version, digests in versions.items():
             there = now.get(family, {}).get(version, {})

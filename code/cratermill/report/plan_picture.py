@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..core.files import atomic_path
 
@@ -15,7 +16,8 @@ def draw_plan(path: Path, boxes: list[tuple[str, str, int, list[int], bool]]) ->
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    places, rows = [], {}
+    places: list[tuple[float, float]] = []
+    rows: dict[int, int] = {}
     for _, _, level, _, _ in boxes:
         rows[level] = rows.get(level, -1) + 1
         places.append((level * ACROSS, -rows[level] * DOWN))
@@ -38,7 +40,7 @@ def draw_plan(path: Path, boxes: list[tuple[str, str, int, list[int], bool]]) ->
 def _box(axes, x: float, y: float, title: str, second: str, done: bool) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    look = {"boxstyle": "round,pad=0.04", "facecolor": "#dcefdc" if done else "#eef2f8", "edgecolor": "0.4"}
+    look: dict[str, Any] = {"boxstyle": "round,pad=0.04", "facecolor": "#dcefdc" if done else "#eef2f8", "edgecolor": "0.4"}
     axes.add_patch(FancyBboxPatch((x + 0.04, y + 0.04), WIDTH - 0.08, HEIGHT - 0.08, **look))
     middle = x + WIDTH / 2
     shown = title if len(title) <= 36 else title[:35] + "…"

@@ -106,7 +106,7 @@ Changes = Mapping[str, Any]
 
 def _changed(header: list[str], lines: list[tuple[int, list[str]]], changes: Changes) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The table as if the changes stood in it."""
-    single = {name: values for name, values in changes.items() if name.isdigit() and isinstance(values, Mapping)}
+    single = {name: dict(values) for name, values in changes.items() if name.isdigit() and isinstance(values, Mapping)}
     everywhere = {name: value for name, value in changes.items() if name not in single}
     columns = dict.fromkeys([*header, *everywhere, *(name for values in single.values() for name in values)])
     if not changes or "version" not in header:

@@ -83,7 +83,7 @@ def marks_of(config: Config, trainings: Trainings) -> Marks:
 
 
 def catalogue_path(config: Config) -> Path:
-    given = config.map.catalogue or (family_data(config, NAME).catalogue if NAME in config.run.train else None)
+    given = config.map_run.catalogue or (family_data(config, NAME).catalogue if NAME in config.run.train else None)
     if given is None:
         raise InputError(
             "the map has no crater list",
@@ -94,7 +94,7 @@ def catalogue_path(config: Config) -> Path:
 
 
 def open_mosaic(config: Config) -> Mosaic:
-    run = config.map
+    run = config.map_run
     path = config.path(run.mosaic) if run.mosaic else config.mosaic
     return Mosaic.open(config.data.require(path, "the mosaic"), bands_of(config))
 
@@ -102,7 +102,7 @@ def open_mosaic(config: Config) -> Mosaic:
 def bands_of(config: Config) -> list[int] | None:
     """The map's bands; else those that the network was trained on."""
     trained = family_data(config, NAME).bands if NAME in config.run.train else None
-    return config.map.bands or trained
+    return config.map_run.bands or trained
 
 
 def map_name(config: Config, trainings: Trainings | None = None) -> str:
@@ -132,7 +132,7 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
 
 
 def map_warnings(config: Config) -> list[str]:
-    seen = load(checkpoint_path(config), NAME, config.run.map.versions[NAME]).seen
+    seen = load(checkpoint_path(config), NAME, version_of(config)).seen
     with open_mosaic(config) as mosaic:
         return far_from(seen, mosaic, "the network", grey=True, remembered=config.data.statistics)
 
@@ -144,14 +144,14 @@ def planned_row(config: Config, trainings: Trainings) -> Hparams:
     """The row of the map, whose networks may have to be trained yet."""
     version, split = version_of(config), map_run(config).split
     planned = trainings.evaluated_row(NAME, version, split)
-    return planned or _row(config)
+    return planned if isinstance(planned, Hparams) else _row(config)
 
 
 def _row(config: Config) -> Hparams:
     """The row as it was last evaluated, which may group otherwise than when it was trained; else the checkpoint's own."""
     version, split = version_of(config), map_run(config).split
     evaluated = evaluated_row(config, NAME, version, split)
-    if evaluated is not None:
+    if isinstance(evaluated, Hparams):
         return evaluated
     kept = read_json(config.project.version_results(NAME, version) / "autoencoder.json", {})
     return Hparams.from_plan(kept.get("hparams") or load(checkpoint_path(config), NAME, version).hparams)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from .prepare import is_missing
 
 if TYPE_CHECKING:
     from ...config import Config, MapRun
+    from ...training.hparams import RowHparams
     from .hparams import Hparams
     from .options import MapOptions
 
@@ -64,11 +65,11 @@ def open_mosaic(config: Config) -> Mosaic:
 def mapped_rows(config: Config, trainings: Trainings) -> dict[int, Hparams]:
     """The rows whose networks are needed: the map's, those that it joins, or all among which the best will be chosen."""
     run = map_run(config)
-    rows = {version: trainings.row(NAME, version, run.split) for version in trainings.versions(NAME, run.versions[NAME])}
+    rows = {version: _own(trainings.row(NAME, version, run.split)) for version in trainings.versions(NAME, run.versions[NAME])}
     if run.versions[NAME] == BEST:
         return {version: row for version, row in rows.items() if not row.union_of}
     joined = next(iter(rows.values())).union_of
-    return {version: trainings.row(NAME, version, run.split) for version in joined} if joined else rows
+    return {version: _own(trainings.row(NAME, version, run.split)) for version in joined} if joined else rows
 
 
 def composed_row(config: Config, params: dict[str, Any]) -> Hparams:
@@ -76,7 +77,12 @@ def composed_row(config: Config, params: dict[str, Any]) -> Hparams:
     run = map_run(config)
     wanted = run.versions[NAME]
     version = chosen_version(config, NAME, params["weights"][NAME]) if wanted == BEST else int(wanted)
-    return row_of(config, NAME, version, run.split)
+    return _own(row_of(config, NAME, version, run.split))
+
+
+def _own(row: RowHparams) -> Hparams:
+    """Rows of this family are of its model."""
+    return cast("Hparams", row)
 
 
 def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
@@ -146,7 +152,7 @@ def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict:
             workspace.keep_going()
             paths = frozen_paths(config, NAME, version, run.split, weights[str(version)][split])
             predictor = Predictor(paths, version)
-            reading = readings(config, version, run.split, row_of(config, NAME, version, run.split))
+            reading = readings(config, version, run.split, _own(row_of(config, NAME, version, run.split)))
             margin = reading.options(predictor.hparams, resolution).margin_px
             grid = around(mosaic.grid.body, box, resolution, margin, predictor.hparams.divisor)
             probability, seen = predict(predictor, mosaic, grid, options)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -69,7 +69,7 @@ def composite(config: Config, products: list[Path], workspace: Any) -> dict:
     return {"name": folder.name, "craters": len(parts), "mapped": sum(part.facts["pixels"] > 0 for part in parts)}
 
 
-def shown_fids(show: str | list[int]) -> set[int] | None:
+def shown_fids(show: Literal["all"] | list[int]) -> set[int] | None:
     return None if show == "all" else set(show)
 
 
@@ -237,7 +237,9 @@ def write_pictures(folder: Path, mosaic: Mosaic, parts: list[Part], craters: pd.
 def missing_craters(workspace: Any) -> list[str]:
     """Parts of this map that the plan names and nobody has made."""
     plan, cell = getattr(workspace, "plan", None), getattr(workspace, "cell", None)
-    needs = [plan.cells[need] for need in cell.needs] if plan and cell else []
+    if plan is None or cell is None:
+        return []
+    needs = [plan.cells[need] for need in cell.needs]
     return [need.key for need in needs if need.stage == "map" and not (plan.product(need) / "cell.json").exists()]
 
 
