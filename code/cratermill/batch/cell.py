@@ -153,17 +153,16 @@ def _run_locked(
         record = state.Record(plan, cell, turn, **job_facts())  # again: somebody may have had the cell until a moment ago
         record.open()
         _work(plan, cell, science, workspace)
-        result = CellResult(cell.index, cell.key, state.DONE, seconds=time.time() - record.value["started"])
+        return _closed(record, CellResult(cell.index, cell.key, state.DONE, seconds=time.time() - record.value["started"]))
     except Busy as error:
         return _result(cell, state.WAITING, error, kind="busy")
     except KeyboardInterrupt:
         _closed(record, CellResult(cell.index, cell.key, state.STOPPED, "interrupted", "stopped"))
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - one bad cell must not stop the others; the log has the traceback
-        result = _failure(cell, error, flag, record)
+        return _closed(record, _failure(cell, error, flag, record))
     finally:
-        workspace.close()
-    return _closed(record, result)
+        workspace.close()  # after the last word: who gets the lock next must read it
 
 
 def _ended_in_turn(plan: Plan, cell: Cell, turn: str | None) -> CellResult | None:
