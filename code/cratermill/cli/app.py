@@ -15,6 +15,7 @@ ORDER = (
     "planet",
     "prepare",
     "import-ejmap",
+    "label",
     "versions",
     "weights",
     "show",

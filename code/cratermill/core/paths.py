@@ -95,6 +95,16 @@ class DataFolder:
         return self.root / "cyl_data" / f"positions_crater_{fid}.csv"
 
     @property
+    def drawing(self) -> Path:
+        """Where people draw tiles that aren't part of the data yet."""
+        return self.root / "drawing"
+
+    @property
+    def drawing_log(self) -> Path:
+        """Who drew which tile, when, and what it began as."""
+        return self.root / "cyl_data" / "drawn.csv"
+
+    @property
     def az_positions(self) -> Path:
         return self.root / "conn_data" / "az_positions_all.csv"
 

@@ -1,0 +1,182 @@
+"""Verbs about drawing: ``label start``, ``correct``, ``import`` and their kin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from .app import group
+from .output import CONFIG, JSON, print_json
+from .science import MAP
+
+if TYPE_CHECKING:
+    from ..labelling.bring_in import Found
+    from ..labelling.folder import DrawingFolder, Tile
+    from ..labelling.verbs import Sources
+
+label = group("label", "Draw ejecta in QGIS: lay tiles out, take drawn ones in, correct maps, find what to draw next.")
+
+INTO = typer.Option(None, "--into", help="Folder to draw in; drawing/ in the data folder when left out.")
+CRATERS = typer.Option("", "--craters", help="Only these, such as 3,17; spread over all sizes when left out.")
+TILES = typer.Option(10, "--tiles", min=1, help="Tiles of each crater.")
+MOST = typer.Option(20, "--most", min=1, help="Craters, where none are named.")
+TILE_PX = typer.Option(None, "--tile-px", help="Rows and columns of a tile; as drawn before, or EJMAP's.")
+SEED = typer.Option(0, "--seed", min=0, help="The same seed chooses the same tiles.")
+
+
+@label.command()
+def start(
+    config: Path = CONFIG,
+    into: Path | None = INTO,
+    craters: str = CRATERS,
+    tiles: int = TILES,
+    most: int = MOST,
+    tile_px: tuple[int, int] | None = TILE_PX,
+    seed: int = SEED,
+    as_json: bool = JSON,
+) -> None:
+    """Lay out blank tiles to draw in.
+
+    Masks, tile lists for QClassiPy and a QGIS project; tiles spread over distance, overlap and sizes of craters. What was drawn stays.
+    """
+    from ..labelling.verbs import Amount
+    from ..labelling.verbs import start as lay
+
+    folder, new = lay(sources_of_config(config), into, fids(craters), tile_px, Amount(tiles, most, seed))
+    _laid(folder, new, config, as_json)
+
+
+@label.command()
+def correct(
+    folder: Path = MAP,
+    into: Path | None = INTO,
+    craters: str = CRATERS,
+    tiles: int = TILES,
+    seed: int = SEED,
+    as_json: bool = JSON,
+) -> None:
+    """Lay out tiles of a map to be corrected.
+
+    They begin with the map's ejecta; corrected ones are taken in by 'label import' and are the next training's.
+    """
+    from ..config import Tiles
+    from ..labelling.verbs import Amount, Sources
+    from ..labelling.verbs import correct as lay
+    from ..pipeline.map_sources import find_map, sources_of
+
+    place = find_map(folder)
+    found = sources_of(place)
+    with found.open_grid():
+        listed = found.require_craters()
+    if found.data is None or found.mosaic is None:
+        from ..core.errors import InputError
+
+        given = f"{place} doesn't say which data it was made of"
+        raise InputError(given, valid="a map that 'cratermill launch map' made", next_step="name that map")
+    made, new = lay(Sources(found.data, found.mosaic, listed, Tiles()), place, into, fids(craters), Amount(tiles, seed=seed))
+    _laid(made, new, None, as_json)
+
+
+@label.command("import")
+def take(
+    config: Path = CONFIG,
+    drawing: Path | None = typer.Option(None, "--from", help="Folder that was drawn in; drawing/ in the data folder when left out."),
+    by: str | None = typer.Option(None, "--by", help="Who drew; the user's name on this machine when left out."),
+    touched: bool = typer.Option(False, "--touched", help="Tiles that were changed count as complete without being marked so."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only look: say what is complete, half-drawn and untouched."),
+    as_json: bool = JSON,
+) -> None:
+    """Check what was drawn and add it to the data.
+
+    Complete tiles alone: half-drawn ones are named and left. Who drew what, from which map, is kept in cyl_data/drawn.csv.
+    """
+    from ..labelling.verbs import take_in
+
+    found, written = take_in(sources_of_config(config), drawing, by, touched, dry_run)
+    if as_json:
+        print_json(_counts(found) | {"notes": found.notes, "written": [str(path) for path in written]})
+        return
+    counts = _counts(found)
+    typer.echo(f"{counts['complete']} tiles complete, {counts['half_drawn']} half-drawn, {counts['untouched']} untouched")
+    for note in found.notes:
+        typer.echo(f"  {note}")
+    if written:
+        typer.echo(f"Added to {written[0].parents[1]}. Next: cratermill prepare {config}")
+    elif not dry_run:
+        typer.echo("Nothing to add: mark tiles as complete (priority 0 in the list, or done 1 in tiles.gpkg), or give --touched.")
+
+
+@label.command()
+def polygons(
+    config: Path = CONFIG,
+    file: Path = typer.Argument(metavar="FILE", help="Polygons of ejecta with a column crat_FID: GeoPackage, shapefile or GeoJSON."),
+    looked: Path | None = typer.Option(None, "--looked", help="Polygons of ground in which all ejecta of these craters were drawn."),
+    into: Path | None = INTO,
+    tile_px: tuple[int, int] | None = TILE_PX,
+    as_json: bool = JSON,
+) -> None:
+    """Turn polygons of ejecta into masks and tiles.
+
+    Tiles that hold ejecta are complete; those without any only where --looked says that somebody looked. Any CRS of the body.
+    """
+    from ..labelling.verbs import from_polygons
+
+    folder, new = from_polygons(sources_of_config(config), file, looked, into, tile_px)
+    _laid(folder, new, config, as_json)
+
+
+@label.command()
+def suggest(
+    config: Path = CONFIG,
+    of_map: Path | None = typer.Option(None, "--map", help="A map by the networks of now: its folder or name. Without: by distance alone."),
+    count: int = typer.Option(20, "--count", min=1, help="Tiles to suggest."),
+    craters: str = CRATERS,
+    into: Path | None = INTO,
+    as_json: bool = JSON,
+) -> None:
+    """Lay out the tiles whose drawing would teach most.
+
+    Where a map's members disagree, unlike what was drawn, and unlike each other; suggested.csv says why.
+    """
+    from ..labelling.verbs import next_tiles
+    from ..pipeline.map_sources import find_map
+
+    votes = find_map(of_map) if of_map else None
+    folder, table = next_tiles(sources_of_config(config), votes, count, fids(craters), into)
+    if as_json:
+        print_json({"folder": str(folder.root), "tiles": table.to_dict("records")})
+        return
+    typer.echo(f"{len(table)} tiles of {table['crat_FID'].nunique()} craters in {folder.root}, best first in {folder.suggestions.name}")
+
+
+def sources_of_config(path: Path) -> Sources:
+    from ..labelling.verbs import Sources
+    from ..pipeline.load_config import load_config
+
+    config = load_config(path)
+    return Sources(config.data, config.mosaic, config.data.craters, config.run.tiles)
+
+
+def fids(text: str) -> list[int] | None:
+    """``3,17`` as numbers, None for nothing; ``InputError`` for anything else."""
+    from ..core.errors import InputError
+
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(word.isdecimal() for word in words):
+        raise InputError(f"--craters {text}", valid="FIDs, such as 3,17")
+    return [int(word) for word in words] or None
+
+
+def _counts(found: Found) -> dict[str, int]:
+    return {"complete": len(found.drawn), "half_drawn": len(found.half), "untouched": len(found.untouched)}
+
+
+def _laid(folder: DrawingFolder, new: list[Tile], config: Path | None, as_json: bool) -> None:
+    facts = {"folder": str(folder.root), "tiles": len(new), "craters": sorted({tile.fid for tile in new})}
+    if as_json:
+        print_json(facts)
+        return
+    typer.echo(f"{len(new)} new tiles of {len(facts['craters'])} craters in {folder.root}")
+    typer.echo(f"Open {folder.project} in QGIS, draw, then: cratermill label import {config or 'CONFIG'}")
