@@ -15,6 +15,7 @@ from submitit.core import plugins, submission, utils
 from submitit.slurm import slurm as submitit_slurm
 
 from cratermill.batch import __main__ as node
+from cratermill.batch import provenance
 from cratermill.batch.jobscript import Job
 from cratermill.batch.plan import freeze
 from cratermill.batch.profile import Profile, Resources
@@ -72,3 +73,18 @@ def test_ten_lines_of_a_user_s_own(root, project_folder, monkeypatch):
             exec(lines.replace('cluster="local"', f'cluster="{name}"').replace('"latest"', f'"{name}"'), {})
         assert said.getvalue().count("['done']") == 2
         shutil.rmtree(root / "log/products")
+
+
+def test_the_copy_of_the_code_works_wherever_it_lies(root, project_folder):
+    """What networks there are, which bodies, what the code is: all that reads files of the package does so from the copy, too."""
+    copy = provenance.keep_code(root)
+    code = (
+        "import cratermill; from cratermill.batch import provenance; from cratermill.geo.bodies import get_body\n"
+        "from cratermill.networks.listing import listing\n"
+        "print(cratermill.__file__); print(provenance.code_hash()); print(get_body('mars').name, len(listing('smp')['names']) > 5)\n"
+    )
+    here = {**os.environ, "PYTHONPATH": str(copy), "CRATERMILL_CONFIGS": str(project_folder / "configs")}
+    said = subprocess.run([sys.executable, "-c", code], env=here, cwd=root, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.splitlines()
+    assert lines[0] == f"{copy}/cratermill/__init__.pyc" and lines[1] == provenance.code_hash() and lines[2].lower() == "mars true"

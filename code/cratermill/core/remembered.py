@@ -59,5 +59,7 @@ def _version(package: str) -> str | None:
 
 
 def _source(module: str) -> str:
+    """A module's source, by its loader: jobs run a copy of the package that is one file."""
     found = importlib.util.find_spec(module)
-    return Path(found.origin).read_text(encoding="utf-8") if found and found.origin else module
+    get = getattr(found.loader, "get_source", None) if found else None
+    return (get(module) if get else None) or module
