@@ -39,7 +39,8 @@ def project(tmp_path, project_folder, monkeypatch):
 def test_planet_to_map_and_again(project, capfd):
     assert demo.run_demo() == 0
     said = capfd.readouterr().out
-    assert [line[:5] for line in said.splitlines() if line.startswith("[1/2]") or line.startswith("[2/2]")]
+    assert [line[:5] for line in said.splitlines() if line.startswith("[") and line[2] == "/"] == [f"[{step}/3]" for step in (1, 2, 3)]
+    assert "Precision" in said and "10 craters" in said, "the demo ends with the truth"
     named = [line.split()[-1] for line in said[said.index("Look at:") :].splitlines()[1:-1]]
     assert all((project / name).exists() for name in named)
     assert {"preview.png", "index.html", "leaderboard.csv"} <= {name.rpartition("/")[2] for name in named}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cratermill.report.size_frequency import frequencies, size_frequency
+from cratermill.craters.counts import frequencies
+from cratermill.report.size_frequency import size_frequency
 
 
 def test_counts_are_cumulative_from_above_and_differential_by_width():
@@ -15,7 +16,10 @@ def test_counts_are_cumulative_from_above_and_differential_by_width():
     assert at_two["count"] == 2
     assert np.isclose(at_two["cumulative"], 0.3)
     assert np.isclose(at_two["differential"], 2 / (2 * (np.sqrt(2) - 1)) / 10)
-    assert np.isclose(at_two["cumulative_error"], np.sqrt(3) / 10)
+    assert np.isclose(at_two["R"], at_two["differential"] * at_two["middle_km"] ** 3)
+    # Three craters: 1.367 to 5.918 in Gehrels 1986, table 1 and 2.
+    assert np.allclose(at_two[["cumulative_low", "cumulative_high"]].astype(float) * 10, [1.367, 5.918], atol=2e-3)
+    assert (table.loc[table["count"] > 0, "differential_low"] > 0).all(), "no bar reaches down to nothing"
 
 
 def test_a_power_law_keeps_its_slope():

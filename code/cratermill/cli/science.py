@@ -10,6 +10,7 @@ from .app import app
 from .output import JSON, print_json
 
 MAP = typer.Argument(metavar="MAP", help="A map's folder, or its name below results/output_masks; any folder of masks.")
+MAP_OR_LIST = typer.Argument(metavar="MAP", help="A map's folder, or its name below results/output_masks; masks, or a crater list.")
 MOSAIC = typer.Option(None, "--mosaic", help="The mosaic of the masks; what the map was made of when left out.")
 CRATERS = typer.Option(None, "--craters", help="The crater list; what the map was made of when left out.")
 INTO = typer.Option(None, "--into", help="Folder of the results; the map's own, or below results/ for other masks.")
@@ -18,24 +19,33 @@ AGAIN = typer.Option(False, "--again", help="Also where the same is there alread
 
 @app.command()
 def analyse(
-    folder: Path = MAP,
+    folder: Path = MAP_OR_LIST,
     mosaic: Path | None = MOSAIC,
     craters: Path | None = CRATERS,
     drawn: Path | None = typer.Option(None, "--drawn", help="Folder of masks drawn by hand; those of the map's data when left out."),
     min_size: int = typer.Option(100, "--min-size", min=0, help="Smallest cluster of pixels that counts; smaller holes are filled."),
     pictures: int = typer.Option(12, "--pictures", min=0, help="Pictures of so many craters, those with most ejecta."),
     band_names: str = typer.Option("", "--band-names", help="Names of the mosaic's bands, such as PC2,PC1,4301000."),
+    area_km2: float | None = typer.Option(None, "--area-km2", help="Of a crater list: the area counted; what its map or file says."),
+    chronology: str | None = typer.Option(None, "--chronology", help="Of a crater list: moon, mars, mercury, or a system by name."),
+    diameters: tuple[float, float] | None = typer.Option(None, "--diameters", help="Of a crater list: from and to, in km, for its age."),
     into: Path | None = INTO,
     again: bool = AGAIN,
     as_json: bool = JSON,
 ) -> None:
-    """Describe the patterns of a map's craters.
+    """Describe the craters of a map.
 
-    Blanket, rays, distances, directions and colours of each crater's ejecta, as mapped, without overlaps, and as drawn by hand.
+    Of ejecta: blanket, rays, distances, directions and colours of each crater. Of a crater list: how many of each size, and a model age.
     """
     from ..core.progress import shown
     from ..pipeline.analyse import AnalysisOptions, run_analysis
+    from ..pipeline.counts import is_list
+    from ..pipeline.map_sources import find_map
 
+    folder = folder if folder.is_file() else find_map(folder)
+    if is_list(folder):
+        count_list(folder, as_json, area_km2=area_km2, chronology=chronology, diameters_km=diameters, into=into)
+        return
     names = tuple(name.strip() for name in band_names.split(",")) if band_names else ()
     options = AnalysisOptions(min_size, pictures, names)
     with shown() as progress:
@@ -48,6 +58,24 @@ def analyse(
     typer.echo(f"{'Nothing to do, written before' if found['done'] == 'before' else 'Written'}: {found['folder']}")
 
 
+def count_list(path: Path, as_json: bool, **options) -> None:
+    """Print what the counts of a crater list say."""
+    from ..pipeline.counts import age_text, run_counts
+
+    found = run_counts(path, **options)
+    if as_json:
+        print_json(found)
+        return
+    whole, age = found["whole_from"], found["age"]
+    typer.echo(f"{found['craters']} craters on {found['area_km2']:,.0f} km²")
+    if whole["seen"]:
+        typer.echo(f"whole from about {whole['diameter_km']:.2f} km on ({whole['low_km']:.2f} to {whole['high_km']:.2f})")
+    if age:
+        low, high = age["range_km"]
+        typer.echo(f"model age {age_text(age)}, of {age['craters']} craters from {low:.2f} to {high:g} km; {age['chronology']}")
+    typer.echo(f"Written: {found['folder']}")
+
+
 @app.command()
 def compare(
     folder: Path = MAP,
@@ -57,6 +85,7 @@ def compare(
     scales: str = typer.Option("2,4,8", "--scales", help="Coarser scales, in pixels; the majority decides. Blank: none."),
     min_size: int = typer.Option(100, "--min-size", min=0, help="Smallest cluster of pixels that counts for a blanket."),
     pictures: int = typer.Option(12, "--pictures", min=0, help="Pictures of so many craters, those with most true ejecta."),
+    calibrate: str | None = typer.Option(None, "--calibrate", help="Also fit a correction of probabilities: temperature or isotonic."),
     into: Path | None = INTO,
     as_json: bool = JSON,
 ) -> None:
@@ -67,7 +96,7 @@ def compare(
     from ..core.progress import shown
     from ..pipeline.compare import CompareOptions, run_comparison
 
-    options = CompareOptions(whole_numbers(scales), min_size, pictures)
+    options = CompareOptions(whole_numbers(scales), min_size, pictures, calibrate)
     with shown() as progress:
         found = run_comparison(folder, truth, mosaic=mosaic, craters=craters, options=options, into=into, progress=progress)
     if as_json:

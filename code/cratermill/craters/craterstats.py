@@ -44,6 +44,17 @@ def write_craters(path: Path, craters, body: Body, boundary: list[tuple[float, f
     return write_text(path, text)
 
 
+def counted_area(path: Path) -> float | None:
+    """The area in km² that a file says its craters were counted on."""
+    values, _ = _parse(path)
+    text = values.get("area") or values.get("total_area") or ""
+    number = re.match(r"[0-9.eE+-]+", text)
+    try:
+        return float(number[0]) if number else None
+    except ValueError:
+        return None
+
+
 def surface_area_m2(body: Body, boundary: list[tuple[float, float]] | None = None) -> float:
     """Area of the whole ellipsoid, or of a polygon with geodesics as sides and its corners anticlockwise, seen from above."""
     if boundary:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
 from ..core.files import read_json, stat_fingerprint, write_json, write_table
-from .map_sources import MapSources, find_map, results_folder, sources_of
+from .map_sources import PROVENANCE, MapSources, find_map, results_folder, sources_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..analysis.masks import MaskSet
     from ..analysis.tables import Analysed
+    from ..geo.grid import Grid
     from ..geo.mosaic import Mosaic
 
 Progress = Callable[[str, int, int], None]
@@ -101,7 +102,7 @@ class Analysis:
             craters = read_craters(self.sources.require_craters(), grid.body, {*masks.files, *(drawn.files if drawn else ())})
             looker = Looker(folder / PICTURES, mosaic, self._chosen(masks), masks, drawn)
             tables = self._tables(masks, drawn, craters, mosaic, names, looker)
-            files = self._write(tables, grid.body, looker)
+            files = self._write(tables, grid.body, looker) + self._ensemble(grid)
         summary = self._summary(tables)
         write_json(folder / RECORD, {"made_of": made_of, "summary": summary, "files": files})
         return {**summary, "folder": str(folder), "files": files, "done": "now"}
@@ -153,6 +154,18 @@ class Analysis:
         write_analysis_page(folder / PAGE, f"Patterns of {self.sources.folder.name}", tables, facts, pictures, looker.made)
         made = [path.relative_to(folder).as_posix() for path, _ in [*pictures, *looker.made]]
         return [*(f"{name}.csv" for name in tables), "analysis.gpkg", PAGE, *made]
+
+    def _ensemble(self, grid: Grid) -> list[str]:
+        """Areas with intervals and the map of disagreement, where the masks are those of an ensemble."""
+        from ..analysis.shares import DISAGREEMENT, ensemble_areas, share_files, write_disagreement
+
+        files = share_files(self.sources.folder)
+        if not files:
+            return []
+        threshold = float(read_json(self.sources.folder / PROVENANCE, {}).get("threshold") or 0.5)
+        write_table(self.folder / "ensemble_areas.csv", ensemble_areas(files, grid, threshold))
+        write_disagreement(self.folder / DISAGREEMENT, files, grid)
+        return ["ensemble_areas.csv", DISAGREEMENT]
 
     def _pictures(self, table: pd.DataFrame) -> list[tuple[Path, str]]:
         """Of all craters together; the overlaps from the map's own table of pairs, if it has one."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import InputError
 from ..core.files import write_json, write_table
 from ..core.frames import rows_of
+from .calibrate import calibrated, require_method
 from .map_sources import MapSources, find_map, results_folder, sources_of
 
 if TYPE_CHECKING:
@@ -26,17 +27,22 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """``scales``: windows of so many pixels in which the majority decides. ``pictures``: of so many craters, those with most ejecta."""
+    """``scales``: windows of so many pixels in which the majority decides. ``pictures``: of so many craters, those with most ejecta.
+
+    ``calibrate``: temperature or isotonic, to fit a correction of vote shares and probabilities.
+    """
 
     scales: tuple[int, ...] = (2, 4, 8)
     min_size: int = 100
     pictures: int = 12
+    calibrate: str | None = None
 
     def __post_init__(self) -> None:
         if any(size < 2 for size in self.scales) or len(set(self.scales)) < len(self.scales):
             raise InputError(f"scales {list(self.scales)}", valid="different whole numbers from 2, such as 2,4,8")
         if self.min_size < 0 or self.pictures < 0:
             raise InputError(f"min_size {self.min_size}, pictures {self.pictures}", valid="whole numbers from 0")
+        require_method(self.calibrate)
 
 
 def run_comparison(
@@ -86,6 +92,7 @@ class Comparison:
     options: CompareOptions
     progress: Progress
     pictures: list[tuple[Path, str]] = field(default_factory=list)
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> dict[str, object]:
         from ..analysis.craters import read_craters
@@ -97,8 +104,11 @@ class Comparison:
             fids = sorted(set(truth) & set(craters))
             found = self._each(fids, craters, mapped, truth, grid)
             tables = tables_of(found)
+            known = calibrated(self.sources.folder, {fid: truth[fid] for fid in fids}, craters, grid, self.options.calibrate)
             mosaic = raster if self.sources.mosaic is not None else None
             self._draw(found, mapped, truth, grid, mosaic)
+        if known is not None:
+            tables["calibration"], self.calibration = known
         return self._write(tables, found, missing=[fid for fid in fids if fid not in mapped])
 
     def _ejecta(self, grid: Grid, craters: dict[int, Crater]) -> tuple[dict[int, Ejecta], dict[int, Ejecta]]:
@@ -163,7 +173,7 @@ class Comparison:
 
     def _write(self, tables: dict[str, pd.DataFrame], found: list[Compared], missing: list[int]) -> dict[str, object]:
         from ..report.compare_page import write_compare_page
-        from ..report.compare_pictures import blanket_pairs, score_bars
+        from ..report.compare_pictures import blanket_pairs, reliability_picture, score_bars
 
         for name, table in tables.items():
             write_table(self.folder / f"{name}.csv", table)
@@ -171,12 +181,15 @@ class Comparison:
             (score_bars(self.folder / "scores.png", tables["scores"]), "F1 of all craters together by part, 95 % intervals over craters."),
             (blanket_pairs(self.folder / "blankets.png", tables["blankets"]), "Blanket radii."),
         ]
+        if "calibration" in tables:
+            caption = "Reliability: of pixels with this forecast so many are ejecta; the line is perfect, 95 % intervals over craters."
+            plots.append((reliability_picture(self.folder / "reliability.png", tables["calibration"]), caption))
         whole = tables["scores"].iloc[0]
         summary = {"craters": len(found), "not_mapped": missing, "truth": self.truth.name}
         summary |= {name: float(whole[name]) for name in whole.index if name.startswith(("Precision", "Recall", "F1", "IoU"))}
         per_crater = tables["dl_hm_metrics"]["F1"]
         summary |= {"F1_of_craters_mean": float(per_crater.mean()), "F1_of_craters_min": float(per_crater.min())}
-        summary["F1_of_craters_max"] = float(per_crater.max())
+        summary |= {"F1_of_craters_max": float(per_crater.max()), "calibration": self.calibration}
         write_json(self.folder / "scores.json", summary)
         page = write_compare_page(self.folder / "index.html", self.sources.folder.name, summary, tables, plots, self.pictures)
         return {**summary, "folder": str(self.folder), "page": str(page)}

@@ -42,6 +42,8 @@ def run_demo(workers: int = 1) -> int:
     code = launch("all", path, workers=workers)
     if code:
         return code
+    _say(3, f"compare the map with the planet's truth: cratermill compare {map_folder(config).name} {config.run.data}")
+    print_scores(compare_with_truth(config))
     minutes = (time.monotonic() - began) / 60
     print(f"\nThe demo is done, in {minutes:.1f} minutes. Look at:")
     for what, path in places(config):
@@ -57,6 +59,27 @@ def find_demo() -> Path:
     if found is None:
         raise InputError(f"there is no {CONFIG} in {roots[0]}", next_step="run the demo in a clone of the project")
     return found
+
+
+def map_folder(config: Config) -> Path:
+    """The folder of the config's first map."""
+    one = config.of_map(config.maps[0])
+    return config.project.map_folder(map_maker(one).map_name(one))
+
+
+def compare_with_truth(config: Config) -> dict[str, Any]:
+    """The map against what nobody knows of a real planet."""
+    from ..core.progress import shown
+    from .compare import CompareOptions, run_comparison
+
+    with shown() as progress:
+        return run_comparison(map_folder(config), config.data.root, options=CompareOptions(pictures=6), progress=progress)
+
+
+def print_scores(found: dict[str, Any]) -> None:
+    """F1, precision and recall of all craters together, with their intervals."""
+    for name in ("F1", "Precision", "Recall"):
+        print(f"  {name:<10}{found[name]:.2f}   ({found[f'{name}_low']:.2f} to {found[f'{name}_high']:.2f}, {found['craters']} craters)")
 
 
 def places(config: Config) -> list[tuple[str, Path]]:
@@ -77,8 +100,10 @@ def places(config: Config) -> list[tuple[str, Path]]:
 
 
 def _looks(folder: Path) -> list[tuple[str, Path]]:
-    return [("the map, in a browser", folder / "index.html"), ("the map, as a picture", folder / "preview.png")]
+    truth = next(iter(sorted(folder.glob("compare_*/index.html"))), folder / "compare")
+    looks = [("the map, in a browser", folder / "index.html"), ("the map, as a picture", folder / "preview.png")]
+    return [*looks, ("the map beside the truth", truth)]
 
 
 def _say(number: int, what: str) -> None:
-    print(f"\n[{number}/2] {what}", flush=True)
+    print(f"\n[{number}/3] {what}", flush=True)

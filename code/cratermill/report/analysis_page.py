@@ -14,6 +14,8 @@ FILES = {
     "analysis_clean.csv": "the same without pixels that another crater claims as well",
     "analysis_hm.csv": "the same of the masks drawn by hand",
     "analysis.gpkg": "the tables as layers of points at the craters' centres",
+    "ensemble_areas.csv": "area of each crater's ejecta with a 95 % interval from the ensemble",
+    "disagreement_all.tif": "where the ensemble's members disagree: 0 agreed, 1 half and half",
     "analysis.json": "what the analysis was made of",
 }
 SHOWN = ("crat_FID", "invalid", "radius_m", "blanket_radius_m", "area_km2", "blanket_area_km2", "rays_area_km2", "max_distance_m")

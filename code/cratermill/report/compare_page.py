@@ -15,6 +15,7 @@ FILES = {
     "blankets.csv": "blanket radii of map (dl) and truth (hm) in pixels and metres, and the shares of the true ejecta inside",
     "dl_hm_f1_sq.csv": "F1 by quadrant; dl_hm_precision_sq.csv and dl_hm_recall_sq.csv the same",
     "dl_hm_f1_ring.csv": "F1 within circles: both blankets, then tenths of the true ejecta; also precision and recall",
+    "calibration.csv": "the reliability diagram of vote shares and probabilities",
     "scores.json": "the figures above",
 }
 
@@ -28,6 +29,8 @@ def write_compare_page(
         facts[title] = f"{summary[title]:.3f} ({summary[f'{title}_low']:.3f} to {summary[f'{title}_high']:.3f})"
     low, high = summary["F1_of_craters_min"], summary["F1_of_craters_max"]
     facts["F1 of single craters"] = f"mean {summary['F1_of_craters_mean']:.3f}, from {low:.3f} to {high:.3f}"
+    for kind, one in dict(summary.get("calibration") or {}).items():  # type: ignore[call-overload]
+        facts[f"{kind}: expected calibration error, Brier score".replace("_", " ")] = f"{one['ECE']:.3f}, {one['Brier']:.3f}"
     sections = [html.facts(facts)]
     if summary["not_mapped"]:
         text = f"Not on the map, so nothing of them was found: {', '.join(map(str, summary['not_mapped']))}."  # type: ignore[call-overload]

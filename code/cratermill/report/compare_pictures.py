@@ -73,6 +73,27 @@ def score_bars(path: Path, table: pd.DataFrame, score: str = "F1") -> Path:
     return save_figure(figure, path, dpi=110)
 
 
+def reliability_picture(path: Path, table: pd.DataFrame) -> Path:
+    """Observed share of ejecta against the forecast, a panel for each kind of forecast; below, how often each is given."""
+    kinds = list(dict.fromkeys(table["kind"]))
+    figure = new_figure(3.4 * len(kinds), 4.2)
+    panels = figure.subplots(2, len(kinds), height_ratios=[3, 1], squeeze=False, sharex="col")
+    for number, kind in enumerate(kinds):
+        part = table[table["kind"] == kind]
+        above, below = panels[:, number]
+        observed = part["observed"].to_numpy(float)
+        limits = [np.nan_to_num(np.abs(part[f"observed_{side}"].to_numpy(float) - observed)) for side in ("low", "high")]
+        above.plot([0, 1], [0, 1], color=INK, linewidth=0.7, linestyle=":")
+        above.errorbar(part["forecast"], observed, yerr=limits, fmt="o-", markersize=3, linewidth=1, color=RAYS, ecolor="#9db9d3")
+        below.bar(part["from"], part["pixels"] / part["pixels"].sum(), width=part["to"] - part["from"], align="edge", color=RAYS)
+        below.set_yscale("log")
+        tidy(above, "", "share that is ejecta" if number == 0 else "")
+        tidy(below, "forecast", "share of pixels" if number == 0 else "")
+        above.set(xlim=(0, 1), ylim=(0, 1))
+        above.set_title(kind.replace("_", " "), fontsize=9, loc="left")
+    return save_figure(figure, path, dpi=110)
+
+
 def blanket_pairs(path: Path, table: pd.DataFrame) -> Path:
     """Blanket radii of map and truth against each other, in km."""
     figure = new_figure(4.2, 4)

@@ -1,58 +1,71 @@
-"""How many craters of each size: tables and plots of cumulative and differential frequencies."""
+"""Plots of how many craters there are of each size: cumulative, differential and relative (R), with isochrons where an age is known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+
+from ..craters.counts import frequencies
+from .images import save_figure
+from .style import INK, RAYS, TRUTH, new_figure, tidy
+
+KINDS = {"cumulative": "craters ≥ D per km²", "differential": "ΔN / ΔD per km² per km", "R": "R = D³ ΔN / ΔD per km²"}
+COLOURS = (RAYS, "#d9480f", TRUTH, "#862e9c")
+Curve = Callable[[np.ndarray], np.ndarray]
+"""N(≥ D) per km² of diameters in km."""
 
 
-def size_frequency(path: Path, lists: Mapping[str, Iterable[float]], area_km2: float, per_octave: int = 2) -> Path:
-    """Cumulative and differential size-frequency plots, √2 bins, of named lists of diameters in km over one area.
+def size_frequency(
+    path: Path,
+    lists: Mapping[str, Iterable[float]],
+    area_km2: float,
+    per_octave: int = 2,
+    isochrons: Mapping[str, Curve] | None = None,
+    whole_from_km: float | None = None,
+) -> Path:
+    """Three plots of named lists of diameters in km over one area, √2 bins, exact Poisson intervals of 1 σ.
 
-    Cumulative N(≥D) and differential ΔN/ΔD, per km², with √N error bars (Crater Analysis Techniques Working Group 1979).
+    ``isochrons``: curves by label. ``whole_from_km``: below it a list isn't whole, which is shaded. Conventions: Crater Analysis Techniques
+    Working Group 1979.
     """
-    from matplotlib.figure import Figure
-
-    from .images import save_figure
-
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    cumulative, differential = figure.subplots(1, 2)
-    for number, (name, diameters) in enumerate(lists.items()):
-        table = frequencies(np.asarray(list(diameters), float), area_km2, per_octave)
-        style = {"marker": "os^v"[number % 4], "markersize": 4, "linewidth": 1, "capsize": 2, "label": name}
-        cumulative.errorbar(table["diameter_km"], table["cumulative"], _bars(table, "cumulative"), **style)
-        shown = table[table["count"] > 0]
-        differential.errorbar(shown["middle_km"], shown["differential"], _bars(shown, "differential"), **style)
-    for axes, title in ((cumulative, "craters ≥ D per km²"), (differential, "ΔN / ΔD per km² per km")):
-        axes.set(xlabel="diameter D (km)", ylabel=title, xscale="log")
-        if any(len(list(diameters)) for diameters in lists.values()):
+    figure = new_figure(13, 4.4)
+    panels = dict(zip(KINDS, figure.subplots(1, len(KINDS)), strict=True))
+    sizes = {name: np.asarray(list(diameters), float) for name, diameters in lists.items()}
+    for number, (name, diameters) in enumerate(sizes.items()):
+        table = frequencies(diameters, area_km2, per_octave)
+        for kind, axes in panels.items():
+            draw(axes, table, kind, name, COLOURS[number % len(COLOURS)])
+    everything = np.concatenate(list(sizes.values())) if sizes else np.zeros(0)
+    for kind, axes in panels.items():
+        axes.set_xscale("log")
+        if len(everything):
             axes.set_yscale("log")
-        axes.grid(True, which="both", alpha=0.25)
-        axes.legend()
+            draw_curves(axes, kind, isochrons or {}, (everything.min(), everything.max()), per_octave)
+        if whole_from_km:
+            axes.axvspan(axes.get_xlim()[0], whole_from_km, color=INK, alpha=0.08, linewidth=0)
+        tidy(axes, "diameter D (km)", KINDS[kind])
+        axes.legend(fontsize=8, frameon=False)
     return save_figure(figure, path, dpi=110)
 
 
-def frequencies(diameters_km: np.ndarray, area_km2: float, per_octave: int = 2) -> pd.DataFrame:
-    """Counts by bin: lower end and middle of each, how many, cumulative and differential frequency, and both √N errors."""
-    columns = ["diameter_km", "middle_km", "count", "cumulative", "cumulative_error", "differential", "differential_error"]
-    if not len(diameters_km):
-        return pd.DataFrame(columns=columns, dtype=float)
-    first = np.floor(np.log2(diameters_km.min()) * per_octave)
-    last = np.floor(np.log2(diameters_km.max()) * per_octave)
-    edges = 2.0 ** (np.arange(first, last + 2) / per_octave)
-    # Rounding must not put a diameter that is a bin's end below it.
-    bins = np.clip(np.searchsorted(edges, diameters_km * (1 + 1e-12), side="right") - 1, 0, len(edges) - 2)
-    counts = np.bincount(bins, minlength=len(edges) - 1)
-    above, width = counts[::-1].cumsum()[::-1], np.diff(edges)
-    values = [edges[:-1], np.sqrt(edges[:-1] * edges[1:]), counts, above / area_km2, np.sqrt(above) / area_km2]
-    values += [counts / width / area_km2, np.sqrt(counts) / width / area_km2]
-    return pd.DataFrame(dict(zip(columns, values, strict=True)))
+def draw(axes: Axes, table: pd.DataFrame, kind: str, name: str, shade: str) -> None:
+    shown = table[table["cumulative" if kind == "cumulative" else "count"] > 0]
+    value = shown[kind].to_numpy(float)
+    bars = [value - shown[f"{kind}_low"].to_numpy(float), shown[f"{kind}_high"].to_numpy(float) - value]
+    at = shown["diameter_km" if kind == "cumulative" else "middle_km"]
+    axes.errorbar(at, value, bars, fmt="o", markersize=4, linewidth=1, capsize=2, color=shade, label=name)
 
 
-def _bars(table: pd.DataFrame, name: str) -> np.ndarray:
-    value, error = table[name].to_numpy(), table[f"{name}_error"].to_numpy()
-    # One crater's bar would reach 0, which a logarithmic axis doesn't have.
-    return np.stack([np.minimum(error, 0.999 * value), error])
+def draw_curves(axes: Axes, kind: str, curves: Mapping[str, Curve], limits: tuple[float, float], per_octave: int) -> None:
+    """Isochrons, binned as the counts are."""
+    step = 2 ** (1 / per_octave)
+    at = np.geomspace(limits[0], limits[1] * 1.0001, 60)
+    for label, curve in curves.items():
+        inside = curve(at / np.sqrt(step)) - curve(at * np.sqrt(step))
+        width = at * (np.sqrt(step) - 1 / np.sqrt(step))
+        value = {"cumulative": curve(at), "differential": inside / width, "R": at**3 * inside / width}[kind]
+        axes.plot(at, value, color=INK, linewidth=1, label=label)

@@ -49,7 +49,9 @@ def composite(config: Config, products: list[Path], workspace: Any) -> dict:
         craters = joined(products, row, body)
         # Blocks also list what their neighbour may claim; at the end of the map there is none.
         craters = craters[area.holds(craters["lon"].to_numpy(), craters["lat"].to_numpy())]
-        table = crater_table(craters, body)
+        resolution = options.resolution_m or mosaic.grid.resolution_m
+        every = crater_table(craters, body)
+        table = crater_table(every[listed(every, row, resolution)], body)
         boundary = counted_boundary(area.west, area.south, area.east, area.north)
         write_craters(folder, table, body, boundary)
         catalogue, scores = None, {}
@@ -58,15 +60,25 @@ def composite(config: Config, products: list[Path], workspace: Any) -> dict:
                 config.path(run.catalogue), body, units=options.units, layer=options.layer, pixel_m=mosaic.grid.resolution_m
             )
             catalogue = catalogue[area.holds(catalogue["lon"].to_numpy(), catalogue["lat"].to_numpy())].reset_index(drop=True)
-            resolution = options.resolution_m or mosaic.grid.resolution_m
-            scores = compare(folder, table, catalogue, row, resolution, body)
+            scores = compare(folder, every, catalogue, row, resolution, body)
         area_km2 = surface_area_m2(body, boundary) / 1e6
-        pictures = draw(folder, mosaic, table, catalogue, row, options.resolution_m or mosaic.grid.resolution_m, area_km2)
+        pictures = draw(folder, mosaic, table, catalogue, row, resolution, area_km2)
         if options.prediction:
             write_prediction(folder / "prediction.tif", products, mosaic.grid, workspace)
     write_json(folder / "provenance.json", {"config": config.dump(), "made_of": made_of, "blocks": len(products), "area_km2": area_km2})
     write_page(folder, table, scores, pictures, area_km2)
     return {"name": folder.name, "craters": len(table), "blocks": len(products), **{k: v for k, v in scores.items() if k.startswith("F1_")}}
+
+
+def radii_m_of(row: Hparams, resolution_m: float) -> tuple[float, float]:
+    """Smallest and largest radius of the row, in metres."""
+    low, high = row.radii_px(resolution_m)
+    return low * resolution_m, high * resolution_m
+
+
+def listed(craters: pd.DataFrame, row: Hparams, resolution_m: float) -> pd.Series:
+    """Which craters are of the row's sizes: fits end a little beyond them, where nobody looked for more."""
+    return craters["radius_m"].between(*radii_m_of(row, resolution_m))
 
 
 def joined(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
@@ -88,9 +100,11 @@ def joined(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
 
 
 def compare(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame, row: Hparams, resolution_m: float, body: Body) -> dict[str, float]:
-    """``scores.json``, ``scores_by_size.csv`` and the lists of what is new and what was missed; returns the scores."""
-    smallest, largest = row.radii_px(resolution_m)
-    radii_m = smallest * resolution_m, largest * resolution_m
+    """``scores.json``, ``scores_by_size.csv`` and the lists of what is new and what was missed; returns the scores.
+
+    ``table``: craters of all sizes, since one of the catalogue's that was measured a little beyond the row's sizes is found.
+    """
+    radii_m = radii_m_of(row, resolution_m)
     found = table[["lon", "lat", "radius_m", "confidence"]].to_numpy(float)
     truth = catalogue[["lon", "lat", "radius_m"]].to_numpy(float)
     sectors = sector(found), sector(truth)
@@ -105,8 +119,10 @@ def compare(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame, row: Hpa
     pairs = match(found, truth, body=body).pairs
     new, missed = (np.setdiff1d(np.arange(len(rows)), pairs[:, side]) for side, rows in ((0, found), (1, truth)))
     missed = missed[(truth[missed, 2] >= radii_m[0]) & (truth[missed, 2] <= radii_m[1])]
-    write_catalogue(folder / "new_craters.gpkg", table.iloc[new], body)
-    write_table(folder / "new_craters.csv", table.iloc[new].drop(columns="geometry"))
+    fresh = table.iloc[new]
+    fresh = fresh[listed(fresh, row, resolution_m)]
+    write_catalogue(folder / "new_craters.gpkg", fresh, body)
+    write_table(folder / "new_craters.csv", fresh.drop(columns="geometry"))
     write_table(folder / "missed_craters.csv", pd.DataFrame(catalogue.iloc[missed]).drop(columns="geometry", errors="ignore"))
     write_table(folder / "scores_by_size.csv", pd.concat(tables, ignore_index=True))
     write_json(folder / "scores.json", scores)
@@ -125,19 +141,21 @@ def draw(
     folder: Path, mosaic: Mosaic, table: pd.DataFrame, catalogue: pd.DataFrame | None, row: Hparams, resolution_m: float, area_km2: float
 ) -> list[tuple[Path, str]]:
     """``overlay.png``, ``size_frequency.png`` and ``size_frequency.csv``."""
+    from ...craters.counts import frequencies
     from ...report.crater_pictures import overlay
-    from ...report.size_frequency import frequencies, size_frequency
+    from ...report.size_frequency import size_frequency
 
     lists: dict[str, np.ndarray] = {"found": table["diameter_km"].to_numpy(float)}
     if catalogue is not None:
-        low, high = (radius * resolution_m for radius in row.radii_px(resolution_m))
+        low, high = radii_m_of(row, resolution_m)
         known = catalogue[(catalogue["radius_m"] >= low) & (catalogue["radius_m"] <= high)]
         lists["catalogue"] = known["radius_m"].to_numpy(float) * 2 / 1000
     parts = [frequencies(diameters, area_km2).assign(list=name) for name, diameters in lists.items()]
     write_table(folder / "size_frequency.csv", pd.concat(parts, ignore_index=True))
     curves = size_frequency(folder / "size_frequency.png", lists, area_km2)
     picture = overlay(folder / "overlay.png", mosaic, table, catalogue)
-    return [(picture, "found craters, and the catalogue's in blue"), (curves, "size-frequency distributions, √2 bins, √N errors")]
+    caption = "size-frequency distributions, √2 bins, exact Poisson intervals of 1 σ"
+    return [(picture, "found craters, and the catalogue's in blue"), (curves, caption)]
 
 
 def write_page(folder: Path, table: pd.DataFrame, scores: dict[str, float], pictures: list[tuple[Path, str]], area_km2: float) -> Path:

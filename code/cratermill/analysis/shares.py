@@ -1,0 +1,120 @@
+"""Vote shares and probabilities of craters: windows, areas with intervals from the ensemble, and where its members disagree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..geo.cog import write_cog
+from ..geo.grid import Grid, Window, pixel_areas_m2
+from ..geo.mosaic import Mosaic
+from .masks import turns
+
+NAME = re.compile(r"vote_share_crater_(\d+)\.tif")
+VOTE_SHARE, PROBABILITY = 1, 2
+LEVELS = {"area_low_km2": 0.975, "area_high_km2": 0.025}
+STRIP_ROWS, BLOCK_PX = 256, 1024
+DISAGREEMENT = "disagreement_all.tif"
+
+
+@dataclass(frozen=True)
+class Shares:
+    """One crater's raster of vote shares (band 1) or probabilities (band 2), NaN where no tile lies."""
+
+    fid: int
+    path: Path
+    place: Window
+    grid: Grid
+    band: int = VOTE_SHARE
+
+    @classmethod
+    def open(cls, fid: int, path: Path, grid: Grid, band: int = VOTE_SHARE) -> Shares:
+        with Mosaic.open(path, [band]) as raster:
+            return cls(fid, path, grid.window_of(raster.grid, f"the vote shares {path}"), grid, band)
+
+    @cached_property
+    def _raster(self) -> Mosaic:
+        return Mosaic.open(self.path, [self.band])
+
+    def read(self, window: Window) -> np.ndarray:
+        """A window of the mosaic's grid, of any turn: (h, w) float32, NaN outside."""
+        out = np.full((window.height, window.width), np.nan, np.float32)
+        for turn in turns(window, self.place, self.grid.period_px):
+            row, col = max(window.row, self.place.row), max(window.col, self.place.col + turn)
+            stop_row, stop_col = min(window.stop_row, self.place.stop_row), min(window.stop_col, self.place.stop_col + turn)
+            part = Window(row - self.place.row, col - self.place.col - turn, stop_row - row, stop_col - col)
+            out[row - window.row : stop_row - window.row, col - window.col : stop_col - window.col] = self._raster.read(part)[0]
+        return out
+
+    def blocks(self, side: int) -> Iterator[tuple[Window, np.ndarray]]:
+        """Where tiles lie, in squares of at most ``side`` pixels."""
+        for row in range(0, self.place.height, side):
+            for col in range(0, self.place.width, side):
+                part = Window(row, col, min(side, self.place.height - row), min(side, self.place.width - col))
+                known = np.isfinite(self._raster.read(part)[0])
+                if known.any():
+                    yield Window(part.row + self.place.row, part.col + self.place.col, part.height, part.width), known
+
+    def close(self) -> None:
+        raster = self.__dict__.pop("_raster", None)
+        if raster is not None:
+            raster.close()
+
+
+def share_files(folder: Path) -> dict[int, Path]:
+    """FID → raster of vote shares of a map's folder; none for other masks."""
+    return {int(match[1]): path for path in sorted(folder.iterdir()) if (match := NAME.fullmatch(path.name))}
+
+
+def ensemble_areas(files: dict[int, Path], grid: Grid, threshold: float) -> pd.DataFrame:
+    """Area of each crater's ejecta on the ellipsoid with a 95 % interval from the ensemble, and the mean of its members' areas, km².
+
+    The area by at least a share of the members is a quantile of the members' areas if their masks lie within each other, and farther from
+    the median than that quantile otherwise: the interval is never too narrow for how members differ. What all get wrong is not in it.
+    """
+    areas_m2, rows = pixel_areas_m2(grid), []
+    for fid, path in sorted(files.items()):
+        shares = Shares.open(fid, path, grid)
+        totals = np.zeros(4)
+        for row in range(0, shares.place.height, STRIP_ROWS):
+            part = Window(row, 0, min(STRIP_ROWS, shares.place.height - row), shares.place.width)
+            values = np.nan_to_num(shares._raster.read(part)[0])
+            weight = areas_m2[shares.place.row + row : shares.place.row + row + part.height]
+            counts = [(values >= level).sum(1) for level in (threshold, *LEVELS.values())]
+            totals += [float(weight @ count) for count in (*counts, values.sum(1, dtype=np.float64))]
+        shares.close()
+        names = ("area_km2", *LEVELS, "members_mean_km2")
+        rows.append({"crat_FID": fid, **dict(zip(names, (totals / 1e6).tolist(), strict=True))})
+    return pd.DataFrame(rows)
+
+
+def write_disagreement(path: Path, files: dict[int, Path], grid: Grid) -> Path:
+    """Where the members disagree: 4 s (1 − s) of the vote share s, the most of any crater; 0 agreed, 1 half and half, NaN without tiles."""
+    opened = [Shares.open(fid, file, grid) for fid, file in sorted(files.items())]
+
+    def made() -> Iterator[tuple[Window, np.ndarray]]:
+        for row in range(0, grid.height, BLOCK_PX):
+            for col in range(0, grid.width, BLOCK_PX):
+                block = Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
+                near = [shares for shares in opened if turns(block, shares.place, grid.period_px)]
+                if near:
+                    yield block, disagreement([shares.read(block) for shares in near])
+
+    look = {"nodata": np.nan, "dtype": "float32", "bands": 1, "names": ["disagreement"], "resampling": "average"}
+    write_cog(path, made(), grid, **look)
+    for shares in opened:
+        shares.close()
+    return path
+
+
+def disagreement(shares: list[np.ndarray]) -> np.ndarray:
+    out = np.full(shares[0].shape, np.nan, np.float32)
+    for share in shares:
+        out = np.fmax(out, 4 * share * (1 - share))
+    return out
