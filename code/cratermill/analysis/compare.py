@@ -155,7 +155,8 @@ def within_rim(place: Place, window: Window, resolution_m: float) -> np.ndarray:
 
 def pixels_of(plane: Plane, others: list[Ejecta]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Distance, code, quadrant and whether another crater's ejecta are there too, of all pixels with a code."""
-    place, found = plane.place, []
+    place = plane.place
+    found: list[tuple[np.ndarray, ...]] = []
     for window, (code,) in plane.blocks(plane.code):
         east, north, distance = place.polar(window)
         here = code > 0

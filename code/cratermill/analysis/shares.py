@@ -106,8 +106,7 @@ def write_disagreement(path: Path, files: dict[int, Path], grid: Grid) -> Path:
                 if near:
                     yield block, disagreement([shares.read(block) for shares in near])
 
-    look = {"nodata": np.nan, "dtype": "float32", "bands": 1, "names": ["disagreement"], "resampling": "average"}
-    write_cog(path, made(), grid, **look)
+    write_cog(path, made(), grid, nodata=np.nan, dtype="float32", bands=1, names=["disagreement"], resampling="average")
     for shares in opened:
         shares.close()
     return path

@@ -41,7 +41,8 @@ def calibrated(
     found = histograms(folder, truth, craters, grid)
     if not found:
         return None
-    tables, figures = [], {}
+    tables: list[pd.DataFrame] = []
+    figures: dict[str, Any] = {}
     for kind, one in found.items():
         tables.append(reliability(one).assign(kind=kind))
         figures[kind] = summary(one)
