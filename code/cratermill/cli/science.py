@@ -7,7 +7,8 @@ from pathlib import Path
 import typer
 
 from .app import app
-from .output import JSON, print_json
+from .cluster import report
+from .output import CONFIG, JSON, print_json
 
 MAP = typer.Argument(metavar="MAP", help="A map's folder, or its name below results/output_masks; any folder of masks.")
 MAP_OR_LIST = typer.Argument(metavar="MAP", help="A map's folder, or its name below results/output_masks; masks, or a crater list.")
@@ -116,3 +117,16 @@ def whole_numbers(text: str) -> tuple[int, ...]:
     if not all(word.isdecimal() for word in words):
         raise InputError(f"--scales {text}", valid="whole numbers from 2, such as 2,4,8")
     return tuple(int(word) for word in words)
+
+
+@report.command()
+def tuning(config: Path = CONFIG) -> None:
+    """Draw scores against each hyper-parameter.
+
+    Over all versions of the config's families that have results, by split, and against the number of drawn tiles.
+    """
+    from ..pipeline.load_config import load_config
+    from ..pipeline.tuning import run_tuning
+
+    loaded = load_config(config)
+    typer.echo("\n".join(loaded.project.relative(path) for path in run_tuning(loaded)))

@@ -33,7 +33,7 @@ def leaderboard(project: Project, family: Family) -> Path:
 def version_row(folder: Path, metrics: tuple[str, ...]) -> dict | None:
     """Mean, standard error and 95 % interval of each metric of one version; evaluation scores where there are any, else test scores."""
     missing = read_json(folder / "missing.json", [])
-    table = _table(folder)
+    table = version_table(folder)
     if table is None:
         return None
     row = {
@@ -60,7 +60,8 @@ def validation(folder: Path, metrics: tuple[str, ...]) -> dict[str, float]:
     return {f"{name}_mean": float(table.groupby("test-set")[name].mean().mean())} if name else {}
 
 
-def _table(folder: Path) -> pd.DataFrame | None:
+def version_table(folder: Path) -> pd.DataFrame | None:
+    """A version's evaluation metrics, else its test metrics, one row per split and iteration; None where there are none."""
     for name in ("eval_metrics.csv", "test_metrics.csv"):
         if (folder / name).exists():
             table = pd.read_csv(folder / name)
