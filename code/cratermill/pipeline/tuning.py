@@ -46,7 +46,7 @@ def tune(config: Config, family: Family) -> list[Path]:
     tiles = drawn_tiles(config)
     table["drawn_tiles"] = table["split"].map(tiles) if tiles else float("nan")
     made = [write_table(folder / "tuning.csv", table)]
-    varied = [name for name in table if name.startswith("hparam ") and table[name].astype(str).nunique() > 1]
+    varied = [name for name in map(str, table) if name.startswith("hparam ") and table[name].astype(str).nunique() > 1]
     pictures = [
         hparam_picture(folder / "tuning.png", table, varied, score),
         split_picture(folder / "tuning_splits.png", table, score),
@@ -79,5 +79,5 @@ def drawn_tiles(config: Config) -> dict[int, int]:
     if not path.exists():
         return {}
     table = pd.read_csv(path)
-    splits = [name for name in table if name.startswith("test_") and name.removeprefix("test_").isdecimal()]
+    splits = [name for name in map(str, table) if name.startswith("test_") and name.removeprefix("test_").isdecimal()]
     return {int(name.removeprefix("test_")): int((table[name] == 0).sum()) for name in splits}
