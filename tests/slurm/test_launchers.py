@@ -155,3 +155,17 @@ def test_two_login_nodes_at_once_submit_no_cell_twice(shell):
     assert len(ledger.read(bench.plan)) == 4
     assert sorted(said)[-1].splitlines()[-1] == "submitted 12", said
     assert sorted(said)[0].startswith(("submitted 0", "refused Run")), said
+
+
+def test_a_user_s_own_submitit_on_slurm(shell, project_folder):
+    """The ten lines of docs/submitit.md, with jobs as small as the cluster."""
+    from cratermill.batch.plan import freeze
+
+    freeze(fake.plan_of(shell.root, [{}, {"n": 1, "needs": [0], "stage": "evaluate"}]))
+    lines = (project_folder / "docs/submitit.md").read_text().split("```python\n")[1].split("```")[0]
+    small = {"local": "slurm", "cpus_per_task=4, mem_gb=16": "cpus_per_task=1, mem_gb=0.5", "plan.path)": f"plan.path), {fake.WORK!r}"}
+    for old, new in small.items():
+        assert old in lines
+        lines = lines.replace(old, new)
+    (shell.root / "own.py").write_text(lines)
+    assert shell(".venv/bin/python own.py").count("['done']") == 2
