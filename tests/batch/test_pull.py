@@ -57,6 +57,10 @@ def test_a_retry_under_max_concurrent_begins_when_any_job_ends(root, slurm):  # 
     _, again = operations.retry(runner)
     assert slurm.throttled == [(101, 2)] and slurm.scripts[102][1] == ("afterany:101_1?afterany:101_2?afterany:101_3",)
     assert "--array=0-0%1\n" in slurm.scripts[102][0] and again.cells == 1
+    # The retry has ended: the next launch gives its place back.
+    slurm.jobs = [slurm.as_(job, "COMPLETED") if job.job_id == 102 else job for job in slurm.jobs]
+    runner.submit(only=set())
+    assert slurm.throttled[-1] == (101, 3)
 
 
 def test_jobs_that_pull_share_all_cells(root, slurm):  # noqa: F811

@@ -99,11 +99,18 @@ class Known:
 
 
 def make_room(after: After) -> None:
-    """Bound the array at work; without that, one job too many would run."""
+    """Bound the array at work; without that, one job too many would run beside it."""
     if after.throttle is not None:
         job_id, places = after.throttle
         with contextlib.suppress(scheduler.Refused):  # it has ended meanwhile
             scheduler.throttle(job_id, places)
+
+
+def give_back(run: SlurmRun, bound: int | None) -> None:
+    """All places again for an array that gave one up for a retry, once that has ended and it is alone."""
+    alone = at_work(run)
+    if bound is not None and len(alone) == 1 and any(one.how == ANY for one in run.submissions):
+        make_room(After(throttle=(alone.pop(), bound)))
 
 
 def at_work(run: SlurmRun) -> set[int]:

@@ -71,10 +71,6 @@ class Graph:
         """True when nothing runs and nothing can be taken any more."""
         return not self._running and not self._open
 
-    @property
-    def open_count(self) -> int:
-        return len(self._open) + len(self._running)
-
     def _is_ready(self, index: int) -> bool:
         return all(self.states.get(need) in ENDED for need in self.plan.cells[index].needs if need in self.wanted)
 

@@ -49,12 +49,3 @@ class StopFlag:
         self.set(signum)
         if again:
             raise KeyboardInterrupt
-
-
-def shield_child(*_) -> None:
-    """For helper processes (a DataLoader's `worker_init_fn`): leave stop signals to the main process, which must still save.
-
-    Schedulers signal every process of a job; a data loader that dies of it would take the last steps with it.
-    """
-    for signum in STOP_SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)

@@ -89,6 +89,7 @@ class SlurmExecutor:
         with run_lock(self.plan, WAIT_FOR_LOOK_S):
             number = ledger.next_number(self.plan)
             run = slurm_state.settled(self.plan)
+            dependencies.give_back(run, self.profile.limits.max_concurrent)
             wanted = self.wanted(run, only)
             run, stale = self._replace_waiting(run, wanted)
             return self._submit(run, sorted({*wanted, *stale}), resources, number)
