@@ -23,6 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = ROOT.parent / "shared" / "real-data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of ``tests/run.sh --fast``."""
+    chosen = [ROOT / line for line in (ROOT / "tests" / "fast.txt").read_text(encoding="utf-8").splitlines()]
+    for item in items:
+        if any(item.path.is_relative_to(part) for part in chosen) and not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.fast)
+
+
 @pytest.fixture
 def project_folder() -> Path:
     """The folder that holds the project under test."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.paths import cell_tag
 from ..core.progress import Progress
+from ..core.work import Workspace
 from ..training.cell import FIRST, CellParams, Datasets, Round
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Family:
     def require_evaluated(self, config: Config, version: int, split: int) -> None:
         """Raise ``InputError`` unless results of these evaluations are there for other rows to build on."""
 
-    def evaluate(self, config: Config, params: CellParams, workspace: Any) -> dict:
+    def evaluate(self, config: Config, params: CellParams, workspace: Workspace) -> dict:
         """Apply the trained cell to the data it has not seen; files into ``workspace.folder``, metrics returned."""
         raise NotImplementedError
 
@@ -149,9 +150,9 @@ class Family:
         """A plain value that changes when the composite does, beside the map's keys and its parts."""
         return None
 
-    def map(self, config: Config, params: dict[str, Any], workspace: Any) -> dict:
+    def map(self, config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
         raise NotImplementedError
 
-    def composite(self, config: Config, products: list[Path], workspace: Any) -> dict:
+    def composite(self, config: Config, products: list[Path], workspace: Workspace) -> dict:
         """Join the products of the map cells in ``results/output_masks``; must not depend on their order."""
         raise NotImplementedError

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..batch.plan import Cell, Plan
+    from ..core.work import Workspace
 
 
-def run_cell(plan: Any, cell: Any, workspace: Any) -> dict | None:
+def run_cell(plan: Plan, cell: Cell, workspace: Workspace) -> dict | None:
     """Execute one cell of a frozen plan; the one entry that every executor calls."""
     import importlib
 

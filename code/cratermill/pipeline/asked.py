@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..config import Config
 from .analyse import run_analysis
 from .compare import run_comparison
 from .plan_maps import at_work
 
+if TYPE_CHECKING:
+    from ..batch.plan import Cell, Plan
+    from ..core.work import Workspace
 
-def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
+
+def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
     """Analyse or compare the map of a cell; the files lie in the map's folder."""
     folder = config.project.map_folder(cell.params["name"])
 

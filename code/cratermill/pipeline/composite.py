@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..core.errors import WorkError
@@ -10,8 +10,12 @@ from ..core.notices import notice
 from ..families import get_family
 from .plan_maps import at_work, other_weights
 
+if TYPE_CHECKING:
+    from ..batch.plan import Cell, Plan
+    from ..core.work import Workspace
 
-def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
+
+def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
     parts = [plan.cells[need] for need in cell.needs if plan.cells[need].stage == "map"]
     present = [part for part in parts if (plan.product(part) / "cell.json").exists()]
     other = [(part.key, what) for part in present if (what := other_weights(config, plan, part))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,6 +20,10 @@ from ..training.counts import SCORES
 from .leaderboard import leaderboard
 from .training_page import write_training_page
 
+if TYPE_CHECKING:
+    from ..batch.plan import Cell, Plan
+    from ..core.work import Workspace
+
 FIRST_COLUMNS = (
     "test-set",
     "iteration",
@@ -33,7 +37,7 @@ FIRST_COLUMNS = (
 )
 
 
-def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
+def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
     """Write what there is, then name what is missing: an incomplete summary is a failed cell."""
     missing = [(one.key, one.params) for one in plan.cells if one.stage in ("train", "evaluate") and not is_done(plan, one)]
     result = summarise(config, missing, plan)

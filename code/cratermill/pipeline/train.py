@@ -23,11 +23,13 @@ from ..training.loaders import Loaders
 from ..training.loop import BEST, Training
 
 if TYPE_CHECKING:
+    from ..batch.plan import Cell, Plan
     from ..config import Config, Trainer
+    from ..core.work import Workspace
     from ..training.task import Task
 
 
-def train(config: Config, params: CellParams, workspace: Any) -> dict:
+def train(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """Fit, keep the best epoch by validation, score it once on the Test tiles; write checkpoint, norm, curve and results.
 
     Raises ``WorkError`` on a NaN loss and ``InputError`` on data that cannot be trained on. A stopped cell goes on from its
@@ -55,7 +57,7 @@ def round_folder(folder: Path, number: int, rounds: int) -> Path:
     return earlier
 
 
-def begin(fabric: Fabric, config: Config, family: Family, params: CellParams, round: Round, workspace: Any, folder: Path) -> Training:
+def begin(fabric: Fabric, config: Config, family: Family, params: CellParams, round: Round, workspace: Workspace, folder: Path) -> Training:
     """One round's data, network and loop, nothing trained yet."""
     hparams, data = row_and_data(config, family, params, round)
     seed_everything((params.seed + round.number) % 2**32, verbose=False)
@@ -129,5 +131,5 @@ def require_samples(data: Datasets, params: CellParams) -> None:
             )
 
 
-def run(config: Config, plan: Any, cell: Any, workspace: Any) -> dict:
+def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
     return train(config, CellParams(**cell.params), workspace)

@@ -19,7 +19,7 @@ from lightning.fabric import Fabric
 
 from ..core.errors import WorkError
 from ..core.files import atomic_path
-from ..core.work import Stopped
+from ..core.work import Stopped, Workspace
 from ..samples.brightness import brightness_of
 from .batch_norm import share_batch_norm
 from .cell import CellParams
@@ -36,7 +36,15 @@ class Training:
     """Fits one task. ``folder`` gets ``best.ckpt`` (best epoch on validation), ``last.ckpt`` (to go on from) and ``curve.csv``."""
 
     def __init__(
-        self, fabric: Fabric, task: Task, loaders: Loaders, params: CellParams, hparams: Any, norm: np.ndarray, workspace: Any, folder: Path
+        self,
+        fabric: Fabric,
+        task: Task,
+        loaders: Loaders,
+        params: CellParams,
+        hparams: Any,
+        norm: np.ndarray,
+        workspace: Workspace,
+        folder: Path,
     ):
         self.fabric, self.loaders, self.params, self.hparams, self.norm = fabric, loaders, params, hparams, norm
         self.workspace, self.folder = workspace, folder

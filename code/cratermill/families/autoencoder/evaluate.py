@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from ...core.files import read_json, write_json, write_table
+from ...core.work import Workspace
 from ...training.cell import CellParams
 from .. import family_data
 from .clusters import Clustering, Recipe, group, nuisance_columns, require_enough
@@ -28,7 +29,7 @@ LATENTS, CLUSTERS, RECIPE = "latents.npy", "clusters.parquet", "clusters.npz"
 SHOWN = 8
 
 
-def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
+def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """Latents of every crop of the run (``latents.npy``), ``reconstructions.png``, clusters and their figures (``eval.json``)."""
     row = Hparams.from_plan(params.hparams)
     stack, folder = stack_of(config, row), Path(workspace.folder)

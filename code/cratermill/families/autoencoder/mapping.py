@@ -11,6 +11,7 @@ import pandas as pd
 from ...config import BEST
 from ...core.errors import InputError, WorkError
 from ...core.files import read_json, write_json, write_table
+from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ...samples.brightness import far_from
 from ...samples.crops import Cutter
@@ -162,7 +163,7 @@ def _craters(config: Config, cutter: Cutter) -> tuple[pd.DataFrame, list[str]]:
     return catalogue_craters(catalogue_path(config), cutter, options, options.units, config.run.seed, options.layer)
 
 
-def make_chunk(config: Config, params: dict[str, Any], workspace: Any) -> dict:
+def make_chunk(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
     """Crops and latents of one chunk: ``latents.npy`` and ``rows.parquet``."""
     row = _row(config)
     network, _ = trained_network(checkpoint_path(config), version_of(config), row, config.run.trainer.accelerator)
@@ -182,7 +183,7 @@ def make_chunk(config: Config, params: dict[str, Any], workspace: Any) -> dict:
     return {"craters": done, "left_out": len(craters) - done}
 
 
-def join(config: Config, products: list[Path], workspace: Any) -> dict:
+def join(config: Config, products: list[Path], workspace: Workspace) -> dict:
     """Clusters of all mapped craters below ``results/output_masks/<name>``: tables, figures, pictures."""
     if not products:
         raise WorkError("no part of the map was made", next_step="look at the errors of the map jobs, then launch again")

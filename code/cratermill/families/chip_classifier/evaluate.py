@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ...core.files import write_json, write_table
+from ...core.work import Workspace
 from ...training.checkpoint import load
 from .. import family_data
 from ..chips_common.chipset import UNLABELLED
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from .data import PseudoLabels
 
 
-def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
+def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """``predictions.csv``, ``y_pred_final.npy``, ``pseudo-labels.csv`` and scores; those of the first round begin with ``stage1_``."""
     hparams = Hparams.from_plan(params.hparams)
     folder, images, chips = parts_of(config, params, hparams)

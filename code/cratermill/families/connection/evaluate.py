@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
 from ...core.files import write_json, write_table
+from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ...training.cell import CellParams
 from ..ejecta_common.evaluation import drawn_craters, land, opened
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 POSITIONS = "eval-pos.csv"
 
 
-def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
+def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """One iteration's answer for every tile that meets a drawn one (``eval-pos.csv``) and its scores with a perfect segmenter."""
     checkpoint = config.project.cell_product("conn", params.version, "train", params.split, params.iteration) / "best.ckpt"
     ensemble = ConnectionEnsemble.load([checkpoint], "connection", params.version)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ...core.errors import WorkError
 from ...core.files import read_json, write_json, write_table
+from ...core.work import Workspace
 from ...craters.catalogue import read_catalogue, write_catalogue
 from ...craters.craterstats import surface_area_m2
 from ...craters.matching import match
@@ -36,7 +37,7 @@ SECTOR_DEGREES = 10.0
 """Blocks of the bootstrap: squares of about this side."""
 
 
-def composite(config: Config, products: list[Path], workspace: Any) -> dict:
+def composite(config: Config, products: list[Path], workspace: Workspace) -> dict:
     """Files below ``results/output_masks/<name>``; see docs/crater-unet.md."""
     if not products:
         raise WorkError("no block has been mapped", next_step="see 'cratermill status' for why, then launch the map again")
@@ -173,14 +174,14 @@ def write_page(folder: Path, table: pd.DataFrame, scores: dict[str, float], pict
 # --- the prediction as one raster -----------------------------------------------------------------------------------------------
 
 
-def write_prediction(path: Path, products: list[Path], grid: Grid, workspace: Any) -> Path:
+def write_prediction(path: Path, products: list[Path], grid: Grid, workspace: Workspace) -> Path:
     """The blocks' predictions as one COG of bytes: 254 is certain, 255 is no data; memory follows a block, not the mosaic."""
     tags = {"scale": f"probability = value / {FULL}"}
     blocks = predicted_blocks(products, grid, workspace)
     return write_cog(path, blocks, grid, nodata=NO_DATA, dtype="uint8", bands=1, names=["probability"], tags=tags)
 
 
-def predicted_blocks(products: list[Path], grid: Grid, workspace: Any) -> Iterator[tuple[Window, np.ndarray]]:
+def predicted_blocks(products: list[Path], grid: Grid, workspace: Workspace) -> Iterator[tuple[Window, np.ndarray]]:
     pieces = [(window, product, name) for product in products for window, name in piece_windows(product / PREDICTION)]
     load = lru_cache(maxsize=OPEN_BLOCKS)(lambda product, name: _values(product / PREDICTION, name))
     for row in range(0, grid.height, BLOCK_PX):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pandas as pd
 from ...core.errors import InputError
 from ...core.files import read_json, write_json, write_table
 from ...core.frames import rows_of
+from ...core.work import Workspace
 from ...craters.matching import STRICT, match
 from ...craters.merge import union
 from ...craters.scores import all_rules, rates, score, size_table, tally
@@ -31,7 +32,7 @@ COLUMNS = ("x", "y", "radius_px", "confidence", "arc")
 CRATERS, SCORES, READING = "craters.csv", "scores.csv", "reading.json"
 
 
-def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
+def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """``craters.csv`` (what was found on the Test tiles), ``scores.csv`` (by size), ``reading.json`` (thresholds) and the metrics."""
     from .hparams import Hparams
 
@@ -52,7 +53,7 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
     return metrics
 
 
-def read(predictor: Predictor, tiles: TileSet, rows: np.ndarray, reading: Reading, workspace: Any) -> list[np.ndarray]:
+def read(predictor: Predictor, tiles: TileSet, rows: np.ndarray, reading: Reading, workspace: Workspace) -> list[np.ndarray]:
     """Circles (N, 5) of each of these tiles."""
     found = []
     for number, row in enumerate(rows, 1):
@@ -63,7 +64,7 @@ def read(predictor: Predictor, tiles: TileSet, rows: np.ndarray, reading: Readin
     return found
 
 
-def choose(predictor: Predictor, tiles: TileSet, rows: np.ndarray, row: Hparams, workspace: Any) -> Reading:
+def choose(predictor: Predictor, tiles: TileSet, rows: np.ndarray, row: Hparams, workspace: Workspace) -> Reading:
     """The thresholds with the best strict F1 on validation tiles, one after the other; those that the row gives stay.
 
     ``row`` is the row as it stands now: its thresholds may have changed since its network was trained.

@@ -12,6 +12,7 @@ import pandas as pd
 from ...config import BEST
 from ...core.errors import InputError
 from ...core.files import atomic_path, write_table
+from ...core.work import Workspace
 from ...geo.backprojection import to_mosaic
 from ...geo.grid import Grid, Window
 from ...geo.mosaic import Mosaic
@@ -139,7 +140,7 @@ def require_sizes(rows: dict[int, Hparams], resolution_m: float, options: MapOpt
             )
 
 
-def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict:
+def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
     """``craters.csv`` and ``prediction.npz`` of one block."""
     options, run = map_options(config, NAME), map_run(config)
     box, tables, seen = Box(*params["box"]), [], None

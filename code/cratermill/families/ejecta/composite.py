@@ -15,6 +15,7 @@ import pandas as pd
 from ...core.errors import InputError, WorkError
 from ...core.files import link_or_copy, read_json, write_json, write_table
 from ...core.prefetch import ahead
+from ...core.work import Workspace
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window, pixel_areas_m2
 from ...geo.mosaic import Mosaic
@@ -52,7 +53,7 @@ class Part:
         return CraterFiles(self.folder, self.fid)
 
 
-def composite(config: Config, products: list[Path], workspace: Any) -> dict:
+def composite(config: Config, products: list[Path], workspace: Workspace) -> dict:
     """Join the mapped craters below ``results/output_masks/<name>``: rasters, polygons, tables, preview, page."""
     from ...report.map_page import write_map_page
 
@@ -126,7 +127,7 @@ OUTPUTS = [
 ]
 
 
-def write_rasters(folder: Path, parts: list[Part], grid: Grid, alpha: float, workspace: Any) -> Overlaps:
+def write_rasters(folder: Path, parts: list[Part], grid: Grid, alpha: float, workspace: Workspace) -> Overlaps:
     """The global rasters in one pass over the blocks that any crater touches; returns what craters share and own."""
     overlaps = Overlaps()
     blocks = blended_blocks(parts, grid, alpha, overlaps, workspace)
@@ -134,7 +135,9 @@ def write_rasters(folder: Path, parts: list[Part], grid: Grid, alpha: float, wor
     return overlaps
 
 
-def blended_blocks(parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps, workspace: Any) -> Iterator[tuple[Window, Blended]]:
+def blended_blocks(
+    parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps, workspace: Workspace
+) -> Iterator[tuple[Window, Blended]]:
     """Every block of the mosaic that a crater's window meets, blended; adds to ``overlaps`` on the way."""
     areas_m2, blocks = pixel_areas_m2(grid), list(met_blocks(parts, grid))
     with Reader() as reader:
@@ -234,7 +237,7 @@ def write_pictures(folder: Path, mosaic: Mosaic, parts: list[Part], craters: pd.
     return pictures + ([(sheet, "The craters with most ejecta, seen from above: the mosaic, and the mask over it.")] if sheet else [])
 
 
-def missing_craters(workspace: Any) -> list[str]:
+def missing_craters(workspace: Workspace) -> list[str]:
     """Parts of this map that the plan names and nobody has made."""
     plan, cell = getattr(workspace, "plan", None), getattr(workspace, "cell", None)
     if plan is None or cell is None:
@@ -243,7 +246,7 @@ def missing_craters(workspace: Any) -> list[str]:
     return [need.key for need in needs if need.stage == "map" and not (plan.product(need) / "cell.json").exists()]
 
 
-def provenance(config: Config, workspace: Any, parts: list[Part]) -> dict:
+def provenance(config: Config, workspace: Workspace, parts: list[Part]) -> dict:
     """What the map was made of and with: enough to make it again."""
     plan = getattr(workspace, "plan", None)
     made = read_json((parts[0].product or parts[0].folder) / "cell.json", {})

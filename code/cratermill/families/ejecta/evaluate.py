@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ...core.errors import InputError
 from ...core.files import write_json
+from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ...training.cell import CellParams
 from ..connection.evaluate import connected_tiles, votes
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ...config import Config
 
 
-def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
+def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """Scores of one iteration over all drawn craters, with the connections of the row's ``eval_conn_version`` (blank: the true ones)."""
     checkpoint = config.project.cell_product("ejc", params.version, "train", params.split, params.iteration) / "best.ckpt"
     ensemble = EjectaEnsemble.load([checkpoint], "ejecta", params.version)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ...config import Config
 from ...core.errors import InputError
+from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ...samples.brightness import far_from
 from ...training.checkpoint import load
@@ -27,7 +28,10 @@ __all__ = ["map_cells", "map_crater", "map_data", "map_name", "map_run", "map_wa
 
 if TYPE_CHECKING:
     from ..connection.predict import ConnectionEnsemble
+    from ..ensemble import Ensemble
     from .predict import EjectaEnsemble
+
+Brightness = tuple[tuple[float, ...], tuple[float, ...]]
 
 PORTION = 128
 """Tiles predicted between two reports; bounds the memory, changes no result."""
@@ -72,30 +76,19 @@ def require_current_tiles(config: Config) -> None:
 # --- one crater -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(frozen=True)
 class Members:
     """The two ensembles of a map; without a connection version every tile is segmented."""
 
     ejecta: EjectaEnsemble
     connection: ConnectionEnsemble | None
-    matched: bool = False
 
     @property
     def iter_threshold(self) -> float | None:
         return self.connection.hparams.iter_threshold if self.connection else None
 
-    def match_brightness(self, mosaic: Mosaic, remembered: Path | None = None) -> None:
-        """Normalise bands by this mosaic's mean and deviation where the training's would have been taken."""
-        mean, deviation = mosaic.statistics(remembered)[:2]
-        for ensemble in (self.ejecta, self.connection):
-            if ensemble is not None:
-                norm = ensemble.checkpoint.norm.copy()
-                norm[:, : mosaic.count] = mean, np.where(deviation > 0, deviation, 1)
-                ensemble.renormalise(norm)
-        self.matched = True
 
-
-def map_crater(config: Config, params: dict[str, Any], workspace: Any) -> dict:
+def map_crater(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
     """Map one crater into ``workspace.folder``; returns its facts as metrics."""
     members = load_members(config, params)
     crater = Crater(params["fid"], params["lon"], params["lat"], params["radius_m"])
@@ -107,7 +100,7 @@ def map_crater(config: Config, params: dict[str, Any], workspace: Any) -> dict:
     return facts
 
 
-def vote(members: Members, mosaic: Mosaic, crater: Crater, tiles: pd.DataFrame, workspace: Any) -> pd.DataFrame:
+def vote(members: Members, mosaic: Mosaic, crater: Crater, tiles: pd.DataFrame, workspace: Workspace) -> pd.DataFrame:
     """The tiles that the connection ensemble links to the crater, with ``votes``, the share of its members that say so."""
     from ..connection.evaluate import connected_tiles
 
@@ -123,7 +116,7 @@ def vote(members: Members, mosaic: Mosaic, crater: Crater, tiles: pd.DataFrame, 
     return connected_tiles(voted, members.iter_threshold).reset_index(drop=True)
 
 
-def segment(ensemble: EjectaEnsemble, mosaic: Mosaic, crater: Crater, tiles: pd.DataFrame, workspace: Any) -> Pieces:
+def segment(ensemble: EjectaEnsemble, mosaic: Mosaic, crater: Crater, tiles: pd.DataFrame, workspace: Workspace) -> Pieces:
     """The ensemble's vote share and mean probability around the crater: pieces (2, h, w) on the mosaic's grid."""
     stitcher = Stitcher(tiles, layers=2)
     for start in range(0, len(tiles), PORTION):
@@ -140,13 +133,17 @@ def load_members(config: Config, params: dict[str, Any]) -> Members:
     marks = {family: params["weights"][family][str(version)][str(split)] for family, version in chosen.items()}
     frozen = tuple((family, version, tuple(marks[family].items())) for family, version in chosen.items())
     paths = tuple(tuple(frozen_paths(config, family, version, split, marks[family])) for family, version in chosen.items())
-    matched = params["mosaic"] if params["match_brightness"] else None
-    members = _load(frozen, paths, matched)
     with open_mosaic(config) as mosaic:
+        brightness = brightness_of(mosaic, config.data.statistics) if params["match_brightness"] else None
+        members = _load(frozen, paths, brightness)
         require_bands(mosaic, members.ejecta.checkpoint.norm.shape[1] - 1)
-        if matched and not members.matched:
-            members.match_brightness(mosaic, config.data.statistics)
     return members
+
+
+def brightness_of(mosaic: Mosaic, remembered: Path) -> Brightness:
+    """Mean and deviation of the mosaic's bands, as plain numbers."""
+    mean, deviation = mosaic.statistics(remembered)[:2]
+    return tuple(mean.tolist()), tuple(np.where(deviation > 0, deviation, 1).tolist())
 
 
 def require_bands(mosaic: Mosaic, bands: int) -> None:
@@ -159,11 +156,23 @@ def require_bands(mosaic: Mosaic, bands: int) -> None:
 
 
 @lru_cache(maxsize=1)
-def _load(frozen: tuple, paths: tuple[tuple[Path, ...], ...], matched: str | None) -> Members:
-    """``frozen``: (family, version, digests) of each family, in the order of ``paths``; ``matched``: the mosaic they will be matched to."""
+def _load(frozen: tuple[Any, ...], paths: tuple[tuple[Path, ...], ...], brightness: Brightness | None) -> Members:
+    """``frozen``: (family, version, digests) of each family, in the order of ``paths``; ``brightness``: what bands are normalised by."""
     from ..connection.predict import ConnectionEnsemble
     from .predict import EjectaEnsemble
 
-    kinds = {"connection": ConnectionEnsemble, "ejecta": EjectaEnsemble}
-    loaded = {family: kinds[family].load(list(path), family, version) for (family, version, _), path in zip(frozen, paths, strict=True)}
+    kinds: dict[str, type[Ensemble]] = {"connection": ConnectionEnsemble, "ejecta": EjectaEnsemble}
+    loaded: dict[str, Any] = {}
+    for (family, version, _), own in zip(frozen, paths, strict=True):
+        loaded[family] = kinds[family].load(list(own), family, version)
+        if brightness is not None:
+            _match(loaded[family], brightness)
     return Members(loaded["ejecta"], loaded.get("connection"))
+
+
+def _match(ensemble: Ensemble, brightness: Brightness) -> None:
+    """Normalise bands by a mosaic's mean and deviation, not the training's; other numbers of bands are refused later."""
+    norm, bands = ensemble.checkpoint.norm.copy(), len(brightness[0])
+    if bands < norm.shape[1]:
+        norm[:, :bands] = brightness
+        ensemble.renormalise(norm)

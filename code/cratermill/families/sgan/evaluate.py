@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...core.files import link_or_copy, write_json
+from ...core.work import Workspace
 from .. import family_data
 from ..chips_common.data import parts_of
 from ..chips_common.evaluate import cell_folder, test_and_final, write_answers
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ...training.cell import CellParams
 
 
-def evaluate(config: Config, params: CellParams, workspace: Any) -> dict:
+def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """``predictions.csv``, ``y_pred_final.npy`` where there are chips to predict, and scores on the test chips."""
     hparams = Hparams.from_plan(params.hparams)
     folder, images, chips = parts_of(config, params, hparams)
