@@ -174,9 +174,10 @@ def _counts(found: Found) -> dict[str, int]:
 
 
 def _laid(folder: DrawingFolder, new: list[Tile], config: Path | None, as_json: bool) -> None:
-    facts = {"folder": str(folder.root), "tiles": len(new), "craters": sorted({tile.fid for tile in new})}
+    craters = sorted({tile.fid for tile in new})
+    facts = {"folder": str(folder.root), "tiles": len(new), "craters": craters}
     if as_json:
         print_json(facts)
         return
-    typer.echo(f"{len(new)} new tiles of {len(facts['craters'])} craters in {folder.root}")
+    typer.echo(f"{len(new)} new tiles of {len(craters)} craters in {folder.root}")
     typer.echo(f"Open {folder.project} in QGIS, draw, then: cratermill label import {config or 'CONFIG'}")

@@ -90,13 +90,14 @@ def suggest(found: Candidates, drawn: Iterable[Tile], count: int) -> pd.DataFram
     old = set(drawn)
     known = np.array([tile in old for tile in found.tiles], bool)
     nearest = np.full(len(found.tiles), np.inf)
-    for at in np.flatnonzero(known):
-        np.minimum(nearest, _from(found, at), out=nearest)
+    for one in np.flatnonzero(known):
+        np.minimum(nearest, _from(found, int(one)), out=nearest)
     if not known.any():
         nearest = np.linalg.norm(found.features, axis=1) + 1
     unlike = nearest.copy()
     weight = FLOOR + found.disagreement / max(found.disagreement.max(initial=0), 1e-9)
-    free, rows = ~known, []
+    free = ~known
+    rows: list[tuple[float, ...]] = []
     while free.any() and len(rows) < count:
         score = np.where(free, weight * nearest, -1)
         at = int(score.argmax())
