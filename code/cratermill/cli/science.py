@@ -86,6 +86,9 @@ def compare(
     scales: str = typer.Option("2,4,8", "--scales", help="Coarser scales, in pixels; the majority decides. Blank: none."),
     min_size: int = typer.Option(100, "--min-size", min=0, help="Smallest cluster of pixels that counts for a blanket."),
     pictures: int = typer.Option(12, "--pictures", min=0, help="Pictures of so many craters, those with most true ejecta."),
+    diameters: tuple[float, float] | None = typer.Option(
+        None, "--diameters", help="Of crater lists: sizes that count, from and to, in km."
+    ),
     calibrate: str | None = typer.Option(None, "--calibrate", help="Also fit a correction of probabilities: temperature or isotonic."),
     into: Path | None = INTO,
     as_json: bool = JSON,
@@ -96,7 +99,14 @@ def compare(
     """
     from ..core.progress import shown
     from ..pipeline.compare import CompareOptions, run_comparison
+    from ..pipeline.compare_lists import compare_lists
+    from ..pipeline.counts import is_list
+    from ..pipeline.map_sources import find_map
 
+    folder = folder if folder.is_file() else find_map(folder)
+    if is_list(folder):
+        print_lists(compare_lists(folder, truth, diameters_km=diameters, into=into), as_json)
+        return
     options = CompareOptions(whole_numbers(scales), min_size, pictures, calibrate)
     with shown() as progress:
         found = run_comparison(folder, truth, mosaic=mosaic, craters=craters, options=options, into=into, progress=progress)
@@ -107,6 +117,18 @@ def compare(
     for name in ("F1", "Precision", "Recall", "IoU"):
         typer.echo(f"  {name:<10}{found[name]:.3f}   {found[f'{name}_low']:.3f} to {found[f'{name}_high']:.3f}")
     typer.echo(f"Look at: {found['page']}")
+
+
+def print_lists(found: dict, as_json: bool) -> None:
+    """What a comparison of crater lists says."""
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{found['found']} craters against {found['known']}, from {found['from_km']:.3g} to {found['to_km']:.3g} km")
+    for rule in ("strict", "lax", "box"):
+        values = ", ".join(f"{name} {found[f'{name}_{rule}']:.3f}" for name in ("Precision", "Recall", "F1"))
+        typer.echo(f"  {rule:<8}{values}")
+    typer.echo(f"Written: {found['folder']}")
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:

@@ -11,6 +11,8 @@ from ..geo.bodies import Body
 from .matching import RULES, Matched, Rule, match
 
 RESAMPLES = 1000
+SECTOR_DEGREES = 10.0
+"""Blocks of a bootstrap over a globe: squares of about this side."""
 
 
 @dataclass
@@ -139,3 +141,11 @@ def all_rules(found: list[np.ndarray], truth: list[np.ndarray], radii: tuple[flo
         rule.name: Tally.joined([tally(f, t, rule, radii, body, block) for block, (f, t) in enumerate(zip(found, truth, strict=True))])
         for rule in RULES
     }
+
+
+def sectors(craters: np.ndarray) -> np.ndarray:
+    """Number of the square of about ten degrees that each crater lies in."""
+    rows = np.floor((craters[:, 1] + 90) / SECTOR_DEGREES).astype(int).clip(0, int(180 / SECTOR_DEGREES) - 1)
+    middle = np.radians((rows + 0.5) * SECTOR_DEGREES - 90)
+    count = np.maximum(1, np.round(360 / SECTOR_DEGREES * np.cos(middle)))
+    return rows * 1000 + np.floor(np.mod(craters[:, 0], 360) / 360 * count).astype(int)

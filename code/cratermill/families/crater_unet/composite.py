@@ -19,6 +19,7 @@ from ...craters.matching import match
 from ...craters.merge import union, without_doubles
 from ...craters.outputs import counted_boundary, crater_table, write_craters
 from ...craters.scores import RULES, score, size_table, tally
+from ...craters.scores import sectors as sectors_of
 from ...geo.bodies import Body
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 BLOCK_PX = 1024
 OPEN_BLOCKS = 24
-SECTOR_DEGREES = 10.0
-"""Blocks of the bootstrap: squares of about this side."""
 
 
 def composite(config: Config, products: list[Path], workspace: Workspace) -> dict:
@@ -108,7 +107,7 @@ def compare(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame, row: Hpa
     radii_m = radii_m_of(row, resolution_m)
     found = table[["lon", "lat", "radius_m", "confidence"]].to_numpy(float)
     truth = catalogue[["lon", "lat", "radius_m"]].to_numpy(float)
-    sectors = sector(found), sector(truth)
+    sectors = sectors_of(found), sectors_of(truth)
     scores: dict[str, float] = {}
     tables = []
     for rule in RULES:
@@ -128,14 +127,6 @@ def compare(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame, row: Hpa
     write_table(folder / "scores_by_size.csv", pd.concat(tables, ignore_index=True))
     write_json(folder / "scores.json", scores)
     return scores
-
-
-def sector(craters: np.ndarray) -> np.ndarray:
-    """Number of the square of about ten degrees that each crater lies in."""
-    rows = np.floor((craters[:, 1] + 90) / SECTOR_DEGREES).astype(int).clip(0, int(180 / SECTOR_DEGREES) - 1)
-    middle = np.radians((rows + 0.5) * SECTOR_DEGREES - 90)
-    count = np.maximum(1, np.round(360 / SECTOR_DEGREES * np.cos(middle)))
-    return rows * 1000 + np.floor(np.mod(craters[:, 0], 360) / 360 * count).astype(int)
 
 
 def draw(
