@@ -12,6 +12,7 @@ from .output import CONFIG, JSON, print_json
 from .science import MAP
 
 if TYPE_CHECKING:
+    from ..geo.bodies import Body
     from ..labelling.bring_in import Found
     from ..labelling.folder import DrawingFolder, Tile
     from ..labelling.verbs import Sources
@@ -149,6 +150,71 @@ def suggest(
         print_json({"folder": str(folder.root), "tiles": table.to_dict("records")})
         return
     typer.echo(f"{len(table)} tiles of {table['crat_FID'].nunique()} craters in {folder.root}, best first in {folder.suggestions.name}")
+
+
+LIST = typer.Argument(metavar="LIST", help="A crater list of any format that is read.")
+MOSAIC = typer.Option(None, "--mosaic", help="A mosaic of the body, where the list doesn't name its own.")
+
+
+@label.command()
+def rings(
+    craters: Path = LIST,
+    into: Path = typer.Argument(metavar="RINGS", help="The GeoPackage to make."),
+    mosaic: Path | None = MOSAIC,
+) -> None:
+    """Write a crater list as rings to edit in QGIS.
+
+    Add, move, reshape and delete them there; 'label rings-import' makes a list of them again.
+    """
+    from ..labelling.rings import write_rings
+
+    count = write_rings(craters, into, _body(craters, mosaic))
+    typer.echo(f"{count} rings in {into}. Edit them in QGIS and leave crat_FID of new ones blank")
+    typer.echo(f"Next: cratermill label rings-import {into} {craters}")
+
+
+@label.command("rings-import")
+def rings_import(
+    edited: Path = typer.Argument(metavar="RINGS", help="The rings that were edited."),
+    craters: Path = LIST,
+    into: Path | None = typer.Option(None, "--into", help="The list to write, LIST itself if you like; LIST_edited when left out."),
+    mosaic: Path | None = MOSAIC,
+    as_json: bool = JSON,
+) -> None:
+    """Make a crater list of edited rings.
+
+    Says which craters were added, moved, reshaped or deleted; all others stay as they were.
+    """
+    from dataclasses import asdict
+
+    from ..labelling.rings import take_rings
+
+    target = into or craters.with_name(f"{craters.stem}_edited{craters.suffix}")
+    changes = take_rings(edited, craters, target, _body(craters, mosaic))
+    if as_json:
+        print_json(asdict(changes) | {"list": str(target)})
+        return
+    for name, fids in asdict(changes).items():
+        typer.echo(f"{name}: {len(fids)}" + (f" ({', '.join(map(str, fids[:20]))})" if fids else ""))
+    typer.echo(f"Written: {target}")
+
+
+def _body(craters: Path, mosaic: Path | None) -> Body:
+    """The body of a mosaic, or else of the crater list; ``InputError`` where neither says it."""
+    from ..core.errors import InputError
+    from ..craters.catalogue import read_catalogue
+    from ..geo.bodies import body_of_crs
+    from ..geo.mosaic import Mosaic
+
+    if mosaic is not None:
+        with Mosaic.open(mosaic) as raster:
+            return raster.grid.body
+    crs = read_catalogue(craters).crs
+    if crs is None:
+        raise InputError(
+            f"{craters} doesn't say on which body its craters lie", valid="a mosaic of it", next_step="name one: --mosaic FILE"
+        )
+    return body_of_crs(crs)
 
 
 def sources_of_config(path: Path) -> Sources:

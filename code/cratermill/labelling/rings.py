@@ -1,0 +1,153 @@
+"""A crater list as rings that people add, move, reshape and delete in QGIS, and back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pyogrio
+import shapely
+
+from ..core.errors import InputError, first_line
+from ..core.files import atomic_path
+from ..craters.catalogue import read_catalogue, write_catalogue
+from ..craters.vectors import centres
+from ..geo.bodies import Body, body_of_crs, require_same_body
+from ..geo.geopackage import keep_authority
+
+POINTS = 72
+LAYER = "rings"
+MOVED = 0.002
+"""A ring counts as moved or reshaped if its centre or radius changed by more than this share of its radius."""
+OWN = ("FID", "lon", "lat", "radius_m", "geometry")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """FIDs of rings that were added, moved, reshaped or deleted."""
+
+    added: list[int]
+    moved: list[int]
+    resized: list[int]
+    deleted: list[int]
+
+    @property
+    def any(self) -> bool:
+        return bool(self.added or self.moved or self.resized or self.deleted)
+
+
+def write_rings(craters: Path, into: Path, body: Body) -> int:
+    """Rings of a crater list, in degrees; one across ±180° goes on beyond, so that it stays in one piece. Returns their number.
+
+    InputError where the file is there already: somebody may have edited it.
+    """
+    if into.suffix != ".gpkg":
+        raise InputError(f"rings can't be written to {into}", valid="a GeoPackage: FILE.gpkg")
+    if into.exists():
+        raise InputError(f"{into} is there already", valid="a new file", next_step="take it in (label rings-import) or remove it")
+    table = read_catalogue(craters, body)
+    rings = [ring(row.lon, row.lat, row.radius_m, body) for row in table.itertuples()]
+    own = pd.DataFrame(table.drop(columns=[name for name in OWN if name in table]))
+    own = own.drop(columns=[name for name in own if str(name).lower() in ("crat_fid", "fid")])
+    frame = geopandas.GeoDataFrame(own.assign(crat_FID=table["FID"].astype("Int64")), geometry=rings, crs=body.geographic_crs())
+    with atomic_path(into) as temporary:
+        frame.to_file(temporary, layer=LAYER)
+        keep_authority(temporary, frame.crs)
+    return len(frame)
+
+
+def ring(lon: float, lat: float, radius_m: float, body: Body) -> shapely.Polygon:
+    """A circle on the body in degrees, whole across the seam. Around a pole it can't be drawn so: a InputError."""
+    to_pole_m = body.distance_m(lon, lat, lon, 90.0 if lat > 0 else -90.0)
+    if radius_m >= to_pole_m:
+        raise InputError(
+            f"a crater of {radius_m:.0f} m at {lon:.3f}, {lat:.3f} holds a pole",
+            valid="rings that leave the poles out",
+            next_step="edit it in the list",
+        )
+    azimuth = np.linspace(0, 360, POINTS, endpoint=False)
+    lons, lats, _ = body.geod.fwd(np.full(POINTS, lon), np.full(POINTS, lat), azimuth, np.full(POINTS, radius_m))
+    return shapely.Polygon(np.column_stack([lon + (np.asarray(lons) - lon + 180) % 360 - 180, lats]))
+
+
+def read_rings(path: Path, body: Body, last: int = -1) -> geopandas.GeoDataFrame:
+    """Edited rings: columns FID, lon, lat, radius_m, and their own; ``InputError`` names what can't be a crater.
+
+    New ones are numbered on from ``last``, so that no deleted one's number comes back.
+    """
+    frame = _frame(path, body)
+    lon, lat = centres(frame, path)
+    radius = np.array(
+        [_radius_m(shape, body, *place) for shape, *place in zip(frame.to_crs(body.geographic_crs()).geometry, lon, lat, strict=True)]
+    )
+    small = ~(radius > 0)
+    if small.any():
+        raise InputError(f"{path}, row {int(np.argmax(small)) + 1}: the ring has no size", next_step="delete it, or draw it again")
+    numbers = pd.to_numeric(frame["crat_FID"], errors="coerce") if "crat_FID" in frame else pd.Series(np.nan, frame.index)
+    twice = numbers.dropna()[numbers.dropna().duplicated()].astype(int).tolist()
+    if twice:
+        raise InputError(
+            f"{path} has crat_FID {twice[0]} more than once",
+            valid="a number of its own for each ring",
+            next_step="blank it for copies: they are new",
+        )
+    first = max(last, int(numbers.max()) if numbers.notna().any() else -1) + 1
+    new = numbers.isna().to_numpy()
+    fids = np.where(new, first + np.cumsum(new) - 1, numbers.fillna(0)).astype(int)
+    own = pd.DataFrame(frame).drop(columns=["geometry", "crat_FID"], errors="ignore").reset_index(drop=True)
+    places = pd.DataFrame({"FID": fids, "lon": lon, "lat": lat, "radius_m": radius})
+    return geopandas.GeoDataFrame(places.join(own), geometry=frame.geometry.to_numpy(), crs=frame.crs)
+
+
+def _frame(path: Path, body: Body) -> geopandas.GeoDataFrame:
+    if not path.exists():
+        raise InputError(f"there are no rings {path}", valid="the file that 'cratermill label rings' wrote", next_step="check the path")
+    try:
+        frame = geopandas.read_file(path)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise InputError(f"{path} can't be read: {first_line(error)}", valid="rings that QGIS opens") from error
+    if frame.crs is None:
+        raise InputError(f"{path} has no CRS", valid="rings in a CRS of the body", next_step="assign it in QGIS")
+    require_same_body(body, body_of_crs(frame.crs), f"the rings {path}")
+    wrong = ~frame.geom_type.isin(["Polygon", "MultiPolygon"]).to_numpy()
+    if frame.empty or wrong.any():
+        where = f", row {int(np.argmax(wrong)) + 1}: {frame.geom_type.iloc[int(np.argmax(wrong))]}" if len(frame) else " holds no rings"
+        raise InputError(f"{path}{where}", valid="polygons, one for each crater", next_step="draw it as a polygon")
+    return frame
+
+
+def _radius_m(shape: shapely.Geometry, body: Body, lon: float, lat: float) -> float:
+    """Mean distance of the outline from its centre, each piece of it counting by its length."""
+    outline = shapely.get_exterior_ring(shape) if shape.geom_type == "Polygon" else shape.convex_hull.exterior
+    points = shapely.get_coordinates(shapely.segmentize(outline, max(outline.length / 360, 1e-9)))
+    return float(body.distance_m(lon, lat, points[:-1, 0], points[:-1, 1]).mean())
+
+
+def take_rings(edited: Path, before: Path, into: Path, body: Body) -> Changes:
+    """Write the edited list to ``into`` (``before`` may be named to replace it); columns of craters that were kept stay as they are.
+
+    Craters that nobody touched keep their place and radius, whatever the ring's corners round them to.
+    """
+    old = read_catalogue(before, body).set_index("FID", drop=False)
+    new = read_rings(edited, body, int(old.index.max())).set_index("FID", drop=False)
+    kept = [fid for fid in new.index if fid in old.index]
+    far = body.distance_m(new.loc[kept, "lon"], new.loc[kept, "lat"], old.loc[kept, "lon"], old.loc[kept, "lat"])
+    radius = old.loc[kept, "radius_m"].to_numpy(float)
+    moved = far > MOVED * radius
+    resized = np.abs(new.loc[kept, "radius_m"].to_numpy(float) - radius) > MOVED * radius
+    same = [fid for fid, one, two in zip(kept, moved, resized, strict=True) if not (one or two)]
+    new.loc[same, ["lon", "lat", "radius_m"]] = old.loc[same, ["lon", "lat", "radius_m"]]
+    table = new.reset_index(drop=True)
+    table = table.drop(columns=[name for name in table if re.fullmatch(r"center_lon|center_lat|radius", str(name))])
+    named = table.assign(center_lon=table["lon"], center_lat=table["lat"], radius=table["radius_m"]).drop(
+        columns=["lon", "lat", "radius_m"]
+    )
+    write_catalogue(into, named if into.suffix not in (".csv", ".txt", ".tsv") else named.rename(columns={"FID": "crat_FID"}), body)
+    chosen = [[int(fid) for fid, one in zip(kept, which, strict=True) if one] for which in (moved, resized)]
+    return Changes(
+        [int(fid) for fid in new.index if fid not in old.index], *chosen, [int(fid) for fid in old.index if fid not in new.index]
+    )
