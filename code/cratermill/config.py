@@ -90,6 +90,13 @@ class FamilyRun(_Part):
         return self.splits if self.splits is not None else row.test_set
 
 
+class CraterList(_Part):
+    """How a crater list is read whose columns, or whose only layer, don't say it."""
+
+    units: Literal["m", "km"] | None = Field(None, description="of the size column, where its name doesn't tell")
+    layer: str | None = Field(None, description="of a file with several")
+
+
 BEST = "best"
 """Instead of a version's number: the one with the best validation score."""
 
@@ -121,6 +128,7 @@ class _MapKeys(_Part):
     craters: Literal["all"] | list[int] = Field("all", description="all, or a list of FIDs")
     catalogue: str | None = Field(None, description="a crater list elsewhere")
     show: Literal["all"] | list[int] = Field("all", description="which of the mapped craters the composite shows: all, or a list of FIDs")
+    crater_list: CraterList | None = Field(None, description="units and layer of catalogue, or of the list in map.data")
     overlap_alpha: float = Field(0.5, ge=0, le=1, description="opacity with which later craters blend over earlier ones in the composite")
     threshold: float = Field(0.5, gt=0, lt=1, description="share of the ensemble's votes from which a pixel is ejecta")
     smallest_cluster_px: int = Field(0, ge=0, description="connected pieces of ejecta of fewer pixels are left out; 0 keeps all")
@@ -206,6 +214,7 @@ class RunConfig(_Part):
     data: str = Field(description="data folder: EJMAP's layout, and a folder for each family with data of its own")
     mosaic: str | None = None
     body: str | None = Field(None, description="checked against the mosaic's ellipsoid")
+    crater_list: CraterList = Field(CraterList(), description="units and layer of fresh_craters in the data folder")
     tiles: Tiles = Tiles()
     splits: Splits = Splits()
     img_norm: ImgNorm | None = Field(None, description="{mean: [...], std: [...]} per band; measured on the mosaic when left out")

@@ -134,3 +134,28 @@ def test_reader_that_goes_away_is_no_error(argument, code):
     shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert shown.stderr == ""
     assert int(shown.stdout) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said", "step"),
+    [
+        (OSError(errno.EFBIG, "File too large", "big.npy"), 1, "big.npy would be larger", "ulimit -f"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, "too little memory", "fewer workers"),
+        (MemoryError("Unable to allocate 9 GiB"), 1, "too little memory: Unable to allocate 9 GiB", "fewer workers"),
+        (OSError(errno.EMFILE, "Too many open files", "a.tif"), 1, "too many files", "ulimit -n"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "n" * 300), 2, "a name is too long", "shorten"),
+    ],
+)
+def test_what_the_machine_refuses_is_foreseen(error, code, said, step):
+    answer = run(error)
+    assert answer.exit_code == code
+    assert said in answer.stderr and step in answer.stderr
+    assert "traceback" not in answer.stderr
+
+
+def test_a_deleted_current_folder_is_named(project):
+    project.joinpath("configs").rmdir()
+    project.rmdir()
+    answer = run(FileNotFoundError(errno.ENOENT, "No such file or directory"))
+    assert answer.exit_code == 2 and "current folder does not exist" in answer.stderr
+    assert "unexpected ZeroDivisionError" in run(SURPRISE).stderr  # its traceback has a place all the same

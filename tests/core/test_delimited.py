@@ -64,3 +64,10 @@ def test_thousands_are_no_decimals_and_nameless_columns_stay():
     assert parse_bytes(b",a\n0,1\n1,2\n", "x").frame().to_dict("list") == {"Unnamed: 0": [0, 1], "a": [1, 2]}
     assert list(parse_bytes(b"a,\n1,2\n3,\n", "x").rows) == [["1", "2"], ["3", ""]]
     assert parse_bytes(b"a\n1\n", "x").frame(texts=True)["a"].tolist() == ["1"]
+
+
+def test_what_was_guessed_names_the_file():
+    table = parse_bytes(PLAIN.encode("cp1252"), "data/it's a list.csv").frame()
+    assert table.attrs["notes"] == [
+        "data/it's a list.csv: the text is not UTF-8 and was read as Windows-1252: save it as UTF-8 if letters look wrong"
+    ]

@@ -91,6 +91,11 @@ def test_a_boundary_is_written_and_its_area_counted(tmp_path):
         ("crater = {diam, lon, lat\nfive 6 7\n}\n", "row 1: diam is 'five'"),
         ("a_axis_radius = big\ncrater = {diam, lon, lat\n5 6 7\n}\n", "a_axis_radius is 'big'"),
         ("crater = {diam, lon, lat\n}\n", "lists no craters"),
+        ("crater = {diam, lon, lat\n5,5 6 7\n}\n", "line 2: the crater row '5,5 6 7' has commas inside its values"),
+        ("crater = {diam, lon, lat\n5 6 7\n", "ends in the table crater that begins in line 1"),
+        ("crater = {diam, lon, lat\n5 6 7\n}\ncrater = {diam, lon, lat\n5 6 7\n}\n", "line 4: a second table crater"),
+        ("# x\ncrater = {diam, lon, lon\n5 6 7\n}\n", "line 2: the column lon stands twice"),
+        ("crater = {diam, lon, lat\n5 6 7\n5 6 7 8\n}\n", "line 3: the crater row '5 6 7 8' has 4 values"),
     ],
 )
 def test_broken_counts(tmp_path, text, part):

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from cratermill.families import FAMILIES, row_model
+from cratermill.tables.table import valid_values
 from cratermill.training.hparams import RowHparams, TrainingHparams
 
 PAGES = Path(__file__).parents[2] / "docs"
@@ -44,7 +45,10 @@ def _blank(field: Any) -> str:
 
 
 def _meaning(model: type[RowHparams], name: str) -> str:
-    return (model.model_fields[name].description or "").replace("|", "\\|")
+    """The description, and the names or the range that ``versions show`` and refusals give, too."""
+    field = model.model_fields[name]
+    valid = valid_values(field)
+    return ((field.description or "") + (f". Valid: {valid}" if valid else "")).replace("|", "\\|")
 
 
 def _said(model: type[RowHparams], name: str) -> tuple:

@@ -31,6 +31,7 @@ def _columns() -> str:
         ("number of the crater", "", columns.FID_NAMES),
         ("longitude, east positive", "degrees", columns.LON_NAMES),
         ("longitude, west positive", "degrees", columns.WEST_NAMES),
+        ("coordinate system", "", columns.SYSTEM_NAMES),
         ("latitude", "degrees", columns.LAT_NAMES),
         *((meaning, unit, names) for (meaning, unit), names in sizes.items()),
     ]

@@ -61,3 +61,27 @@ def test_curves_and_board_are_pictures_and_nothing_comes_of_nothing(tmp_path):
     assert leaderboard_picture(tmp_path / "c.png", pd.DataFrame({"version": [1]})) is None
     alone = {"version": 1, "F1_mean": 0.5, "F1_ci95_low": np.nan, "F1_ci95_high": np.nan}
     assert Image.open(leaderboard_picture(tmp_path / "d.png", pd.DataFrame([alone]))).width == 880
+
+
+def test_pages_of_many_versions_stay_small(tmp_path, monkeypatch):
+    """The best versions and those with gaps have sections; pictures that would make the page large lie beside it."""
+    project = Project(tmp_path / "it's here")
+    for version in range(6):
+        write_table(project.cell_product("ejc", version, "train", 0, 0) / "curve.csv", curve(2))
+        write_json(project.cell_product("ejc", version, "train", 0, 0) / "cell.json", {})
+        folder = project.version_results("ejc", version)
+        write_table(folder / "test_metrics.csv", pd.DataFrame({"test-set": 0, "iteration": range(30), "F1_Score": 0.5}))
+        write_json(folder / "hparams.json", {"val_metric": "F1_Score"})
+        write_json(folder / "missing.json", [f"cell-{n}" for n in range(50)] if version == 4 else [])
+    old = project.version_results("ejc", 5) / "learning_curves.png"
+    old.write_bytes(b"an old picture")
+    board = pd.DataFrame({"version": [2, 0, 1, 3, 4, 5], "F1_Score_mean": 0.5, "F1_Score_ci95_low": 0.4, "F1_Score_ci95_high": 0.7})
+    write_table(project.results / "ejc_results" / "leaderboard.csv", board)
+    for name, value in {"MOST_VERSIONS": 3, "EMBEDDED_BYTES": 0, "MOST_ROWS": 20}.items():
+        monkeypatch.setattr(f"cratermill.pipeline.training_page.{name}", value)
+    text = write_training_page(project, get_family("ejecta")).read_text()
+    assert re.findall(r"<h2>Version (\d)</h2>", text) == ["0", "2", "4"]
+    assert "Below are 3 of 6 versions" in text and "cell-19 and 30 more" in text and "and 20 more rows in the CSV" in text
+    shown = re.findall(r'src="(version_[^"]*)"', text)
+    assert shown == [f"version_{version}/learning_curves.png" for version in (0, 2, 4)]
+    assert all((project.results / "ejc_results" / path).exists() for path in shown) and not old.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from cratermill.core.errors import InputError
-from cratermill.training.checkpoint import Checkpoint, load
+from cratermill.training.checkpoint import Checkpoint, load, require_data
 
 
 @pytest.fixture
@@ -70,3 +71,65 @@ def test_foreign_dictionary_is_no_checkpoint(tmp_path):
     with pytest.raises(InputError, match="is no checkpoint of cratermill") as error:
         load(tmp_path / "other.ckpt")
     assert "import-ejmap" in error.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("weight", "norm", "what"),
+    [
+        ([1.0, np.nan], [[0.0], [1.0]], "w"),
+        ([np.inf, 0.0], [[0.0], [1.0]], "w"),
+        ([1.0, 2.0], [[np.nan], [1.0]], "norm"),
+        ([1.0, 2.0], [[0.0], [0.0]], "norm"),
+        ([1.0, 2.0], [0.0, 1.0], "norm"),
+    ],
+)
+def test_weights_and_norms_that_are_no_numbers_are_refused(tmp_path, weight, norm, what):
+    path = Checkpoint("ejecta", 3, 1, 0, 42, {}, np.array(norm), {"w": torch.tensor(weight)}).save(tmp_path / "x.ckpt")
+    with pytest.raises(InputError, match=f": {what} holds values that are no numbers"):
+        load(path)
+
+
+def test_masks_of_attention_may_be_infinite(tmp_path):
+    mask = torch.tensor([[0.0, -np.inf], [0.0, 0.0]])
+    assert load(Checkpoint("ejecta", 3, 1, 0, 42, {}, np.ones((2, 1)), {"mask": mask}).save(tmp_path / "x.ckpt")).version == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "sound"),
+    [
+        ("best-checkpoint_test-set-1_iteration-0.ckpt", True),
+        ("train_test-set-1_iteration-0/best.ckpt", True),
+        ("best-checkpoint_test-set-1.ckpt", True),
+        ("best-checkpoint_test-set-2_iteration-0.ckpt", False),
+        ("train_test-set-1_iteration-3/best.ckpt", False),
+    ],
+)
+def test_split_and_iteration_of_the_name_are_those_of_the_content(saved, tmp_path, name, sound):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    path = saved.rename(tmp_path / name)
+    if sound:
+        assert load(path).split == 1
+    else:
+        with pytest.raises(InputError, match="split 1, iteration 0"):
+            load(path)
+
+
+def test_other_data_than_those_of_the_training_are_refused(tmp_path):
+    weights = {"w": torch.zeros(1)}
+    path = Checkpoint("ejecta", 3, 1, 0, 42, {}, np.ones((2, 1)), weights, data="a").save(tmp_path / "x.ckpt")
+    require_data(path, lambda: "a")
+    with pytest.raises(InputError, match="trained on other data"):
+        require_data(path, lambda: "b")
+    require_data(Checkpoint("ejecta", 3, 1, 0, 42, {}, np.ones((2, 1)), weights).save(path), lambda: "b")  # made before this was noted
+
+
+@pytest.mark.parametrize("content", [b"crater,lon,lat\n1,2,3\n", b"\x89PNG\r\n\x1a\n rest", b"(dp0\n.", b"{}", "zip"])
+def test_a_file_that_is_no_checkpoint_is_called_so(tmp_path, content):
+    path = tmp_path / "x.ckpt"
+    if content == "zip":
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("a.txt", "text")
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="is no checkpoint"):
+        load(path)

@@ -18,9 +18,11 @@ RIM_AREAS = (0.25, 4.0)
 """A rim whose area is less or more than this share of the circle's isn't one piece around its crater (cut at the seam, or at a pole)."""
 
 
-def read_craters(path: Path, body: Body, fids: Iterable[int] | None = None) -> dict[int, Crater]:
+def read_craters(
+    path: Path, body: Body, fids: Iterable[int] | None = None, *, units: str | None = None, layer: str | None = None
+) -> dict[int, Crater]:
     """Craters by FID, with their rims where the list has polygons. ``fids``: only these; one that the list lacks is an InputError."""
-    table = read_catalogue(path, body)
+    table = read_catalogue(path, body, units=units, layer=layer)
     if table.crs is not None:
         require_same_body(body, table.crs, f"the crater list {path}")
     wanted = None if fids is None else set(fids)

@@ -6,9 +6,9 @@ import errno
 import os
 from pathlib import Path
 
-from ..core.errors import CratermillError, InputError, WorkError
+from ..core.errors import FULL_DISK, NOT_ALLOWED, CratermillError, InputError, WorkError, of_machine
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = FULL_DISK
 
 
 def make_folder(folder: Path, what: str) -> Path:
@@ -25,6 +25,8 @@ def cannot_write(path: Path, what: str, error: OSError) -> CratermillError:
     if error.errno in FULL:
         next_step = "free some space, then launch again; finished cells are kept"
         return WorkError(f"No space left while writing {what}: {path}", next_step=next_step)
+    if error.errno not in NOT_ALLOWED and (refused := of_machine(error)) is not None:
+        return refused
     return InputError(f"Can't write {what}: {path} ({error.strerror})", next_step="check the owner and permissions of that folder")
 
 

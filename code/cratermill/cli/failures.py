@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import typer
 
-from ..core.errors import CratermillError, InputError, WorkError
+from ..core.errors import CratermillError, InputError, WorkError, of_machine
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
@@ -51,19 +50,7 @@ def reported(debug: bool, as_json: bool) -> Iterator[None]:
 
 def as_foreseen(error: BaseException) -> CratermillError | None:
     """The error as a message that names what to do, or None where it is a surprise."""
-    if isinstance(error, CratermillError):
-        return error
-    if not isinstance(error, OSError):
-        return None
-    where = error.filename or "the disk"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WorkError(
-            f"no space left for {where}",
-            next_step="free some space (or ask for more quota) and give the same command again: it goes on where it stopped",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return InputError(f"not allowed to use {where}: {error.strerror}", valid="a path that you may read and write")
-    return None
+    return error if isinstance(error, CratermillError) else of_machine(error)
 
 
 def _print(error: CratermillError, as_json: bool) -> None:
@@ -92,8 +79,10 @@ def _keep_traceback() -> Path:
 
     from ..core.paths import find_root
 
-    root = find_root(Path.cwd())
-    project = [root / "log" / "errors"] if (root / "configs").is_dir() else []
+    project = []
+    with contextlib.suppress(OSError):  # the current folder may be gone
+        root = find_root(Path.cwd())
+        project = [root / "log" / "errors"] if (root / "configs").is_dir() else []
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     text = f"{' '.join(sys.argv)}\n\n{traceback.format_exc()}"
     for folder in [*project, Path(tempfile.gettempdir())]:

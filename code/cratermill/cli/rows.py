@@ -15,9 +15,7 @@ versions = group("versions", "Look at or check a *_version_hparams.csv.")
 weights = group("weights", "Fetch or check published weights.")
 
 TABLE = typer.Argument(metavar="FILE", help="The table, e.g. configs/ejecta_version_hparams.csv.")
-FAMILY = typer.Option(
-    ..., "--family", help=f"The family of the table's rows: {', '.join(FAMILIES)}.", autocompletion=family_names
-)
+FAMILY = typer.Option(..., "--family", help=f"The family of the table's rows: {', '.join(FAMILIES)}.", autocompletion=family_names)
 
 
 @versions.command("list")

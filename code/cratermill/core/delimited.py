@@ -129,7 +129,7 @@ def parse_bytes(content: bytes, what: str) -> Delimited:
 
 def parse(text: Text, what: str) -> Delimited:
     separator, (_, header), records = _opened(text, what)
-    table = Delimited(what, header, separator, [text.note] if text.note else [])
+    table = Delimited(what, header, separator, [f"{what}: {text.note}"] if text.note else [])
     _require_different(table)
     for line, cells in records:
         table.add(line, cells)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 
 class CratermillError(Exception):
     """Base of all foreseen errors; the CLI prints it without a traceback and exits with ``exit_code``."""
@@ -30,6 +33,56 @@ class InputError(CratermillError):
 
 class WorkError(CratermillError):
     """The input was sound, but the work failed (NaN loss, full disk, missing product)."""
+
+
+AGAIN = "give the same command again: it goes on where it stopped"
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_MACHINE = {
+    **dict.fromkeys(FULL_DISK, ("no space left for {where}", f"free some space (or ask for more quota) and {AGAIN}")),
+    errno.EFBIG: (
+        "{where} would be larger than files may be here",
+        f"raise the limit ('ulimit -f unlimited', or another file system) and {AGAIN}",
+    ),
+    errno.ENOMEM: ("there is too little memory", f"end other programs, or take fewer workers and smaller batches, and {AGAIN}"),
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE),
+        ("too many files are open at once", f"raise the limit ('ulimit -n 4096'), or take fewer workers, and {AGAIN}"),
+    ),
+}
+"""What an operating system refuses, in words, and what to do."""
+
+
+def of_machine(error: BaseException) -> CratermillError | None:
+    """What the machine refused (disk, memory, open files, names, rights) as an error for users; None for any other exception."""
+    if isinstance(error, MemoryError):
+        said, step = _MACHINE[errno.ENOMEM]
+        return WorkError(f"{said}: {first_line(error)}" if str(error) else said, next_step=step)
+    if not isinstance(error, OSError):
+        return None
+    where = error.filename or "the disk"
+    if error.errno in _MACHINE:
+        said, step = _MACHINE[error.errno]
+        return WorkError(said.format(where=where), next_step=step)
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError(
+            f"a name is too long for the file system: {str(where)[:120]}…",
+            valid="names of up to 255 bytes, paths of up to 4095",
+            next_step="shorten the name of the file, of the run or of its folder",
+        )
+    if error.errno in NOT_ALLOWED:
+        return InputError(f"not allowed to use {where}: {error.strerror}", valid="a path that you may read and write")
+    if error.errno == errno.ENOENT and _has_no_folder():
+        return InputError("the current folder does not exist any more", valid="a folder that is there", next_step="cd to the project again")
+    return None
+
+
+def _has_no_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _rebuild(kind, given, valid, next_step):

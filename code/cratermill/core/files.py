@@ -60,6 +60,9 @@ def stat_fingerprint(path: Path) -> list:
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Another name for a file that is never changed in place: a hard link where the file system allows it, else a copy."""
+    with contextlib.suppress(OSError):
+        if Path(source).samefile(target):
+            return
     with atomic_path(target) as temporary:
         try:
             os.link(source, temporary)

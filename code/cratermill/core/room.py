@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import InputError, WorkError
+from .errors import FULL_DISK, InputError, WorkError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (*FULL_DISK, errno.EFBIG)
 
 
 def require_room(folder: Path, size_bytes: int, what: str) -> None:

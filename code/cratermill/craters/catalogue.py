@@ -21,10 +21,10 @@ from ..core.delimited import read_frame
 from ..core.errors import InputError, WorkError, first_line
 from ..core.files import atomic_path, write_table
 from ..core.notices import notice
-from ..geo.bodies import Body, body_of_crs, require_same_body, wrap_lon
+from ..geo.bodies import Body, body_of_crs, planetodetic, require_same_body, wrap_lon
 from ..geo.geopackage import keep_authority
 from . import craterstats, vectors
-from .columns import LAT_NAMES, LON_NAMES, UNITS, WEST_NAMES, fids, find, numbers, radii_m, require
+from .columns import LAT_NAMES, LON_NAMES, SYSTEM_NAMES, UNITS, WEST_NAMES, fids, find, numbers, radii_m, require, said_of_coordinates
 
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv")
 FORMATS = (*TEXT_SUFFIXES, *vectors.SUFFIXES, *craterstats.SUFFIXES)
@@ -50,7 +50,7 @@ def read_catalogue(
     body = body or found_body
     if not len(frame):
         raise InputError(f"{path} lists no craters", valid="at least one row")
-    lon, lat = _centres(frame, path)
+    lon, lat = _centres(frame, path, body)
     radius, about_size = radii_m(frame, path, units, source_units, body, pixel_m)
     numbered, about_ids = fids(frame, path)
     for remark in (*about_size, *about_ids):
@@ -119,7 +119,23 @@ def _with_notes(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _centres(frame: pd.DataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _said(frame: pd.DataFrame, path: Path, word: str, remark: str) -> np.ndarray:
+    """Rows (N,) bool of which a gazetteer's column says this; said to the user, too."""
+    rows = said_of_coordinates(frame, word)
+    if rows.any():
+        notice(f"{path}: {remark.format(rows.sum(), find(frame, SYSTEM_NAMES))}")
+    return rows
+
+
+def _planetodetic(frame: pd.DataFrame, lat: np.ndarray, path: Path, body: Body | None) -> np.ndarray:
+    """Latitudes as the mosaic counts them, where a gazetteer's column says that they are planetocentric; on a sphere both are one."""
+    if body is None or body.is_sphere or not said_of_coordinates(frame, "Planetocentric").any():
+        return lat
+    rows = _said(frame, path, "Planetocentric", "latitudes of {} row(s) are planetocentric, as {} says, and were converted")
+    return np.where(rows, planetodetic(lat, body), lat)
+
+
+def _centres(frame: pd.DataFrame, path: Path, body: Body | None = None) -> tuple[np.ndarray, np.ndarray]:
     lon_name, west_name, lat_name = (find(frame, names) for names in (LON_NAMES, WEST_NAMES, LAT_NAMES))
     west = lon_name is None and west_name is not None
     lon_name = lon_name or west_name
@@ -130,7 +146,8 @@ def _centres(frame: pd.DataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:
     assert lon_name is not None and lat_name is not None
     lon = numbers(frame, lon_name, path, -360, 720, f"degrees, {'west' if west else 'east'} positive, −180…180 or 0…360")
     lat = numbers(frame, lat_name, path, -90, 90, "degrees in −90…90")
-    lon = -lon if west else lon
+    lon = np.where(west | _said(frame, path, "+West", "longitudes of {} row(s) count westwards, as {} says"), -lon, lon)
+    lat = _planetodetic(frame, lat, path, body)
     if shaped:
         _compare(frame, lon, lat, lon_name, path)
     return lon, lat

@@ -36,6 +36,8 @@ LON_NAMES = (
 )
 # Older lists of Mercury's craters, among others, count longitudes westwards; only a name can tell.
 WEST_NAMES = ("lon_west", "longitude_west", "west_lon", "west_longitude", "lon_W", "Longitude (W)", "w_lon")
+SYSTEM_NAMES = ("Coordinate_System", "Coord_System", "coordinates", "coord_sys")
+"""Where gazetteers write "Planetographic, +West, 0 - 360"."""
 LAT_NAMES = (
     "lat",
     "center_lat",
@@ -252,6 +254,15 @@ def _whole_numbers(frame: pd.DataFrame, column: str, path: Path) -> np.ndarray:
             next_step="correct these cells; a list without any such column has its rows numbered",
         )
     return found.astype(np.int64)
+
+
+def said_of_coordinates(frame: pd.DataFrame, word: str) -> np.ndarray:
+    """Rows (N,) bool whose coordinate system, in a column of its own, is said to be so ("+West", "Planetocentric")."""
+    column = find(frame, SYSTEM_NAMES)
+    if column is None:
+        return np.zeros(len(frame), bool)
+    said = frame[column].map(lambda value: "" if pd.isna(value) else plain_name(value))
+    return said.str.contains(plain_name(word), regex=False).to_numpy(bool)
 
 
 def flags(given: pd.Series, path: Path) -> np.ndarray:

@@ -13,7 +13,8 @@ import pyproj
 import shapely
 
 from ..core.errors import InputError, nearest
-from ..geo.bodies import Body, body_of_crs, wrap_lon
+from ..core.notices import notice
+from ..geo.bodies import Body, body_of_crs, planetodetic, wrap_lon
 from . import columns
 
 SUFFIXES = (".gpkg", ".shp", ".geojson", ".json")
@@ -46,6 +47,7 @@ def _frame(path: Path, layer: str | None, rows: int | None = None) -> pd.DataFra
             return pyogrio.read_dataframe(path, layer=layer, max_features=rows)
         except UnicodeDecodeError:
             # The .cpg beside a shapefile is wrong, or missing.
+            notice(f"{path}: the text is not what its .cpg says and was read as Windows-1252: save it as UTF-8 if letters look wrong")
             return pyogrio.read_dataframe(path, layer=layer, max_features=rows, encoding="cp1252")
 
 
@@ -131,7 +133,7 @@ def _degrees(frame: geopandas.GeoDataFrame, places: np.ndarray) -> tuple[np.ndar
     if any(axis.direction == "west" for axis in frame.crs.axis_info):
         x = -x
     if any("planetocentric" in axis.name.lower() for axis in frame.crs.axis_info):
-        y = np.where(np.abs(y) < 90, np.degrees(np.arctan(np.tan(np.radians(y)) * (body.semi_major_m / body.semi_minor_m) ** 2)), y)
+        y = planetodetic(y, body)
     return x, y
 
 

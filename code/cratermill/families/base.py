@@ -150,6 +150,15 @@ class Family:
         """A plain value that changes when the composite does, beside the map's keys and its parts."""
         return None
 
+    def page_warnings(self, config: Config) -> list[str]:
+        """The same for the page of a map, which is made later: none where the files to tell by are gone since."""
+        from ..core.errors import CratermillError
+
+        try:
+            return self.map_warnings(config)
+        except CratermillError:
+            return []
+
     def map(self, config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
         raise NotImplementedError
 

@@ -134,9 +134,7 @@ def best_iteration(config: Config, family: str, version: int, split: int) -> int
     rank = get_family(family).hparams_model().validation_rank
     numbers = find_checkpoints(config, family, version, split)
     made = {number: read_json(training_product(config, family, version, split, number) / CELL) for number in numbers}
-    ranks = {
-        number: rank(one["params"]["hparams"]["val_metric"], validation_scores(one["metrics"])) for number, one in made.items() if one
-    }
+    ranks = {number: rank(one["params"]["hparams"]["val_metric"], validation_scores(one["metrics"])) for number, one in made.items() if one}
     return max(ranks, key=lambda number: (ranks[number], -number)) if ranks else None
 
 

@@ -223,6 +223,11 @@ def require_same_body(crs, other, what: str) -> None:
         )
 
 
+def planetodetic(lat: np.ndarray, body: Body) -> np.ndarray:
+    """Planetocentric latitudes in degrees (angles at the body's centre) as planetodetic ones (of the normal to its surface)."""
+    return np.where(np.abs(lat) < 90, np.degrees(np.arctan(np.tan(np.radians(lat)) * (body.semi_major_m / body.semi_minor_m) ** 2)), lat)
+
+
 def wrap_lon(lon):
     """Longitude(s) in [−180, 180); scalars stay floats."""
     if np.ndim(lon) == 0:

@@ -99,7 +99,8 @@ class Analysis:
             self._require_names(names, mosaic)
             masks = MaskSet.of(self.sources.folder, grid)
             drawn = MaskSet.of(self.sources.drawn, grid) if self.sources.drawn else None
-            craters = read_craters(self.sources.require_craters(), grid.body, {*masks.files, *(drawn.files if drawn else ())})
+            fids = {*masks.files, *(drawn.files if drawn else ())}
+            craters = read_craters(self.sources.require_craters(), grid.body, fids, **self.sources.listed)
             looker = Looker(folder / PICTURES, mosaic, self._chosen(masks), masks, drawn)
             tables = self._tables(masks, drawn, craters, mosaic, names, looker)
             files = self._write(tables, grid.body, looker) + self._ensemble(grid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..config import Config
+from ..core.files import fingerprint
 from ..families import get_family
 from ..training.cell import CellParams
 
@@ -15,4 +16,16 @@ if TYPE_CHECKING:
 
 def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
     params = CellParams(**cell.params)
+    require_its_data(config, params)
     return get_family(params.family).evaluate(config, params, workspace)
+
+
+def require_its_data(config: Config, params: CellParams) -> None:
+    """Raise ``InputError`` where the trained cell learned from other data than those that it would be scored on."""
+    from ..training.checkpoint import require_data
+
+    family = get_family(params.family)
+    path = config.project.cell_product(family.short, params.version, "train", params.split, params.iteration) / "best.ckpt"
+    if path.exists():
+        row = family.hparams_model().from_plan(params.hparams)
+        require_data(path, lambda: fingerprint(family.data_fingerprint(config, row)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ class MapSources:
     drawn: Path | None
     bands: list[int] | None
     data: DataFolder | None = None
+    listed: dict[str, str | None] = field(default_factory=dict)
+    """Units and layer of the crater list, where the map's configuration had to tell them."""
 
     def open_grid(self) -> Mosaic:
         """The mosaic, or another raster of its grid; ``InputError`` without any."""
@@ -92,7 +94,8 @@ def sources_of(folder: Path, *, mosaic: Path | None = None, craters: Path | None
     listed = _first(root, made.get("catalogue")) or _there(data.craters if data else None)
     found_craters = craters or listed or _there(folder / "craters.csv")
     bands = made.get("bands") if mosaic is None else None
-    return MapSources(folder, found_mosaic, found_craters, drawn or _drawn(folder, data), bands, data)
+    told = {} if craters else made.get("crater_list") or ({} if made.get("catalogue") else config.get("crater_list")) or {}
+    return MapSources(folder, found_mosaic, found_craters, drawn or _drawn(folder, data), bands, data, told)
 
 
 def _data_folder(folder: Path, config: dict[str, Any]) -> DataFolder | None:

@@ -68,9 +68,7 @@ def up_to(cells: list[Cell], until: str) -> list[Cell]:
     """The cells of the stages up to and including this one, numbered anew."""
     kept = [cell for cell in cells if STAGES.index(cell.stage) <= STAGES.index(until)]
     places = {cell.index: place for place, cell in enumerate(kept)}
-    return [
-        replace(cell, index=places[cell.index], needs=tuple(places[need] for need in cell.needs if need in places)) for cell in kept
-    ]
+    return [replace(cell, index=places[cell.index], needs=tuple(places[need] for need in cell.needs if need in places)) for cell in kept]
 
 
 def _candidates(config: Config, family: str) -> list[int]:

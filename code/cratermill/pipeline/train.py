@@ -12,7 +12,7 @@ import torch
 from lightning.fabric import Fabric, seed_everything
 
 from ..core.errors import InputError
-from ..core.files import content_digest, write_json
+from ..core.files import content_digest, fingerprint, write_json
 from ..families import get_family
 from ..families.base import Family
 from ..families.members import CHECKPOINT, WEIGHTS
@@ -74,6 +74,7 @@ def row_and_data(config: Config, family: Family, params: CellParams, round: Roun
     hparams = family.round_hparams(family.hparams_model().from_plan(params.hparams), round.number)
     data = family.datasets(config, params, round)
     require_samples(data, params)
+    data.mark = fingerprint(family.data_fingerprint(config, hparams))
     return hparams, data
 
 

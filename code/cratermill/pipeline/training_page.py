@@ -17,16 +17,55 @@ if TYPE_CHECKING:
     from ..families.base import Family
 
 CELL = re.compile(r"train_test-set-(\d+)_iteration-(\d+)$")
+MOST_VERSIONS = 40
+"""Versions with a section of their own, the best ones and those with missing cells first: more would be a page that no browser likes."""
+MOST_ROWS, LEAST_ROWS = 1200, 10
+"""Rows of scores on the whole page, and of each table however many there are."""
+EMBEDDED_BYTES = 1_200_000
+"""Pictures that take more room than this together stay beside the page."""
+MOST_NAMED = 20
 
 
 def write_training_page(project: Project, family: Family) -> Path:
     """``results/{short}_results/index.html`` and its pictures, from what has been summarised so far."""
     short, folder = family.short, project.results / f"{family.short}_results"
     board = _read(folder / "leaderboard.csv")
-    versions = sorted((int(path.name.removeprefix("version_")), path) for path in folder.glob("version_*") if path.is_dir())
-    sections = [html.section("Versions side by side", *leaderboard(folder, board))]
-    sections += [html.section(f"Version {version}", *version_parts(project, family, version, path)) for version, path in versions]
+    versions = dict(sorted((int(path.name.removeprefix("version_")), path) for path in folder.glob("version_*") if path.is_dir()))
+    shown = shown_versions(board, versions)
+    for version, path in versions.items():
+        draw_curves(project, family, version, path, version in shown)
+    look = Look(folder, [path for version, path in versions.items() if version in shown])
+    sections = [html.section("Versions side by side", *leaderboard(folder, board), *left_out(len(shown), len(versions)))]
+    sections += [html.section(f"Version {version}", *version_parts(look, versions[version])) for version in sorted(shown)]
     return html.write_page(folder / "index.html", f"Training results: {short}", sections)
+
+
+def shown_versions(board: pd.DataFrame, versions: dict[int, Path]) -> set[int]:
+    """All versions, or so many of the best ones and of those that lack cells."""
+    if len(versions) <= MOST_VERSIONS:
+        return set(versions)
+    gaps = [version for version, path in versions.items() if read_json(path / "missing.json", [])]
+    best = [version for version in board["version"].tolist() if version in versions] if "version" in board else []
+    return set(list(dict.fromkeys([*best[: MOST_VERSIONS // 2], *gaps, *best, *versions]))[:MOST_VERSIONS])
+
+
+def left_out(shown: int, there: int) -> list[str]:
+    if shown == there:
+        return []
+    text = f"Below are {shown} of {there} versions, the best and those that lack cells; the tables of all are in their folders version_N."
+    return [html.paragraph(text)]
+
+
+class Look:
+    """How much of each version a page shows, and whether it holds its pictures itself."""
+
+    def __init__(self, folder: Path, versions: list[Path]):
+        self.folder = folder
+        self.embedded = sum(path.stat().st_size for version in versions for path in version.glob("*.png")) <= EMBEDDED_BYTES
+        self.rows = max(LEAST_ROWS, MOST_ROWS // max(1, 2 * len(versions)))
+
+    def picture(self, path: Path, caption: str) -> str:
+        return html.picture(path, caption, None if self.embedded else self.folder)
 
 
 def leaderboard(folder: Path, board: pd.DataFrame) -> list[str]:
@@ -35,26 +74,32 @@ def leaderboard(folder: Path, board: pd.DataFrame) -> list[str]:
     return [*([html.picture(picture, caption)] if picture else []), html.table(board)]
 
 
-def version_parts(project: Project, family: Family, version: int, folder: Path) -> list[str]:
+def draw_curves(project: Project, family: Family, version: int, folder: Path, shown: bool) -> None:
+    """``learning_curves.png`` of a version; of one that isn't shown none, rather than an old one."""
+    path = folder / "learning_curves.png"
+    if not shown:
+        path.unlink(missing_ok=True)
+        return
+    curves = read_curves(project, family.short, version)
+    metric = read_json(folder / "hparams.json", {}).get("val_metric", "loss")
+    learning_curves(path, curves, metric, family.hparams_model().validation_rank)
+
+
+def version_parts(look: Look, folder: Path) -> list[str]:
     """Learning curves, scores and hyper-parameters of one version, and which of its cells are missing."""
     hparams, parts = read_json(folder / "hparams.json", {}), []
     missing = read_json(folder / "missing.json", [])
     if missing:
-        parts.append(html.paragraph(f"Missing cells: {', '.join(missing)}. Launch again to make them.", "warning"))
-    picture = learning_curves(
-        folder / "learning_curves.png",
-        read_curves(project, family.short, version),
-        hparams.get("val_metric", "loss"),
-        family.hparams_model().validation_rank,
-    )
-    if picture:
-        parts.append(html.picture(picture, "Learning curves of all cells; dots mark the epochs that were kept."))
+        more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+        parts.append(html.paragraph(f"Missing cells: {', '.join(missing[:MOST_NAMED])}{more}. Launch again to make them.", "warning"))
+    if (folder / "learning_curves.png").exists():
+        parts.append(look.picture(folder / "learning_curves.png", "Learning curves of all cells; dots mark the epochs that were kept."))
     for name, what in (("test_metrics.csv", "Scores on the Test samples"), ("eval_metrics.csv", "Scores of the evaluation")):
         if (folder / name).exists():
-            parts += [html.paragraph(f"{what} ({name}):"), html.table(_read(folder / name))]
+            parts += [html.paragraph(f"{what} ({name}):"), html.table(_read(folder / name), most_rows=look.rows)]
     for picture in sorted(folder.glob("*.png")):
         if picture.name != "learning_curves.png":
-            parts.append(html.picture(picture, picture.stem.replace("_", " ")))
+            parts.append(look.picture(picture, picture.stem.replace("_", " ")))
     shown = {name: value for name, value in hparams.items() if value is not None and name != "keywords"} | hparams.get("keywords", {})
     parts.append(f"<details><summary>Hyper-parameters</summary>{html.facts(shown)}</details>")
     return parts

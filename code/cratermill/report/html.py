@@ -7,6 +7,7 @@ import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -57,11 +58,14 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{html.escape(text)}</p>' if kind else f"<p>{html.escape(text)}</p>"
 
 
-def picture(path: Path, caption: str) -> str:
-    """A PNG, held in the page itself."""
-    data = base64.b64encode(path.read_bytes()).decode()
+def picture(path: Path, caption: str, beside: Path | None = None) -> str:
+    """A PNG, held in the page itself, or shown from where it lies in the page's folder ``beside``."""
+    if beside is not None:
+        source = html.escape(quote(path.relative_to(beside).as_posix()))
+    else:
+        source = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
     text = html.escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    return f'<figure><img alt="{text}" loading="lazy" src="{source}"><figcaption>{text}</figcaption></figure>'
 
 
 def facts(pairs: Mapping[str, object]) -> str:
@@ -97,7 +101,7 @@ def _cell(value: Any, text: bool) -> str:
     if pd.isna(value):
         return '<td data-value=""></td>'
     shown = f"{value:,}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f'<td data-value="{value}">{shown}</td>'
+    return f'<td data-value="{value:.8g}">{shown}</td>'
 
 
 def _text(is_text: bool) -> str:

@@ -59,6 +59,7 @@ def summary(craters: pd.DataFrame, made_of: dict) -> str:
     if made_of.get("missing"):
         text = f"Not on this map, because their cells are missing: {', '.join(made_of['missing'])}. Launch again to make them."
         parts.append(html.paragraph(text, "warning"))
+    parts += [html.paragraph(text, "warning") for text in made_of.get("warnings") or ()]
     if "connection" not in versions:
         parts.append(html.paragraph("No connection version was named: every tile around a crater was segmented.", "warning"))
     return "\n".join(parts)

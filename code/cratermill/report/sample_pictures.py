@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from .images import save_figure
+from .images import literal, save_figure
 
 PANEL_INCHES = 1.9
 
@@ -22,10 +22,10 @@ def sample_picture(path: Path, draws: dict[str, dict[str, np.ndarray]], title: s
         low, high = min(float(np.nanmin(one)) for one in found), max(float(np.nanmax(one)) for one in found)
         for row, plane in enumerate(found):
             panels[row, column].imshow(plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-9))
-        panels[0, column].set_title(_plain(name), fontsize=7)
+        panels[0, column].set_title(literal(name), fontsize=7)
         panels[-1, column].set_xlabel(f"{low:.4g} … {high:.4g}", fontsize=7)
     for row, name in enumerate(draws):
-        panels[row, 0].set_ylabel(_plain(name), fontsize=8)
+        panels[row, 0].set_ylabel(literal(name), fontsize=8)
     return save_figure(figure, path, dpi=110)
 
 
@@ -35,20 +35,15 @@ def changes_picture(path: Path, tile_HWC: np.ndarray, changes: dict[str, list[np
     for row, (name, draws) in enumerate(changes.items()):
         for axes, image in zip(panels[row], [tile_HWC, *draws], strict=False):
             axes.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255)
-        panels[row, 0].set_ylabel(_plain(name), fontsize=8)
+        panels[row, 0].set_ylabel(literal(name), fontsize=8)
     panels[0, 0].set_title("as it is", fontsize=8)
     return save_figure(figure, path, dpi=110)
 
 
 def _panels(rows: int, columns: int, title: str) -> tuple[Any, Figure]:
     figure = Figure(figsize=(PANEL_INCHES * columns + 0.6, PANEL_INCHES * rows + 0.7), layout="constrained")
-    figure.suptitle(_plain(title), fontsize=9)
+    figure.suptitle(literal(title), fontsize=9)
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.ravel():
         axes.set(xticks=[], yticks=[])
     return panels, figure
-
-
-def _plain(text: str) -> str:
-    """Without mathematics: a name may hold a dollar."""
-    return text.replace("$", r"\$")

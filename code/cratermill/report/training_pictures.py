@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from .images import save_figure
@@ -25,15 +28,14 @@ def learning_curves(path: Path, curves: dict[tuple[int, int], pd.DataFrame], met
     figure = Figure(figsize=(12, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     splits = sorted({split for split, _ in curves})
-    for (split, _), curve in sorted(curves.items()):
-        look = {"color": SPLIT_COLOURS[splits.index(split) % len(SPLIT_COLOURS)], "linewidth": 1.1}
-        epochs = curve["epoch"] + 1
-        left.plot(epochs, curve["train_loss"], **look, alpha=0.45, linestyle="--")
-        left.plot(epochs, curve["loss"], **look)
-        if metric in curve:
-            right.plot(epochs, curve[metric], **look)
-            best = max(range(len(curve)), key=lambda row: rank(metric, curve.iloc[row]))
-            right.plot(epochs.iloc[best], curve[metric].iloc[best], "o", color=look["color"], markersize=4)
+    for place, split in enumerate(splits):
+        colour = SPLIT_COLOURS[place % len(SPLIT_COLOURS)]
+        own = [curve for cell, curve in sorted(curves.items()) if cell[0] == split]
+        _lines(left, own, "train_loss", colour, alpha=0.45, linestyles="--")
+        _lines(left, own, "loss", colour)
+        _lines(right, own, metric, colour)
+        best = [best_row(curve, metric, rank) for curve in own if metric in curve]
+        right.plot([epoch + 1 for epoch, _ in best], [score for _, score in best], "o", color=colour, markersize=4)
     left.set(xlabel="epoch", ylabel="loss (dashed: training, solid: validation)")
     right.set(xlabel="epoch", ylabel=f"validation {metric}")
     if all(curve[metric].between(0, 1).all() for curve in curves.values() if metric in curve):
@@ -42,6 +44,20 @@ def learning_curves(path: Path, curves: dict[tuple[int, int], pd.DataFrame], met
         right.plot([], [], color=SPLIT_COLOURS[splits.index(split) % len(SPLIT_COLOURS)], label=f"test-set {split}")
     right.legend(fontsize=8, loc="lower right")
     return save_figure(figure, path, dpi=110)
+
+
+def best_row(curve: pd.DataFrame, metric: str, rank: Callable) -> tuple[int, float]:
+    """Epoch and score of the epoch that was kept."""
+    rows = zip(curve["epoch"].tolist(), curve[metric].tolist(), curve["loss"].tolist(), strict=True)
+    epoch, score, _ = max(rows, key=lambda row: rank(metric, {"loss": row[2], metric: row[1]}))
+    return epoch, score
+
+
+def _lines(axes: Axes, curves: list[pd.DataFrame], column: str, colour: str, **look: Any) -> None:
+    """A line per curve, drawn as one thing: a version may have hundreds."""
+    lines = [np.column_stack([curve["epoch"].to_numpy() + 1, curve[column].to_numpy(float)]) for curve in curves if column in curve]
+    axes.add_collection(LineCollection(lines, colors=colour, linewidths=1.1, **look))
+    axes.autoscale_view()
 
 
 def leaderboard_picture(path: Path, board: pd.DataFrame) -> Path | None:

@@ -42,6 +42,8 @@ class Datasets:
     test: Any
     sampler: Any
     norm: Any
+    mark: str = ""
+    """A hash of the data, for the checkpoint to tell later what it learned from."""
 
 
 FIRST = Round()

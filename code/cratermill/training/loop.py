@@ -183,7 +183,7 @@ class Training:
             weights = {name: value.detach().cpu() for name, value in self.task.network.state_dict().items()}
             one = self.params
             facts = one.family, one.version, one.split, one.iteration, one.seed, one.hparams
-            Checkpoint(*facts, self.norm, weights, scores, self.best_epoch, self.seen).save(self.folder / BEST)
+            Checkpoint(*facts, self.norm, weights, scores, self.best_epoch, self.seen, self.loaders.data.mark).save(self.folder / BEST)
 
     def save_last(self) -> None:
         """The whole state, random numbers of every process included; replaces the older one in one step."""

@@ -210,7 +210,11 @@ def test_targets_are_mirrored_with_their_images(tmp_path):
 
 def test_nothing_is_made_twice(tmp_path):
     box_folder(tmp_path, ["0 0.5 0.5 0.2 0.2\n"] * 4)
-    config, hparams, _ = prepared(tmp_path, {"kind": "boxes", "path": "boxes"})
+    config, hparams, tiles = prepared(tmp_path, {"kind": "boxes", "path": "boxes"})
+    to_look_at = pd.read_csv(tiles.store.folder / "circles.csv"), pd.read_csv(tiles.store.folder / "tiles.csv")
+    assert list(to_look_at[0]) == ["tile", "x", "y", "radius"]
+    np.testing.assert_allclose(to_look_at[0], [[number, 63.5, 63.5, 12.8] for number in range(4)])
+    assert list(to_look_at[1]["name"]) == list(tiles.tiles["name"])
     assert FAMILY.prepare(config, [hparams], lambda *_: None)["made"] == []
     (tmp_path / "boxes" / "labels" / "crater1.txt").write_text("0 0.5 0.5 0.4 0.4\n")
     assert FAMILY.prepare(config, [hparams], lambda *_: None)["made"]

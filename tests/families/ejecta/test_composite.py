@@ -10,15 +10,20 @@ import pytest
 import rasterio
 import scipy.ndimage
 
+from cratermill.config import CraterList
 from cratermill.core.errors import InputError, WorkError
 from cratermill.families.ejecta import composite as module
 from cratermill.families.ejecta import mapping
 from cratermill.families.ejecta.blend import NO_OWNER
 from cratermill.families.ejecta.crater_files import CraterFiles
+from cratermill.families.ejecta.planned import map_crater_list
 from cratermill.families.ejecta.polygons import outline
 from cratermill.families.ejecta.recut import drop_small
+from cratermill.families.ejecta_common.craters import read_craters
 from cratermill.geo.grid import pixel_areas_m2
+from cratermill.geo.mosaic import Mosaic
 from cratermill.pipeline.load_config import parse_config
+from cratermill.report.map_page import summary
 from cratermill.report.palette import colour
 from tests.families.ejecta import mapping_case as case
 from tests.families.ejecta.mapping_case import on_mosaic
@@ -151,6 +156,31 @@ def test_provenance_names_what_the_map_was_made_of(made):
     found = json.loads((folder / "provenance.json").read_text())
     assert found["checkpoints"]["ejecta"] == {"0": "d", "1": "e"} and found["threshold"] == 0.5
     assert found["craters"] == list(case.CRATERS) and found["config"]["map"]["versions"] == {"connection": 3, "ejecta": 2}
+
+
+def test_warnings_stand_on_the_page_and_in_the_provenance(made, tmp_path, monkeypatch):
+    config, products, _, _ = made
+    monkeypatch.setattr("cratermill.families.ejecta.Ejecta.map_warnings", lambda self, config: ["the mosaic is <dark>"])
+    assert module.provenance(config, case.Workspace(tmp_path / "w"), module.read_parts(products))["warnings"] == ["the mosaic is <dark>"]
+    craters = pd.DataFrame({"crat_FID": [1], "area_km2": [2.0], "owned_km2": [2.0]})
+    assert '<p class="warning">the mosaic is &lt;dark&gt;</p>' in summary(craters, {"warnings": ["the mosaic is <dark>"]})
+
+
+def test_units_and_layer_of_the_families_own_list(tmp_path):
+    """``crater_list`` of the training's config speaks of its list alone, ``map.crater_list`` of another."""
+    path = tmp_path / "fresh_craters.csv"
+    path.write_text("crater,lon,lat,diameter,train\n7,1,2,30,True\n")
+    with Mosaic.open(case.write_mosaic(tmp_path / "m.tif")) as mosaic:
+        with pytest.raises(InputError, match="look like km"):
+            read_craters(path, mosaic)
+        assert read_craters(path, mosaic, CraterList(units="km"))[0].radius_m == 15000
+        with pytest.raises(InputError, match="has no layers"):
+            read_craters(path, mosaic, CraterList(layer="rims"))
+    run = {"name": "x", "data": "d", "crater_list": {"units": "km"}, "map": {"versions": {"ejecta": 2}}}
+    elsewhere = {"catalogue": "c.csv", "crater_list": {"units": "m"}}
+    for more, units in (({}, "km"), ({"catalogue": "c.csv"}, None), (elsewhere, "m"), ({"crater_list": {"units": "m"}}, "m")):
+        listed = map_crater_list(parse_config({**run, "map": {**run["map"], **more}}, tmp_path))
+        assert (listed.units if listed else None) == units
 
 
 def test_craters_that_left_the_map_leave_the_folder(tmp_path, monkeypatch):

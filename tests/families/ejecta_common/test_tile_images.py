@@ -80,3 +80,26 @@ def test_annulus_leaves_missing_pixels_out(tmp_path):
     array[:, :, 350:] = 0
     with Mosaic.open(write_raster(tmp_path / "holes.tif", array, nodata=0)) as holes:
         np.testing.assert_allclose(views.annulus_mean(holes, CRATER, (0.0, 5.0)), 50)
+
+
+@pytest.mark.parametrize(("dtype", "nodata", "given"), [("int16", -9999, -9999), ("float32", None, np.nan), ("float32", -9999.0, -9999)])
+def test_values_of_missing_pixels_reach_no_network(tmp_path, dtype, nodata, given):
+    """Half of the ground is missing: tiles there become what the rest of their band is; where nothing is left, the value that is given."""
+    array = np.full((1, *SHAPE), 100, dtype)
+    array[:, :, 330:350] = given  # longitudes 150° to 170°; the crater lies at 170°
+    with Mosaic.open(write_raster(tmp_path / "m.tif", array, nodata=nodata)) as opened:
+        grid = CRATER.grid(opened.grid)
+        tables = [tile_at(opened, across, 0) for across in (0, 40, -10)]
+        half, whole, bare = (views.square_images(opened, grid, table, 12, [77.0]) for table in tables)
+        pair, _ = views.pair_images(opened, CRATER, tables[0], "pair", 32, 3.0)
+    for image, value in ((half, 100), (whole, 100), (bare, 77), (pair, 100)):
+        np.testing.assert_allclose(image, value, rtol=1e-6)
+    assert half.dtype == dtype
+
+
+def test_bytes_keep_the_grey_of_missing_pixels(tmp_path):
+    array = np.full((1, *SHAPE), 100, np.uint8)
+    array[:, :, 330:350] = 0
+    with Mosaic.open(write_raster(tmp_path / "m.tif", array, nodata=0)) as opened:
+        image = views.square_images(opened, CRATER.grid(opened.grid), tile_at(opened, 0, 0), 12)
+    assert set(np.unique(image)) == {0, 100}

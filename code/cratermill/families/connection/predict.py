@@ -20,9 +20,10 @@ class ConnectionEnsemble(Ensemble):
 
     def connection(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> np.ndarray:
         """Each member's probability that a tile holds ejecta of the crater: (members, N) float32."""
-        row, parts = self.hparams, []
+        row, bare_C, parts = self.hparams, self.checkpoint.norm[0, : mosaic.count], []
         for part in chunks(table):
-            image, attention = views.pair_images(mosaic, crater, part, row.pair_layout, row.tile_size_px, row.pair_crater_radii)
+            seen = (row.pair_layout, row.tile_size_px, row.pair_crater_radii, bare_C)
+            image, attention = views.pair_images(mosaic, crater, part, *seen)
             channels = np.concatenate([image.astype(np.float32), attention[:, None].astype(np.float32)], axis=1)
             parts.append(self.probabilities(channels)[..., 0].cpu().numpy())
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(self), 0), np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from ...geo.bodies import Body
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window
 from ...geo.mosaic import Mosaic
-from .. import map_options
+from .. import get_family, map_options
 from .layout import extent
 from .mapping import CRATERS, FULL, LIST_COLUMNS, NAME, NO_DATA, PREDICTION, composed_row, map_name, map_run, open_mosaic
 
@@ -65,8 +65,10 @@ def composite(config: Config, products: list[Path], workspace: Workspace) -> dic
         pictures = draw(folder, mosaic, table, catalogue, row, resolution, area_km2)
         if options.prediction:
             write_prediction(folder / "prediction.tif", products, mosaic.grid, workspace)
-    write_json(folder / "provenance.json", {"config": config.dump(), "made_of": made_of, "blocks": len(products), "area_km2": area_km2})
-    write_page(folder, table, scores, pictures, area_km2)
+    warnings = get_family(NAME).page_warnings(config)
+    facts = {"config": config.dump(), "made_of": made_of, "blocks": len(products), "area_km2": area_km2, "warnings": warnings}
+    write_json(folder / "provenance.json", facts)
+    write_page(folder, table, scores, pictures, area_km2, warnings)
     return {"name": folder.name, "craters": len(table), "blocks": len(products), **{k: v for k, v in scores.items() if k.startswith("F1_")}}
 
 
@@ -150,14 +152,22 @@ def draw(
     return [(picture, "found craters, and the catalogue's in blue"), (curves, caption)]
 
 
-def write_page(folder: Path, table: pd.DataFrame, scores: dict[str, float], pictures: list[tuple[Path, str]], area_km2: float) -> Path:
+def write_page(
+    folder: Path,
+    table: pd.DataFrame,
+    scores: dict[str, float],
+    pictures: list[tuple[Path, str]],
+    area_km2: float,
+    warnings: Iterable[str] = (),
+) -> Path:
     from ...report import html
 
     facts = {"Craters": len(table), "Area counted": f"{area_km2:,.0f} km²"}
     for rule in RULES if scores else ():
         values = [f"{title} {scores[f'{title}_{rule.name}']:.3f}" for title in ("Precision", "Recall", "F1")]
         facts[f"Scores, {rule.name} rule"] = ", ".join(values)
-    sections = [html.facts(facts), *(html.picture(path, caption) for path, caption in pictures)]
+    sections = [html.facts(facts), *(html.paragraph(text, "warning") for text in warnings)]
+    sections += [*(html.picture(path, caption) for path, caption in pictures)]
     sections.append(html.section("Craters", html.table(pd.DataFrame(table.drop(columns="geometry")))))
     return html.write_page(folder / "index.html", f"Craters {folder.name}", sections)
 

@@ -45,7 +45,12 @@ def map_run(config: Config) -> MapRun:
     run = config.map
     if run is None or NAME not in run.versions:
         raise InputError("the config makes no map of craters", valid=f"map: {{versions: {{{NAME}: 41}}}}", next_step="add a 'map' part")
-    idle = {"match_brightness": run.match_brightness, "craters": run.craters != "all", "data": run.data is not None}
+    idle = {
+        "match_brightness": run.match_brightness,
+        "crater_list": run.crater_list is not None,
+        "craters": run.craters != "all",
+        "data": run.data is not None,
+    }
     if any(idle.values()):
         given = ", ".join(f"map.{name}" for name, there in idle.items() if there)
         raise InputError(f"{given}: no key for maps of craters", valid="mosaic, bands, catalogue, options", next_step="remove it")
@@ -122,6 +127,7 @@ def map_warnings(config: Config) -> list[str]:
             path = next(iter(checkpoint_paths(config, NAME, version, run.split).values()))
             said += far_from(load(path, NAME, version).seen, mosaic, f"version {version}", grey=False, remembered=config.data.statistics)
     return said
+
 
 def thresholds_mark(trainings: Trainings, version: int, split: int, row: Hparams) -> Any:
     """What the thresholds follow from by which craters are read: the row's own, and the evaluations that choose the others."""

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
+from ...core.files import write_table
 from ...core.frames import rows_of
 from ...core.seeds import seed_of
 from ...craters.catalogue import read_catalogue
@@ -114,6 +115,16 @@ def _make(config: Config, options: CraterData, data: str, folder: Path, steps: S
             else circle_tiles([config.path(name) for name in options.images], [config.path(name) for name in options.tables], options)
         )
         _given_tiles(tiles, options.missing, folder, made_of, splits)
+    _write_tables(folder)
+
+
+def _write_tables(folder: Path) -> None:
+    """``tiles.csv`` and ``circles.csv`` (tile, x, y, radius in pixels), to look at; nothing here reads them."""
+    made = TileSet(folder)
+    numbered = [np.column_stack([np.full(len(circles), number), circles]) for number, circles in enumerate(made.circles)]
+    table = pd.DataFrame(np.concatenate(numbered), columns=["tile", "x", "y", "radius"]).astype({"tile": int})
+    write_table(folder / "circles.csv", table)
+    write_table(folder / "tiles.csv", made.tiles)
 
 
 @dataclass(frozen=True)

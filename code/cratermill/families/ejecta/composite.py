@@ -19,6 +19,7 @@ from ...core.work import Workspace
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window, pixel_areas_m2
 from ...geo.mosaic import Mosaic
+from .. import get_family
 from ..ejecta_common.stitch import hull
 from .blend import NO_OWNER, Blended, Layer, blend
 from .crater_files import CraterFiles, read_facts
@@ -262,5 +263,6 @@ def provenance(config: Config, workspace: Workspace, parts: list[Part]) -> dict:
         **weights,
         "craters": [part.fid for part in parts],
         "missing": missing_craters(workspace),
+        "warnings": get_family("ejecta").page_warnings(config),
         "crater_files": sorted(path.name for part in parts for path in part.files.published),
     }

@@ -13,7 +13,7 @@ from ...samples.inputs import digest, mark
 from ..members import Trainings
 
 if TYPE_CHECKING:
-    from ...config import Config, MapRun
+    from ...config import Config, CraterList, MapRun
     from ...geo.mosaic import Mosaic
     from ..ejecta_common.craters import Crater
 
@@ -42,6 +42,12 @@ def map_mosaic(config: Config) -> Path:
 def map_catalogue(config: Config) -> Path:
     run = map_run(config)
     return config.path(run.catalogue) if run.catalogue else map_data(config).craters
+
+
+def map_crater_list(config: Config) -> CraterList | None:
+    """Units and layer of the list that is mapped; the training's own keys say nothing of a list elsewhere."""
+    run = map_run(config)
+    return run.crater_list if run.catalogue or run.data else run.crater_list or config.run.crater_list
 
 
 def map_name(config: Config, trainings: Trainings | None = None) -> str:
@@ -110,7 +116,8 @@ def files_mark(config: Config, mosaic: Path, catalogue: Path) -> str:
     run, tiles = map_run(config), config.run.tiles.model_dump(mode="json")
     tables = [] if run.mosaic or run.catalogue else sorted(map_data(config).eval_positions(0).parent.glob("eval_positions_crater_*.csv"))
     files = [mark(mosaic), mark(catalogue), *([path.name, *stat_fingerprint(path)] for path in tables)]
-    keys = [run.bands, run.craters, run.mosaic, run.data, run.catalogue]
+    listed = map_crater_list(config)
+    keys = [run.bands, run.craters, run.mosaic, run.data, run.catalogue, listed and listed.model_dump()]
     return fingerprint([FORMAT, config.run.body, str(mosaic), str(catalogue), keys, tiles, files])
 
 
@@ -119,7 +126,7 @@ def read_places(config: Config, catalogue: Path) -> list[dict[str, Any]]:
     from ..ejecta_common.craters import choose, read_craters
 
     with open_mosaic(config) as mosaic:
-        craters = read_craters(catalogue, mosaic)
+        craters = read_craters(catalogue, mosaic, map_crater_list(config))
         half_m = mosaic.grid.body.half_circumference_m
     places = [
         {"fid": one.fid, "lon": one.lon, "lat": one.lat, "radius_m": one.radius_m, "tiles": tiles_mark(config, one, half_m)}

@@ -22,7 +22,7 @@ class EjectaEnsemble(Ensemble):
     def inputs(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray | None]:
         """Raw channels (N, B + 1, S, S) and mid-level vectors (N, M) of a crater's tiles."""
         row, grid = self.hparams, crater.grid(mosaic.grid)
-        image = views.square_images(mosaic, grid, table, row.tile_size_px)
+        image = views.square_images(mosaic, grid, table, row.tile_size_px, self.checkpoint.norm[0, : mosaic.count])
         metres = tile_distances_m(
             table["x"], table["y"], table["height"], table["width"], grid.shape[0], grid.resolution_m, row.tile_size_px
         )

@@ -15,6 +15,7 @@ from ...geo.grid import Grid, azimuthal_grid
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ...config import CraterList
     from ...geo.mosaic import Mosaic
 
 
@@ -40,9 +41,10 @@ class Crater:
         return self._grids[key]
 
 
-def read_craters(path: Path, mosaic: Mosaic) -> list[Crater]:
-    """All craters of a list, by FID; the list must be on the mosaic's ellipsoid."""
-    table = read_catalogue(path, mosaic.grid.body, pixel_m=mosaic.grid.resolution_m)
+def read_craters(path: Path, mosaic: Mosaic, listed: CraterList | None = None) -> list[Crater]:
+    """All craters of a list, by FID; the list must be on the mosaic's ellipsoid. ``listed``: its units and layer, where a config tells."""
+    told = listed.model_dump() if listed else {}
+    table = read_catalogue(path, mosaic.grid.body, pixel_m=mosaic.grid.resolution_m, **told)
     if table.crs is not None:
         require_same_body(mosaic.grid.crs, table.crs, f"the crater list {path}")
     train = flags(table["train"], path) if "train" in table else [False] * len(table)

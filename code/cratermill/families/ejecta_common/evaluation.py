@@ -46,7 +46,7 @@ def drawn_craters(config: Config, mosaic: Mosaic, split: int) -> Iterator[DrawnC
     tv, test = split_rows(table, split, data.az_positions)
     table = table.assign(is_test=np.isin(np.arange(len(table)), test)).iloc[np.sort(np.concatenate([tv, test]))]
     by_crater = dict(list(table.groupby("crat_FID")))
-    for crater in read_craters(data.require(data.craters, "the crater list"), mosaic):
+    for crater in read_craters(data.require(data.craters, "the crater list"), mosaic, config.run.crater_list):
         if not crater.train or crater.fid not in by_crater:
             continue
         positions = data.positions(crater.fid)

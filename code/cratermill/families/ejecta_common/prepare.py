@@ -71,7 +71,7 @@ class Preparation(Steps):
 
     @cached_property
     def craters(self) -> list[Crater]:
-        craters = read_craters(self.data.craters, self.mosaic)
+        craters = read_craters(self.data.craters, self.mosaic, self.config.run.crater_list)
         if not craters:
             raise InputError(f"{self.data.craters} lists no craters", next_step="give at least one crater")
         return craters
@@ -224,6 +224,8 @@ class Preparation(Steps):
 
     def _sampled(self, store: Store, view: dict[str, Any], write: Callable[[dict[str, Any]], Any]) -> None:
         given = {"positions": self._table_mark, "mosaic": self._mosaic_mark, **view}
+        if self.mosaic.dtype != np.uint8:
+            given |= {"missing pixels": "mean of the band"}
         self.step(f"stack {store.folder.name}", given, [store], lambda: write(given))
 
     def _adopt(self, store: Store) -> None:
@@ -234,12 +236,13 @@ class Preparation(Steps):
 
     def _write_pairs(self, store: Store, given: Any, layout: str, size_px: int, view_radii: float) -> None:
         shape, by_fid = (size_px // 2, size_px), {crater.fid: crater for crater in self.craters}
+        bare = read_json(self.data.img_norm)["mean"]
         arrays = {"image": Spec((self.mosaic.count, *shape), self.mosaic.dtype), "attention": Spec(shape, np.dtype(np.uint8))}
 
         def make(rows: pd.DataFrame) -> Piece:
             filled = empty(arrays, len(rows))
             for fid, at in positions_by(rows["crat_FID"]):
-                images = views.pair_images(self.mosaic, by_fid[fid], rows.iloc[at], layout, size_px, view_radii)
+                images = views.pair_images(self.mosaic, by_fid[fid], rows.iloc[at], layout, size_px, view_radii, bare)
                 filled["image"][at], filled["attention"][at] = images
             return Piece(rows, filled)
 
@@ -257,13 +260,14 @@ class Preparation(Steps):
     def _write_squares(self, store: Store, given: Any, size_px: int) -> None:
         table, by_fid = read_table(self.data.az_positions), {crater.fid: crater for crater in self.craters}
         square = (size_px, size_px)
+        bare = read_json(self.data.img_norm)["mean"]
         arrays = {"image": Spec((self.mosaic.count, *square), self.mosaic.dtype), "mask": Spec(square, np.dtype(np.uint8))}
 
         def make(rows: pd.DataFrame) -> Piece:
             filled = empty(arrays, len(rows))
             for fid, at in positions_by(rows["crat_FID"]):
                 grid = by_fid[fid].grid(self.mosaic.grid)
-                filled["image"][at] = views.square_images(self.mosaic, grid, rows.iloc[at], size_px)
+                filled["image"][at] = views.square_images(self.mosaic, grid, rows.iloc[at], size_px, bare)
                 with Mosaic.open(self.data.mask(fid), labels=True) as drawn:
                     for number, row in zip(at, rows.iloc[at].itertuples(), strict=True):
                         filled["mask"][number] = mask_tile(drawn, grid.window(window_of(row)).resized(square))

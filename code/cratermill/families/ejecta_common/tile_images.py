@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from affine import Affine
 
 from ...geo.grid import Grid
-from ...geo.sampling import sample, sample_many, sample_masked
+from ...geo.sampling import sample_many_masked, sample_masked
 from .tile_positions import window_of
 
 if TYPE_CHECKING:
@@ -22,40 +23,82 @@ CRATER, TILE = 1, 2
 
 PAIR_LAYOUTS = ("pair", "corridor")
 
+Bare = Sequence[float] | np.ndarray | None
+"""A value per band for images in which a band is missing altogether; None: 0."""
+
 
 def tile_grids(grid: Grid, table: pd.DataFrame, size_px: int) -> list[Grid]:
     """The grids of azimuthal tiles, each resampled to ``size_px`` squared."""
     return [grid.window(window_of(row)).resized((size_px, size_px)) for row in table.itertuples()]
 
 
-def square_images(mosaic: Mosaic, grid: Grid, table: pd.DataFrame, size_px: int) -> np.ndarray:
-    """Images of azimuthal tiles (N, B, S, S) in the mosaic's dtype."""
+def square_images(mosaic: Mosaic, grid: Grid, table: pd.DataFrame, size_px: int, bare_C: Bare = None) -> np.ndarray:
+    """Images of azimuthal tiles (N, B, S, S) in the mosaic's dtype; ``bare_C``: see :func:`ground`."""
     if table.empty:
         return np.zeros((0, mosaic.count, size_px, size_px), mosaic.dtype)
-    return sample_many(mosaic, tile_grids(grid, table, size_px))
+    return _tiles(mosaic, tile_grids(grid, table, size_px), bare_C)
+
+
+def ground(pixels: np.ndarray, missing: np.ndarray | None, bare_C: Bare) -> np.ndarray:
+    """Images (..., C, h, w) without the values that stand for missing pixels, which a network would take for depths or brightness.
+
+    Such pixels become the mean of their image's band, or ``bare_C`` (default 0) where the whole band is missing. Bytes stay: what stands
+    for missing pixels is a grey like others there, and published networks have learned with it.
+    """
+    if missing is None or pixels.dtype == np.uint8:
+        return pixels
+    missing = np.broadcast_to(missing, pixels.shape)
+    there = ~missing
+    count = there.sum((-2, -1))
+    total = np.where(there, pixels, 0).sum((-2, -1), dtype=np.float64)
+    bare = np.broadcast_to(0.0 if bare_C is None else np.asarray(bare_C, float), count.shape)
+    mean = np.where(count > 0, total / np.maximum(count, 1), bare)
+    if pixels.dtype.kind != "f":
+        mean = np.rint(mean)
+    return np.where(missing, mean[..., None, None], pixels).astype(pixels.dtype)
+
+
+def _tiles(mosaic: Mosaic, grids: list[Grid], bare_C: Bare) -> np.ndarray:
+    return ground(*sample_many_masked(mosaic, grids), bare_C)
 
 
 def pair_images(
-    mosaic: Mosaic, crater: Crater, table: pd.DataFrame, layout: str, size_px: int, view_radii: float
+    mosaic: Mosaic,
+    crater: Crater,
+    table: pd.DataFrame,
+    layout: str,
+    size_px: int,
+    view_radii: float,
+    bare_C: Bare = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, B, S/2, S) and attention (N, S/2, S) of crater and tile together.
 
     ``pair``: the crater's neighbourhood (``view_radii`` crater radii to each side) at the left, the tile at the right.
     ``corridor``: the ground along the great circle from crater to tile, as wide as the tile, the crater at the left.
+    ``bare_C``: see :func:`ground`.
     """
     if table.empty:
         shape = (0, mosaic.count, size_px // 2, size_px)
         return np.zeros(shape, mosaic.dtype), np.zeros((0, *shape[2:]), np.uint8)
-    return {"pair": _pair, "corridor": _corridor}[layout](mosaic, crater, table, size_px, view_radii)
+    if layout == "corridor":
+        return _corridor(mosaic, crater, table, size_px, bare_C)
+    return _pair(mosaic, crater, table, size_px, view_radii, bare_C)
 
 
-def _pair(mosaic: Mosaic, crater: Crater, table: pd.DataFrame, size_px: int, view_radii: float) -> tuple[np.ndarray, np.ndarray]:
+def _pair(
+    mosaic: Mosaic,
+    crater: Crater,
+    table: pd.DataFrame,
+    size_px: int,
+    view_radii: float,
+    bare_C: Bare,
+) -> tuple[np.ndarray, np.ndarray]:
     half = size_px // 2
     grid = crater.grid(mosaic.grid)
-    view = sample(mosaic, neighbourhood(grid, crater.radius_m * view_radii, half))
+    view = ground(*sample_masked(mosaic, neighbourhood(grid, crater.radius_m * view_radii, half)), bare_C)
     images = np.empty((len(table), mosaic.count, half, size_px), mosaic.dtype)
     images[..., :half] = view
-    images[..., half:] = square_images(mosaic, grid, table, half)
+    images[..., half:] = square_images(mosaic, grid, table, half, bare_C)
     attention = np.full((len(table), half, size_px), CRATER, np.uint8)
     attention[..., half:] = TILE
     return images, attention
@@ -69,10 +112,10 @@ def neighbourhood(grid: Grid, half_side_m: float, size_px: int) -> Grid:
     )
 
 
-def _corridor(mosaic: Mosaic, crater: Crater, table: pd.DataFrame, size_px: int, view_radii: float) -> tuple[np.ndarray, np.ndarray]:
+def _corridor(mosaic: Mosaic, crater: Crater, table: pd.DataFrame, size_px: int, bare_C: Bare) -> tuple[np.ndarray, np.ndarray]:
     grid, shape = crater.grid(mosaic.grid), (size_px // 2, size_px)
     grids, attention = zip(*(_corridor_grid(grid, row, crater.radius_m, shape) for row in table.itertuples()), strict=True)
-    return sample_many(mosaic, list(grids)), np.stack(attention)
+    return _tiles(mosaic, list(grids), bare_C), np.stack(attention)
 
 
 def _corridor_grid(grid: Grid, row, radius_m: float, shape: tuple[int, int]) -> tuple[Grid, np.ndarray]:
