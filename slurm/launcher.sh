@@ -8,7 +8,7 @@ split_through() {
   while [ $# -gt 0 ]; do
     case "$1" in
       --through) verb=(all --until "${2:?--through needs a stage, e.g. map}"); shift ;;
-      --through=*) verb=(all --until "${1#--through=}") ;;
+      --through=*) set -- --through "${1#--through=}" "${@:2}"; continue ;;
       *) rest+=("$1") ;;
     esac
     shift

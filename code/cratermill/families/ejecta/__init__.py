@@ -29,7 +29,7 @@ class Ejecta(Family):
 
     def require_map_data(self, config, rows) -> None:
         """Of what was prepared a map uses only the tables of tiles to map."""
-        from .mapping import require_current_tiles
+        from .planned import require_current_tiles
 
         require_current_tiles(config)
 

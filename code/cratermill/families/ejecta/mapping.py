@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...config import Config
 from ...core.errors import InputError
 from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ...samples.brightness import far_from
 from ...training.checkpoint import load
 from ..ejecta_common.craters import Crater
-from ..ejecta_common.prepare import Preparation, read_table
+from ..ejecta_common.prepare import read_table
 from ..ejecta_common.stitch import Pieces, Stitcher, land
 from ..ejecta_common.tile_positions import eval_positions
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths
@@ -27,6 +26,7 @@ from .planned import map_cells, map_data, map_name, map_run, open_mosaic, prepar
 __all__ = ["map_cells", "map_crater", "map_data", "map_name", "map_run", "map_warnings", "open_mosaic"]
 
 if TYPE_CHECKING:
+    from ...config import Config
     from ..connection.predict import ConnectionEnsemble
     from ..ensemble import Ensemble
     from .predict import EjectaEnsemble
@@ -58,19 +58,6 @@ def map_warnings(config: Config) -> list[str]:
 def tiles_to_map(config: Config, crater: Crater, mosaic: Mosaic) -> pd.DataFrame:
     path = prepared_tiles(config, crater.fid)
     return read_table(path) if path is not None else eval_positions(crater, mosaic.grid, None, config.run.tiles)
-
-
-def require_current_tiles(config: Config) -> None:
-    """Raise ``InputError`` where tables of tiles to map were prepared for another mosaic, crater list or other ``tiles`` than there are."""
-    run = map_run(config)
-    if run.mosaic or run.catalogue:
-        return  # the tiles are laid out anew
-    elsewhere = {} if run.data is None else {"data": run.data, "mosaic": None}
-    here = Config(config.run.model_copy(update=elsewhere), config.root, config.source)
-    work = Preparation(here, check="changed")
-    if work.done:
-        with work:
-            work.evaluation_tiles()
 
 
 # --- one crater -------------------------------------------------------------------------------------------------------------

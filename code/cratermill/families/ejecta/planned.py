@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...config import BEST
+from ...config import BEST, Config
 from ...core.errors import InputError
 from ...core.files import content_digest, fingerprint, read_json, stat_fingerprint, write_json
 from ...core.paths import DataFolder
@@ -13,7 +13,7 @@ from ...samples.inputs import digest, mark
 from ..members import Trainings
 
 if TYPE_CHECKING:
-    from ...config import Config, CraterList, MapRun
+    from ...config import CraterList, MapRun
     from ...geo.mosaic import Mosaic
     from ..ejecta_common.craters import Crater
 
@@ -149,3 +149,18 @@ def tiles_mark(config: Config, crater: Crater, half_circumference_m: float) -> A
     if path is not None:
         return content_digest(path)
     return [tiles.eval_size_px, tiles.eval_step, tiles.max_distance_m(crater.fid, half_circumference_m)]
+
+
+def require_current_tiles(config: Config) -> None:
+    """Raise ``InputError`` where tables of tiles to map were prepared for another mosaic, crater list or other ``tiles`` than there are."""
+    from ..ejecta_common.prepare import Preparation
+
+    run = map_run(config)
+    if run.mosaic or run.catalogue:
+        return  # the tiles are laid out anew
+    elsewhere = {} if run.data is None else {"data": run.data, "mosaic": None}
+    here = Config(config.run.model_copy(update=elsewhere), config.root, config.source)
+    work = Preparation(here, check="changed")
+    if work.done:
+        with work:
+            work.evaluation_tiles()
