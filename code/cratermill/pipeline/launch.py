@@ -192,7 +192,11 @@ def _warn_of_mosaics(config: Config, plan: Plan) -> None:
     from ..core.notices import notice
 
     for cell in {cell.params["map"]: cell for cell in plan.cells if cell.stage == "map" and not is_done(plan, cell)}.values():
-        for text in get_family(cell.params["family"]).map_warnings(at_work(config, cell.params)):
+        try:
+            said = get_family(cell.params["family"]).map_warnings(at_work(config, cell.params))
+        except InputError as error:
+            said = [error.given]  # a damaged checkpoint, say: the parts made with it will fail, and other maps be made
+        for text in said:
             notice(text)
 
 
