@@ -10,6 +10,7 @@ which is no order on the ground.
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -24,11 +25,11 @@ from rasterio.windows import from_bounds
 from cratermill.core.machine import cores
 from cratermill.families.autoencoder.crops import crop_arrays
 from cratermill.families.autoencoder.light import flip_shadows, light
-from cratermill.families.chips_common.cutting import Places, cut_all
+from cratermill.families.chips_common.cutting import Keeping, Places, cut_all
 from cratermill.geo.bodies import Body
 from cratermill.geo.mosaic import Mosaic
 from cratermill.samples.crops import Cutter, Geometry
-from cratermill.samples.store import Piece, pieces_of, write_store
+from cratermill.samples.store import Piece, write_store
 
 BODY = Body("moon", 1_737_400.0, 1_737_400.0, "the WAC mosaic's")
 COLUMNS, STEP_M = 109_164, 100.0
@@ -73,21 +74,30 @@ def ours(path: Path, table: pd.DataFrame, size_px: int, folder: Path) -> float:
     return float(np.mean(total))
 
 
-def chips(path: Path, table: pd.DataFrame, size_px: int) -> float:
-    """The same crops as chips of the labelled families; kept in memory, as those are looked through for copies first."""
+def chips(path: Path, table: pd.DataFrame, size_px: int, folder: Path) -> float:
+    """The same crops as chips of the labelled families, cut into a store of their own, since they are looked through for copies first."""
+    keeping = Keeping(new_folder(folder / "cut"), "benchmark", cores())
     places = Places(*(table[name].to_numpy(float) for name in ("lon", "lat", "radius_m")), np.ones(len(table)))
     with Mosaic.open(path) as mosaic:
-        return float(cut_all(Cutter(mosaic, Geometry(size_px)), places, None)[0].mean())
+        return float(np.mean([chip.mean() for chip in cut_all(Cutter(mosaic, Geometry(size_px)), places, keeping)[0]]))
 
 
-def crops_alone(path: Path, table: pd.DataFrame, size_px: int) -> float:
-    """Crops of the autoencoder, cut and dropped: what chips are measured against."""
+def crops_alone(path: Path, table: pd.DataFrame, size_px: int, folder: Path) -> float:
+    """Crops of the autoencoder in a store, without their light: what chips are measured against."""
     with Mosaic.open(path) as mosaic:
-        cutter, total = Cutter(mosaic, Geometry(size_px)), 0.0
-        ordered = table.iloc[cutter.order(table)]
-        for piece in pieces_of(ordered, size_px**2):
-            total += cutter.cut(piece).mean(dtype=np.float64) * len(piece)
-    return total / len(table)
+        cutter = Cutter(mosaic, Geometry(size_px))
+        ordered, store = table.iloc[cutter.order(table)], new_folder(folder / "alone")
+
+        def make(piece: pd.DataFrame) -> Piece:
+            return Piece(piece, {"image": cutter.cut(piece)})
+
+        made = write_store(store, "benchmark", ordered, crop_arrays(size_px), make, workers=cores())
+        return float(np.mean([crop.mean() for crop in made.array("image")]))
+
+
+def new_folder(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def windows(path: Path, table: pd.DataFrame, size_px: int) -> float:
@@ -135,7 +145,7 @@ def main() -> None:
             mine = measure(ours, path, table, size_px, options.folder, runs=options.runs)
             lines.append(Row(f"{len(table)} crops of {size_px} px, {layout}", "one window read per crater", mine, theirs, 10))
             some = table.iloc[: options.chips]
-            alone, cut = (measure(work, path, some, size_px, runs=options.runs) for work in (crops_alone, chips))
+            alone, cut = (measure(work, path, some, size_px, options.folder, runs=options.runs) for work in (crops_alone, chips))
             lines.append(Row(f"{len(some)} chips of {size_px} px, {layout}", "as many crops of the autoencoder", cut, alone, 1 / 1.3))
     grown = memory(options.folder / f"belt_strips_{options.rows}.tif", [5_000, 20_000, 80_000], options.rows, 100, options.folder)
     show(lines, {"peak memory by number of craters [MB]": grown, "bytes per million crops of 224 px": 224**2 * 10**6}, options.json)

@@ -89,11 +89,17 @@ def tiny_project(root: Path) -> Path:
     """A project with prepared data; returns its config."""
     from cratermill.pipeline.launch import prepare
 
+    config = unprepared_project(root)
+    prepare(config)
+    return config
+
+
+def unprepared_project(root: Path) -> Path:
+    """A project whose data are still to be prepared; returns its config."""
     (root / "configs").mkdir()
     (root / "configs" / "connection.csv").write_text(CONNECTION)
     (root / "configs" / "ejecta.csv").write_text(EJECTA)
     config = root / "configs" / "tiny.yaml"
     config.write_text(CONFIG + "train: {connection: {table: configs/connection.csv}, ejecta: {table: configs/ejecta.csv}}\n")
     tiny_data(root / "data" / "tiny")
-    prepare(config)
     return config

@@ -63,7 +63,7 @@ class Tiles(_Part):
 class Splits(_Part):
     """TV-Test splits made by prepare; ignored where ``az_positions_all.csv`` was imported with its own."""
 
-    count: int = Field(1, ge=1, description="number of TV-Test splits, coded 0 to count-1")
+    count: int = Field(1, ge=1, le=1000, description="number of TV-Test splits, coded 0 to count-1")
     test_fraction: float = Field(0.2, gt=0, lt=1)
     by: Literal["row", "tile"] = Field("row", description="row: EJMAP's way; tile: all pairs of one ground tile stay on one side")
 

@@ -4,6 +4,7 @@ import numpy as np
 import pyproj
 import pytest
 
+from cratermill.core.errors import InputError
 from cratermill.geo.bodies import get_body
 from cratermill.geo.projections import AzimuthalSphere, General, Linear, projection_of
 
@@ -70,7 +71,7 @@ def test_plate_carree_of_every_dialect_is_linear(crs, x, y):
     assert projection.to_lonlat(*found) == pytest.approx((12.5, -40.0))
 
 
-@pytest.mark.parametrize("crs", ["IAU_2015:30130", "+proj=sinu +R=1737400", "+proj=merc +R=1737400", "IAU_2015:49902"])
+@pytest.mark.parametrize("crs", ["IAU_2015:30130", "+proj=sinu +R=1737400", "+proj=merc +R=1737400", "+proj=stere +lat_0=90 +R=1737400"])
 def test_other_projections_go_through_pyproj(crs):
     projection = projection_of(crs)
     assert isinstance(projection, General)
@@ -78,6 +79,11 @@ def test_other_projections_go_through_pyproj(crs):
     lon, lat = projection.to_lonlat(x, y, 5.0)
     np.testing.assert_allclose(lon, [20, 30], atol=1e-7)
     np.testing.assert_allclose(lat, [70, 80], atol=1e-7)
+
+
+def test_planetocentric_latitudes_on_an_ellipsoid_are_refused():
+    with pytest.raises(InputError, match="planetocentric latitudes on an ellipsoid"):
+        projection_of("IAU_2015:49902")
 
 
 def test_shifted_azimuthal_is_not_mistaken_for_a_plain_one():

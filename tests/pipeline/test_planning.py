@@ -168,3 +168,10 @@ def test_an_optimiser_that_cannot_be_made_is_refused(project):  # noqa: F811
 def test_a_config_without_a_map_part_makes_no_map(prepared):  # noqa: F811
     with pytest.raises(InputError, match="makes no map"):
         map_plan(load_config(prepared))
+
+
+def test_more_cells_than_a_plan_can_hold_are_refused_by_number(prepared):  # noqa: F811
+    config = load_config(prepared)
+    endless = {name: run | {"iterations": 10**9} for name, run in config.dump()["train"].items()}
+    with pytest.raises(InputError, match="the plan would have 4,000,000,000 cells"):
+        replanned(config, train=endless)

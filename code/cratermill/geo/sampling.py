@@ -8,7 +8,7 @@ blending with neighbours changes. ``nodata="ignore"``: declared nodata values ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from .footprints import tile_window
 from .grid import Grid, Window
 from .mosaic import Mosaic, Raw
 from .pixel_maps import Link, blocks
+from .reads import grouped, reading_order
 from .resampling import bilinear_masked, nearest
 
 METHODS = ("bilinear", "nearest", "average", "auto")
@@ -30,6 +31,8 @@ MOST_SUBPIXELS = 8
 # Tiles are sampled in blocks that need about so many pixels of the mosaic per side, whatever the shrinking.
 SOURCE_BLOCK_PX = 768
 GROUP_BYTES = 96 * 2**20
+WASTE, LOOK_BACK = 1.5, 16
+"""Tiles are read in one piece of at most so many times their own pixels; so many groups are looked through for a tile's neighbours."""
 
 Masked = tuple[np.ndarray, np.ndarray | None]
 
@@ -217,29 +220,22 @@ def _window_around(link: Link, rows: np.ndarray, cols: np.ndarray, thin: int) ->
     return Window(row, col, stop_row - row, stop_col - col)
 
 
-def _groups(mosaic: Mosaic, grids: list[Grid]):
+def _groups(mosaic: Mosaic, grids: list[Grid]) -> Iterator[tuple[list[int], Window | None]]:
     """(indices, window): tiles whose footprints are worth reading in one piece; window None where each reads for itself."""
-    pixel_bytes = mosaic.count * mosaic.dtype.itemsize
-    found = enumerate(tile_window(grid, mosaic.grid) for grid in grids)
-    windows = {index: window for index, window in found if window and window.height * window.width * pixel_bytes <= GROUP_BYTES}
-    loose = [index for index in range(len(grids)) if index not in windows]
-    placed = sorted(windows, key=lambda index: (windows[index].row, windows[index].col))
-    groups: list[tuple[list[int], Window, int]] = []
-    for index in placed:
-        window = windows[index]
-        for at, (members, group, needed) in enumerate(groups):
-            merged = _hull(group, window)
-            area = merged.height * merged.width
-            if area * pixel_bytes <= GROUP_BYTES and area <= 1.5 * (needed + window.height * window.width):
-                groups[at] = ([*members, index], merged, needed + window.height * window.width)
-                break
-        else:
-            groups.append(([index], window, window.height * window.width))
-    yield from ((members, window) for members, window, _ in groups)
+    most_pixels = GROUP_BYTES / (mosaic.count * mosaic.dtype.itemsize)
+    windows = [tile_window(grid, mosaic.grid) for grid in grids]
+    small = {index: window for index, window in enumerate(windows) if window is not None and window.height * window.width <= most_pixels}
+    loose, placed = sorted(set(range(len(grids))) - set(small)), np.array(list(small))
+    if small:
+        edges = np.array([(window.row, window.col, window.stop_row, window.stop_col) for window in small.values()])
+        order = reading_order(edges[:, 0], edges[:, 1], in_strips=False)
+        placed, edges = placed[order], edges[order]
+        areas = ((edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1])).tolist()
+        for members, hull in grouped(edges, areas, _area, most_pixels, WASTE, LOOK_BACK):
+            yield placed[members].tolist(), Window(hull[0], hull[1], hull[2] - hull[0], hull[3] - hull[1])
     if loose:
         yield loose, None
 
 
-def _hull(first: Window, second: Window) -> Window:
-    row, col = min(first.row, second.row), min(first.col, second.col)
-    return Window(row, col, max(first.stop_row, second.stop_row) - row, max(first.stop_col, second.stop_col) - col)
+def _area(hull: list[int]) -> int:
+    return (hull[2] - hull[0]) * (hull[3] - hull[1])

@@ -14,11 +14,19 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..families.base import Family
 
+MOST_CELLS = 200_000
+"""Cells of one plan: every look at a run reads all of them."""
 NUMBERING = ("map", "name")
 """Params that say which of the configuration's maps a cell belongs to; they don't change what it makes."""
 
 ASKED = ("analyse", "compare")
 """Keys of a map that ask something of the whole; each is a stage of its own."""
+
+
+def require_countable(count: int, next_step: str) -> None:
+    """Raise ``InputError`` for more cells than a plan can hold."""
+    if count > MOST_CELLS:
+        raise InputError(f"the plan would have {count:,} cells", valid=f"at most {MOST_CELLS:,}", next_step=next_step)
 
 
 def map_maker(config: Config) -> Family:
@@ -73,6 +81,7 @@ class _OneMap:
 
     def add(self) -> None:
         parts = self.family.map_cells(self.config, self.trainings)
+        require_countable(len(parts), "map fewer craters, or raise block_px, in one map")
         needs = tuple(sorted(self.trainings.needed))
         several = len(self.config.maps) > 1
         prefix = f"map_{self.place['name']}_" if several else "map_"

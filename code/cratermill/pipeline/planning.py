@@ -12,7 +12,7 @@ from ..core.files import fingerprint, read_json
 from ..core.locks import holder_of
 from ..core.seeds import seed_of
 from ..families import get_family
-from .plan_maps import add_maps
+from .plan_maps import add_maps, require_countable
 
 if TYPE_CHECKING:
     from ..batch.plan import Plan
@@ -90,12 +90,20 @@ def _make_plan(config: Config, kind: str, cells: list[Cell]) -> Plan:
 
 def _training_cells(config: Config, rows: Rows, unprepared: bool = False) -> list[Cell]:
     cells = _TrainCells(config, unprepared)
+    count = sum(_trainings(config, name, row) for name, family_rows in rows.items() for row in family_rows)
+    # Each is trained and evaluated.
+    require_countable(2 * count, "lower iterations or trainings_per_test, or train fewer versions and splits in one run")
     for name, family_rows in rows.items():
         for row in family_rows:
             cells.add(name, row)
     cells.evaluate()
     cells.summarise()
     return cells.cells
+
+
+def _trainings(config: Config, name: str, row: Any) -> int:
+    run = config.run.train[name]
+    return len(run.splits_of(row)) * (run.iterations or row.trainings_per_test)
 
 
 class _TrainCells:

@@ -34,10 +34,15 @@ def grey_or_colour(mosaic: Mosaic, shape: tuple[int, int]) -> np.ndarray:
 
 
 def stretched(pixels: np.ndarray) -> np.ndarray:
-    """(3, h, w) with NaN for missing pixels, as (h, w, 3) 0–1 between the 1st and 99.5th percentile of all bands; missing is black."""
+    """(3, h, w) with NaN for missing pixels, as (h, w, 3) 0–1 between the 1st and 99.5th percentile of all bands.
+
+    Missing pixels are black, and ground that is alike everywhere is grey.
+    """
     valid = pixels[np.isfinite(pixels)]
     low, high = np.percentile(valid, [1, 99.5]) if valid.size else (0.0, 1.0)
-    return np.clip(np.nan_to_num((pixels - low) / max(high - low, 1e-6), nan=0.0), 0, 1).transpose(1, 2, 0)
+    if high - low < 1e-6:
+        low, high = low - 0.5, high + 0.5
+    return np.clip(np.nan_to_num((pixels - low) / (high - low), nan=0.0), 0, 1).transpose(1, 2, 0)
 
 
 def reduced_rgba(path: Path, width_px: int = WIDTH_PX) -> np.ndarray:

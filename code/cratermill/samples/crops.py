@@ -21,6 +21,7 @@ from ..geo.grid import Window, square_grid
 from ..geo.mosaic import Mosaic
 from ..geo.pixel_maps import chebyshev_nodes, weights_at
 from ..geo.projections import azimuthal_to_lonlat
+from ..geo.reads import grouped, reading_order
 from ..geo.sampling import sample_masked
 from .grey import grey_range
 
@@ -33,7 +34,6 @@ SUBPIXELS = 32
 REMAP_PX = 32_000
 """OpenCV resamples nothing wider or taller than 16 bits count."""
 MARGIN_PX = 3
-BAND_PX = 2048
 REGION_BYTES = 64 * 2**20
 MOST_MISSING = 0.05
 """Share of a crop that may lack data. A declared value can be a legitimate one too, like 0 for a dark pixel."""
@@ -68,9 +68,7 @@ class Cutter:
     def order(self, craters: pd.DataFrame) -> np.ndarray:
         """Row numbers in the order in which neighbours are read together."""
         rows, cols = self.grid.rowcol_of_lonlat(craters["lon"].to_numpy(), craters["lat"].to_numpy())
-        if self.mosaic.block_shape[1] >= self.grid.width:
-            return np.lexsort((cols, rows))  # strips of whole rows
-        return np.lexsort((cols, np.floor(rows / BAND_PX)))
+        return reading_order(rows, cols, self.mosaic.block_shape[1] >= self.grid.width)
 
     def inside(self, craters: pd.DataFrame) -> np.ndarray:
         """Which crops lie wholly on the mosaic; a pole is no edge of a global one."""
@@ -161,25 +159,14 @@ class Cutter:
 
     def _groups(self, windows: np.ndarray) -> Iterator[tuple[np.ndarray, Window]]:
         """(numbers, hull): neighbours whose windows (N, 4) are cheaper to read in one piece."""
-        edges, costs = windows.tolist(), self._cost(*windows.T).tolist()
-        first, hull, alone = 0, edges[0], 0
-        for number, (window, cost) in enumerate(zip(edges, costs, strict=True)):
-            merged = _merged(hull, window)
-            size = (merged[2] - merged[0]) * (merged[3] - merged[1]) * self._pixel_bytes
-            if number > first and (self._cost(*merged) > alone + cost or size > REGION_BYTES):
-                yield np.arange(first, number), _window(hull)
-                first, merged, alone = number, window, 0
-            hull, alone = merged, alone + cost
-        yield np.arange(first, len(edges)), _window(hull)
+        most_pixels = REGION_BYTES / (self.mosaic.count * self.mosaic.dtype.itemsize)
+        for members, hull in grouped(windows, self._cost(*windows.T).tolist(), lambda hull: self._cost(*hull), most_pixels):
+            yield np.array(members), _window(hull)
 
     def _cost(self, row, col, stop_row, stop_col):
         """Pixels that the file must decode for a window, or for many: whole blocks."""
         tall, wide = self.mosaic.block_shape
         return (-(-stop_row // tall) - row // tall) * (-(-stop_col // wide) - col // wide) * tall * wide
-
-    @property
-    def _pixel_bytes(self) -> int:
-        return self.mosaic.count * self.mosaic.dtype.itemsize
 
 
 def from_centres(body: Body, lon, lat, east_m, north_m) -> tuple[np.ndarray, np.ndarray]:
@@ -266,10 +253,6 @@ def _weights(size: int) -> np.ndarray:
 
 def _hull(windows: np.ndarray) -> list[int]:
     return [*windows[:, :2].min(0).tolist(), *windows[:, 2:].max(0).tolist()]
-
-
-def _merged(first: list[int], second: list[int]) -> list[int]:
-    return [min(first[0], second[0]), min(first[1], second[1]), max(first[2], second[2]), max(first[3], second[3])]
 
 
 def _window(edges: list[int]) -> Window:

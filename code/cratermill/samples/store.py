@@ -43,6 +43,11 @@ class Store:
     def exists(self) -> bool:
         return (self.folder / RECORD).exists()
 
+    def is_of(self, mark: str) -> bool:
+        """Whether the store is whole and made of what ``mark`` says."""
+        record = self._record
+        return record is not None and record.get("mark") == mark and self.fault() is None
+
     def rows(self) -> pd.DataFrame:
         self.require()
         return pd.read_parquet(self.folder / ROWS)

@@ -14,6 +14,7 @@ from cratermill.families.chips_common.cutting import (
     NEGATIVE,
     POSITIVE,
     Ground,
+    Keeping,
     Places,
     choose_places,
     cut_chips,
@@ -46,7 +47,7 @@ def known() -> Places:
 
 
 def test_craters_fill_the_middle_of_their_chips_even_across_the_seam(planet):
-    chips, _ = cut_chips(options(hard_share=0), planet, 24, seed=1)
+    chips, _ = cut_chips(options(hard_share=0), planet, 24, 1, Keeping(planet / "cut", "test"))
     stack = chips.stack(24)
     craters = stack[chips.labels == POSITIVE]
     assert len(craters) == len(CRATERS)
@@ -88,16 +89,21 @@ def test_chips_that_hold_each_others_centre_are_tied():
 
 def test_diameters_that_no_crater_has_are_refused(planet):
     with pytest.raises(InputError, match="has no crater of 1 to 2 m"):
-        cut_chips(options(min_diameter_m=1, max_diameter_m=2), planet, 24, seed=0)
+        cut_chips(options(min_diameter_m=1, max_diameter_m=2), planet, 24, 0, Keeping(planet / "cut", "test"))
 
 
 def test_a_catalogue_that_leaves_no_free_ground_is_refused(planet):
     with pytest.raises(InputError, match="no chips without one"):
-        cut_chips(options(negatives_per_crater=0), planet, 24, seed=0)
+        cut_chips(options(negatives_per_crater=0), planet, 24, 0, Keeping(planet / "cut", "test"))
+
+
+def test_more_chips_than_memory_can_hold_are_refused_by_number(planet):
+    with pytest.raises(InputError, match="6,000,000,000 negatives"):
+        cut_chips(options(negatives_per_crater=1e9), planet, 24, 0, Keeping(planet / "cut", "test"))
 
 
 def test_unlabelled_chips_come_with_the_cut(planet):
-    chips, _ = cut_chips(options(unlabelled=15), planet, 16, seed=0)
+    chips, _ = cut_chips(options(unlabelled=15), planet, 16, 0, Keeping(planet / "cut", "test"))
     assert (chips.labels == -1).sum() == 15
 
 
@@ -114,7 +120,7 @@ def region(folder):
 
 def test_chips_of_a_regional_mosaic_lie_on_it_and_none_is_lost_to_craters_beside_it(tmp_path):
     given = Cut(**region(tmp_path), unlabelled=200, max_craters=20)
-    chips, _ = cut_chips(given, tmp_path, 24, seed=0)
+    chips, _ = cut_chips(given, tmp_path, 24, 0, Keeping(tmp_path / "cut", "test"))
     assert [int((chips.labels == label).sum()) for label in (POSITIVE, NEGATIVE, -1)] == [20, 20, 200]
     assert min(image.min() for image in chips.images) >= 80  # whatever lies beside the mosaic would be 0; cubics swing a little
 
@@ -123,7 +129,7 @@ def test_craters_beside_the_mosaic_alone_are_refused(tmp_path):
     given = region(tmp_path)
     pd.DataFrame({"lon": [70.0], "lat": [1.0], "radius_m": [12e3]}).to_csv(tmp_path / "region.csv", index=False)
     with pytest.raises(InputError, match="lies on the mosaic region.tif"):
-        cut_chips(Cut(**given), tmp_path, 24, seed=0)
+        cut_chips(Cut(**given), tmp_path, 24, 0, Keeping(tmp_path / "cut", "test"))
 
 
 def many(count: int) -> Places:

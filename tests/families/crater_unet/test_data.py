@@ -12,12 +12,13 @@ from cratermill.craters.catalogue import write_catalogue
 from cratermill.families import get_family
 from cratermill.families.crater_unet.data import Tiles, split_tiles
 from cratermill.families.crater_unet.hparams import Hparams
+from cratermill.families.crater_unet.layout import Box, boxes
 from cratermill.families.crater_unet.prepare import TileSet, filled, folder_of
 from cratermill.families.crater_unet.sources import box_circles
 from cratermill.families.crater_unet.synthetic import dots_tile
 from cratermill.training.cell import CellParams
 
-from .planet import ROW, project, ring_planet
+from .planet import BODY, ROW, project, ring_planet
 
 FAMILY = get_family("crater_unet")
 
@@ -218,3 +219,10 @@ def test_nothing_is_made_twice(tmp_path):
     assert FAMILY.prepare(config, [hparams], lambda *_: None)["made"] == []
     (tmp_path / "boxes" / "labels" / "crater1.txt").write_text("0 0.5 0.5 0.4 0.4\n")
     assert FAMILY.prepare(config, [hparams], lambda *_: None)["made"]
+
+
+def test_squares_and_dots_beyond_counting_are_refused(tmp_path):
+    with pytest.raises(InputError, match="squares of 1 m"):
+        next(boxes(BODY, Box(-180, -90, 180, 90), 1.0))
+    with pytest.raises(InputError, match="less than or equal to 10000000"):
+        prepared(tmp_path, {"kind": "boxes", "path": "boxes", "dots": {"tiles": 10**12}})

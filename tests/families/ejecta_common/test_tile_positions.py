@@ -60,6 +60,12 @@ def test_eval_grid_covers_the_reach_and_knows_the_drawn_tiles(mosaic, lon, lat):
             assert edge.any(), "a tile far from the drawn one"
 
 
+def test_more_tiles_to_map_than_a_table_can_hold_are_refused(mosaic):
+    huge = Tiles(eval_size_px=8, eval_step=1e-9, max_distance_overrides={7: 1e6})
+    with pytest.raises(InputError, match="tiles to map around crater 7"):
+        eval_positions(crater(0, 0), mosaic.grid, None, huge)
+
+
 def test_override_extends_the_reach_of_one_crater(mosaic):
     wide = TILES.model_copy(update={"max_distance_overrides": {7: 0.5}})
     near, far = (eval_positions(crater(0, 0), mosaic.grid, None, config) for config in (TILES, wide))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ...geo.extent import extent, holds
 from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
 from ...samples.crops import MOST_MISSING, Cutter, Geometry
+from ...samples.store import Piece, Spec, Store, write_store
 from .chipset import UNLABELLED, ChipSet
 from .options import Cut
 
@@ -27,6 +28,8 @@ RIM_SHIFT = (1.0, 1.6)
 BATCH = 512
 TRIES = 60
 """Batches of random places before too few free ones count as all there are."""
+MOST_CHIPS = 10_000_000
+"""Chips of one cut: their places are chosen in memory."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -53,8 +56,23 @@ class Places:
         return Places(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in ("lon", "lat", "radius_m", "label")})
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """Where chips are kept while they are cut, and what says what they are made of; cutting goes on where it was stopped."""
+
+    folder: Path
+    made_of: str
+    workers: int = 1
+
+
 def cut_chips(
-    options: Cut, root: Path, size_px: int, seed: int, progress: Progress | None = None, remembered: Path | None = None
+    options: Cut,
+    root: Path,
+    size_px: int,
+    seed: int,
+    keeping: Keeping,
+    progress: Progress = lambda *_: None,
+    remembered: Path | None = None,
 ) -> tuple[ChipSet, np.ndarray]:
     """The chips of a cut at ``size_px``, and pairs (2, M) of chips that show each other's centre, hence the same ground.
 
@@ -67,9 +85,9 @@ def cut_chips(
         known = Places(lon, lat, radius_m, np.full(len(craters), POSITIVE))
         places = choose_places(options, known, mosaic.grid, np.random.default_rng(seed))
         cutter = Cutter(mosaic, Geometry(size_px, options.half_side_radii), remembered)
-        images, missing = cut_all(cutter, places, progress)
+        images, missing = cut_all(cutter, places, keeping, progress)
     good = missing <= MOST_MISSING
-    places, images = places[good], images[good]
+    places, images = places[good], [images[number] for number in np.flatnonzero(good)]
     for label, what in ((POSITIVE, "with a crater"), (NEGATIVE, "without one")):
         if not np.any(places.label == label):
             raise InputError(
@@ -79,7 +97,7 @@ def cut_chips(
             )
     names = [f"{lon:.5f} {lat:.5f} {radius:.0f} m" for lon, lat, radius in places.centres()]
     ties = overlapping(places, body, options.half_side_radii)
-    return ChipSet(list(images), places.label.astype(np.int64), names), ties
+    return ChipSet(images, places.label.astype(np.int64), names), ties
 
 
 def choose_places(options: Cut, known: Places, grid: Grid, rng: np.random.Generator) -> Places:
@@ -87,6 +105,12 @@ def choose_places(options: Cut, known: Places, grid: Grid, rng: np.random.Genera
     craters = wanted_craters(options, known, grid, rng)
     ground = Ground(grid, options.half_side_radii, options.max_abs_lat)
     count = round(options.negatives_per_crater * len(craters))
+    if len(craters) + count + options.unlabelled > MOST_CHIPS:
+        raise InputError(
+            f"{len(craters):,} craters, {count:,} negatives and {options.unlabelled:,} unlabelled chips would be cut",
+            valid=f"at most {MOST_CHIPS:,} chips",
+            next_step="lower negatives_per_crater, max_craters or unlabelled in data.cut",
+        )
     hard = rim_places(craters, known, round(options.hard_share * count), ground, rng)
     easy = free_places(craters.radius_m, known, count - len(hard), options.ignore_below, ground, rng)
     return Places.joined([craters, hard, easy, random_places(craters.radius_m, options.unlabelled, ground, rng)])
@@ -249,14 +273,17 @@ def _unit(places: Places) -> np.ndarray:
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
-def cut_all(cutter: Cutter, places: Places, progress: Progress | None) -> tuple[np.ndarray, np.ndarray]:
-    """Chips (N, s, s) uint8 and the share of each that is missing, in the order of ``places``."""
+def cut_all(cutter: Cutter, places: Places, keeping: Keeping, progress: Progress = lambda *_: None) -> tuple[list[np.ndarray], np.ndarray]:
+    """Chips (s, s) uint8, mapped and not read, and the share of each that is missing, in the order of ``places``."""
     table = pd.DataFrame({"lon": places.lon, "lat": places.lat, "radius_m": places.radius_m})
-    order, size = cutter.order(table), cutter.geometry.size_px
-    images, missing = np.empty((len(table), size, size), np.uint8), np.empty(len(table))
-    for start in range(0, len(table), BATCH):
-        if progress:
-            progress("cutting chips", start, len(table))
-        part = order[start : start + BATCH]
-        images[part], missing[part] = cutter.cut_and_missing(table.iloc[part])
-    return images, missing
+    order, size, store = cutter.order(table), cutter.geometry.size_px, Store(keeping.folder)
+
+    def make(rows: pd.DataFrame) -> Piece:
+        chips, missing = cutter.cut_and_missing(rows)
+        return Piece(rows.assign(missing=missing), {"image": chips})
+
+    if not store.is_of(keeping.made_of):
+        arrays, tell = {"image": Spec((size, size), np.dtype(np.uint8))}, partial(progress, "cutting chips")
+        write_store(store.folder, keeping.made_of, table.iloc[order], arrays, make, tell=tell, workers=keeping.workers)
+    images, at = np.asarray(store.array("image")), np.argsort(order)
+    return [images[number] for number in at], store.rows()["missing"].to_numpy()[at]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from ...samples.steps import Steps, hash_of
 from ...samples.store import Piece, Spec, Store, write_store
 from .. import family_data
 from .chipset import UNLABELLED, ChipSet, joined, require_classes
+from .cutting import Keeping, cut_chips
 from .options import ChipData
 from .readers import left_out_folders, npy_companions, read_labelled, read_unlabelled
 from .splits import held_out
@@ -46,6 +48,11 @@ class ChipFolder:
     @property
     def store(self) -> Store:
         return Store(self.root / "chips")
+
+    @property
+    def cut(self) -> Path:
+        """Where chips cut from a mosaic are kept until the others are made of them."""
+        return self.root / "cut"
 
     @property
     def table(self) -> Path:
@@ -90,7 +97,7 @@ def make_data(config: Config, family: str, rows: Iterable[Any], work: Steps) -> 
     given = inputs(config, data)
     made_of = hash_of([given, sizes])
     store = AtSizes(folder.store.folder, tuple(sorted(wanted)))
-    work.step(step_name(family), given, [store, folder.table], lambda: make(config, data, folder, sizes, made_of, work))
+    work.step(step_name(family), given, [store, folder.table], partial(_make_and_tidy, config, data, folder, sizes, made_of, work))
     if work.check:
         return {}
     counts = folder.store.facts()
@@ -111,8 +118,14 @@ def inputs(config: Config, data: ChipData) -> dict[str, Any]:
     return given | {what: mark(config.path(path)) for what, path in files.items() if path is not None}
 
 
+def _make_and_tidy(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], made_of: str, work: Steps) -> None:
+    make(config, data, folder, sizes, made_of, work)
+    for left in folder.root.glob(f"{folder.cut.name}*"):  # mapped until the line before has ended
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], made_of: str, work: Steps) -> None:
-    chips, roles, ties = read_all(config, data, max(sizes), work.progress)
+    chips, roles, ties = read_all(config, data, max(sizes), Keeping(folder.cut, made_of, work.workers), work.progress)
     copies = find_copies(chips, data, work.progress)
     counts = copies_of(chips, copies)
     groups = tied(copies, ties) if data.duplicates != "ignore" else copies
@@ -135,17 +148,15 @@ def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], m
     write_table(folder.table, table)
 
 
-def read_all(config: Config, data: ChipData, size_px: int, progress: Progress) -> tuple[ChipSet, np.ndarray, np.ndarray]:
+def read_all(config: Config, data: ChipData, size_px: int, keeping: Keeping, progress: Progress) -> tuple[ChipSet, np.ndarray, np.ndarray]:
     """All chips with their roles (N,), and pairs (2, M) known to show the same ground."""
     ties, companions = np.zeros((2, 0), np.int64), {}
     if data.cut is not None:
-        from .cutting import cut_chips
-
         if config.run.body:
             with Mosaic.open(config.path(data.cut.mosaic), [data.cut.band]) as mosaic:
                 require_body(mosaic, config.run.body)
         seed = seed_of(config.run.seed, "chips", "cut")
-        labelled, ties = cut_chips(data.cut, config.root, size_px, seed, progress, config.data.statistics)
+        labelled, ties = cut_chips(data.cut, config.root, size_px, seed, keeping, progress, config.data.statistics)
         sets, roles = [labelled], [np.where(labelled.labels == UNLABELLED, EXTRA, LABELLED)]
     else:
         source = config.path(data.chips or "")

@@ -16,6 +16,8 @@ WIDEST_DEG = 30.0
 """Side of the largest box to map in one piece: at the corners of its azimuthal tile circles are stretched by 3 %."""
 WIDEST_TILE_DEG = 60.0
 """Side of the largest tile to train on: 12 % at its corners."""
+MOST_BOXES = 10_000_000
+"""Boxes that an area is cut into at most: their lists would not fit into the memory."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,13 @@ def degree_m(body: Body) -> float:
 def boxes(body: Body, area: Box, side_m: float) -> Iterator[Box]:
     """An area cut into boxes of at most ``side_m`` in height and width, rows from the south, each row from the west."""
     per_degree = degree_m(body)
+    count = (area.north - area.south) * (area.east - area.west) * (per_degree / side_m) ** 2
+    if count > MOST_BOXES:
+        raise InputError(
+            f"the mosaic would be cut into {count:.3g} squares of {side_m:.5g} m",
+            valid=f"at most {MOST_BOXES:.3g}",
+            next_step="raise tile_px, block_px or resolution_m, or choose latitudes",
+        )
     rows = max(1, int(np.ceil((area.north - area.south) * per_degree / side_m - 1e-9)))
     parallels = np.linspace(area.south, area.north, rows + 1)
     for south, north in zip(parallels[:-1], parallels[1:], strict=True):

@@ -14,8 +14,8 @@ class _Part(BaseModel):
 class Dots(_Part):
     """The paper's synthetic data, made by prepare."""
 
-    tiles: int = Field(600, ge=4, description="how many tiles, of which the splits take their shares")
-    tile_px: int = Field(256, ge=32, description="their side")
+    tiles: int = Field(600, ge=4, le=10_000_000, description="how many tiles, of which the splits take their shares")
+    tile_px: int = Field(256, ge=32, le=8192, description="their side")
 
 
 class CraterData(_Part):

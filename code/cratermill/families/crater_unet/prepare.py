@@ -26,7 +26,7 @@ from ...samples.store import Piece, Spec, Store, write_store
 from .. import family_data
 from .layout import WIDEST_TILE_DEG, boxes, circles_on, degree_m, extent, square
 from .options import CraterData
-from .sources import Tile, box_tiles, circle_tiles
+from .sources import Images, Tile, box_tiles, circle_tiles
 from .synthetic import dots_tile
 
 if TYPE_CHECKING:
@@ -109,12 +109,12 @@ def _make(config: Config, options: CraterData, data: str, folder: Path, steps: S
     elif options.kind == "mosaic":
         _mosaic_tiles(config, options, folder, steps, made_of, splits)
     else:
-        tiles = list(
+        images = (
             box_tiles(config.path(options.path or ""), options)
             if options.kind == "boxes"
             else circle_tiles([config.path(name) for name in options.images], [config.path(name) for name in options.tables], options)
         )
-        _given_tiles(tiles, options.missing, folder, made_of, splits)
+        _given_tiles(images, options.missing, folder, steps, made_of, splits)
     _write_tables(folder)
 
 
@@ -172,24 +172,24 @@ def _piece(tiles: list[Tile], missing: float | None, spec: Spec) -> Piece:
     return Piece(table, {"image": np.rint(stack).astype(np.uint8) if spec.dtype == np.uint8 else stack})
 
 
-def _given_tiles(tiles: list[Tile], missing: float | None, folder: Path, made_of: str, splits: Splits) -> None:
-    """Tiles that were read as images."""
-    shapes = {tile.image.shape for tile in tiles}
-    if not shapes:
-        raise InputError("the images hold no tile", valid="images as large as a tile at least", next_step="lower tile_px")
-    if len(shapes) > 1:
-        given = ", ".join(f"{height} × {width}" for height, width in sorted(shapes)[:4])
+def _given_tiles(images: Images, missing: float | None, folder: Path, steps: Steps, made_of: str, splits: Splits) -> None:
+    """Tiles that come as images."""
+    if len(images.shapes) > 1:
+        given = ", ".join(f"{height} × {width}" for height, width in sorted(images.shapes)[:4])
         raise InputError(f"the tiles have several sizes: {given}", valid="images of one size", next_step="cut or resample them")
-    span = BYTES
-    if not all(tile.image.dtype == np.uint8 for tile in tiles):
-        ends = np.array([[image.min(), image.max()] for image in (filled(tile.image, missing) for tile in tiles)])
-        span = float(ends[:, 0].min()), float(ends[:, 1].max()) or 1.0
+    spec = Spec(next(iter(images.shapes)), np.dtype(np.uint8 if images.is_bytes else np.float32))
 
     def make(rows: pd.DataFrame) -> Piece:
-        return _piece([tiles[number] for number in rows["number"].tolist()], missing, spec)
+        piece = _piece(images.read(rows), missing, spec)
+        ends = {name: end(piece.arrays["image"], axis=(1, 2)).astype(float) for name, end in (("low", np.min), ("high", np.max))}
+        return Piece(piece.rows.assign(**ends), piece.arrays)
 
-    spec = Spec(shapes.pop(), np.dtype(np.uint8 if span == BYTES else np.float32))
-    write_store(folder, made_of, pd.DataFrame({"number": np.arange(len(tiles))}), {"image": spec}, make, finish=splits.with_span(span))
+    def finish(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+        span = BYTES if images.is_bytes else (float(table["low"].min()), float(table["high"].max()) or 1.0)
+        return splits.with_span(span)(table.drop(columns=["low", "high"]))
+
+    tell = partial(steps.progress, "tiles")
+    write_store(folder, made_of, images.rows, {"image": spec}, make, finish=finish, tell=tell, workers=steps.workers)
 
 
 def _mosaic_tiles(config: Config, options: CraterData, folder: Path, steps: Steps, made_of: str, splits: Splits) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from .options import CraterData
 
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+MANY_BITS = ("I", "I;16", "I;16B", "F")
+"""Modes of images that are kept as floats."""
 MOST_PX = 2**28
 """Pixels of the largest image that is opened: 16 384 × 16 384."""
 CIRCLE_COLUMNS = {
@@ -43,7 +47,18 @@ class Tile:
     extra: dict = field(default_factory=dict)
 
 
-def box_tiles(path: Path, options: CraterData) -> Iterator[Tile]:
+@dataclass(frozen=True)
+class Images:
+    """Tiles of ready-made images, read when they are wanted. ``rows``: one per tile, for ``read``; ``shapes``: of the tiles; ``is_bytes``:
+    whether all images are of 8 bits."""
+
+    rows: pd.DataFrame
+    shapes: set[tuple[int, int]]
+    is_bytes: bool
+    read: Callable[[pd.DataFrame], list[Tile]]
+
+
+def box_tiles(path: Path, options: CraterData) -> Images:
     """Images with boxes in a folder or zip: a box of w × h pixels is a circle of radius √(w·h) / 2. No text file: no crater."""
     files = FolderOrZip(path)
     images = files.ending(IMAGES)
@@ -51,29 +66,58 @@ def box_tiles(path: Path, options: CraterData) -> Iterator[Tile]:
         raise InputError(f"{path} holds no images", valid=f"images ({', '.join(IMAGES)}) and text files of the same names")
     labels = paired(images, files.ending([".txt"]), path)
     stems = Counter(PurePosixPath(name).stem for name in images)
-    for name in images:
-        image = grey(files.read(name), f"{path}: {name}")
-        stem, label = PurePosixPath(name).stem, labels[name]
+
+    def tile(name: str) -> Tile:
+        image, label = grey(files.read(name), f"{path}: {name}"), labels[name]
         text = decode(files.read(label), f"{path}: {label}").content if label else ""
         circles = box_circles(text, image.shape, f"{path}: {label}")
-        full = PurePosixPath(name).with_suffix("").as_posix()
-        yield Tile(stem if stems[stem] == 1 else full, image, circles, resolution_m=options.pixel_m or float("nan"))
+        stem, full = PurePosixPath(name).stem, PurePosixPath(name).with_suffix("").as_posix()
+        return Tile(stem if stems[stem] == 1 else full, image, circles, resolution_m=options.pixel_m or float("nan"))
+
+    heads = [head(files.read(name), f"{path}: {name}") for name in images]
+    return Images(
+        pd.DataFrame({"image": images}),
+        {shape for shape, _ in heads},
+        all(is_bytes for _, is_bytes in heads),
+        lambda rows: [tile(name) for name in rows["image"].tolist()],
+    )
 
 
-def circle_tiles(images: list[Path], tables: list[Path], options: CraterData) -> Iterator[Tile]:
+def circle_tiles(images: list[Path], tables: list[Path], options: CraterData) -> Images:
     """Pieces of large images, with the circles that touch each of them; incomplete pieces at the right and the bottom are left out."""
-    for number, (image_path, table_path) in enumerate(zip(images, tables, strict=True)):
-        image = grey(FolderOrZip(image_path.parent).read(image_path.name), str(image_path))
-        circles = read_circles(table_path)
-        side = options.tile_px
-        if side > min(image.shape):
-            raise InputError(f"{image_path} has {image.shape[0]} × {image.shape[1]} pixels", valid=f"at least the tiles' {side}")
-        for row in range(0, image.shape[0] - side + 1, side):
-            for col in range(0, image.shape[1] - side + 1, side):
-                near = touching(circles - (col, row, 0), (side, side))
-                piece = image[row : row + side, col : col + side]
-                name = f"{image_path.stem}-{row}-{col}"
-                yield Tile(name, piece, near, number * 1e6 + col, options.pixel_m or float("nan"))
+    side, one_at_a_time = options.tile_px, threading.Lock()
+    circles = [read_circles(path) for path in tables]
+    heads = [head(_content(path), str(path)) for path in images]
+    for path, (shape, _) in zip(images, heads, strict=True):
+        if side > min(shape):
+            raise InputError(f"{path} has {shape[0]} × {shape[1]} pixels", valid=f"at least the tiles' {side}")
+
+    @lru_cache(maxsize=1)  # tiles of one image follow each other
+    def pixels(number: int) -> np.ndarray:
+        return grey(_content(images[number]), str(images[number]))
+
+    def tile(number: int, row: int, col: int) -> Tile:
+        with one_at_a_time:
+            piece = pixels(number)[row : row + side, col : col + side]
+        near = touching(circles[number] - (col, row, 0), (side, side))
+        return Tile(f"{images[number].stem}-{row}-{col}", piece, near, number * 1e6 + col, options.pixel_m or float("nan"))
+
+    places = [
+        (number, row, col)
+        for number, (shape, _) in enumerate(heads)
+        for row in range(0, shape[0] - side + 1, side)
+        for col in range(0, shape[1] - side + 1, side)
+    ]
+    return Images(
+        pd.DataFrame(places, columns=["number", "row", "col"]),
+        {(side, side)},
+        all(is_bytes for _, is_bytes in heads),
+        lambda rows: [tile(*place) for place in rows.itertuples(index=False, name=None)],
+    )
+
+
+def _content(path: Path) -> bytes:
+    return FolderOrZip(path.parent).read(path.name)
 
 
 def read_circles(path: Path) -> np.ndarray:
@@ -106,6 +150,10 @@ def touching(circles: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def grey(content: bytes, what: str) -> np.ndarray:
     """One band (h, w), uint8 or float32, of an image file's bytes."""
     with opened(content, what, MOST_PX) as image:
-        if image.mode in ("I", "I;16", "I;16B", "F"):
-            return np.asarray(image, np.float32)
-        return np.asarray(image.convert("L"))
+        return np.asarray(image, np.float32) if image.mode in MANY_BITS else np.asarray(image.convert("L"))
+
+
+def head(content: bytes, what: str) -> tuple[tuple[int, int], bool]:
+    """Height and width of an image file's bytes, and whether it is one of 8 bits, without unpacking it."""
+    with opened(content, what, MOST_PX) as image:
+        return (image.height, image.width), image.mode not in MANY_BITS

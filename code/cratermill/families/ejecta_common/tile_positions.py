@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .craters import Crater
 
 POSITION_COLUMNS = ["pos_index", "crat_FID", "x", "y", "height", "width", "distance", "num_1", "h_num_1", "radius"]
+MOST_EVAL_TILES = 10_000_000
+"""Tiles to map around one crater: a table of more would not fit into the memory."""
 EVAL_COLUMNS = ["eval_pos_index", "x", "y", "height", "width", "train_intersect"]
 
 
@@ -128,6 +130,7 @@ def eval_positions(crater: Crater, mosaic_grid: Grid, tiles: pd.DataFrame | None
     grid, size = crater.grid(mosaic_grid), config.eval_size_px
     step = max(1, round(size * config.eval_step))
     reach = int(config.max_distance_m(crater.fid, mosaic_grid.body.half_circumference_m) / mosaic_grid.resolution_m / step)
+    _require_countable(crater, reach, step)
     index = np.arange(-reach, reach + 1)
     origin = (grid.shape[1] - size) // 2
     row, col = (axis.ravel() for axis in np.meshgrid(index, index, indexing="ij"))
@@ -138,6 +141,17 @@ def eval_positions(crater: Crater, mosaic_grid: Grid, tiles: pd.DataFrame | None
     table["train_intersect"] = [int(cell in hit) for cell in zip(row.tolist(), col.tolist(), strict=True)]
     table.insert(0, "eval_pos_index", range(len(table)))
     return table
+
+
+def _require_countable(crater: Crater, reach: int, step: int) -> None:
+    """Raise ``InputError`` for more tiles than a table can hold."""
+    count = round(np.pi * reach**2)
+    if count > MOST_EVAL_TILES:
+        raise InputError(
+            f"a tile every {step} px would make {count:.3g} tiles to map around crater {crater.fid}",
+            valid=f"at most {MOST_EVAL_TILES:.3g}",
+            next_step="raise tiles.eval_step or eval_size_px, or lower max_distance_fraction",
+        )
 
 
 def _cells_meeting(tiles: pd.DataFrame, mosaic_grid: Grid, grid: Grid, origin: int, step: int, size: int) -> set[tuple[int, int]]:
