@@ -1,9 +1,8 @@
-"""``python -m tests.pipeline.killed_prepare kill|hold FOLDER``: prepares projects and does them harm.
+"""``python -m tests.pipeline.killed_prepare FOLDER``: prepares projects and does them harm.
 
-``kill``: for each project in FOLDER/killed, two processes are killed at their second piece of samples, one before the piece is noted and
-one after; a third comes to the end. Those in FOLDER/calm are prepared undisturbed. Pieces have as many bytes as stand in the project's
-chunk.txt, and pieces.txt tells which were noted. ``hold``: the first piece of the one project waits until FOLDER/go is there. What is
-imported is imported once, before processes are forked.
+For each project in FOLDER/killed, two processes are killed at their second piece of samples, one before the piece is noted and one after;
+a third comes to the end. Those in FOLDER/calm are prepared undisturbed. Pieces have as many bytes as stand in the project's chunk.txt, and
+pieces.txt tells which were noted. What is imported is imported once, before processes are forked.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 import traceback
 from pathlib import Path
 
@@ -75,23 +73,6 @@ def in_a_process(config: Config, rows: Rows, kill: str) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def held(folder: Path) -> None:
-    """The command, in this process, which has the data to itself until it may go on."""
-    append = store._Writer._append
-
-    def waiting(self, *given) -> None:
-        (folder / "held").touch()
-        while not (folder / "go").exists():
-            time.sleep(0.05)
-        append(self, *given)
-
-    store._Writer._append = waiting
-    sys.argv = ["cratermill", "prepare", str(config_of(folder))]
-    from cratermill.__main__ import main
-
-    main()
-
-
 def harm(folder: Path) -> None:
     configs = [load_config(config_of(one)) for way in ("killed", "calm") for one in sorted((folder / way).iterdir())]
     for config, rows in [(config, wanted_rows(config)) for config in configs]:
@@ -101,4 +82,4 @@ def harm(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"kill": harm, "hold": held}[sys.argv[1]](Path(sys.argv[2]))
+    harm(Path(sys.argv[1]))

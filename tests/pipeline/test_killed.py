@@ -1,11 +1,10 @@
-"""Prepare killed again and again ends equal to an undisturbed one, for every family; two at once are one after the other."""
+"""Prepare killed again and again ends equal to an undisturbed one, for every family."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,10 +76,6 @@ CASES: dict[Callable[[Path], None], int] = {
 """Bytes of a piece, so that each makes a few."""
 
 
-def helper(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "tests.pipeline.killed_prepare", *map(str, arguments)]
-
-
 @pytest.fixture(scope="module")
 def both_ways(tmp_path_factory) -> tuple[Path, Path]:
     """All projects, prepared by processes that were killed, and undisturbed."""
@@ -91,7 +86,8 @@ def both_ways(tmp_path_factory) -> tuple[Path, Path]:
         case(killed / case.__name__)
         (killed / case.__name__ / "chunk.txt").write_text(str(chunk_bytes))
         shutil.copytree(killed / case.__name__, calm / case.__name__)
-    answer = subprocess.run(helper("kill", folder), cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
+    command = [sys.executable, "-m", "tests.pipeline.killed_prepare", str(folder)]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
     assert answer.returncode == 0, answer.stderr
     return killed, calm
 
@@ -115,29 +111,3 @@ def content(folder: Path) -> dict[str, object]:
             found[name] = path.read_bytes() if path.suffix != ".json" else sorted(read_json(path).get("steps", []))
     assert any(name.endswith("store.json") for name in found) and not any(".part" in name for name in found)
     return found
-
-
-def test_of_two_at_once_the_second_waits_and_finds_nothing_to_do(tmp_path):
-    given_chips(tmp_path)
-    config = tmp_path / "configs" / "sgan.yaml"
-    first = subprocess.Popen(helper("hold", tmp_path), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    second = None
-    try:
-        until = time.monotonic() + 120
-        while not (tmp_path / "held").exists():
-            assert first.poll() is None and time.monotonic() < until
-            time.sleep(0.05)
-        command = [sys.executable, "-m", "cratermill", "prepare", str(config)]
-        second = subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert second.stderr is not None
-        said = second.stderr.readline()
-        assert f"waiting: process {first.pid} on" in said and "prepares" in said
-        (tmp_path / "go").touch()
-        answers = [process.communicate(timeout=120)[0] for process in (first, second)]
-        assert [process.returncode for process in (first, second)] == [0, 0]
-        assert "1 steps done" in answers[0] and "nothing to do" in answers[1]
-    finally:
-        (tmp_path / "go").touch()
-        for process in filter(None, (first, second)):
-            process.kill()
-            process.wait()
