@@ -147,7 +147,6 @@ def take_rings(edited: Path, before: Path, into: Path, body: Body) -> Changes:
         columns=["lon", "lat", "radius_m"]
     )
     write_catalogue(into, named if into.suffix not in (".csv", ".txt", ".tsv") else named.rename(columns={"FID": "crat_FID"}), body)
-    chosen = [[int(fid) for fid, one in zip(kept, which, strict=True) if one] for which in (moved, resized)]
-    return Changes(
-        [int(fid) for fid in new.index if fid not in old.index], *chosen, [int(fid) for fid in old.index if fid not in new.index]
-    )
+    elsewhere, larger = ([int(fid) for fid, one in zip(kept, which, strict=True) if one] for which in (moved, resized))
+    added, deleted = ([int(fid) for fid in one.index if fid not in other.index] for one, other in ((new, old), (old, new)))
+    return Changes(added, elsewhere, larger, deleted)

@@ -99,7 +99,8 @@ class Comparison:
 
         with self.sources.open_grid() as raster:
             grid = raster.grid
-            craters = read_craters(self.sources.require_craters(), grid.body, **self.sources.listed)
+            listed: dict[str, Any] = self.sources.listed
+            craters = read_craters(self.sources.require_craters(), grid.body, **listed)
             mapped, truth = self._ejecta(grid, craters)
             fids = sorted(set(truth) & set(craters))
             found = self._each(fids, craters, mapped, truth, grid)
