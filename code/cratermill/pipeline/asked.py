@@ -28,6 +28,7 @@ def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
         found = run_comparison(folder, config.path(truth or ""), progress=report)
     else:
         found = run_analysis(folder, progress=report)
-    files, into = found.get("files"), Path(str(found.get("folder", folder)))
-    made = [config.project.relative(into / str(name)) for name in files] if isinstance(files, list) else []
-    return {name: value for name, value in found.items() if name not in ("files", "folder")} | {"results": made}
+    into = Path(str(found.get("folder", folder)))
+    made = found.get("files") or [found["page"]]  # of a comparison the page comes last
+    results = [config.project.relative(into / str(name)) for name in made] if isinstance(made, list) else []
+    return {name: value for name, value in found.items() if name not in ("files", "folder", "page")} | {"results": results}
