@@ -23,10 +23,10 @@ import yaml
 from cratermill.core.files import read_json
 from cratermill.craters.matching import STRICT
 from cratermill.craters.scores import all_rules, rates, score, tally
-from cratermill.families.crater_unet.data import split_tiles
-from cratermill.families.crater_unet.evaluate import within
 from cratermill.families.crater_unet.hparams import Hparams
-from cratermill.families.crater_unet.prepare import TileSet, folder_of
+from cratermill.families.craters_common.judging import within
+from cratermill.families.craters_common.prepare import TileSet, folder_of
+from cratermill.families.craters_common.tiles import split_tiles
 from cratermill.pipeline.load_config import load_config
 from cratermill.training.cell import CellParams
 
@@ -64,7 +64,7 @@ def dots(folder: Path) -> None:
     config = load_config(path)
     curve = pd.read_csv(product(config, "train", 1) / "curve.csv")
     results = read_json(product(config, "train", 1) / "results.json")
-    tiles = TileSet(folder_of(config, "dots"))
+    tiles = TileSet(folder_of(config, "crater_unet", "dots"))
     share = np.mean([Hparams.from_plan(cell(config, 1).hparams).shape().draw(c, tiles.image.shape[1:]).mean() for c in tiles.circles])
     print(
         f"\nS-1, {len(curve)} epochs, 600 tiles of 128 px (the paper's size is not given), seed {SEED}; {share:.3f} of the pixels are dots"
@@ -109,7 +109,7 @@ def themis(folder: Path, source: Path, version: int) -> None:
     path = project(folder, "themis", version, {"kind": "boxes", "path": str(source.resolve())})
     run(path)
     config = load_config(path)
-    params, tiles = cell(config, version), TileSet(folder_of(config, "craters"))
+    params, tiles = cell(config, version), TileSet(folder_of(config, "crater_unet", "craters"))
     _, validation, test = split_tiles(tiles, params, Hparams.from_plan(params.hparams))
     images, truth = [np.asarray(tiles.image[row]) for row in test], [within(tiles.circles[row], tiles.image.shape[1:]) for row in test]
     table = pd.read_csv(product(config, "evaluate", version) / "craters.csv")

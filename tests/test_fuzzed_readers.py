@@ -26,8 +26,8 @@ from cratermill.core.yaml_files import read_yaml
 from cratermill.craters import columns
 from cratermill.craters.catalogue import read_catalogue
 from cratermill.families.chips_common.readers import read_idx, read_picture
-from cratermill.families.crater_unet.boxes import box_circles
-from cratermill.families.crater_unet.sources import grey, read_circles
+from cratermill.families.craters_common.boxes import box_circles
+from cratermill.families.craters_common.sources import grey, read_circles
 from cratermill.geo.bodies import get_body
 
 EXAMPLES = int(os.environ.get("CRATERMILL_FUZZ", "25"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cratermill.samples.splits import grouped_mask, split_classes, stratified_mask
+from cratermill.samples.splits import grouped_mask, held_out_tiles, split_classes, stratified_mask
 
 CLASSES = st.lists(st.integers(0, 9), min_size=12, max_size=300)
 
@@ -56,3 +57,12 @@ def test_a_ground_tile_stays_on_one_side(seed):
 def test_too_few_tiles_is_an_error():
     with pytest.raises(ValueError, match="none of them sharing"):
         stratified_mask(np.array([1, 2, 3]), 0.2, 0)
+
+
+@given(st.lists(st.integers(0, 30), min_size=8, max_size=80), st.floats(0.1, 0.5), st.integers(0, 2**32))
+def test_tiles_of_the_same_ground_are_held_out_together(ground, fraction, seed):
+    table = pd.DataFrame({"ground": ground})
+    mask = held_out_tiles(table, fraction, seed, by_place=False, turn=0.0)
+    assert table.groupby("ground")["ground"].agg(lambda group: mask[group.index].mean()).isin([0, 1]).all()
+    if table["ground"].nunique() > 1:
+        assert 0 < mask.sum() < len(mask)

@@ -66,8 +66,14 @@ def _joined(craters: np.ndarray, owner: np.ndarray, lists: int, body: Body | Non
     radius = weight @ craters[:, 2]
     voters = len(np.unique(owner))
     confidence = sum(craters[owner == one, 3].max() for one in np.unique(owner)) / lists
+    return np.array([*mean_place(craters, weight, body), radius, confidence, voters])
+
+
+def mean_place(craters: np.ndarray, weight: np.ndarray, body: Body | None) -> tuple[float, float]:
+    """Weighted mean of positions that lie near each other; ``weight`` (N,) sums to 1. On a body also across the seam and the poles."""
     if body is None:
-        return np.array([*(weight @ craters[:, :2]), radius, confidence, voters])
+        x, y = weight @ craters[:, :2]
+        return float(x), float(y)
     lon, lat = np.radians(craters[:, 0]), np.radians(craters[:, 1])
     x, y, z = (weight @ side for side in (np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)))
-    return np.array([np.degrees(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y))), radius, confidence, voters])
+    return float(np.degrees(np.arctan2(y, x))), float(np.degrees(np.arctan2(z, np.hypot(x, y))))

@@ -20,6 +20,7 @@ FAMILIES = {
     "chip_classifier": "ChipClassifier",
     "sgan": "Sgan",
     "crater_unet": "CraterUnet",
+    "crater_detector": "CraterDetector",
 }
 
 

@@ -13,7 +13,7 @@ from ..core.errors import InputError, nearest
 from .adapt import load_adapted, read_state
 from .backbone import Backbone
 from .backbones import build_features, timm_arguments
-from .features import Pyramid
+from .features import FeatureMaps, Pyramid
 from .names import resolve
 from .weights import local_file
 
@@ -181,7 +181,7 @@ def _registered(backbone: Backbone, in_chans: int, pretrained: bool, image_size:
     from segmentation_models_pytorch.encoders import encoders
 
     def make(depth: int = 5, output_stride: int = 32, **_: Any) -> Pyramid:
-        return Pyramid(_encoder_features(backbone, in_chans, pretrained, image_size), in_chans, depth, output_stride)
+        return Pyramid(encoder_features(backbone, in_chans, pretrained, image_size), in_chans, depth, output_stride)
 
     encoders[REGISTERED] = {"encoder": make, "params": {}, "pretrained_settings": {}}
     try:
@@ -190,11 +190,10 @@ def _registered(backbone: Backbone, in_chans: int, pretrained: bool, image_size:
         del encoders[REGISTERED]
 
 
-def _encoder_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]):
+def encoder_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> FeatureMaps:
+    """An encoder of any library as feature maps."""
     if backbone.library != "smp":
         return build_features(backbone, in_chans, pretrained, image_size)
-    from .features import FeatureMaps
-
     return FeatureMaps(build_encoder(backbone, in_chans, pretrained, image_size), str(backbone), in_chans, image_size, _filled_maps)
 
 

@@ -49,10 +49,15 @@ def grouped_mask(groups: np.ndarray, classes: np.ndarray, fraction: float, seed:
 
 
 def held_out_tiles(table: pd.DataFrame, fraction: float, seed: int, by_place: bool, turn: float) -> np.ndarray:
-    """Mask of the tiles to hold out: a random share, or a sector of the places beginning at the share ``turn`` of them."""
+    """Mask of the tiles to hold out: a random share, or a sector of the places beginning at the share ``turn`` of them.
+
+    Where the table has a column ``ground``, tiles of one number are held out together or not at all.
+    """
     count = len(table)
     number = min(max(1, round(fraction * count)), count - 1)
     mask = np.zeros(count, bool)
+    if not by_place and "ground" in table:
+        return _whole_groups(table["ground"].to_numpy(), number, seed)
     if not by_place:
         mask[np.random.default_rng(seed).permutation(count)[:number]] = True
         return mask
@@ -67,3 +72,14 @@ def held_out_tiles(table: pd.DataFrame, fraction: float, seed: int, by_place: bo
     # All tiles of one meridian stay together, or its tiles would be on both sides.
     mask[np.isin(place, chosen)] = True
     return mask if not mask.all() else np.isin(place, chosen[:1])
+
+
+def _whole_groups(groups: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Mask of the members of randomly drawn groups, about ``number`` of them; one group stays out of it at least."""
+    names, sizes = np.unique(groups, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    before = np.r_[0, np.cumsum(sizes[order])[:-1]]
+    chosen = names[order[before + sizes[order] / 2 <= number]]
+    if not len(chosen) or len(chosen) == len(names):
+        chosen = names[order[:1]] if len(names) > 1 else names[:0]
+    return np.isin(groups, chosen)

@@ -89,6 +89,8 @@ class Training:
             optimizer.zero_grad(set_to_none=True)
             loss = self.model(batch, part)
             self.fabric.backward(loss)
+            if self.task.gradient_clip:
+                self.fabric.clip_gradients(self.model, optimizer, max_norm=self.task.gradient_clip)
             optimizer.step()
             total += float(loss.detach())
         self.task.after_step()

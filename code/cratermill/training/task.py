@@ -19,6 +19,8 @@ class Task(nn.Module):
 
     network: nn.Module
     parts = 1
+    gradient_clip: float | None = None
+    """Largest norm of the gradients of a step; None: as they come."""
 
     def optimizers(self) -> list[tuple[torch.optim.Optimizer, Any]]:
         """One (optimiser, scheduler or None) per part; schedulers step once per epoch."""

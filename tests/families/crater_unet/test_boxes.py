@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cratermill.core.errors import InputError
-from cratermill.families.crater_unet.boxes import box_circles, paired
+from cratermill.families.craters_common.boxes import box_circles, paired
 
 BOX = [[49.5, 24.5, 10.0]]
 
@@ -110,3 +110,9 @@ def test_real_boxes_in_pixels(real_data):
     centres = {(round(float(row[5])), round(float(row[6]))) for row in inside}
     near = sum(any(abs(x - a) <= 1.5 and abs(y - b) <= 1.5 for a, b in centres) for x, y, _ in found[0])
     assert near >= len(centres) * 0.95
+
+
+def test_a_chord_along_the_edge_gives_the_circle_that_it_belongs_to():
+    """A quarter of a circle's height shows: less than half, so the box is no whole width."""
+    chord = 2 * (20**2 - 10**2) ** 0.5
+    assert np.allclose(box_circles(f"0 0.05 0.5 0.1 {chord / 100}", (100, 100), "x"), [[-10.5, 49.5, 20]])

@@ -10,12 +10,13 @@ from PIL import Image
 from cratermill.core.errors import InputError
 from cratermill.craters.catalogue import write_catalogue
 from cratermill.families import get_family
-from cratermill.families.crater_unet.data import Tiles, split_tiles
+from cratermill.families.crater_unet.data import Tiles
 from cratermill.families.crater_unet.hparams import Hparams
-from cratermill.families.crater_unet.layout import Box, boxes
-from cratermill.families.crater_unet.prepare import TileSet, filled, folder_of
-from cratermill.families.crater_unet.sources import box_circles
-from cratermill.families.crater_unet.synthetic import dots_tile
+from cratermill.families.craters_common.layout import Box, boxes
+from cratermill.families.craters_common.prepare import TileSet, filled, folder_of
+from cratermill.families.craters_common.sources import box_circles
+from cratermill.families.craters_common.synthetic import dots_tile
+from cratermill.families.craters_common.tiles import split_tiles
 from cratermill.training.cell import CellParams
 
 from .planet import BODY, ROW, project, ring_planet
@@ -28,7 +29,7 @@ def prepared(folder, data: dict, row: dict | None = None, **run):
     config = project(folder, {"name": "r", "data": "data", "train": {"crater_unet": {"table": "t.csv", "data": data}}} | run)
     hparams = Hparams.from_plan(ROW | (row or {}))
     FAMILY.prepare(config, [hparams], lambda *_: None)
-    return config, hparams, TileSet(folder_of(config, hparams.data))
+    return config, hparams, TileSet(folder_of(config, "crater_unet", hparams.data))
 
 
 def cell(hparams: Hparams, split: int = 0, seed: int = 5) -> CellParams:

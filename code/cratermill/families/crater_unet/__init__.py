@@ -20,19 +20,19 @@ class CraterUnet(Family):
         return Hparams
 
     def data_model(self):
-        from .options import CraterData
+        from ..craters_common.options import CraterData
 
         return CraterData
 
     def map_model(self):
-        from .options import MapOptions
+        from ..craters_common.options import MapOptions
 
         return MapOptions
 
     def make_data(self, config, rows, work) -> dict:
-        from .prepare import make_data
+        from ..craters_common.prepare import make_data
 
-        return make_data(config, rows, work)
+        return make_data(config, self.name, rows, work)
 
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
@@ -60,9 +60,9 @@ class CraterUnet(Family):
 
     def data_fingerprint(self, config, row):
         from ...samples.store import Store
-        from .prepare import folder_of
+        from ..craters_common.prepare import folder_of
 
-        return Store(folder_of(config, row.data)).digest()
+        return Store(folder_of(config, self.name, row.data)).digest()
 
     def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
         names = super().log_names(stage, params)
@@ -72,14 +72,14 @@ class CraterUnet(Family):
         return names
 
     def gather(self, config, version: int, cells, into: Path) -> list[dict]:
-        from .evaluate import gather
+        from ..craters_common.judging import gather
 
         return gather(cells, into)
 
     def map_name(self, config, trainings=None) -> str:
-        from .mapping import map_name
+        from ..craters_common.maps import map_name
 
-        return map_name(config)
+        return map_name(config, self.name)
 
     def map_cells(self, config, trainings=None) -> list[dict]:
         from .mapping import map_cells
@@ -87,9 +87,9 @@ class CraterUnet(Family):
         return map_cells(config, trainings)
 
     def compose_mark(self, config, trainings):
-        from .mapping import map_run
+        from ..craters_common.maps import map_run
 
-        run = map_run(config)
+        run = map_run(config, self.name)
         versions = trainings.versions(self.name, run.versions[self.name])
         return [trainings.row(self.name, version, run.split).model_dump(mode="json") for version in versions]
 
@@ -104,6 +104,7 @@ class CraterUnet(Family):
         return map_block(config, params, workspace)
 
     def composite(self, config, products: list[Path], workspace) -> dict:
-        from .composite import composite
+        from ..craters_common.composite import composite
+        from .mapping import composed_row, joined
 
-        return composite(config, products, workspace)
+        return composite(config, self.name, composed_row(config, products), joined, products, workspace)

@@ -8,13 +8,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ...core.errors import InputError
-from ...core.seeds import seed_of
 from ...samples.augment import moved
 from ...samples.sampler import EpochOrder, sample_seed
-from ...samples.splits import held_out_tiles
 from ...training.cell import CellParams, Datasets
-from .prepare import TileSet, folder_of
+from ..craters_common.prepare import TileSet, folder_of
+from ..craters_common.tiles import fitting, require_craters, require_parts, split_tiles, wanted
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -65,53 +63,8 @@ class Tiles(Dataset):
         return np.clip(shifted, low, high).astype(np.float32), target
 
 
-def wanted(circles: np.ndarray, hparams: Hparams, resolution_m: float) -> np.ndarray:
-    """The circles (N, 3) within the row's range of sizes."""
-    low, high = radii_px(hparams, resolution_m)
-    return circles[(circles[:, 2] >= low) & (circles[:, 2] <= high)]
-
-
-def radii_px(hparams: Hparams, resolution_m: float) -> tuple[float, float]:
-    low, high = hparams.radii_px(resolution_m)
-    if not np.isfinite(low):
-        raise InputError(
-            f"size_unit is {hparams.size_unit}, but nobody says how large the tiles' pixels are",
-            valid="train.crater_unet.data.pixel_m, in metres",
-            next_step="add it to the config, or give sizes as radius_px",
-        )
-    return low, high
-
-
-def fitting(image: np.ndarray, divisor: int) -> tuple[np.ndarray, int, int]:
-    """The image mirrored beyond its right and lower edges up to sides that the network takes, and its own height and width."""
-    height, width = image.shape
-    right, below = -width % divisor, -height % divisor
-    if right or below:
-        image = np.pad(image, ((0, below), (0, right)), mode="reflect" if max(right, below) < min(image.shape) else "symmetric")
-    return np.ascontiguousarray(image), height, width
-
-
-def split_tiles(tiles: TileSet, params: CellParams, hparams: Hparams) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers of the training, validation and test tiles of a cell."""
-    tv, test = tiles.split(params.split)
-    seed = seed_of(params.seed, "validation")
-    turn = (seed % 997) / 997
-    validation = held_out_tiles(tiles.tiles.iloc[tv].reset_index(drop=True), hparams.val_frac, seed, tiles.meta["by_place"], turn)
-    return tv[~validation], tv[validation], test
-
-
-def require_parts(*parts: np.ndarray) -> None:
-    if not all(map(len, parts)):
-        given = ", ".join(f"{len(part)} {name}" for part, name in zip(parts, ("to train", "to validate", "to test"), strict=True))
-        raise InputError(
-            f"{sum(map(len, parts))} tiles are too few to share out: {given}",
-            valid="at least one of each",
-            next_step="lower tile_px in train.crater_unet.data, or give more images",
-        )
-
-
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
-    tiles = TileSet(folder_of(config, hparams.data))
+    tiles = TileSet(folder_of(config, params.family, hparams.data))
     require_craters(tiles, hparams)
     train, val, test = split_tiles(tiles, params, hparams)
     require_parts(train, val, test)
@@ -122,23 +75,3 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
         sampler=EpochOrder(len(train), params.seed),
         norm=tiles.norm,
     )
-
-
-def require_craters(tiles: TileSet, hparams: Hparams) -> None:
-    """Raise ``InputError`` where no tile has a crater of the row's sizes, or all craters are larger than a tile."""
-    resolution = tiles.tiles["resolution_m"].to_numpy(float)
-    low, high = radii_px(hparams, float(resolution[0]))
-    side = min(tiles.image.shape[1:])
-    if low > side:
-        raise InputError(
-            f"version {hparams.version} looks for radii of {low:.4g} to {high:.4g} px in tiles of {side} px",
-            valid="craters that are smaller than the tile",
-            next_step="correct size_min and size_unit, or cut larger tiles",
-        )
-    if not any(len(wanted(circles, hparams, resolution[row])) for row, circles in enumerate(tiles.circles)):
-        radius = np.concatenate(tiles.circles)[:, 2]
-        raise InputError(
-            f"no tile has a crater of radius {low:.4g} to {high:.4g} px; theirs run from {radius.min():.4g} to {radius.max():.4g} px",
-            valid="sizes that occur",
-            next_step="correct size_min, size_max and size_unit of the row, or the units of the catalogue",
-        )

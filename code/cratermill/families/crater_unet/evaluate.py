@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
-from ...core.files import read_json, write_json, write_table
-from ...core.frames import rows_of
+from ...core.files import read_json, write_json
 from ...core.work import Workspace
-from ...craters.matching import STRICT, match
+from ...craters.matching import STRICT
 from ...craters.merge import union
-from ...craters.scores import all_rules, rates, score, size_table, tally
+from ...craters.scores import rates, tally
 from ...training.cell import CellParams
-from .data import radii_px, split_tiles
+from ..craters_common.judging import CRATERS, judge
+from ..craters_common.prepare import TileSet, folder_of
+from ..craters_common.tiles import radii_px, split_tiles
 from .predict import LOOSE, Predictor, Reading
-from .prepare import TileSet, folder_of
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -29,7 +28,7 @@ LEVELS = (0.3, 0.4, 0.5, 0.6)
 CONFIDENCES = (0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 ARCS = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
 COLUMNS = ("x", "y", "radius_px", "confidence", "arc")
-CRATERS, SCORES, READING = "craters.csv", "scores.csv", "reading.json"
+READING = "reading.json"
 
 
 def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
@@ -37,7 +36,7 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     from .hparams import Hparams
 
     hparams = Hparams.from_plan(params.hparams)
-    tiles = TileSet(folder_of(config, hparams.data))
+    tiles = TileSet(folder_of(config, params.family, hparams.data))
     _, validation, test = split_tiles(tiles, params, hparams)
     if hparams.union_of:
         found, reading = united(config, params, hparams, test), None
@@ -47,7 +46,7 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
         reading = choose(predictor, tiles, validation, hparams, workspace)
         write_json(workspace.folder / READING, asdict(reading))
         found = read(predictor, tiles, test, reading, workspace)
-    metrics = {"test-set": params.split, "iteration": params.iteration, **judge(tiles, test, found, hparams, workspace.folder)}
+    metrics = {"test-set": params.split, "iteration": params.iteration, **judge(tiles, test, found, COLUMNS, hparams, workspace.folder)}
     metrics |= {f"reading_{name}": value for name, value in asdict(reading).items()} if reading else {}
     write_json(workspace.folder / "eval.json", metrics)
     return metrics
@@ -94,35 +93,6 @@ def choose(predictor: Predictor, tiles: TileSet, rows: np.ndarray, row: Hparams,
     return best
 
 
-def judge(tiles: TileSet, rows: np.ndarray, found: list[np.ndarray], hparams: Hparams, folder: Path) -> dict[str, float]:
-    """Write the tables of what was found on these tiles; returns the scores by every rule."""
-    truth = [within(tiles.circles[row], tiles.image.shape[1:]) for row in rows]
-    found = [within(circles, tiles.image.shape[1:]) for circles in found]
-    resolution = tiles.tiles["resolution_m"].to_numpy(float)
-    tallies = all_rules(found, truth, radii_px(hparams, float(resolution[0])))
-    parts = []
-    for row, circles, known in zip(rows, found, truth, strict=True):
-        new = np.ones(len(circles), bool)
-        new[match(circles, known).pairs[:, 0]] = False
-        table = pd.DataFrame(circles[:, : len(COLUMNS)], columns=COLUMNS[: circles.shape[1]]).assign(new=new.astype(int))
-        table.insert(0, "tile", row)
-        table.insert(1, "name", tiles.tiles["name"].iloc[row])
-        parts.append(table)
-    write_table(folder / CRATERS, pd.concat(parts, ignore_index=True))
-    write_table(folder / SCORES, pd.concat([size_table(one, name) for name, one in tallies.items()], ignore_index=True))
-    metrics: dict[str, float] = {}
-    for name, one in tallies.items():
-        metrics |= score(one, name)
-    counts = tallies["strict"].counts()
-    return metrics | {"craters_found": counts[1], "craters_known": counts[3], "craters_new": counts[1] - counts[0]}
-
-
-def within(circles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The circles whose centres lie on the tile: others belong to its neighbours."""
-    inside = (circles[:, 0] >= -0.5) & (circles[:, 0] < shape[1] - 0.5) & (circles[:, 1] >= -0.5) & (circles[:, 1] < shape[0] - 0.5)
-    return circles[inside]
-
-
 def members(config: Config, version: int, split: int, iteration: int = 0) -> pd.DataFrame:
     """What another version found on the Test tiles of a split; ``InputError`` if it wasn't evaluated."""
     path = config.project.cell_product("crater_unet", version, "evaluate", split, iteration) / CRATERS
@@ -158,12 +128,3 @@ def readings(config: Config, version: int, split: int, hparams: Hparams) -> Read
 def given_thresholds(hparams: Hparams) -> dict[str, float]:
     """Those that the row gives, for which nothing is chosen."""
     return {name: value for name in asdict(Reading()) if (value := getattr(hparams, name)) is not None}
-
-
-def gather(cells: pd.DataFrame, into: Path) -> list[dict]:
-    """Crater lists and scores by size of all evaluated cells, side by side in ``results/``."""
-    for cell in rows_of(cells[cells["stage"] == "evaluate"]):
-        tag = f"test-set-{cell.split}_iteration-{cell.iteration}"
-        for name in (CRATERS, SCORES):
-            write_table(into / "craters" / f"{Path(name).stem}_{tag}.csv", pd.read_csv(cell.product / name))
-    return []

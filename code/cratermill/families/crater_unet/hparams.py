@@ -10,6 +10,7 @@ from pydantic import Field
 from ...training.fields import Flag, Integer, Integers, Number, OneOf
 from ...training.hparams import RowHparams
 from ...training.registry import LossName
+from ..craters_common.sizes import SizedHparams
 
 SYMMETRIC = "SymmetricUNet"
 MODELS = (SYMMETRIC, "Unet", "Unet++", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3+", "Linknet", "MAnet", "UPerNet", "Segformer")
@@ -19,7 +20,7 @@ DEEPEST = 128
 ModelName = Annotated[str, OneOf(lambda: MODELS)]
 
 
-class Hparams(RowHparams):
+class Hparams(SizedHparams):
     """The paper's test grid in columns, and what turns a prediction into craters."""
 
     keyword_groups: ClassVar[dict[str, str]] = {"LS": "loss", **RowHparams.keyword_groups, "MDL": "model_name"}
@@ -78,8 +79,6 @@ class Hparams(RowHparams):
 
     def conflicts(self) -> Iterator[tuple[str, str, str]]:
         yield from super().conflicts()
-        if self.size_max <= self.size_min:
-            yield "size_max", f"is not above size_min ({self.size_min:g})", "a larger number"
         if self.model_name == SYMMETRIC:
             if self.kernel_size % 2 == 0 or (self.final_kernel_size or 1) % 2 == 0:
                 yield "kernel_size", "is even, which would shift the prediction", "odd numbers, like 3, 7 or 11"
@@ -106,13 +105,6 @@ class Hparams(RowHparams):
         from ...craters.shapes import Shape
 
         return Shape(self.target, self.inner_fraction, self.ring_width_px)
-
-    def radii_px(self, resolution_m: float) -> tuple[float, float]:
-        """Smallest and largest radius in pixels of ``resolution_m`` metres (NaN: unknown, which only radius_px can do without)."""
-        if self.size_unit == "radius_px":
-            return self.size_min, self.size_max
-        half = 2 if self.size_unit == "diameter_km" else 1
-        return self.size_min * 1000 / half / resolution_m, self.size_max * 1000 / half / resolution_m
 
     @property
     def encoder_name(self) -> str | None:

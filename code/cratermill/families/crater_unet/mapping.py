@@ -10,11 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ...config import BEST
-from ...core.errors import InputError
-from ...core.files import atomic_path, write_table
+from ...core.files import write_table
 from ...core.work import Workspace
-from ...geo.backprojection import to_mosaic
-from ...geo.grid import Grid, Window
+from ...craters.merge import union, without_doubles
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_masked
 from ...samples.brightness import far_from
@@ -22,55 +20,28 @@ from ...samples.grey import mean_of_bands
 from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
+from ..craters_common.layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
+from ..craters_common.maps import CRATERS, PREDICTION, map_run, mapped_version, nearly_held, open_mosaic, params_of, require_sizes
+from ..craters_common.prepare import is_missing
+from ..craters_common.rasters import Mean
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths, row_of
 from .evaluate import COLUMNS, given_thresholds, readings
-from .layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from .predict import Predictor, Reading
-from .prepare import is_missing
 
 if TYPE_CHECKING:
-    from ...config import Config, MapRun
+    from ...config import Config
+    from ...geo.bodies import Body
     from ...training.hparams import RowHparams
+    from ..craters_common.options import MapOptions
     from .hparams import Hparams
-    from .options import MapOptions
 
 NAME = "crater_unet"
-CRATERS, PREDICTION = "craters.csv", "prediction.npz"
 LIST_COLUMNS = ("lon", "lat", "radius_m", "confidence", "arc", "version")
-NO_DATA, FULL = 255, 254
-"""Predictions are kept as bytes: 254 is certain, 255 is no data."""
-
-
-def map_run(config: Config) -> MapRun:
-    run = config.map
-    if run is None or NAME not in run.versions:
-        raise InputError("the config makes no map of craters", valid=f"map: {{versions: {{{NAME}: 41}}}}", next_step="add a 'map' part")
-    idle = {
-        "match_brightness": run.match_brightness,
-        "crater_list": run.crater_list is not None,
-        "craters": run.craters != "all",
-        "data": run.data is not None,
-    }
-    if any(idle.values()):
-        given = ", ".join(f"map.{name}" for name, there in idle.items() if there)
-        raise InputError(f"{given}: no key for maps of craters", valid="mosaic, bands, catalogue, options", next_step="remove it")
-    return run
-
-
-def map_name(config: Config, trainings: Trainings | None = None) -> str:
-    run = map_run(config)
-    return run.name or f"{NAME}-{run.versions[NAME]}_test-set-{run.split}"
-
-
-def open_mosaic(config: Config) -> Mosaic:
-    run = map_run(config)
-    path = config.path(run.mosaic) if run.mosaic else config.mosaic
-    return Mosaic.open(path, run.bands)
 
 
 def mapped_rows(config: Config, trainings: Trainings) -> dict[int, Hparams]:
     """The rows whose networks are needed: the map's, those that it joins, or all among which the best will be chosen."""
-    run = map_run(config)
+    run = map_run(config, NAME)
     rows = {version: _own(trainings.row(NAME, version, run.split)) for version in trainings.versions(NAME, run.versions[NAME])}
     if run.versions[NAME] == BEST:
         return {version: row for version, row in rows.items() if not row.union_of}
@@ -78,12 +49,10 @@ def mapped_rows(config: Config, trainings: Trainings) -> dict[int, Hparams]:
     return {version: _own(trainings.row(NAME, version, run.split)) for version in joined} if joined else rows
 
 
-def composed_row(config: Config, params: dict[str, Any]) -> Hparams:
+def composed_row(config: Config, products: list[Path]) -> Hparams:
     """The row by which the blocks are joined."""
-    run = map_run(config)
-    wanted = run.versions[NAME]
-    version = chosen_version(config, NAME, params["weights"][NAME]) if wanted == BEST else int(wanted)
-    return _own(row_of(config, NAME, version, run.split))
+    run = map_run(config, NAME)
+    return _own(row_of(config, NAME, mapped_version(config, NAME, params_of(products)), run.split))
 
 
 def _own(row: RowHparams) -> Hparams:
@@ -93,14 +62,14 @@ def _own(row: RowHparams) -> Hparams:
 
 def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
     """One cell per block; its params hold all that its craters depend on."""
-    run, options, trainings = map_run(config), map_options(config, NAME), trainings or Trainings(config)
+    run, options, trainings = map_run(config, NAME), map_options(config, NAME), trainings or Trainings(config)
     rows = mapped_rows(config, trainings)
-    with open_mosaic(config) as mosaic:
+    with open_mosaic(config, NAME) as mosaic:
         resolution = options.resolution_m or mosaic.grid.resolution_m
         area = extent(mosaic.grid, options.latitudes)
         body = mosaic.grid.body
         blocks = list(boxes(body, area, min(options.block_px * resolution, WIDEST_DEG * degree_m(body))))
-        require_sizes(rows, resolution, options)
+        require_sizes(rows, resolution, options.block_px)
         source = digest(mosaic.path)
     if run.versions[NAME] == BEST:
         weights = trainings.weights(NAME, BEST, run.split)
@@ -121,8 +90,8 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
 
 
 def map_warnings(config: Config) -> list[str]:
-    run, said = map_run(config), []
-    with open_mosaic(config) as mosaic:
+    run, said = map_run(config, NAME), []
+    with open_mosaic(config, NAME) as mosaic:
         for version in mapped_rows(config, Trainings(config)):
             path = next(iter(checkpoint_paths(config, NAME, version, run.split).values()))
             said += far_from(load(path, NAME, version).seen, mosaic, f"version {version}", grey=False, remembered=config.data.statistics)
@@ -135,24 +104,13 @@ def thresholds_mark(trainings: Trainings, version: int, split: int, row: Hparams
     return [given, {} if len(given) == len(fields(Reading)) else trainings.evaluations(NAME, version, split)]
 
 
-def require_sizes(rows: dict[int, Hparams], resolution_m: float, options: MapOptions) -> None:
-    for version, row in rows.items():
-        low, high = row.radii_px(resolution_m)
-        if low > options.block_px / 2:
-            raise InputError(
-                f"version {version} looks for radii of {low:.4g} to {high:.4g} px in blocks of {options.block_px} px",
-                valid="craters that are smaller than half a block",
-                next_step="raise map.options.block_px, or resolution_m",
-            )
-
-
 def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
     """``craters.csv`` and ``prediction.npz`` of one block."""
-    options, run = map_options(config, NAME), map_run(config)
+    options, run = map_options(config, NAME), map_run(config, NAME)
     box, tables, seen = Box(*params["box"]), [], None
     weights, split = params["weights"][NAME], str(run.split)
     versions = [chosen_version(config, NAME, weights)] if run.versions[NAME] == BEST else params["versions"]
-    with open_mosaic(config) as mosaic:
+    with open_mosaic(config, NAME) as mosaic:
         mean = Mean(mosaic.grid, box) if options.prediction else None
         resolution = options.resolution_m or mosaic.grid.resolution_m
         for version in versions:
@@ -190,56 +148,22 @@ def found_in(predictor: Predictor, probability: np.ndarray, reading: Reading, gr
     lon, lat = grid.lonlat(circles[:, 1], circles[:, 0])
     table = pd.DataFrame(circles, columns=COLUMNS).assign(lon=lon, lat=lat, version=version)
     table["radius_m"] = table["radius_px"] * grid.resolution_m
-    return table.loc[_nearly_held(circles, grid, box), list(LIST_COLUMNS)]
+    return table.loc[nearly_held(circles, grid, box), list(LIST_COLUMNS)]
 
 
-def _nearly_held(circles: np.ndarray, grid: Grid, box: Box) -> np.ndarray:
-    """Which centres lie in a box or a tenth of their radius off it, 2 px at least: neighbours see the same crater a little elsewhere, and
-    one on the border would belong to neither. Doubles are removed when blocks are joined."""
-    off = np.maximum(2.0, 0.1 * circles[:, 2])
-    corners = ((down * off, across * off) for down in (-1, 0, 1) for across in (-1, 0, 1))
-    held = [box.holds(*grid.lonlat(circles[:, 1] + down, circles[:, 0] + across)) for down, across in corners]
-    return np.any(held, axis=0)
-
-
-# --- predictions on the mosaic's pixels ------------------------------------------------------------------------------------------
-
-
-class Mean:
-    """The versions' mean prediction on those pixels of the mosaic whose centres lie in a box; memory follows the box."""
-
-    def __init__(self, grid: Grid, box: Box):
-        self.grid, self.windows, self.versions = grid, box_windows(grid, box), 0
-        self.sums = [np.zeros((window.height, window.width), np.uint16) for window in self.windows]
-        self.gone = [np.zeros((window.height, window.width), bool) for window in self.windows]
-
-    def add(self, probability: np.ndarray, tile: Grid) -> None:
-        """A prediction (h, w) on an azimuthal tile, NaN where there are no data; where one version has none, the mean has none."""
-        values = np.where(np.isnan(probability), NO_DATA, np.rint(probability * FULL)).astype(np.uint8)
-        for window, sums, gone in zip(self.windows, self.sums, self.gone, strict=True):
-            here = np.full(sums.shape, NO_DATA, np.uint8)
-            for part, piece in to_mosaic(values, tile, self.grid.window(window), NO_DATA):
-                here[part.slices] = piece
-            sums += here
-            gone |= here == NO_DATA
-        self.versions += 1
-
-    def save(self, path: Path) -> None:
-        arrays: dict[str, Any] = {}
-        for number, (window, sums, gone) in enumerate(zip(self.windows, self.sums, self.gone, strict=True)):
-            values = ((sums + self.versions // 2) // self.versions).astype(np.uint8)
-            values[gone] = NO_DATA
-            arrays[f"values_{number}"], arrays[f"shape_{number}"] = values, np.array(values.shape)
-            arrays[f"place_{number}"] = np.array([window.row, window.col])
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-
-
-def box_windows(grid: Grid, box: Box) -> list[Window]:
-    """The windows of a cylindrical mosaic whose pixel centres lie in a box: two across the seam, none where it misses the mosaic."""
-    rows = np.flatnonzero(box.holds(box.centre[0], grid.lonlat(np.arange(grid.height), 0.0)[1]))
-    cols = np.flatnonzero(box.holds(grid.lonlat(0.0, np.arange(grid.width))[0], box.centre[1]))
-    if not len(rows) or not len(cols):
-        return []
-    pieces = np.split(cols, np.flatnonzero(np.diff(cols) > 1) + 1)
-    return [Window(int(rows[0]), int(piece[0]), len(rows), len(piece)) for piece in pieces]
+def joined(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
+    """One list (lon, lat, radius_m, confidence, arc or votes): doubles from neighbouring blocks removed, versions united."""
+    # With their types: the columns of a block without craters would be of none.
+    types = dict.fromkeys(LIST_COLUMNS, float) | {"version": int}
+    everything = pd.concat([pd.read_csv(product / CRATERS, dtype=types) for product in products], ignore_index=True)
+    columns = ["lon", "lat", "radius_m", "confidence"]
+    lists = []
+    for _, one in everything.groupby("version"):
+        one = one.reset_index(drop=True)
+        lists.append(one.iloc[without_doubles(one[columns].to_numpy(float), body)])
+    if not row.union_of:
+        return lists[0].drop(columns="version").reset_index(drop=True) if lists else everything.drop(columns="version")
+    missing = len(row.union_of) - len(lists)
+    arrays = [one[columns].to_numpy(float) for one in lists] + [np.zeros((0, 4))] * missing
+    found = union(arrays, row.votes, body)
+    return pd.DataFrame(found, columns=[*columns, "votes"])

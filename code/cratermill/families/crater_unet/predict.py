@@ -10,8 +10,8 @@ import numpy as np
 
 from ...craters.extract import extract
 from ...craters.options import Options
+from ..craters_common.tiles import fitting, radii_px, starts
 from ..ensemble import Ensemble
-from .data import fitting, radii_px
 
 if TYPE_CHECKING:
     from .hparams import Hparams
@@ -54,7 +54,7 @@ class Predictor:
         """Probability (H, W) of one large image: windows that overlap by a share of their side, blended towards their edges."""
         side = -(-min(window_px, max(image.shape)) // self.hparams.divisor) * self.hparams.divisor
         step = max(1, round(side * (1 - overlap)))
-        rows, cols = (_starts(length, side, step) for length in image.shape)
+        rows, cols = (starts(length, side, step) for length in image.shape)
         padded = (
             np.pad(image, [(0, max(0, side - length)) for length in image.shape], mode="symmetric") if side > min(image.shape) else image
         )
@@ -77,13 +77,6 @@ class Predictor:
         if uniform or options.min_radius_px > max(probability.shape):
             return np.zeros((0, 5))
         return extract(np.clip(probability, 0, 1), self.hparams.shape(), options, str(self.ensemble.device))
-
-
-def _starts(length: int, side: int, step: int) -> list[int]:
-    if length <= side:
-        return [0]
-    count = -(-(length - side) // step)
-    return [round(number * (length - side) / count) for number in range(count + 1)]
 
 
 def _ramp(side: int, overlap: int) -> np.ndarray:

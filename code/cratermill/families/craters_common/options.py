@@ -53,15 +53,20 @@ class CraterData(_Part):
         return self
 
 
-class MapOptions(_Part):
-    """``map.options`` where this family makes the map. Its scores need ``map.catalogue``."""
+class BlockOptions(_Part):
+    """What maps of all families of craters share: how the mosaic is cut and read, and the list that scores are taken against."""
 
     block_px: int = Field(2048, ge=64, description="side of a map cell, in pixels of the tiles; each is a job of its own")
-    window_px: int = Field(512, ge=64, description="side of the network's input")
-    overlap: float = Field(0.25, ge=0, lt=0.9, description="share of their side by which inputs overlap; blended")
     latitudes: tuple[float, float] = Field((-90.0, 90.0), description="map only between these")
     resolution_m: float | None = Field(None, gt=0, description="metres per pixel; the mosaic's own when left out")
     missing: float | None = Field(0, description="pixels of this value have no data; null: only those that the mosaic flags")
     units: Literal["m", "km"] | None = Field(None, description="of the catalogue's sizes, where their column's name doesn't say")
     layer: str | None = Field(None, description="layer of the crater list, where its file has several")
+
+
+class MapOptions(BlockOptions):
+    """``map.options`` where networks that draw craters make the map. Its scores need ``map.catalogue``."""
+
+    window_px: int = Field(512, ge=64, description="side of the network's input")
+    overlap: float = Field(0.25, ge=0, lt=0.9, description="share of their side by which inputs overlap; blended")
     prediction: bool = Field(True, description="write the prediction too, as a cloud-optimised GeoTIFF on the mosaic's grid")

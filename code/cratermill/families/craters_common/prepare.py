@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_many_masked
 from ...samples.grey import grey_mark, grey_range, mean_of_bands
 from ...samples.inputs import mark
+from ...samples.shared_ground import SIDE, ground_groups, thumbnails
 from ...samples.splits import held_out_tiles
 from ...samples.steps import Steps, hash_of
 from ...samples.store import Piece, Spec, Store, write_store
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from ...config import Config
     from ...geo.bodies import Body
 
-FAMILY = "crater_unet"
+SPLITS = "crater_unet"
+"""Splits are drawn by this name for every family, so that all hold out the same tiles."""
 BYTES = (0.0, 255.0)
 READ_TOGETHER = 16
 
@@ -64,15 +66,15 @@ class TileSet:
         return np.flatnonzero(~test), np.flatnonzero(test)
 
 
-def folder_of(config: Config, data: str) -> Path:
-    return config.data.family(FAMILY) / data
+def folder_of(config: Config, family: str, data: str) -> Path:
+    return config.data.family(family) / data
 
 
-def make_data(config: Config, rows: list[Any], steps: Steps) -> dict[str, Any]:
-    options: CraterData = family_data(config, FAMILY)
+def make_data(config: Config, family: str, rows: list[Any], steps: Steps) -> dict[str, Any]:
+    options: CraterData = family_data(config, family)
     for data in sorted({row.data for row in rows}):
-        given, store = inputs(config, options, data), Store(folder_of(config, data))
-        steps.step(f"{FAMILY} {data}", given, [store], partial(_make, config, options, data, store.folder, steps, hash_of(given)))
+        given, store = inputs(config, options, data), Store(folder_of(config, family, data))
+        steps.step(f"{family} {data}", given, [store], partial(_make, config, options, data, store.folder, steps, hash_of(given)))
     return {"made": steps.made}
 
 
@@ -114,7 +116,7 @@ def _make(config: Config, options: CraterData, data: str, folder: Path, steps: S
             if options.kind == "boxes"
             else circle_tiles([config.path(name) for name in options.images], [config.path(name) for name in options.tables], options)
         )
-        _given_tiles(images, options.missing, folder, steps, made_of, splits)
+        _given_tiles(images, options.missing, folder, steps, made_of, replace(splits, overlapping=options.kind == "boxes"))
     _write_tables(folder)
 
 
@@ -129,10 +131,14 @@ def _write_tables(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Splits:
-    """Which tiles are held out in each TV-Test split."""
+    """Which tiles are held out in each TV-Test split.
+
+    ``overlapping``: nobody knows where the tiles were cut, so those that show the same ground are looked for, and held out together.
+    """
 
     config: Config
     by_place: bool
+    overlapping: bool = False
 
     def with_span(self, span: tuple[float, float]) -> Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[str, Any]]]:
         """Rows with a column per split, and facts; refuses tiles of which none holds a crater."""
@@ -146,7 +152,7 @@ class Splits:
                 )
             splits, table = self.config.run.splits, table.assign(tile=np.arange(len(table)))
             for number in range(splits.count):
-                seed = seed_of(self.config.run.seed, FAMILY, "split", number)
+                seed = seed_of(self.config.run.seed, SPLITS, "split", number)
                 turn = number / splits.count
                 table[f"test_{number}"] = held_out_tiles(table, splits.test_fraction, seed, self.by_place, turn).astype(int)
             return table, {"range": list(span), "by_place": self.by_place}
@@ -182,10 +188,15 @@ def _given_tiles(images: Images, missing: float | None, folder: Path, steps: Ste
     def make(rows: pd.DataFrame) -> Piece:
         piece = _piece(images.read(rows), missing, spec)
         ends = {name: end(piece.arrays["image"], axis=(1, 2)).astype(float) for name, end in (("low", np.min), ("high", np.max))}
-        return Piece(piece.rows.assign(**ends), piece.arrays)
+        rows = piece.rows.assign(**ends)
+        if splits.overlapping:
+            rows["thumbnail"] = list(thumbnails(piece.arrays["image"]).reshape(len(rows), -1))
+        return Piece(rows, piece.arrays)
 
     def finish(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
         span = BYTES if images.is_bytes else (float(table["low"].min()), float(table["high"].max()) or 1.0)
+        if splits.overlapping:
+            table["ground"] = ground_groups(np.stack([np.reshape(one, (SIDE, SIDE)) for one in table.pop("thumbnail")]))
         return splits.with_span(span)(table.drop(columns=["low", "high"]))
 
     tell = partial(steps.progress, "tiles")
@@ -194,7 +205,7 @@ def _given_tiles(images: Images, missing: float | None, folder: Path, steps: Ste
 
 def _mosaic_tiles(config: Config, options: CraterData, folder: Path, steps: Steps, made_of: str, splits: Splits) -> None:
     if not options.catalogue:
-        raise InputError("train.crater_unet.data names no catalogue", next_step="add catalogue: a crater list of the mosaic's body")
+        raise InputError("train.<family>.data names no catalogue", next_step="add catalogue: a crater list of the mosaic's body")
     with Mosaic.open(config.mosaic) as mosaic:
         body, resolution = mosaic.grid.body, options.resolution_m or mosaic.grid.resolution_m
         _require_narrow(body, options.tile_px, resolution)
@@ -230,7 +241,7 @@ def _require_narrow(body: Body, tile_px: int, resolution_m: float) -> None:
         raise InputError(
             f"tiles of {tile_px} px are {tile_px * resolution_m / degree_m(body):.0f}° wide: craters near their edges would not be round",
             valid=f"at most {widest} px of {resolution_m:.5g} m ({WIDEST_TILE_DEG:g}°)",
-            next_step="lower tile_px in train.crater_unet.data, or resolution_m",
+            next_step="lower tile_px in train.<family>.data, or resolution_m",
         )
 
 

@@ -134,11 +134,23 @@ def _pixel_boxes(table: Delimited, size: np.ndarray) -> np.ndarray:
 
 
 def _circles(boxes: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Circles (N, 3) of boxes (N, 4): a box of w × h pixels is a circle of radius √(w·h) / 2.
+
+    One that a side of the image cuts shows the crater's whole width along that side, or, where less than half of the crater is in the
+    picture, a chord of it.
+    """
     low, high = boxes[:, :2], boxes[:, 2:]
+    if not len(boxes):
+        return np.zeros((0, 3))
     cut_low, cut_high = low <= CUT_PX, high >= size - CUT_PX
-    longest = np.broadcast_to((high - low).max(1, keepdims=True), low.shape) if len(boxes) else low
-    # A box that the image's edge cuts is that of a whole crater: as wide as it is high.
-    low = np.where(cut_low & ~cut_high, high - longest, low)
-    high = np.where(cut_high & ~cut_low, low + longest, high)
-    radius = np.sqrt(np.prod(high - low, axis=1)) / 2
+    side, cut = high - low, cut_low ^ cut_high
+    # As wide as it is high, by the longer of both; where two sides are cut nothing better is known.
+    whole = np.broadcast_to(side.max(1, keepdims=True), low.shape)
+    depth, chord = np.where(cut[:, 0], side[:, 0], side[:, 1]), np.where(cut[:, 0], side[:, 1], side[:, 0])
+    shallow = (cut.sum(1) == 1) & ~(cut_low & cut_high).any(1) & (depth < chord / 2)
+    # Height h and chord c of a circle's segment: r = (c² / 4 + h²) / 2 h.
+    diameter = (chord**2 / 4 + depth**2) / depth
+    whole = np.where(shallow[:, None] & cut, diameter[:, None], whole)
+    low, high = np.where(cut_low & ~cut_high, high - whole, low), np.where(cut_high & ~cut_low, low + whole, high)
+    radius = np.where(shallow, diameter / 2, np.sqrt(np.prod(high - low, axis=1)) / 2)
     return np.column_stack([(low + high) / 2 - 0.5, radius])

@@ -59,7 +59,7 @@ class Images:
 
 
 def box_tiles(path: Path, options: CraterData) -> Images:
-    """Images with boxes in a folder or zip: a box of w × h pixels is a circle of radius √(w·h) / 2. No text file: no crater."""
+    """Images with boxes in a folder or zip, in text files of the same names. No text file: no crater."""
     files = FolderOrZip(path)
     images = files.ending(IMAGES)
     if not images:

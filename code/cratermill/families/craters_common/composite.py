@@ -2,51 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ...core.errors import WorkError
-from ...core.files import read_json, write_json, write_table
+from ...core.files import write_json, write_table
 from ...core.work import Workspace
 from ...craters.catalogue import read_catalogue, write_catalogue
 from ...craters.craterstats import surface_area_m2
 from ...craters.matching import match
-from ...craters.merge import union, without_doubles
 from ...craters.outputs import counted_boundary, crater_table, write_craters
 from ...craters.scores import RULES, score, size_table, tally
 from ...craters.scores import sectors as sectors_of
 from ...geo.bodies import Body
-from ...geo.cog import write_cog
-from ...geo.grid import Grid, Window
 from ...geo.mosaic import Mosaic
 from .. import get_family, map_options
 from .layout import extent
-from .mapping import CRATERS, FULL, LIST_COLUMNS, NAME, NO_DATA, PREDICTION, composed_row, map_name, map_run, open_mosaic
+from .maps import map_name, map_run, open_mosaic, params_of
+from .rasters import write_prediction
 
 if TYPE_CHECKING:
     from ...config import Config
-    from .hparams import Hparams
+    from .tiles import Sizes
 
-BLOCK_PX = 1024
-OPEN_BLOCKS = 24
+Join = Callable[[list[Path], Any, Body], pd.DataFrame]
+"""Products of all blocks, the version's row and the body → one list of craters (lon, lat, radius_m, confidence, …)."""
 
 
-def composite(config: Config, products: list[Path], workspace: Workspace) -> dict:
+def composite(config: Config, family: str, row: Sizes, join: Join, products: list[Path], workspace: Workspace) -> dict[str, Any]:
     """Files below ``results/output_masks/<name>``; see docs/crater-unet.md."""
-    if not products:
-        raise WorkError("no block has been mapped", next_step="see 'cratermill status' for why, then launch the map again")
-    products, run, options = sorted(products), map_run(config), map_options(config, NAME)
-    made_of = read_json(products[0] / "cell.json", {}).get("params", {})
-    folder, row = config.project.map_folder(map_name(config)), composed_row(config, made_of)
+    products, run, options = sorted(products), map_run(config, family), map_options(config, family)
+    made_of = params_of(products)
+    folder = config.project.map_folder(map_name(config, family))
     folder.mkdir(parents=True, exist_ok=True)
-    with open_mosaic(config) as mosaic:
+    with open_mosaic(config, family) as mosaic:
         body, area = mosaic.grid.body, extent(mosaic.grid, options.latitudes)
-        craters = joined(products, row, body)
+        craters = join(products, row, body)
         # Blocks also list what their neighbour may claim; at the end of the map there is none.
         craters = craters[area.holds(craters["lon"].to_numpy(), craters["lat"].to_numpy())]
         resolution = options.resolution_m or mosaic.grid.resolution_m
@@ -63,45 +57,27 @@ def composite(config: Config, products: list[Path], workspace: Workspace) -> dic
             scores = compare(folder, every, catalogue, row, resolution, body)
         area_km2 = surface_area_m2(body, boundary) / 1e6
         pictures = draw(folder, mosaic, table, catalogue, row, resolution, area_km2)
-        if options.prediction:
+        if getattr(options, "prediction", False):
             write_prediction(folder / "prediction.tif", products, mosaic.grid, workspace)
-    warnings = get_family(NAME).page_warnings(config)
+    warnings = get_family(family).page_warnings(config)
     facts = {"config": config.dump(), "made_of": made_of, "blocks": len(products), "area_km2": area_km2, "warnings": warnings}
     write_json(folder / "provenance.json", facts)
     write_page(folder, table, scores, pictures, area_km2, warnings)
     return {"name": folder.name, "craters": len(table), "blocks": len(products), **{k: v for k, v in scores.items() if k.startswith("F1_")}}
 
 
-def radii_m_of(row: Hparams, resolution_m: float) -> tuple[float, float]:
+def radii_m_of(row: Sizes, resolution_m: float) -> tuple[float, float]:
     """Smallest and largest radius of the row, in metres."""
     low, high = row.radii_px(resolution_m)
     return low * resolution_m, high * resolution_m
 
 
-def listed(craters: pd.DataFrame, row: Hparams, resolution_m: float) -> pd.Series:
+def listed(craters: pd.DataFrame, row: Sizes, resolution_m: float) -> pd.Series:
     """Which craters are of the row's sizes: fits end a little beyond them, where nobody looked for more."""
     return craters["radius_m"].between(*radii_m_of(row, resolution_m))
 
 
-def joined(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
-    """One list (lon, lat, radius_m, confidence, arc or votes): doubles from neighbouring blocks removed, versions united."""
-    # With their types: the columns of a block without craters would be of none.
-    types = dict.fromkeys(LIST_COLUMNS, float) | {"version": int}
-    everything = pd.concat([pd.read_csv(product / CRATERS, dtype=types) for product in products], ignore_index=True)
-    columns = ["lon", "lat", "radius_m", "confidence"]
-    lists = []
-    for _, one in everything.groupby("version"):
-        one = one.reset_index(drop=True)
-        lists.append(one.iloc[without_doubles(one[columns].to_numpy(float), body)])
-    if not row.union_of:
-        return lists[0].drop(columns="version").reset_index(drop=True) if lists else everything.drop(columns="version")
-    missing = len(row.union_of) - len(lists)
-    arrays = [one[columns].to_numpy(float) for one in lists] + [np.zeros((0, 4))] * missing
-    found = union(arrays, row.votes, body)
-    return pd.DataFrame(found, columns=[*columns, "votes"])
-
-
-def compare(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame, row: Hparams, resolution_m: float, body: Body) -> dict[str, float]:
+def compare(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame, row: Sizes, resolution_m: float, body: Body) -> dict[str, float]:
     """``scores.json``, ``scores_by_size.csv`` and the lists of what is new and what was missed; returns the scores.
 
     ``table``: craters of all sizes, since one of the catalogue's that was measured a little beyond the row's sizes is found.
@@ -132,7 +108,7 @@ def compare(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame, row: Hpa
 
 
 def draw(
-    folder: Path, mosaic: Mosaic, table: pd.DataFrame, catalogue: pd.DataFrame | None, row: Hparams, resolution_m: float, area_km2: float
+    folder: Path, mosaic: Mosaic, table: pd.DataFrame, catalogue: pd.DataFrame | None, row: Sizes, resolution_m: float, area_km2: float
 ) -> list[tuple[Path, str]]:
     """``overlay.png``, ``size_frequency.png`` and ``size_frequency.csv``."""
     from ...craters.counts import frequencies
@@ -170,55 +146,3 @@ def write_page(
     sections += [*(html.picture(path, caption) for path, caption in pictures)]
     sections.append(html.section("Craters", html.table(pd.DataFrame(table.drop(columns="geometry")))))
     return html.write_page(folder / "index.html", f"Craters {folder.name}", sections)
-
-
-# --- the prediction as one raster -----------------------------------------------------------------------------------------------
-
-
-def write_prediction(path: Path, products: list[Path], grid: Grid, workspace: Workspace) -> Path:
-    """The blocks' predictions as one COG of bytes: 254 is certain, 255 is no data; memory follows a block, not the mosaic."""
-    tags = {"scale": f"probability = value / {FULL}"}
-    blocks = predicted_blocks(products, grid, workspace)
-    return write_cog(path, blocks, grid, nodata=NO_DATA, dtype="uint8", bands=1, names=["probability"], tags=tags)
-
-
-def predicted_blocks(products: list[Path], grid: Grid, workspace: Workspace) -> Iterator[tuple[Window, np.ndarray]]:
-    pieces = [(window, product, name) for product in products for window, name in piece_windows(product / PREDICTION)]
-    load = lru_cache(maxsize=OPEN_BLOCKS)(lambda product, name: _values(product / PREDICTION, name))
-    for row in range(0, grid.height, BLOCK_PX):
-        for col in range(0, grid.width, BLOCK_PX):
-            workspace.keep_going()
-            block = Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
-            values = np.full((block.height, block.width), NO_DATA, np.uint8)
-            for window, product, name in pieces:
-                if _meet(window, block):
-                    _lay(values, block, window, load(product, name))
-            if (values != NO_DATA).any():
-                yield block, values
-
-
-def piece_windows(path: Path) -> list[tuple[Window, str]]:
-    """Windows of the mosaic that a block's file holds values of, and the names of these; shapes are read without the values."""
-    if not path.exists():
-        return []
-    with np.load(path, allow_pickle=False) as file:
-        names = [name.removeprefix("place_") for name in file.files if name.startswith("place_")]
-        return [(Window(*file[f"place_{name}"], *file[f"shape_{name}"]), name) for name in names]
-
-
-def _values(path: Path, name: str) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as file:
-        return file[f"values_{name}"]
-
-
-def _meet(one: Window, other: Window) -> bool:
-    return one.row < other.stop_row and other.row < one.stop_row and one.col < other.stop_col and other.col < one.stop_col
-
-
-def _lay(values: np.ndarray, block: Window, window: Window, source: np.ndarray) -> None:
-    """Put what a piece knows of a block into it."""
-    top, left = max(block.row, window.row), max(block.col, window.col)
-    bottom, right = min(block.stop_row, window.stop_row), min(block.stop_col, window.stop_col)
-    part = source[top - window.row : bottom - window.row, left - window.col : right - window.col]
-    target = values[top - block.row : bottom - block.row, left - block.col : right - block.col]
-    np.copyto(target, part, where=part != NO_DATA)

@@ -1,0 +1,71 @@
+"""Training data: pieces drawn from the tiles when they are asked for, with what each head learns from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ...core.seeds import seed_of
+from ...samples.sampler import EpochOrder, sample_seed
+from ...training.cell import CellParams, Datasets
+from ..craters_common.prepare import TileSet, folder_of
+from ..craters_common.tiles import require_craters, require_parts, split_tiles
+from .pieces import MOSAICS, Drawing, other_light, piece
+from .targets import RADII_PX, drawn
+
+if TYPE_CHECKING:
+    from ...config import Config
+    from .hparams import Hparams
+
+MOST = 512
+"""Circles of a piece that are kept, the largest first: batches want arrays of one size."""
+
+
+class Pieces(Dataset):
+    """``image`` (1, side, side) float32, ``circles`` (MOST, 3) with NaN after the last, and for heat maps their targets.
+
+    Pieces for validation and test are drawn once and for all, by their numbers, and keep their light.
+    """
+
+    def __init__(self, tiles: TileSet, rows: np.ndarray, hparams: Hparams, seed: int, training: bool = False):
+        self.tiles, self.rows, self.hparams, self.seed, self.training = tiles, rows, hparams, seed, training
+        scales = hparams.piece_scale_min, hparams.piece_scale_max
+        self.drawing = Drawing(hparams.piece_px, scales, hparams.mosaic_share, hparams.rotation_deg)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: int | tuple[int, int, int]) -> dict[str, torch.Tensor]:
+        epoch, position, index = key if isinstance(key, tuple) else (0, key, key)
+        rng = np.random.default_rng(sample_seed(self.seed, epoch, position))
+        others = self.rows[rng.integers(0, len(self.rows), MOSAICS[-1][0] ** 2 - 1)]
+        image, circles = piece(self._tile(self.rows[index]), [self._tile(row) for row in others], self.drawing, rng)
+        if self.training:
+            low, high = self.tiles.meta["range"]
+            image = other_light(image, (low, high), rng)
+        kept = circles[np.argsort(-circles[:, 2], kind="stable")][:MOST]
+        padded = np.full((MOST, 3), np.nan, np.float32)
+        padded[: len(kept)] = kept
+        item = {"image": torch.from_numpy(np.ascontiguousarray(image, np.float32)[None]), "circles": torch.from_numpy(padded)}
+        return item | (drawn(kept, self.hparams.piece_px, RADII_PX) if self.hparams.head == "heatmap" else {})
+
+    def _tile(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.asarray(self.tiles.image[row], np.float32), self.tiles.circles[row]
+
+
+def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
+    tiles = TileSet(folder_of(config, params.family, hparams.data))
+    require_craters(tiles, hparams)
+    train, val, test = split_tiles(tiles, params, hparams)
+    require_parts(train, val, test)
+    fixed = seed_of(params.seed, "pieces") % 2**31
+    return Datasets(
+        train=Pieces(tiles, train, hparams, params.seed, training=True),
+        val=Pieces(tiles, val, hparams, fixed),
+        test=Pieces(tiles, test, hparams, fixed),
+        sampler=EpochOrder(len(train), params.seed),
+        norm=tiles.norm,
+    )

@@ -1,0 +1,131 @@
+"""Craters of all sizes on an image: looked for at several scales, each size where it is a few to thirty pixels large."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from ...craters.confidence import Calibration
+from ...craters.sightings import COLUMNS, Levels, joined
+from ..craters_common.tiles import starts
+from ..ensemble import Ensemble
+from .pieces import blurred, sigma_of
+from .task import circles_of
+
+if TYPE_CHECKING:
+    from .hparams import Hparams
+
+WINDOW_PX = 1024
+MARGIN_PX = 96
+"""Windows of wide images overlap by twice this; what a window sees nearer to its edges is its neighbour's."""
+SLACK = 1.1
+"""A level's sightings may lie beyond its limits by this factor, or a crater at a limit would be missed by both of its levels."""
+
+
+class Finder:
+    """The networks of one version's checkpoints."""
+
+    def __init__(self, paths: list[Path], version: int):
+        self.ensemble = Ensemble.load(paths, "crater_detector", version)
+        self.hparams: Hparams = self.ensemble.hparams
+        self.divisor: int = self.ensemble.networks[0].network.divisor
+
+    def levels(self, scales: tuple[float, ...], unit: float = 1.0) -> Levels:
+        """The levels at these scales; radii in pixels of scale 1, or in units of which such a pixel has ``unit``."""
+        return Levels(tuple(unit / scale for scale in scales), members=len(self.ensemble))
+
+    def sightings(self, image: np.ndarray, scales: tuple[float, ...]) -> np.ndarray:
+        """What all levels and networks see on an image (h, w) without missing pixels: (N, 5), see :func:`craters.sightings.joined`."""
+        levels = self.levels(scales)
+        return np.concatenate([self.look(resized(image, scale), levels, number, scale) for number, scale in enumerate(scales)])
+
+    def look(self, image: np.ndarray, levels: Levels, level: int, scale: float = 1.0) -> np.ndarray:
+        """Sightings (N, 5) of one level on its own image, in pixels of an image of scale 1."""
+        low, high = levels.limits(level)
+        found = []
+        for member, circles in enumerate(self._circles(image)):
+            circles[:, :2] = (circles[:, :2] + 0.5) / scale - 0.5
+            circles[:, 2] *= levels.pixel[level]
+            circles = circles[(circles[:, 2] > low / SLACK) & (circles[:, 2] < high * SLACK)]
+            found.append(np.column_stack([circles, np.full(len(circles), member * len(levels.pixel) + level)]))
+        return np.concatenate(found)
+
+    def _circles(self, image: np.ndarray) -> list[np.ndarray]:
+        """Circles (N, 4) x, y, radius, strength by each member, of an image of any size."""
+        side = WINDOW_PX + 2 * MARGIN_PX
+        found: list[list[np.ndarray]] = [[] for _ in range(len(self.ensemble))]
+        for row, *own_rows in spans(image.shape[0], side):
+            for col, *own_cols in spans(image.shape[1], side):
+                window = image[row : row + side, col : col + side]
+                for member, circles in zip(found, self._in_window(window), strict=True):
+                    circles = circles + (col, row, 0, 0)
+                    x, y = circles[:, :2].T
+                    member.append(circles[(x >= own_cols[0]) & (x < own_cols[1]) & (y >= own_rows[0]) & (y < own_rows[1])])
+        return [np.concatenate(member) for member in found]
+
+    @torch.inference_mode()
+    def _in_window(self, image: np.ndarray) -> list[np.ndarray]:
+        below, right = (-length % self.divisor for length in image.shape)
+        # Beyond the edge there is nothing, as in pieces of training; mirrored ground would show rims.
+        padded = np.pad(image.astype(np.float32), ((0, below), (0, right)), constant_values=float(image.mean()))
+        tensor = torch.from_numpy(padded)[None, None].to(self.ensemble.device)
+        return [circles_of(network(tensor))[0].cpu().numpy().astype(float) for network in self.ensemble.networks]
+
+
+def spans(length: int, side: int) -> list[tuple[int, float, float]]:
+    """Windows of a side over a length: where each begins, and from where to where it speaks: to the middle of what it shares with the
+    next one, and beyond the ends."""
+    begins = starts(length, side, side - 2 * MARGIN_PX)
+    borders = [(before + side + after) / 2 for before, after in zip(begins[:-1], begins[1:], strict=True)]
+    return list(zip(begins, [-np.inf, *borders], [*borders, np.inf], strict=True))
+
+
+def resized(image: np.ndarray, scale: float) -> np.ndarray:
+    """The image at another scale, as sharp in its pixels as before."""
+    if scale == 1:
+        return image
+    source = blurred(np.asarray(image, np.float32), sigma_of(scale)) if scale < 1 else np.asarray(image, np.float32)
+    height, width = (max(1, round(length * scale)) for length in image.shape)
+    return cv2.resize(source, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def quantities(craters: np.ndarray, pixel: float = 1.0) -> dict[str, np.ndarray]:
+    """What the confidence goes by, of craters (N, 9) as :func:`joined` lists them; ``pixel``: that of scale 1, in the unit of radii."""
+    one = dict(zip(COLUMNS, craters.T, strict=True))
+    size = np.log(np.maximum(one["radius"] / pixel, 1e-3))
+    return {
+        "score": _logit(one["score"]),
+        "best": _logit(one["best"]),
+        "size": size,
+        "size_squared": size**2,
+        "below_5_px": np.maximum(0, np.log(5.0) - size),
+        "below_4_px": np.maximum(0, np.log(4.0) - size),
+        "share_of_levels": one["seen"] / np.maximum(one["could"], 1),
+        "levels": one["seen"],
+        "spread_place": one["spread_place"],
+        "spread_size": one["spread_size"],
+    }
+
+
+def _logit(share: np.ndarray) -> np.ndarray:
+    share = np.clip(share, 1e-4, 1 - 1e-4)
+    return np.log(share / (1 - share))
+
+
+def with_confidence(craters: np.ndarray, calibration: Calibration | None, pixel: float = 1.0) -> np.ndarray:
+    """Craters (N, 9) sorted by confidence, which comes as a fourth column (N, 10): x, y, radius, confidence, then the rest.
+
+    Without a calibration (too few craters were right or wrong on validation tiles) it is the score itself."""
+    confidence = craters[:, 3] if calibration is None else calibration.confidence(quantities(craters, pixel))
+    table = np.column_stack([craters[:, :3], confidence, craters[:, 3:]])
+    return table[np.argsort(-confidence, kind="stable")]
+
+
+def found_on(finder: Finder, image: np.ndarray) -> np.ndarray:
+    """Craters (N, 9) of one tile at the scales of the row."""
+    scales = finder.hparams.scales
+    return joined(finder.sightings(image, scales), finder.levels(scales))

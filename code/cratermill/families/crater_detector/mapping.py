@@ -1,0 +1,178 @@
+"""Maps: cells are blocks of one level each; every level reads the mosaic at its own resolution, so large craters cost next to nothing.
+
+What the levels saw is joined when the blocks are, by distances on the body, so neither blocks nor levels leave seams.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+
+from ...core.errors import InputError
+from ...core.files import write_table
+from ...craters.sightings import Levels, joined
+from ...geo.sampling import sample_masked
+from ...samples.brightness import far_from
+from ...samples.grey import mean_of_bands
+from ...samples.inputs import digest
+from ...training.checkpoint import load
+from .. import map_options
+from ..craters_common.layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
+from ..craters_common.maps import CRATERS, map_run, mapped_version, nearly_held, open_mosaic, params_of
+from ..craters_common.prepare import is_missing
+from ..members import Trainings, checkpoint_paths, frozen_paths, row_of
+from .evaluate import COLUMNS, Reading, reading_of
+from .find import Finder, with_confidence
+
+if TYPE_CHECKING:
+    from ...config import Config
+    from ...geo.bodies import Body
+    from ...geo.grid import Grid
+    from ...geo.mosaic import Mosaic
+    from ...training.hparams import RowHparams
+    from ..craters_common.composite import Join
+    from .hparams import Hparams
+    from .options import MapOptions
+
+NAME = "crater_detector"
+SEEN_COLUMNS = ("lon", "lat", "radius_m", "strength", "look")
+MARGIN_PX = 48
+"""Around a block, in the pixels of its level: the largest radius that a level sees, and half as much."""
+WIDEST_TILE_DEG = 110.0
+"""A level whose tiles would be wider is left out: its craters would not be round."""
+
+
+def scales_for(row: Hparams, options: MapOptions, body: Body, resolution_m: float) -> list[float]:
+    """Scales of a map's levels: the finest, then ever half as fine until the largest craters are seen, or tiles become too wide."""
+    largest_px = options.largest_radius_m / resolution_m if options.largest_radius_m else row.radii_px(resolution_m)[1]
+    if not np.isfinite(largest_px):
+        raise InputError("the row's size_max is no length on this mosaic", next_step="give map.options.largest_radius_m")
+    scales = [options.finest_scale]
+    seen_px = Levels((1.0,)).largest_px
+    while seen_px / scales[-1] < largest_px:
+        coarser = 1.0 if scales[-1] > 1 else scales[-1] / 2
+        if (2 * MARGIN_PX * resolution_m / coarser) / degree_m(body) + WIDEST_DEG > WIDEST_TILE_DEG:
+            break
+        scales.append(coarser)
+    return scales
+
+
+def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
+    """One cell per block of each level; its params hold all that what is seen there depends on."""
+    run, options, trainings = map_run(config, NAME), map_options(config, NAME), trainings or Trainings(config)
+    versions = trainings.versions(NAME, run.versions[NAME])
+    rows = [_own(trainings.row(NAME, version, run.split)) for version in versions]
+    with open_mosaic(config, NAME) as mosaic:
+        resolution, body = options.resolution_m or mosaic.grid.resolution_m, mosaic.grid.body
+        area = extent(mosaic.grid, options.latitudes)
+        scales = max((scales_for(row, options, body, resolution) for row in rows), key=len)
+        source = digest(mosaic.path)
+    common = {
+        "weights": {NAME: trainings.weights(NAME, run.versions[NAME], run.split)},
+        "mosaic": source,
+        "bands": run.bands,
+        "scales": scales,
+        "resolution_m": resolution,
+        "options": options.model_dump(mode="json", exclude={"units", "latitudes", "layer"}),
+    }
+    cells = []
+    for level, scale in enumerate(scales):
+        side_m = min(options.block_px * resolution / scale, WIDEST_DEG * degree_m(body))
+        for number, box in enumerate(boxes(body, area, side_m)):
+            key = f"level_{level}_block_{number:05d}"
+            cells.append({"key": key, "level": level, "box": [box.west, box.south, box.east, box.north], **common})
+    return cells
+
+
+def _own(row: RowHparams) -> Hparams:
+    """Rows of this family are of its model."""
+    return cast("Hparams", row)
+
+
+def compose_mark(config: Config, trainings: Trainings) -> Any:
+    """What turns sightings into a list: the rows, and the evaluations that say how sure a crater is and from where on it is listed."""
+    run = map_run(config, NAME)
+    versions = trainings.versions(NAME, run.versions[NAME])
+    rows = [trainings.row(NAME, version, run.split).model_dump(mode="json") for version in versions]
+    return [rows, [trainings.evaluations(NAME, version, run.split) for version in versions]]
+
+
+def map_warnings(config: Config) -> list[str]:
+    run, said = map_run(config, NAME), []
+    with open_mosaic(config, NAME) as mosaic:
+        for version in Trainings(config).versions(NAME, run.versions[NAME]):
+            path = next(iter(checkpoint_paths(config, NAME, version, run.split).values()))
+            said += far_from(load(path, NAME, version).seen, mosaic, f"version {version}", grey=False, remembered=config.data.statistics)
+    return said
+
+
+def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict[str, Any]:
+    """``craters.csv`` of one block of one level: what its networks see there."""
+    options, run = map_options(config, NAME), map_run(config, NAME)
+    version, level = mapped_version(config, NAME, params), params["level"]
+    finder = Finder(frozen_paths(config, NAME, version, run.split, marks_of(params, version, run.split)), version)
+    resolution = params["resolution_m"] / params["scales"][level]
+    box = Box(*params["box"])
+    with open_mosaic(config, NAME) as mosaic:
+        grid = around(mosaic.grid.body, box, resolution, MARGIN_PX, finder.divisor)
+        image, share = pixels(mosaic, grid, options.missing)
+    workspace.keep_going()
+    levels = finder.levels(tuple(params["scales"]), params["resolution_m"])
+    found = finder.look(image, levels, level) if share else np.zeros((0, 5))
+    table = seen_in(found, grid, box)
+    write_table(workspace.folder / CRATERS, table)
+    return {"craters": len(table), "seen": share}
+
+
+def marks_of(params: dict[str, Any], version: int, split: int) -> dict[str, str]:
+    """The trainings of a version that a map's cells were planned with."""
+    marks: dict[str, str] = params["weights"][NAME][str(version)][str(split)]
+    return marks
+
+
+def pixels(mosaic: Mosaic, grid: Grid, missing: float | None) -> tuple[np.ndarray, float]:
+    """A grey tile (h, w) without gaps, and the share of it that has data."""
+    image = mean_of_bands(*sample_masked(mosaic, grid))
+    gone = is_missing(image, missing)
+    if gone.all():
+        return np.zeros(image.shape, np.float32), 0.0
+    image[gone] = image[~gone].mean()
+    return image, float(1 - gone.mean())
+
+
+def seen_in(found: np.ndarray, grid: Grid, box: Box) -> pd.DataFrame:
+    """Sightings (SEEN_COLUMNS) whose centres lie in a block or nearly; ``found``: x, y in pixels, radius in metres, strength, look."""
+    circles = np.column_stack([found[:, :2], found[:, 2] / grid.resolution_m])
+    lon, lat = grid.lonlat(found[:, 1], found[:, 0])
+    table = pd.DataFrame({"lon": lon, "lat": lat, "radius_m": found[:, 2], "strength": found[:, 3], "look": found[:, 4].astype(int)})
+    return table[nearly_held(circles, grid, box)]
+
+
+def composed(config: Config, products: list[Path]) -> tuple[Hparams, Join]:
+    """The row of a map's version, and what makes one list of the blocks' sightings."""
+    split, params = map_run(config, NAME).split, params_of(products)
+    version = mapped_version(config, NAME, params)
+    row = _own(row_of(config, NAME, version, split))
+    reading, members = reading_of(config, version, split, row), len(marks_of(params, version, split))
+
+    def join(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
+        types = dict.fromkeys(SEEN_COLUMNS, float)
+        seen = pd.concat([pd.read_csv(product / CRATERS, dtype=types) for product in products], ignore_index=True)
+        return made_of_sightings(seen, params["scales"], params["resolution_m"], members, reading, body)
+
+    return row, join
+
+
+def made_of_sightings(
+    seen: pd.DataFrame, scales: list[float], resolution_m: float, members: int, reading: Reading, body: Body
+) -> pd.DataFrame:
+    """Craters of a map above the threshold, the surest first; spreads in kilometres."""
+    levels = Levels(tuple(resolution_m / scale for scale in scales), members=members)
+    craters = with_confidence(joined(seen[list(SEEN_COLUMNS)].to_numpy(float), levels, body), reading.calibration, resolution_m)
+    table = pd.DataFrame(craters, columns=["lon", "lat", "radius_m", *COLUMNS[3:]])
+    for name in ("spread_place", "spread_size"):
+        table[f"{name}_km"] = table.pop(name) * table["radius_m"] / 1000
+    return table[table["confidence"] >= reading.threshold].reset_index(drop=True)

@@ -1,0 +1,109 @@
+"""The detector in training: its loss, weights averaged over the steps, and scores of what the averaged network finds on pieces."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...craters.matching import STRICT
+from ...craters.scores import rates, tally
+from ...networks.circle_net import peaks
+from ...training.normalised import Normalised
+from ...training.optim import build_optimizer, build_scheduler
+from ...training.task import Batch, Task
+from .hparams import Hparams
+from .targets import RADII_PX, loss
+
+LEAST = 0.1
+"""Weakest answer of a network that is listed."""
+THRESHOLDS = np.arange(0.1, 0.75, 0.05)
+AVERAGE_FROM = 10
+"""Steps over which the average begins to keep more than it takes."""
+
+
+def circles_of(outputs: Tensor | list[Tensor], least: float = LEAST) -> list[Tensor]:
+    """Circles (M, 4) x, y, radius, strength of each image, from a heat map's channels or a box detector's circles."""
+    if isinstance(outputs, Tensor):
+        return peaks(outputs.float(), least)
+    return [circles[circles[:, 3] > least] for circles in outputs]
+
+
+class DetectorTask(Task):
+    """``network`` is the moving average of ``learning``, raw images in; the average is what is validated, tested and kept."""
+
+    def __init__(self, hparams: Hparams, norm: np.ndarray):
+        super().__init__()
+        self.hparams, self.gradient_clip = hparams, hparams.gradient_clip
+        self.learning = Normalised(hparams.build_network(), norm)
+        self.network = copy.deepcopy(self.learning).requires_grad_(False)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def optimizers(self) -> list[tuple[torch.optim.Optimizer, Any]]:
+        optimizer = build_optimizer(self.hparams, self.learning)
+        return [(optimizer, build_scheduler(self.hparams, optimizer))]
+
+    def forward(self, batch: Batch, part: int = 0) -> Tensor:
+        return self._loss(self.learning, batch)
+
+    def _loss(self, network: Normalised, batch: Batch) -> Tensor:
+        if self.hparams.head == "heatmap":
+            return loss(network(batch["image"]).float(), batch)
+        offset, divisor = network.offset[:, None, None], network.divisor[:, None, None]
+        return network.network.losses((batch["image"] - offset) / divisor, list(known(batch["circles"])))
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        self.steps += 1
+        steps = int(self.steps)
+        keep = min(self.hparams.moving_average, (1 + steps) / (AVERAGE_FROM + steps)) if self.hparams.moving_average else 0.0
+        for mean, value in zip(self.network.state_dict().values(), self.learning.state_dict().values(), strict=True):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(value, 1 - keep)
+            else:
+                mean.copy_(value)
+
+    def start_scoring(self) -> None:
+        device = self.network.offset.device
+        self.counts = torch.zeros(len(THRESHOLDS), 4, dtype=torch.float64, device=device)
+        self.losses = torch.zeros(2, dtype=torch.float64, device=device)
+
+    def score(self, batch: Batch) -> None:
+        if self.hparams.head == "heatmap":
+            outputs = self.network(batch["image"]).float()
+            self.losses += torch.tensor([float(loss(outputs, batch)) * len(outputs), len(outputs)], device=self.losses.device)
+        else:
+            outputs = self.network(batch["image"])
+        for found, truth in zip(circles_of(outputs), known(batch["circles"]), strict=True):
+            self.counts += torch.from_numpy(_counts(found.cpu().numpy(), truth.cpu().numpy())).to(self.counts.device)
+
+    def scores(self, sum_over_processes: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        counts, losses = sum_over_processes(self.counts).cpu().numpy(), sum_over_processes(self.losses)
+        precision, recall, f1 = rates(counts).T
+        best = int(np.argmax(f1))
+        # Detectors of boxes give no loss while they are looking; what they miss is as good.
+        value = float(losses[0] / losses[1]) if losses[1] else 1 - float(f1[best])
+        return {
+            "loss": value,
+            "F1_strict": float(f1[best]),
+            "Precision_strict": float(precision[best]),
+            "Recall_strict": float(recall[best]),
+        }
+
+
+def known(circles: Tensor) -> list[Tensor]:
+    """The circles (M, 3) of each image, without what fills them up."""
+    return [one[~one[:, 0].isnan()] for one in circles]
+
+
+def _counts(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Right, found, known that were found, known (T, 4), of craters that the network should see, above each threshold."""
+    return np.array([tally(found[found[:, 3] >= least], truth, STRICT, RADII_PX).counts() for least in THRESHOLDS], float)
+
+
+def build_task(hparams: Hparams, norm: np.ndarray) -> DetectorTask:
+    return DetectorTask(hparams, norm)

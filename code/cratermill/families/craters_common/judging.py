@@ -1,0 +1,64 @@
+"""Found craters against those of the list, on tiles, by every rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ...core.files import write_table
+from ...core.frames import rows_of
+from ...craters.matching import match
+from ...craters.scores import all_rules, score, size_table
+from .tiles import Sizes, radii_px
+
+if TYPE_CHECKING:
+    from .prepare import TileSet
+
+CRATERS, SCORES = "craters.csv", "scores.csv"
+
+
+def judge(
+    tiles: TileSet, rows: np.ndarray, found: list[np.ndarray], columns: Sequence[str], hparams: Sizes, folder: Path
+) -> dict[str, float]:
+    """Write the tables of what was found on these tiles; returns the scores by every rule.
+
+    ``columns`` name those of ``found`` (N, …), which begin with x, y, radius_px and confidence.
+    """
+    truth = [within(tiles.circles[row], tiles.image.shape[1:]) for row in rows]
+    found = [within(circles, tiles.image.shape[1:]) for circles in found]
+    resolution = tiles.tiles["resolution_m"].to_numpy(float)
+    tallies = all_rules(found, truth, radii_px(hparams, float(resolution[0])))
+    parts = []
+    for row, circles, known in zip(rows, found, truth, strict=True):
+        new = np.ones(len(circles), bool)
+        new[match(circles, known).pairs[:, 0]] = False
+        table = pd.DataFrame(circles[:, : len(columns)], columns=list(columns)[: circles.shape[1]]).assign(new=new.astype(int))
+        table.insert(0, "tile", row)
+        table.insert(1, "name", tiles.tiles["name"].iloc[row])
+        parts.append(table)
+    write_table(folder / CRATERS, pd.concat(parts, ignore_index=True))
+    write_table(folder / SCORES, pd.concat([size_table(one, name) for name, one in tallies.items()], ignore_index=True))
+    metrics: dict[str, float] = {}
+    for name, one in tallies.items():
+        metrics |= score(one, name)
+    counts = tallies["strict"].counts()
+    return metrics | {"craters_found": counts[1], "craters_known": counts[3], "craters_new": counts[1] - counts[0]}
+
+
+def within(circles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The circles whose centres lie on the tile: others belong to its neighbours."""
+    inside = (circles[:, 0] >= -0.5) & (circles[:, 0] < shape[1] - 0.5) & (circles[:, 1] >= -0.5) & (circles[:, 1] < shape[0] - 0.5)
+    return circles[inside]
+
+
+def gather(cells: pd.DataFrame, into: Path) -> list[dict]:
+    """Crater lists and scores by size of all evaluated cells, side by side in ``results/``."""
+    for cell in rows_of(cells[cells["stage"] == "evaluate"]):
+        tag = f"test-set-{cell.split}_iteration-{cell.iteration}"
+        for name in (CRATERS, SCORES):
+            write_table(into / "craters" / f"{Path(name).stem}_{tag}.csv", pd.read_csv(cell.product / name))
+    return []

@@ -1,0 +1,82 @@
+"""What a run configuration says about a map of craters, and what its blocks list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...config import BEST
+from ...core.errors import InputError, WorkError
+from ...core.files import read_json
+from ...geo.grid import Grid
+from ...geo.mosaic import Mosaic
+from ..members import chosen_version
+from .layout import Box
+
+if TYPE_CHECKING:
+    from ...config import Config, MapRun
+
+CRATERS, PREDICTION = "craters.csv", "prediction.npz"
+
+
+def map_run(config: Config, family: str) -> MapRun:
+    run = config.map
+    if run is None or family not in run.versions:
+        raise InputError("the config makes no map of craters", valid=f"map: {{versions: {{{family}: 1}}}}", next_step="add a 'map' part")
+    idle = {
+        "match_brightness": run.match_brightness,
+        "crater_list": run.crater_list is not None,
+        "craters": run.craters != "all",
+        "data": run.data is not None,
+    }
+    if any(idle.values()):
+        given = ", ".join(f"map.{name}" for name, there in idle.items() if there)
+        raise InputError(f"{given}: no key for maps of craters", valid="mosaic, bands, catalogue, options", next_step="remove it")
+    return run
+
+
+def map_name(config: Config, family: str) -> str:
+    run = map_run(config, family)
+    return run.name or f"{family}-{run.versions[family]}_test-set-{run.split}"
+
+
+def open_mosaic(config: Config, family: str) -> Mosaic:
+    run = map_run(config, family)
+    path = config.path(run.mosaic) if run.mosaic else config.mosaic
+    return Mosaic.open(path, run.bands)
+
+
+def require_sizes(rows: dict[int, Any], resolution_m: float, block_px: int) -> None:
+    for version, row in rows.items():
+        low, high = row.radii_px(resolution_m)
+        if low > block_px / 2:
+            raise InputError(
+                f"version {version} looks for radii of {low:.4g} to {high:.4g} px in blocks of {block_px} px",
+                valid="craters that are smaller than half a block",
+                next_step="raise map.options.block_px, or resolution_m",
+            )
+
+
+def nearly_held(circles: np.ndarray, grid: Grid, box: Box) -> np.ndarray:
+    """Which centres lie in a box or a tenth of their radius off it, 2 px at least: neighbours see the same crater a little elsewhere, and
+    one on the border would belong to neither. Doubles are removed when blocks are joined."""
+    off = np.maximum(2.0, 0.1 * circles[:, 2])
+    corners = ((down * off, across * off) for down in (-1, 0, 1) for across in (-1, 0, 1))
+    held = [box.holds(*grid.lonlat(circles[:, 1] + down, circles[:, 0] + across)) for down, across in corners]
+    return np.any(held, axis=0)
+
+
+def params_of(products: list[Path]) -> dict[str, Any]:
+    """What the blocks of a map were made with; ``WorkError`` where there are none."""
+    if not products:
+        raise WorkError("no block has been mapped", next_step="see 'cratermill status' for why, then launch the map again")
+    made: dict[str, Any] = (read_json(min(products) / "cell.json") or {}).get("params", {})
+    return made
+
+
+def mapped_version(config: Config, family: str, params: dict[str, Any]) -> int:
+    """The version that a map shows: the configuration's, or the best of those that its cells were planned with."""
+    wanted = map_run(config, family).versions[family]
+    return chosen_version(config, family, params["weights"][family]) if wanted == BEST else int(wanted)

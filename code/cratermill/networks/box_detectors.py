@@ -1,0 +1,143 @@
+"""Published detectors of boxes on any encoder: torchvision's FCOS, RetinaNet and Faster R-CNN, and what terratorch's factory builds.
+
+They take raw images and give boxes; a crater's circle is the one whose box it is.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.errors import InputError, first_line
+from .backbone import Backbone
+from .features import Pyramid
+from .segmenter import encoder_features
+
+DETECTORS = ("FCOS", "RetinaNet", "FasterRCNN")
+LEVELS = (1, 2, 3, 4)
+"""Encoder levels in use: strides 2, 4, 8 and 16. Craters of a few pixels need the finest."""
+CHANNELS = 96
+ANCHOR_PX = 3.0
+"""Side of the anchors per pixel of stride: boxes of 6 to 48 px at strides 2 to 16."""
+MOST = 300
+
+
+class Trunk(nn.Module):
+    """Maps of one width at the strides of ``LEVELS``, named as torchvision names them."""
+
+    def __init__(self, encoder: Pyramid, channels: int = CHANNELS):
+        from torchvision.ops import FeaturePyramidNetwork
+
+        super().__init__()
+        self.encoder, self.out_channels = encoder, channels
+        self.pyramid = FeaturePyramidNetwork([encoder.out_channels[level] for level in LEVELS], channels)
+
+    def forward(self, image: Tensor) -> OrderedDict[str, Tensor]:
+        maps = self.encoder(image)
+        return self.pyramid(OrderedDict((str(level), maps[level]) for level in LEVELS))
+
+
+class BoxDetector(nn.Module):
+    """Images (N, C, H, W) in training with boxes → losses, else → circles (M, 4) x, y, radius, score of each image."""
+
+    divisor = 32
+
+    def __init__(self, detector: nn.Module):
+        super().__init__()
+        self.detector = detector
+
+    def losses(self, image: Tensor, circles: list[Tensor]) -> Tensor:
+        """The sum of the detector's losses; ``circles`` (M, 3) x, y, radius of each image."""
+        targets = [{"boxes": boxes(one), "labels": torch.ones(len(one), dtype=torch.int64, device=image.device)} for one in circles]
+        found = self.detector(list(image), targets)
+        return torch.stack([value for value in found.values() if value.ndim == 0]).sum()
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [circles(one["boxes"], one["scores"]) for one in self.detector(list(image))]
+
+
+def boxes(circles_xyr: Tensor) -> Tensor:
+    """Corners (M, 4) of the boxes around circles whose pixel centres lie at whole numbers."""
+    x, y, radius = circles_xyr[:, 0] + 0.5, circles_xyr[:, 1] + 0.5, circles_xyr[:, 2]
+    return torch.stack([x - radius, y - radius, x + radius, y + radius], 1)
+
+
+def circles(corners: Tensor, scores: Tensor) -> Tensor:
+    low, high = corners[:, :2], corners[:, 2:]
+    radius = (high - low).clamp_min(1e-3).prod(1).sqrt() / 2
+    return torch.cat([(low + high) / 2 - 0.5, radius[:, None], scores[:, None]], 1)
+
+
+def build_box_detector(name: str, backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> BoxDetector:
+    """One of ``DETECTORS``, random weights apart from the encoder's where ``pretrained``.
+
+    Raises ``InputError`` where they don't go together.
+    """
+    encoder = Pyramid(encoder_features(backbone, in_chans, pretrained, image_size), in_chans)
+    try:
+        detector = _BUILD[name](Trunk(encoder))
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise InputError(f"{name} with the encoder {backbone} can't be built: {first_line(error)}", next_step="choose another") from error
+    detector.transform = AsTheyAre()
+    return BoxDetector(detector)
+
+
+class AsTheyAre(nn.Module):
+    """In the place of torchvision's resizing and normalising: images are normalised already, and their size is part of the method."""
+
+    def forward(self, images: list[Tensor], targets: Any = None) -> tuple[Any, Any]:
+        from torchvision.models.detection.image_list import ImageList
+
+        return ImageList(torch.stack(images), [tuple(image.shape[-2:]) for image in images]), targets
+
+    def postprocess(self, result: Any, image_shapes: Any, original_image_sizes: Any) -> Any:
+        return result
+
+
+def _anchors(per_place: int) -> Any:
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+    steps = [2 ** (step / per_place) for step in range(per_place)]
+    sizes = tuple(tuple(ANCHOR_PX * 2**level * step for step in steps) for level in LEVELS)
+    return AnchorGenerator(sizes, ((1.0,),) * len(LEVELS))
+
+
+def _fcos(trunk: Trunk) -> nn.Module:
+    from torchvision.models.detection import FCOS
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+    # FCOS asks for one anchor of the side of its stride per place.
+    places = AnchorGenerator(tuple((2**level,) for level in LEVELS), ((1.0,),) * len(LEVELS))
+    return FCOS(trunk, 2, anchor_generator=places, score_thresh=0.05, nms_thresh=0.4, detections_per_img=MOST)
+
+
+def _retinanet(trunk: Trunk) -> nn.Module:
+    from torchvision.models.detection import RetinaNet
+
+    return RetinaNet(trunk, 2, anchor_generator=_anchors(2), score_thresh=0.05, nms_thresh=0.4, detections_per_img=MOST)
+
+
+def _faster_rcnn(trunk: Trunk) -> nn.Module:
+    from torchvision.models.detection import FasterRCNN
+    from torchvision.ops import MultiScaleRoIAlign
+
+    names = [str(level) for level in LEVELS]
+    pool = MultiScaleRoIAlign(names, output_size=5, sampling_ratio=2, canonical_scale=48, canonical_level=3)
+    return FasterRCNN(
+        trunk,
+        2,
+        rpn_anchor_generator=_anchors(1),
+        box_roi_pool=pool,
+        box_nms_thresh=0.4,
+        box_detections_per_img=MOST,
+        rpn_pre_nms_top_n_train=1000,
+        rpn_pre_nms_top_n_test=600,
+        rpn_post_nms_top_n_train=400,
+        rpn_post_nms_top_n_test=300,
+    )
+
+
+_BUILD = {"FCOS": _fcos, "RetinaNet": _retinanet, "FasterRCNN": _faster_rcnn}

@@ -1,0 +1,225 @@
+"""The detector: targets and pieces that agree with the ground, peaks that give the circles back, and a run from tiles to lists and maps."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cratermill.core.files import write_json
+from cratermill.craters.matching import STRICT, match
+from cratermill.families import get_family
+from cratermill.families.crater_detector.evaluate import Reading, read_off
+from cratermill.families.crater_detector.find import Finder, resized
+from cratermill.families.crater_detector.hparams import Hparams
+from cratermill.families.crater_detector.mapping import made_of_sightings, scales_for, seen_in
+from cratermill.families.crater_detector.options import MapOptions
+from cratermill.families.crater_detector.pieces import Drawing, piece
+from cratermill.families.crater_detector.targets import drawn, loss
+from cratermill.families.crater_detector.task import DetectorTask
+from cratermill.families.craters_common.layout import Box, around
+from cratermill.networks.circle_net import peaks
+from cratermill.pipeline.planning import train_plan, wanted_rows
+from cratermill.pipeline.train import train
+from cratermill.training.cell import CellParams
+from tests.families.crater_unet.planet import BODY, Workspace, project
+
+FAMILY = get_family("crater_detector")
+ROW = {
+    "version": 1,
+    "version_run": True,
+    "test_set": [0],
+    "trainings_per_test": 1,
+    "val_frac": 0.3,
+    "batch_size": 4,
+    "lr": 1e-3,
+    "optimizer": "AdamW",
+    "max_epochs": 2,
+    "data": "dots",
+    "head": "heatmap",
+    "encoder_name": "resnet10t",
+    "piece_px": 64,
+    "size_min": 3,
+    "size_max": 60,
+    "finest_scale": 1.0,
+    "levels": 2,
+}
+CIRCLES = np.array([[30.0, 41.0, 4.0], [100.5, 60.25, 20.0], [107.0, 68.0, 6.5], [140.0, 140.0, 9.0]])
+
+
+def outputs_of(circles: np.ndarray, side: int) -> torch.Tensor:
+    """What a perfect network would say (1, 4, h, w)."""
+    target = drawn(circles, side)
+    # Where nothing was learnt about sizes a network is not sure of a centre, either.
+    heat = (target["heat"] * (target["weight"] > 0)).clamp(1e-4, 1 - 1e-4)
+    return torch.cat([torch.logit(heat)[None], target["size"]])[None]
+
+
+def test_peaks_give_the_drawn_circles_back():
+    found = peaks(outputs_of(CIRCLES, 160), 0.3)[0].numpy()
+    assert len(found) == len(CIRCLES)
+    pairs = match(found, CIRCLES, STRICT)
+    assert pairs.offset.max() < 0.05 and np.abs(pairs.growth).max() < 0.05
+
+
+def test_the_loss_is_least_for_the_right_answer_and_asks_nothing_of_doubtful_sizes():
+    doubtful = np.vstack([CIRCLES, [60.0, 130.0, 33.0], [20.0, 20.0, 2.0]])
+    batch = {name: value[None] for name, value in drawn(doubtful, 160).items()}
+    assert batch["count"] == len(CIRCLES)
+    right = loss(outputs_of(doubtful, 160), batch)
+    assert right < 0.05 < loss(outputs_of(CIRCLES[:2], 160), batch)
+    shouting = outputs_of(doubtful, 160)
+    shouting[0, 0, 65, 30] = 5.0  # the centre of the crater of 33 px
+    assert loss(shouting, batch) == pytest.approx(float(right), abs=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_pieces_show_their_circles_where_they_are_said_to_be(share):
+    """Every crater is a bright dot of its own size: its brightness is found again at the place and scale of its circle."""
+    rng = np.random.default_rng(0)
+    circles = np.column_stack([rng.uniform(20, 230, (25, 2)), np.full(25, 12.0)])
+    rows, cols = np.mgrid[:256, :256]
+    image = np.zeros((256, 256), np.float32)
+    for x, y, radius in circles:
+        image[np.hypot(cols - x, rows - y) < 0.6 * radius] = 200
+    drawing, seen = Drawing(160, (0.5, 0.9), share, 20.0), 0
+    for _ in range(12):
+        shown, found = piece((image, circles), [(image, circles)] * 8, drawing, rng)
+        values = shown[found[:, 1].round().astype(int).clip(0, 159), found[:, 0].round().astype(int).clip(0, 159)]
+        seen += len(found)
+        assert (values > 90).mean() > 0.97
+    assert seen > 60
+
+
+def test_resized_images_keep_pixel_centres():
+    image = np.zeros((64, 64), np.float32)
+    image[20:24, 40:44] = 1
+    small = resized(image, 0.5)
+    centre = np.array([np.average(np.arange(32), weights=small.sum(axis)) for axis in (0, 1)])
+    assert (centre + 0.5) / 0.5 - 0.5 == pytest.approx([41.5, 21.5], abs=0.05)
+
+
+def write_table(folder, rows: list[dict]) -> None:
+    aliases = {name: column for column, name in Hparams.columns().items()}
+    (folder / "configs").mkdir(exist_ok=True)
+    with (folder / "configs" / "t.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [aliases[name] for name in rows[0]])
+        writer.writeheader()
+        writer.writerows({aliases[name]: value for name, value in row.items()} for row in rows)
+
+
+class Running(Workspace):
+    stop_requested = False
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A row trained for two epochs on small dots, and evaluated: (config, folders and metrics by stage)."""
+    folder = tmp_path_factory.mktemp("detector")
+    write_table(folder, [ROW])
+    data = {"dots": {"tiles": 12, "tile_px": 96}}
+    config = project(folder, {"name": "d", "data": "data", "train": {"crater_detector": {"table": "configs/t.csv", "data": data}}})
+    FAMILY.prepare(config, wanted_rows(config)["crater_detector"], lambda *_: None)
+    done = {}
+    for cell in train_plan(config).cells:
+        if cell.stage in ("train", "evaluate"):
+            workspace, params = Running(config.root / cell.product), CellParams(**cell.params)
+            metrics = (train if cell.stage == "train" else FAMILY.evaluate)(config, params, workspace)
+            write_json(workspace.folder / "cell.json", {"stage": cell.stage, "params": cell.params, "metrics": metrics})
+            done[cell.stage] = (workspace.folder, metrics)
+    return config, done
+
+
+def test_a_run_gives_lists_sorted_by_confidence_and_scores_by_every_rule(run):
+    folder, metrics = run[1]["evaluate"]
+    assert {"F1_strict", "F1_lax", "F1_box", "AUC", "calibration_error", "reading_threshold"} <= set(metrics)
+    table = pd.read_csv(folder / "craters.csv")
+    assert {"x", "y", "radius_px", "confidence", "levels_seen", "spread_place", "new"} <= set(table)
+    assert all(part["confidence"].is_monotonic_decreasing for _, part in table.groupby("tile"))
+    curve = pd.read_csv(run[1]["train"][0] / "curve.csv")
+    assert {"loss", "F1_strict"} <= set(curve) and curve["train_loss"].iloc[-1] < curve["train_loss"].iloc[0]
+
+
+def test_the_kept_weights_are_the_average_and_read_back(run):
+    finder = Finder([run[1]["train"][0] / "best.ckpt"], 1)
+    found = finder.sightings(np.zeros((70, 50), np.float32), (1.0, 0.5))
+    assert found.shape[1] == 5 and len(finder.ensemble) == 1
+
+
+def test_wide_images_are_seen_as_small_ones_are(run, monkeypatch):
+    """Windows leave no seams: the same circles whether an image is looked at whole or in parts."""
+    from cratermill.families.crater_detector import find
+
+    finder = Finder([run[1]["train"][0] / "best.ckpt"], 1)
+    truth = np.column_stack([np.random.default_rng(1).uniform(8, 500, (80, 2)), np.full(80, 6.0)])
+
+    def in_window(self, image):
+        row, col = int(image[0, 0]) // 1000, int(image[0, 0]) % 1000
+        inside = truth - (col, row, 0)
+        kept = ((inside[:, :2] >= 0) & (inside[:, :2] < image.shape[::-1])).all(1)
+        return [np.column_stack([inside[kept], np.full(kept.sum(), 0.9)])]
+
+    monkeypatch.setattr(Finder, "_in_window", in_window)
+    monkeypatch.setattr(find, "WINDOW_PX", 128)
+    rows, cols = np.mgrid[:512, :512]
+    found = finder.look((rows * 1000 + cols).astype(float), finder.levels((1.0,)), 0)
+    assert len(found) == len(truth)
+    assert sorted(found[:, 0].round(6)) == sorted(truth[:, 0].round(6))
+
+
+def test_thresholds_come_from_validation_and_a_given_one_stays(run):
+    from cratermill.families.craters_common.prepare import TileSet, folder_of
+
+    tiles, rows = TileSet(folder_of(run[0], "crater_detector", "dots")), np.arange(12)
+    rng, found = np.random.default_rng(0), []
+    for row in rows:
+        circles = tiles.circles[row]
+        right = np.column_stack([circles, np.full((len(circles), 6), 0.9)])
+        wrong = np.column_stack([rng.uniform(0, 96, (30, 2)), rng.uniform(3, 10, 30), np.full((30, 6), 0.2)])
+        found.append(np.vstack([right, wrong]))
+    row = Hparams.from_plan(ROW)
+    reading = read_off(tiles, rows, found, row)
+    assert reading.calibration is not None and 0.05 < reading.threshold < 0.99
+    assert Reading.of_plain(reading.plain()) == reading
+    assert read_off(tiles, rows, found, row.model_copy(update={"threshold": 0.33})).threshold == 0.33
+
+
+def test_levels_of_a_map_reach_its_largest_craters_and_join_without_seams():
+    row, resolution = Hparams.from_plan(ROW | {"size_max": 100}), 200.0
+    scales = scales_for(row, MapOptions(finest_scale=1.5), BODY, resolution)
+    assert scales == [1.5, 1.0, 0.5, 0.25] or scales[-1] * 100 <= 30
+    truth = pd.DataFrame({"lon": [0.0, 7.9, 20.0], "lat": [0.0, 3.0, -5.0], "radius_m": [2000.0, 3000.0, 2500.0]})
+    seen = []
+    for level, scale in enumerate(scales[:2]):
+        for west in (-8.0, 8.0):
+            box = Box(west, -16.0, west + 16.0, 16.0)
+            grid = around(BODY, box, resolution / scale, 48, 32)
+            rows, cols = grid.rowcol_of_lonlat(truth["lon"].to_numpy(), truth["lat"].to_numpy())
+            found = np.column_stack([cols, rows, truth["radius_m"], np.full(3, 0.9), np.full(3, level)])
+            seen.append(seen_in(found, grid, box))
+    table = made_of_sightings(pd.concat(seen), scales[:2], resolution, 1, Reading(0.3), BODY)
+    assert len(table) == 3 and (table["levels_seen"] == 2).all()
+    assert sorted(table["lon"].round(2)) == [0.0, 7.9, 20.0]
+    assert table["spread_place_km"].max() < 0.02
+
+
+@pytest.mark.parametrize("head", ["FCOS", "RetinaNet", "FasterRCNN"])
+def test_detectors_of_boxes_learn_and_answer(head):
+    torch.manual_seed(0)
+    row = Hparams.from_plan(ROW | {"head": head})
+    task = DetectorTask(row, np.array([[0.0], [255.0]]))
+    circles = torch.full((2, 8, 3), float("nan"))
+    circles[0, :2] = torch.tensor([[20.0, 20.0, 6.0], [40.0, 30.0, 9.0]])
+    batch = {"image": torch.rand(2, 1, 64, 64) * 255, "circles": circles}
+    value = task(batch)
+    value.backward()
+    assert torch.isfinite(value)
+    task.after_step()
+    task.eval()
+    task.start_scoring()
+    with torch.no_grad():
+        task.score(batch)
+    assert 0 <= task.scores(lambda values: values)["F1_strict"] <= 1
