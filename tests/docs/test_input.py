@@ -5,7 +5,7 @@ from __future__ import annotations
 from cratermill.core import folder_or_zip, pictures, yaml_files
 from cratermill.craters import columns
 from cratermill.families.chips_common import readers
-from cratermill.families.crater_unet import boxes, sources
+from cratermill.families.craters_common import boxes, sources
 from tests.docs.input_tables import PAGE, filled, lists
 
 

@@ -97,7 +97,7 @@ def test_geopackage_is_on_the_body(mapped):
 
 def test_lists_hold_the_rows_sizes_alone(mapped, monkeypatch):
     """The largest craters are beyond the row's sizes if those end a little lower: no list holds them, scores know of them."""
-    from cratermill.families.crater_unet import composite
+    from cratermill.families.craters_common import composite
 
     craters = pd.read_csv(output(mapped, "craters.csv"))
     radii = np.sort(craters["radius_m"])
