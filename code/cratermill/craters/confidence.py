@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,8 @@ class Calibration:
 
     @classmethod
     def of_plain(cls, values: Mapping[str, Any]) -> Calibration:
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**given)
 
 
 def fit(quantities: Mapping[str, np.ndarray], right: np.ndarray) -> Calibration | None:
@@ -58,7 +59,7 @@ def fit(quantities: Mapping[str, np.ndarray], right: np.ndarray) -> Calibration 
         names, tuple(centre), tuple(scale), tuple(map(float, model.coef_[0])), float(model.intercept_[0]), (-1.0, 1.0), (0.0, 1.0)
     )
     knots, shares = _bent(straight.logit(quantities), right)
-    return Calibration(*list(asdict(straight).values())[:5], knots, shares)
+    return replace(straight, knots=knots, shares=shares)
 
 
 def _bent(logit: np.ndarray, right: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -39,8 +39,7 @@ class CircleNet(nn.Module):
         self.middle = nn.Conv2d(widths[-1], HEAD_WIDTH, 3, padding=1)
         self.head = nn.Conv2d(HEAD_WIDTH, OUTPUTS, 1)
         nn.init.normal_(self.head.weight, std=0.01)
-        with torch.no_grad():
-            self.head.bias.copy_(torch.tensor([FIRST_HEAT, math.log(FIRST_RADIUS_PX), 0.0, 0.0]))
+        self.head.bias = nn.Parameter(torch.tensor([FIRST_HEAT, math.log(FIRST_RADIUS_PX), 0.0, 0.0]))
 
     def forward(self, image: Tensor) -> Tensor:
         levels = self.encoder(image)

@@ -11,7 +11,7 @@ from ...training.fields import Flag, Integer, Number
 from ...training.hparams import RowHparams
 from ..craters_common.sizes import SizedHparams
 
-HEADS = ("heatmap", "FCOS", "RetinaNet", "FasterRCNN")
+Head = Literal["heatmap", "FCOS", "RetinaNet", "FasterRCNN"]
 DIVISOR = 32
 
 
@@ -24,7 +24,7 @@ class Hparams(SizedHparams):
         "craters",
         description="craters: the tiles that train.crater_detector.data of the run config names; dots: grey dots on black",
     )
-    head: Literal[HEADS] = Field(
+    head: Head = Field(
         "heatmap",
         description="heatmap: centres as peaks of a heat map at stride 2, with radii; FCOS, RetinaNet, FasterRCNN: torchvision's, of boxes",
     )

@@ -84,7 +84,8 @@ def _part(
 
 def _inside(circles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     places = circles[:, :2]
-    return ((places >= -0.5) & (places < np.array(shape[::-1]) - 0.5)).all(1)
+    within: np.ndarray = (places >= -0.5) & (places < np.array(shape[::-1]) - 0.5)
+    return np.asarray(within.all(axis=1))
 
 
 def _affine(scale: float, turn: float, upside_down: bool, centre: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -36,6 +36,9 @@ def circles_of(outputs: Tensor | list[Tensor], least: float = LEAST) -> list[Ten
 class DetectorTask(Task):
     """``network`` is the moving average of ``learning``, raw images in; the average is what is validated, tested and kept."""
 
+    steps: Tensor
+    network: Normalised
+
     def __init__(self, hparams: Hparams, norm: np.ndarray):
         super().__init__()
         self.hparams, self.gradient_clip = hparams, hparams.gradient_clip
@@ -54,12 +57,13 @@ class DetectorTask(Task):
         if self.hparams.head == "heatmap":
             return loss(network(batch["image"]).float(), batch)
         offset, divisor = network.offset[:, None, None], network.divisor[:, None, None]
-        return network.network.losses((batch["image"] - offset) / divisor, list(known(batch["circles"])))
+        detector: Any = network.network  # torchvision's, behind a wrapper that has its losses
+        return detector.losses((batch["image"] - offset) / divisor, list(known(batch["circles"])))
 
     @torch.no_grad()
     def after_step(self) -> None:
         self.steps += 1
-        steps = int(self.steps)
+        steps = int(self.steps.item())
         keep = min(self.hparams.moving_average, (1 + steps) / (AVERAGE_FROM + steps)) if self.hparams.moving_average else 0.0
         for mean, value in zip(self.network.state_dict().values(), self.learning.state_dict().values(), strict=True):
             if mean.dtype.is_floating_point:

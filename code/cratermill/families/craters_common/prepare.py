@@ -190,7 +190,7 @@ def _given_tiles(images: Images, missing: float | None, folder: Path, steps: Ste
         ends = {name: end(piece.arrays["image"], axis=(1, 2)).astype(float) for name, end in (("low", np.min), ("high", np.max))}
         rows = piece.rows.assign(**ends)
         if splits.overlapping:
-            rows["thumbnail"] = list(thumbnails(piece.arrays["image"]).reshape(len(rows), -1))
+            rows["thumbnail"] = pd.Series(list(thumbnails(piece.arrays["image"]).reshape(len(rows), -1)), index=rows.index)
         return Piece(rows, piece.arrays)
 
     def finish(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
