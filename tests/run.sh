@@ -16,5 +16,5 @@ if [ "${1:-}" = --fast ]; then
   chosen+=(-m fast)
 fi
 
-# Two files at a time: much of a test of the cluster is waiting.
-exec .venv/bin/python -m pytest -rs -n 2 --dist loadfile ${chosen[@]+"${chosen[@]}"} "$@"
+# Three files at a time: much of a test of the cluster is waiting.
+exec .venv/bin/python -m pytest -rs -n 3 --dist loadfile ${chosen[@]+"${chosen[@]}"} "$@"

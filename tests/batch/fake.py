@@ -75,7 +75,9 @@ def _steps(trace, cell, workspace):
         # A curve that depends on every step before, and on no clock.
         loss = loss * 0.9 + 0.01 * ((step * 7919) % 13)
         (trace / f"{cell.index}.steps").open("a").write(f"{step}\n")
-        checkpoint.write_text(json.dumps([step, loss]))
+        whole = checkpoint.with_suffix(".new")  # a node may die in the middle of a write
+        whole.write_text(json.dumps([step, loss]))
+        whole.replace(checkpoint)
         workspace.report(step=step, steps=total)
         if workspace.stop_requested and step < total:
             raise Stopped

@@ -28,7 +28,7 @@ def test_a_cell_has_its_own_number_of_threads_whatever_the_process_did_before(mo
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
     try:
-        run_cell(plan, cell, None)
+        run_cell(plan, cell, SimpleNamespace(report=lambda **_: None))
         assert seen == [machine.threads()] == [before]
     finally:
         torch.set_num_threads(before)

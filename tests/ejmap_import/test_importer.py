@@ -155,7 +155,8 @@ def test_without_tiles_prepare_samples_them(folder, root, bring):
     notes = bring(folder).notes
     assert sum("prepare will sample them" in note for note in notes) == 2
     made = prepare(root / "configs" / "mercury" / "mercury.yaml")
-    assert made == {"connection": {"made": ["stack pair_32x64_3r"]}, "ejecta": {"made": ["stack tiles_32px"]}}
+    assert {name: one["made"] for name, one in made.items()} == {"connection": ["stack pair_32x64_3r"], "ejecta": ["stack tiles_32px"]}
+    assert not any(one["warnings"] for one in made.values())
     assert read_json(root / "data" / "mercury" / "conn_data" / "img_norm.json") == {"mean": [0.0] * 3, "std": [255.0] * 3}
 
 

@@ -52,7 +52,7 @@ def test_a_window_with_colours_names_and_tags(tmp_path, grid, scratch):
     assert dataset.nodata == 255 and dataset.descriptions == ("ejecta",) and dataset.tags()["cratermill"] == "1"
     assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and dataset.overviews(1) == [2]
     assert dataset.colormap(1)[1] == (255, 80, 0, 255)
-    assert grid.window_of(Mosaic.open(path).grid, "mask") == window
+    assert grid.window_of(Mosaic.open(path, labels=True).grid, "mask") == window
     assert body_of_crs(dataset.crs).same_figure(MERCURY)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 

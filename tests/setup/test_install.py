@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-SCRIPTS = ["install.sh", "uninstall.sh", "slurm/launch_training.sh", "tests/run.sh"]
+SCRIPTS = ["install.sh", "uninstall.sh", "slurm/launch_training.sh", "slurm/launcher.sh", "tests/run.sh"]
 SOURCES = ["pyproject.toml", "environment.yml", "requirements.lock", "requirements-dev.lock"]
 
 # Plays uv: notes its arguments, makes what the real one would make, fails with $UV_FAILS_WITH when told.

@@ -14,6 +14,7 @@ from ..core.locks import held
 from ..core.paths import DataFolder
 from ..families import get_family
 from ..families.ejecta_common.prepare import Preparation
+from ..geo.band_statistics import RULE
 from ..geo.mosaic import Mosaic
 from ..pipeline.load_config import parse_config
 from ..samples.inputs import mark
@@ -226,7 +227,7 @@ class _Import:
         norm = ejmap_norm(seen)
         if norm:
             write = partial(write_json, self.data.img_norm, norm)
-            self.work.step("norm", {"img_norm": norm, "mosaic": mark(self.data.mosaic)}, [self.data.img_norm], write)
+            self.work.step("norm", {"img_norm": norm, "mosaic": mark(self.data.mosaic), "rule": RULE}, [self.data.img_norm], write)
         else:
             self.work.norm()
         self.work.annuli(bounds_asked(self.source.table("ejecta")))

@@ -25,7 +25,8 @@ Place = list[Any]
 
 @cache
 def listing(library: str) -> dict[str, Any]:
-    """``names`` of a library's networks without tags, ``tags`` by name, and ``published``: the place of weights by full name."""
+    """``names`` of a library's networks without tags, ``tags`` by name, ``published``: the place of weights by full name, and ``renamed``:
+    names of before that the library still takes."""
     modules = (__name__, *(f"cratermill.networks.{name}" for name in ("hub", "terratorch_backbones")))
     found: dict[str, Any] = remembered(f"networks-{library}", PACKAGES[library], modules, lambda: _look(library))
     return found
@@ -45,7 +46,14 @@ def _look(library: str) -> dict[str, Any]:
         place = FINDERS[library](backbone)
         if place is not None:
             published[backbone.full] = place
-    return {"names": names, "tags": tags, "published": published}
+    return {"names": names, "tags": tags, "published": published, "renamed": _renamed() if library == "timm" else {}}
+
+
+def _renamed() -> dict[str, str]:
+    """timm keeps what became of its earlier names in a table of its own."""
+    from timm.models import _registry
+
+    return {old: new for old, new in getattr(_registry, "_deprecated_models", {}).items() if new}
 
 
 Names = tuple[list[str], dict[str, list[str]]]
@@ -54,11 +62,14 @@ Names = tuple[list[str], dict[str, list[str]]]
 def _timm() -> Names:
     import timm
 
-    tags: dict[str, list[str]] = {}
+    # Other libraries register networks with timm as they are imported; those are not there for a process without them.
+    own = [name for name in timm.list_models() if timm.model_entrypoint(name).__module__.startswith("timm.")]
+    tags: dict[str, list[str]] = {name: [] for name in own}
     for full in timm.list_pretrained():
         name, _, tag = full.partition(".")
-        tags.setdefault(name, []).append(tag)
-    return timm.list_models(), tags
+        if name in tags:
+            tags[name].append(tag)
+    return own, {name: found for name, found in tags.items() if found}
 
 
 def _smp() -> Names:

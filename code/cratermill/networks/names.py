@@ -41,9 +41,8 @@ def _split(text: str) -> tuple[str | None, str]:
 
 def _renamed(name: str) -> str:
     """timm's name of today, with its weights, for one of before that timm still takes."""
-    from timm.models import _registry
-
-    return getattr(_registry, "_deprecated_models", {}).get(name) or name
+    renamed: dict[str, str] = listing("timm")["renamed"]
+    return renamed.get(name, name)
 
 
 def _split_tag(library: str, name: str) -> tuple[str, str | None]:

@@ -101,7 +101,7 @@ def _cell(value: Any, text: bool) -> str:
     if pd.isna(value):
         return '<td data-value=""></td>'
     shown = f"{value:,}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f'<td data-value="{value:.8g}">{shown}</td>'
+    return f'<td data-value="{value:.10g}">{shown}</td>'
 
 
 def _text(is_text: bool) -> str:

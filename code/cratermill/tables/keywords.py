@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from functools import cache
 from typing import Any, get_args
 
+from ..core.files import fingerprint
 from ..core.remembered import remembered
 from ..training import registry
 from ..training.fields import flag, integer, literal, number, numbers, refused
@@ -57,11 +58,17 @@ def known(prefix: str) -> dict[str, dict[str, Keyword]]:
     """The keywords of every loss (LS), scheduler (LR), optimiser (OPT) or segmentation model (MDL)."""
     packages = ("torch", "timm", "segmentation-models-pytorch")
     modules = (__name__, "cratermill.training.registry", "cratermill.networks.segmenter")
-    found = remembered(f"keywords-{prefix}", packages, modules, lambda: _described(prefix))
+    # What is registered from outside counts, too.
+    kept = f"keywords-{prefix}-{fingerprint(sorted(_entries(prefix)))[:8]}" if prefix != "MDL" else "keywords-MDL"
+    found = remembered(kept, packages, modules, lambda: _described(prefix))
     return {
         name: {keyword: Keyword(required, kind, tuple(choices), from_one) for keyword, (required, kind, choices, from_one) in one.items()}
         for name, one in found.items()
     }
+
+
+def _entries(prefix: str) -> Mapping[str, registry.Entry]:
+    return {"LS": registry.LOSSES, "LR": registry.SCHEDULERS, "OPT": registry.OPTIMIZERS}[prefix]
 
 
 def _described(prefix: str) -> dict[str, dict[str, list[Any]]]:
@@ -71,8 +78,7 @@ def _described(prefix: str) -> dict[str, dict[str, list[Any]]]:
 
         callables: dict[str, Callable[..., Any]] = dict(architectures())
     else:
-        entries = {"LS": registry.LOSSES, "LR": registry.SCHEDULERS, "OPT": registry.OPTIMIZERS}[prefix]
-        callables = {name: entry.load() for name, entry in entries.items()}
+        callables = {name: entry.load() for name, entry in _entries(prefix).items()}
     keywords = {name: _keywords(function, OURS[prefix]) for name, function in callables.items()}
     return {name: {key: list(astuple(one)) for key, one in found.items()} for name, found in keywords.items()}
 
