@@ -121,28 +121,9 @@ def themis(folder: Path, source: Path, version: int) -> None:
     for radii in RANGES:
         show(f"version {version}", network, truth, radii)
         show(f"Hough {keywords}", classical, truth, radii)
-    alone = np.flatnonzero(~overlapping(np.asarray(tiles.image), test))
-    print(f"\n{len(alone)} of the held-out tiles share no ground with the others, as far as correlation tells:")
-    show(f"version {version}", [network[index] for index in alone], [truth[index] for index in alone], RANGES[0])
-    show("Hough", [classical[index] for index in alone], [truth[index] for index in alone], RANGES[0])
-
-
-def overlapping(images: np.ndarray, test: np.ndarray, side: int = 104, least_share: float = 0.2, threshold: float = 0.6) -> np.ndarray:
-    """Which test tiles show ground that another tile shows too: correlation at any shift that leaves them a share in common."""
-    small = np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) for image in images])
-    small -= np.stack([cv2.GaussianBlur(image, (0, 0), 8) for image in small])
-    small /= small.std((1, 2), keepdims=True) + 1e-6
-    spectra = np.fft.rfft2(small, (2 * side, 2 * side)).astype(np.complex64)
-    shift = np.abs((np.arange(2 * side) + side) % (2 * side) - side)
-    common = (side - shift)[:, None] * (side - shift)[None]
-    shifts = common > least_share * side**2
-    others, found = np.setdiff1d(np.arange(len(images)), test), np.zeros(len(test), bool)
-    for number, tile in enumerate(test):
-        for start in range(0, len(others), 64):
-            product_of = spectra[others[start : start + 64]] * np.conj(spectra[tile])
-            correlation = np.fft.irfft2(product_of, (2 * side, 2 * side))[:, shifts] / common[shifts]
-            found[number] |= bool((correlation > threshold).any())
-    return found
+    groups = tiles.tiles["ground"].to_numpy()
+    shared = int((np.bincount(groups)[groups] > 1).sum())
+    print(f"\n{shared} of {len(groups)} tiles show ground of another one, and are held out with it or not at all")
 
 
 def show(name: str, found: list[np.ndarray], truth: list[np.ndarray], radii: tuple[float, float]) -> None:
