@@ -21,7 +21,7 @@ import scipy.spatial as _spatial
 from cratermill.config import Config
 from cratermill.families.autoencoder import crops as _crops
 from cratermill.families.chips_common import prepare as _chips
-from cratermill.families.crater_unet import prepare as _tiles
+from cratermill.families.craters_common import prepare as _tiles
 from cratermill.families.ejecta_common import prepare as _ejecta
 from cratermill.pipeline.load_config import load_config
 from cratermill.pipeline.planning import Rows, wanted_rows
