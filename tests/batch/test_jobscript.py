@@ -1,13 +1,15 @@
 """Job scripts against golden files; with hostile names nothing is executed but the cell. CRATERMILL_GOLDEN=1 writes them anew."""
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from cratermill.batch.jobscript import Job, own_lines, quoted
-from cratermill.batch.profile import Profile, Resources
+from cratermill.batch.profile import Container, Profile, Resources
 from cratermill.batch.submission import script_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -28,6 +30,8 @@ FULL = Profile(
     requeue=False,
 )
 PLAIN = Profile(name="plain")
+IMAGE = Container(image="/images/it's $(x).sif", bind=("/scratch/a b", "/c:/d:ro"), flags=("--rocm",))
+BOXED = Profile(name="boxed", container=IMAGE)
 
 
 def job(name, folder, python, tasks=1, limit=None, **resources):
@@ -42,6 +46,8 @@ CASES = {
         FULL.model_copy(update={"activate": ()}),
     ),
     "packed": (job("run.map.2", "/p/log/runs/r/slurm", "python", 2, pack=3, side_by_side=2), FULL),
+    "container": (job("run.map.2", "/p it's/log/runs/r/slurm", "python", gpus=1), BOXED),
+    "container-distributed": (job("run.train.3", "/p/log/runs/r/slurm", "python", nodes=2, tasks_per_node=2, gpus=2), BOXED),
     "distributed": (job("run.train.3", "/p/log/runs/r/slurm", "/v/python", cpus=3, nodes=2, tasks_per_node=4, gpus=4), PLAIN),
 }
 
@@ -72,6 +78,39 @@ def test_hostile_names_reach_the_program_unchanged(tmp_path):
     done = subprocess.run(["bash", str(path)], cwd=tmp_path, capture_output=True, check=True)
     assert done.stdout.decode().split("\0")[:-1] == [one.code, one.configs, "-u", "-m", "cratermill.batch", HOSTILE]
     assert not (tmp_path / "owned").exists()
+
+
+def test_in_a_container_signals_arrive_and_the_shell_requeues(tmp_path):
+    """With an apptainer that only runs what it is given: the warning reaches the cell, which asks; scontrol is called outside."""
+    folder = tmp_path / "log/runs/it's/slurm"
+    folder.mkdir(parents=True)
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    cell = "import os, signal, sys, time\nsignal.signal(signal.SIGUSR2, lambda *_: (open(os.environ['CRATERMILL_REQUEUE_FILE'], 'w')"
+    cell += ".write('7_1'), sys.exit(75)))\nopen(os.environ['STARTED'], 'w').close()\ntime.sleep(20)\n"
+    (tmp_path / "cell.py").write_text(cell)
+    programs = {
+        "apptainer": 'printf "%s\\0" "$@" > "$STARTED.words"; exec python3 "$CELL"',
+        "scontrol": 'echo "$@" > "$STARTED.scontrol"',
+    }
+    for name, text in programs.items():
+        (bin / name).write_text(f"#!/bin/sh\n{text}\n")
+        (bin / name).chmod(0o755)
+    one = Job("r.map.1", 1, str(folder), 1, Resources(gpus=1), "python", None, "/opt/it's/configs", None, str(tmp_path))
+    script = tmp_path / "job.sh"
+    script.write_text(script_of(one, BOXED))
+    started = tmp_path / "started"
+    environment = {"PATH": f"{bin}:{os.environ['PATH']}", "SLURM_JOB_ID": "9", "STARTED": str(started), "CELL": str(tmp_path / "cell.py")}
+    with subprocess.Popen(["bash", str(script)], cwd=tmp_path, env=environment) as shell:
+        until = time.monotonic() + 20
+        while not started.exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        shell.send_signal(signal.SIGUSR2)
+        assert shell.wait(20) == 75
+    assert Path(f"{started}.scontrol").read_text() == "requeue 7_1\n" and not list(folder.glob("requeue-*"))
+    words = Path(f"{started}.words").read_text().split("\0")[:-1]
+    shown = ["--bind", str(tmp_path), "--bind", "/opt/it's/configs", "--bind", "/scratch/a b", "--bind", "/c:/d:ro"]
+    assert words == ["exec", "--nv", "--rocm", *shown, IMAGE.image, "python", "-u", "-m", "cratermill.batch", str(folder)]
 
 
 def test_line_breaks_never_leave_an_sbatch_line():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cratermill.batch import preflight, probe, provenance, scheduler
-from cratermill.batch.profile import Profile, Resources
+from cratermill.batch.profile import Container, Profile, Resources
 from cratermill.core.errors import InputError
 
 
@@ -21,6 +21,15 @@ def test_no_scheduler_here(root, monkeypatch):
     with pytest.raises(InputError, match="There is no squeue on this machine\nNext: use a login node"):
         scheduler.queue()
     assert preflight.check_jobs(Profile(name="x"), {"train": Resources()})[0].ok is False
+
+
+def test_image_of_a_container(tmp_path):
+    image = tmp_path / "it.sif"
+    profile = Profile(name="x", container=Container(image=str(image)))
+    assert "build it: apptainer build" in preflight.check_container(tmp_path, profile)[0].detail
+    image.touch()
+    assert preflight.check_container(tmp_path, profile)[0].ok and preflight.check_container(tmp_path, Profile(name="x")) == []
+    assert "colon or comma" in preflight.check_container(Path("/a:b"), profile)[0].detail
 
 
 def test_times_of_partitions(monkeypatch):

@@ -139,6 +139,26 @@ def test_shell_files_are_clean(project_folder):
     assert not loose
 
 
+def test_recipe_of_the_container(project, project_folder, tmp_path):
+    """Built only where there is a network: here its parts are looked at, and what is shell in it by shellcheck."""
+    head, *parts = re.split(r"^%(\w+)$", (project_folder / "slurm" / "cratermill.def").read_text(), flags=re.MULTILINE)
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    known = {"help", "labels", "files", "post", "environment", "test", "runscript"}
+    assert set(sections) == known and len(parts) == 2 * len(known)
+    keys = dict(line.split(": ", 1) for line in head.splitlines() if line)
+    python = re.fullmatch(r"python:(3\.\d+)-slim-bookworm", keys.pop("From")).group(1)
+    assert keys == {"Bootstrap": "docker"} and f"-p {python} " in (project_folder / "requirements.lock").read_text()[:400]
+    assert project["license"] in sections["labels"]
+    for line in sections["files"].strip().splitlines():
+        source, target = line.split()
+        assert (project_folder / source).exists() and target == f"/opt/cratermill/{source}"
+    for name in ("post", "environment", "test", "runscript"):
+        path = tmp_path / f"{name}.sh"
+        path.write_text("#!/bin/sh\n" + sections[name])
+        checked = subprocess.run([sys.prefix + "/bin/shellcheck", str(path)], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout
+
+
 def is_shell(path):
     if not path.is_file():
         return False

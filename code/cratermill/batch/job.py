@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..core.errors import CratermillError, InputError, WorkError
+from ..core.files import write_text
 from . import plan as plans
 from . import provenance, pull, state, works
 from .cell import TRY_AGAIN, Science, run_cell
 from .environment import rank
+from .jobscript import REQUEUE_FILE
 from .local import LocalExecutor
 from .plan import Plan
 from .signals import StopFlag
@@ -164,6 +166,9 @@ def requeue(without_bound: bool = False) -> bool:
     job = os.environ["SLURM_JOB_ID"]
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    if REQUEUE_FILE in os.environ:  # in a container: the shell around it has scontrol
+        write_text(Path(os.environ[REQUEUE_FILE]), job)
+        return True
     try:
         answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -9,9 +9,11 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from .profile import Profile, Resources
+from .profile import Container, Profile, Resources
 
 OUTPUT = "%A_%a.out"
+REQUEUE_FILE = "CRATERMILL_REQUEUE_FILE"
+"""Names the file in which a cell asks its job's shell to requeue the job, where it can't itself."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Job:
     configs: str | None = None
     """The folder configs/ of the installation, which the copy doesn't hold."""
     max_concurrent: int | None = None
+    root: str | None = None
+    """The project's folder, which containers are shown; None: the one above the job's."""
 
 
 def parameters(job: Job, profile: Profile) -> dict[str, object]:
@@ -88,17 +92,46 @@ def _flag(flag: str) -> str:
 
 
 def command(job: Job, profile: Profile) -> str:
-    """The line of shell that runs a job's cells."""
+    """The lines of shell that run a job's cells."""
     line = f"{_python(job, profile)} -u -m cratermill.batch {shlex.quote(job.folder)}"
-    if job.resources.tasks == 1:
+    if job.resources.tasks > 1:
+        # Without its own --cpus-per-task srun gives each process one core (22.05 and later).
+        line = f"srun --kill-on-bad-exit=1 --cpus-per-task={job.resources.cpus} {line}"
+    elif profile.container is None:
         return f"exec {line}"
-    # Without its own --cpus-per-task srun gives each process one core (22.05 and later).
-    return f"srun --kill-on-bad-exit=1 --cpus-per-task={job.resources.cpus} {line}"
+    return line if profile.container is None else "\n".join(_watched(job, line))
+
+
+def _watched(job: Job, line: str) -> list[str]:
+    """Run a container with the shell staying behind: scontrol is out here, so that cells in it can only ask to be requeued."""
+    asked = f"{shlex.quote(job.folder + '/requeue-')}$SLURM_JOB_ID"
+    # Bash runs a trap at once only while it waits; apptainer hands signals on to what runs in it. Tasks of srun get them from Slurm.
+    hand_on = [f"trap 'kill -{name} \"$child\" 2>/dev/null || :' {name}" for name in ("USR2", "TERM")] if job.resources.tasks == 1 else []
+    return [
+        f"export {REQUEUE_FILE}={asked}",
+        f"{line} & child=$!",
+        *hand_on,
+        'code=0; while kill -0 "$child" 2>/dev/null; do wait "$child" || :; done; wait "$child" || code=$?',
+        f'if [ -s "${REQUEUE_FILE}" ]; then',
+        f'  again=$(<"${REQUEUE_FILE}"); rm -f "${REQUEUE_FILE}"; scontrol requeue "$again"',
+        "fi",
+        'exit "$code"',
+    ]
 
 
 def _python(job: Job, profile: Profile) -> str:
+    if profile.container is not None:
+        return _in_container(job, profile.container)
     # A site's own activation brings its own Python.
     return "python" if profile.activate else shlex.quote(job.python)
+
+
+def _in_container(job: Job, container: Container) -> str:
+    """The image's own Python, which sees the project (with the copy of the code) and the folders of the profile where they are outside."""
+    shown = (job.root or str(Path(job.folder).parent), *([job.configs] if job.configs else []), *container.bind)
+    words = [container.command, "exec", *(["--nv"] if job.resources.gpus else []), *container.flags]
+    words += [word for one in dict.fromkeys(shown) for word in ("--bind", one)]
+    return shlex.join([*words, container.image, "python"])
 
 
 def _setup(job: Job, profile: Profile) -> list[str]:

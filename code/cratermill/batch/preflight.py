@@ -91,7 +91,7 @@ def check_profile(root: Path, profile: Profile, stages: dict[str, Resources], ce
     checks += check_rooms(root, cells)
     checks.append(check_locks(root))
     if profile.executor == "slurm":
-        checks += [check_name(root), *check_jobs(profile, stages)]
+        checks += [check_name(root), *check_container(root, profile), *check_jobs(profile, stages)]
     return checks
 
 
@@ -124,6 +124,19 @@ def check_name(root: Path) -> Check:
     odd = "\\" in str(root) or ("%" in str(root) and not str(root).isprintable())
     said = "Slurm can't write below a folder with a backslash, or with % and a line break, in its path; rename it"
     return Check("name of the project's folder", not odd, f"{said}: {str(root)!r}" if odd else "fit for Slurm")
+
+
+def check_container(root: Path, profile: Profile) -> list[Check]:
+    """Whether a profile's image is there, and the project's folder can be named to apptainer's --bind."""
+    if profile.container is None:
+        return []
+    image, name = Path(profile.container.image), "container image"
+    if {":", ","} & set(str(root)):
+        return [Check(name, False, f"apptainer can't be shown a folder with a colon or comma in its path: {root}")]
+    if not image.is_absolute() or not image.exists():
+        hint = "build it: apptainer build cratermill.sif slurm/cratermill.def"
+        return [Check(name, False, f"{image} isn't the full path of an image that is there; {hint}")]
+    return [Check(name, True, str(image))]
 
 
 def check_rooms(root: Path, cells: int) -> list[Check]:

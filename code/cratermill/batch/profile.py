@@ -13,6 +13,7 @@ from ..core.yaml_files import read_yaml_file
 
 # What becomes part of an #SBATCH line must stay on it; quotes and $ are harmless there, line breaks are not.
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", strip_whitespace=True)]
+Bound = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f,]*$", strip_whitespace=True)]
 Flag = Annotated[str, StringConstraints(pattern=r"^--?[A-Za-z][^\x00-\x1f\x7f]*$")]
 
 
@@ -57,6 +58,15 @@ class Limits(_Part):
     max_concurrent: int | None = Field(None, ge=1, description="jobs of one run running at a time; none: as the scheduler likes")
 
 
+class Container(_Part):
+    """Jobs run in an Apptainer (or Singularity) image; see slurm/cratermill.def."""
+
+    image: Word = Field(description="the .sif file, a path that all nodes see")
+    command: Word = Field("apptainer", description="or singularity, or its path")
+    bind: tuple[Bound, ...] = Field((), description="folders outside the project that jobs read, e.g. /scratch/mosaics or /a:/b:ro")
+    flags: tuple[Flag, ...] = Field((), description="further options of exec, e.g. --rocm; never --cleanenv, jobs need their environment")
+
+
 class Profile(_Part):
     """One cluster. `stages` holds what differs from `default` per stage; `modules` and `activate` prepare each job's shell."""
 
@@ -72,6 +82,7 @@ class Profile(_Part):
     modules: tuple[Word, ...] = ()
     activate: tuple[str, ...] = Field((), description="shell lines run as they are before the work, e.g. source .../activate")
     flags: tuple[Flag, ...] = Field((), description="further options of sbatch, e.g. --reservation=night")
+    container: Container | None = Field(None, description="run jobs in an image instead of the Python that launched")
     requeue: bool = Field(True, description="whether jobs may be requeued; without, cells wait for retry or the next launch")
     warn_s: int = Field(120, ge=10, description="seconds before the time limit at which a cell is asked to save itself")
     max_requeues: int = Field(20, ge=0)
@@ -83,8 +94,10 @@ class Profile(_Part):
     workers_per_gpu: int = Field(1, ge=1, description="local only")
 
     @model_validator(mode="after")
-    def _warned_in_time(self) -> Profile:
-        """A warning before the job even begins would never come, or at once, again and again."""
+    def _sound(self) -> Profile:
+        """A warning before the job even begins would never come, or at once, again and again; a key that does nothing would mislead."""
+        if self.container is not None and self.executor == "local":
+            raise ValueError("a container needs executor slurm; on this machine run cratermill itself in it: apptainer run IMAGE …")
         for name, asked in {"default": self.default, **self.stages}.items():
             if self.executor == "slurm" and self.warn_s >= 60 * asked.time_min:
                 raise ValueError(f"warn_s {self.warn_s} is no less than {name}'s time_min {asked.time_min} ({60 * asked.time_min} s)")
@@ -146,5 +159,11 @@ def _explain(item: Mapping[str, Any]) -> str:
 
 
 def _model_at(location: Sequence[Any]) -> type[BaseModel]:
-    models: dict[str, type[BaseModel]] = {"default": Resources, "stages": Resources, "limits": Limits, "retry": Retry}
+    models: dict[str, type[BaseModel]] = {
+        "default": Resources,
+        "stages": Resources,
+        "limits": Limits,
+        "retry": Retry,
+        "container": Container,
+    }
     return models.get(location[0], Profile) if location else Profile

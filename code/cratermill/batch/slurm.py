@@ -212,7 +212,7 @@ class SlurmExecutor:
         """What the scheduler is asked for an array."""
         configs = None if self._configs is None else str(self._configs)
         folder, code = str(ledger.folder(self.plan)), self._code()
-        return Job(name, number, folder, chunk.size, chunk.resources, sys.executable, code, configs, at_once)
+        return Job(name, number, folder, chunk.size, chunk.resources, sys.executable, code, configs, at_once, str(self.plan.root))
 
     def script(self, number: int, name: str, chunk: Chunk) -> str:
         from .submission import script_of
