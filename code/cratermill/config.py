@@ -214,6 +214,11 @@ class RunConfig(_Part):
     data: str = Field(description="data folder: EJMAP's layout, and a folder for each family with data of its own")
     mosaic: str | None = None
     body: str | None = Field(None, description="checked against the mosaic's ellipsoid")
+    group: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="a folder of its own for the versions of this config: their numbers may repeat those of another planet's",
+    )
     crater_list: CraterList = Field(CraterList(), description="units and layer of fresh_craters in the data folder")
     tiles: Tiles = Tiles()
     splits: Splits = Splits()
@@ -224,13 +229,20 @@ class RunConfig(_Part):
     changed: list[str] = Field(default_factory=list, description="what --set changed in this launch; written by the program")
     maps: list[MapRuns] = Field(default_factory=list, description="further maps, each with the keys of map")
 
+    @field_validator("group")
+    @classmethod
+    def _no_other_folder(cls, value: str | None) -> str | None:
+        if value and (value.startswith("version_") or value == "assets"):
+            raise ValueError("must not look like a version's folder, nor be assets")
+        return value
+
 
 class Config:
     """A :class:`RunConfig` together with the project it belongs to."""
 
     def __init__(self, run: RunConfig, root: Path, source: Path | None = None, map: MapRun | None = None):
         self.run, self.root, self.source = run, root, source
-        self.project = Project(root)
+        self.project = Project(root, run.group or "")
         self._map = map
 
     @property

@@ -39,7 +39,8 @@ def test_the_page_holds_everything_itself(tmp_path):
     page = write_training_page(results(tmp_path), get_family("ejecta"))
     text = page.read_text()
     assert page.name == "index.html" and text.count("data:image/png;base64,") == 2
-    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    assert not re.findall(r'(?:src|href)="(?!data:|assets/|\.\./index.html)', text)
+    assert all((page.parent / path).exists() for path in re.findall(r'(?:src|href)="(assets/[^"]*)', text))
     assert "Version 3" in text and "OPT_AdamW_weight_decay" in text and "0.55" in text
 
 

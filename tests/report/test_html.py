@@ -9,8 +9,8 @@ from cratermill.report import html
 def test_tables_escape_text_and_keep_exact_values_for_sorting():
     frame = pd.DataFrame({"FID": [3, 12], "area_km2": [123456.789, np.nan], "note": ["<b>", None]})
     text = html.table(frame, {3: "#ff0000", 12: "#00ff00"})
-    assert "&lt;b&gt;" in text and "<b>" not in text and 'data-value="123456.789">123,457' in text
-    assert text.count("swatch") == 2 and "#ff0000" in text and '<td data-value=""></td>' in text
+    assert "&lt;b&gt;" in text and "<b>" not in text and 'data-order="123456.789">123,457' in text
+    assert text.count("swatch") == 2 and "#ff0000" in text and '<td data-order=""></td>' in text
 
 
 def test_long_tables_are_cut_and_say_so():

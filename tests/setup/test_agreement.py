@@ -43,7 +43,7 @@ def locked(path):
 def test_environment_and_pyproject_name_the_same_packages_and_versions(project, project_folder):
     listed = yaml.safe_load((project_folder / "environment.yml").read_text())["dependencies"]
     conda = {}
-    for line in listed:
+    for line in [*(line for line in listed if isinstance(line, str)), *next(line["pip"] for line in listed if isinstance(line, dict))]:
         name, _, spec = line.partition(" ")
         if name not in CONDA_ONLY:
             conda[CONDA_NAMES.get(name, name)] = SpecifierSet(spec)
@@ -53,7 +53,7 @@ def test_environment_and_pyproject_name_the_same_packages_and_versions(project, 
 
 def test_environment_allows_the_same_pythons(project, project_folder):
     listed = yaml.safe_load((project_folder / "environment.yml").read_text())["dependencies"]
-    python = next(line.split(" ", 1)[1] for line in listed if line.startswith("python "))
+    python = next(line.split(" ", 1)[1] for line in listed if str(line).startswith("python "))
     assert project["requires-python"] == python.split(",")[0]
     script = (project_folder / "install.sh").read_text()
     offered = re.search(r"fits\(\) \{ case \"\$1\" in ([^)]*)\)", script).group(1)

@@ -121,12 +121,16 @@ def _row_of_run(path: Path, queue: list[JobTask]) -> dict[str, Any]:
 def results_of(plan: Plan) -> list[str]:
     """The files that people read which the summaries of a run have made, as they name them."""
     made = [read_json(plan.product(cell) / state.CELL_FILE) or {} for cell in plan.cells if cell.always and state.is_done(plan, cell)]
-    return [str(path) for one in made for path in (one.get("metrics") or {}).get("results", ())]
+    return list(dict.fromkeys(str(path) for one in made for path in (one.get("metrics") or {}).get("results", ())))
 
 
 def results_line(plan: Plan) -> str | None:
     """Where to look, in a line; None as long as there is nothing."""
-    found = results_of(plan)
+    whole = f"{Project(plan.root).relative(Project(plan.root).results)}/index.html"
+    found = sorted(results_of(plan), key=lambda path: path == whole)
+    if found and found[-1] == whole:
+        more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+        return f"results: {', '.join(found[:-1][:3])}{more}; all of them: {whole}"
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return f"results: {', '.join(found[:3])}{more}" if found else None
 

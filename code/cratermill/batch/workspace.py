@@ -177,7 +177,8 @@ def check_products(plan: Plan, overwrite: bool = False) -> None:
     more = f"\n  … and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
     raise InputError(
         "Some results exist already, made with other parameters:\n  " + "\n  ".join(lines) + more,
-        next_step="give the changed row a new version number, or launch with --overwrite (the old results are moved aside)",
+        next_step="give the changed row a new version number, or the config a group of its own (versions of other data), "
+        "or launch with --overwrite (the old results are moved aside)",
     )
 
 

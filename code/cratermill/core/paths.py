@@ -22,9 +22,13 @@ def find_root(start: Path) -> Path:
 
 @dataclass(frozen=True)
 class Project:
-    """Folders of one project: ``log/`` for runs and per-iteration files, ``results/`` for what users read."""
+    """Folders of one project: ``log/`` for runs and per-iteration files, ``results/`` for what users read.
+
+    ``group``: versions of a group lie in folders of their own, so that their numbers may repeat those of others.
+    """
 
     root: Path
+    group: str = ""
 
     @property
     def log(self) -> Path:
@@ -41,10 +45,13 @@ class Project:
         return self.run(run) / "plan.json"
 
     def version_log(self, short: str, version: int) -> Path:
-        return self.log / f"{short}_log" / f"version_{version}"
+        return self.log / f"{short}_log" / self.group / f"version_{version}"
+
+    def family_results(self, short: str) -> Path:
+        return self.results / f"{short}_results" / self.group
 
     def version_results(self, short: str, version: int) -> Path:
-        return self.results / f"{short}_results" / f"version_{version}"
+        return self.family_results(short) / f"version_{version}"
 
     def cell_product(self, short: str, version: int, stage: str, split: int, iteration: int) -> Path:
         return self.version_log(short, version) / "cells" / f"{stage}_{cell_tag(split, iteration)}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
 from ..core.files import read_json, stat_fingerprint, write_json, write_table
+from .index import refresh
 from .map_sources import PROVENANCE, MapSources, find_map, results_folder, sources_of
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def run_analysis(
     known = read_json(folder / RECORD, {})
     if not again and known.get("made_of") == made_of and all((folder / name).exists() for name in known.get("files", [])):
         return {**known["summary"], "folder": str(folder), "files": known["files"], "done": "before"}
-    return Analysis(sources, folder, options, progress or (lambda *_: None)).run(made_of)
+    made = Analysis(sources, folder, options, progress or (lambda *_: None)).run(made_of)
+    refresh(folder)
+    return made
 
 
 def record(sources: MapSources, options: AnalysisOptions) -> dict[str, object]:

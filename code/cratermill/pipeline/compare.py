@@ -11,6 +11,7 @@ from ..core.errors import InputError
 from ..core.files import write_json, write_table
 from ..core.frames import rows_of
 from .calibrate import calibrated, require_method
+from .index import refresh
 from .map_sources import MapSources, find_map, results_folder, sources_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def run_comparison(
     sources = sources_of(find_map(map_folder), mosaic=mosaic, craters=craters, drawn=drawn)
     truth_path = find_truth(truth)
     folder = into or results_folder(sources.folder) / f"compare_{name_of(truth_path)}"
-    return Comparison(sources, truth_path, folder, options or CompareOptions(), progress or (lambda *_: None)).run()
+    made = Comparison(sources, truth_path, folder, options or CompareOptions(), progress or (lambda *_: None)).run()
+    refresh(folder)
+    return made
 
 
 def find_truth(given: Path | str) -> Path:

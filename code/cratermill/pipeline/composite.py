@@ -8,6 +8,7 @@ from ..config import Config
 from ..core.errors import WorkError
 from ..core.notices import notice
 from ..families import get_family
+from .index import write_results_page
 from .plan_maps import at_work, other_weights
 
 if TYPE_CHECKING:
@@ -28,4 +29,5 @@ def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
     result = family.composite(one, [plan.product(part) for part in present], workspace)
     here = {part.index for part in present}
     made = [*result.get("results", []), config.project.relative(config.project.map_folder(cell.params["name"]))]
+    made.append(config.project.relative(write_results_page(config.root)))
     return {**result, "results": made, "warnings": warnings, "missing": [part.key for part in parts if part.index not in here]}

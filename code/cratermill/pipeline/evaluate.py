@@ -8,6 +8,7 @@ from ..config import Config
 from ..core.files import fingerprint
 from ..families import get_family
 from ..training.cell import CellParams
+from .data_set import data_set
 
 if TYPE_CHECKING:
     from ..batch.plan import Cell, Plan
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
     params = CellParams(**cell.params)
     require_its_data(config, params)
-    return get_family(params.family).evaluate(config, params, workspace)
+    metrics = get_family(params.family).evaluate(config, params, workspace)
+    return {**metrics, "data_set": data_set(config, params.family)}
 
 
 def require_its_data(config: Config, params: CellParams) -> None:

@@ -10,24 +10,45 @@ import pandas as pd
 from ..core.files import read_json, write_table
 from ..core.paths import Project
 from ..core.statistics import interval
+from .data_set import NOT_RECORDED
 
 if TYPE_CHECKING:
     from ..families.base import Family
 
+GROUPED = ("data_set", "test_sets")
+"""Scores are compared among versions that agree in these."""
 TEST = "test_"
 """Begins the names of evaluation scores that count the Test data alone."""
 
 
 def leaderboard(project: Project, family: Family) -> Path:
-    """Write ``results/{short}_results/leaderboard.csv`` from the versions summarised so far, best first."""
-    folder = project.results / f"{family.short}_results"
+    """Write ``results/{short}_results/leaderboard.csv`` from the versions summarised so far.
+
+    Best first, and ranked only among versions of the same data set and the same TV-Test splits.
+    """
+    folder = project.family_results(family.short)
     rows = [row for path in sorted(folder.glob("version_*")) if (row := version_row(path, family.metrics))]
     table = pd.DataFrame(rows)
     shown = [(name, f"{prefix}{name}_mean") for name in family.metrics for prefix in (TEST, "")]
     deciding = next(((name, column) for name, column in shown if column in table), None)
     if deciding:
-        table = table.sort_values([deciding[1], "version"], ascending=[deciding[0] in family.lower_is_better, True])
+        table = ranked(table, deciding[1], lower_is_better=deciding[0] in family.lower_is_better)
     return write_table(folder / "leaderboard.csv", table)
+
+
+def ranked(table: pd.DataFrame, column: str, lower_is_better: bool) -> pd.DataFrame:
+    """With a ``rank`` within each of GROUPED, blank where a version lacks the score; groups one after another."""
+    rank = table.groupby(list(GROUPED))[column].rank(method="min", ascending=lower_is_better).astype("Int64")
+    table.insert(0, "rank", rank)
+    return table.sort_values([*GROUPED, "rank", "version"], na_position="last")
+
+
+def groups(board: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """The parts of a leaderboard that may be ranked, by data set and test-sets; one of no name for a table that doesn't tell them."""
+    if board.empty or not set(GROUPED) <= set(board):
+        return {("", ""): board}
+    filled = board.fillna(dict.fromkeys(GROUPED, ""))
+    return {(str(data), str(splits)): part for (data, splits), part in filled.groupby(list(GROUPED), sort=False)}
 
 
 def version_row(folder: Path, metrics: tuple[str, ...]) -> dict | None:
@@ -38,6 +59,8 @@ def version_row(folder: Path, metrics: tuple[str, ...]) -> dict | None:
         return None
     row = {
         "version": int(folder.name.removeprefix("version_")),
+        "data_set": data_set_of(table),
+        "test_sets": " ".join(map(str, sorted(table["test-set"].unique()))),
         "splits": table["test-set"].nunique(),
         "cells": len(table),
         "missing": " ".join(missing),
@@ -49,6 +72,12 @@ def version_row(folder: Path, metrics: tuple[str, ...]) -> dict | None:
             mean, error, low, high = interval(table["test-set"].to_numpy(), table[name].to_numpy(float))
             row |= {f"{name}_mean": mean, f"{name}_se": error, f"{name}_ci95_low": low, f"{name}_ci95_high": high}
     return row | validation(folder, metrics)
+
+
+def data_set_of(table: pd.DataFrame) -> str:
+    """What a version's cells say that they learned from; all of it, where cells of several data were mixed."""
+    said = sorted(table["data_set"].dropna().unique()) if "data_set" in table else []
+    return " + ".join(said) or NOT_RECORDED
 
 
 def validation(folder: Path, metrics: tuple[str, ...]) -> dict[str, float]:

@@ -67,6 +67,8 @@ def add_maps(config: Config, cells: list[Cell], candidates: Callable[[str], list
         trainings = Trainings(config, planned, candidates)
         family = map_maker(one)
         name = family.map_name(one, trainings)
+        if config.run.group and one.map_run.name is None:
+            name = f"{config.run.group}_{name}"  # versions of a group may have the numbers of others
         if name in names:
             raise InputError(f"two maps of the config are called {name}", next_step="give each of them a name of its own")
         names.add(name)

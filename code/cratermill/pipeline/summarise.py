@@ -17,6 +17,7 @@ from ..families.base import Family
 from ..families.members import CHECKPOINT, validation_scores
 from ..training.cell import CellParams
 from ..training.counts import SCORES
+from .index import write_results_page
 from .leaderboard import leaderboard
 from .training_page import write_training_page
 
@@ -54,6 +55,7 @@ def summarise(config: Config, missing: list[tuple[str, dict]], plan: Any) -> dic
         written += summarise_version(config, get_family(name), version, gone)
     for family in map(get_family, sorted({name for name, _ in versions})):
         written += [leaderboard(config.project, family), write_training_page(config.project, family)]
+    written.append(write_results_page(config.root))
     return {"missing": [key for key, _ in missing], "results": [config.project.relative(path) for path in written]}
 
 

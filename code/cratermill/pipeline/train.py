@@ -21,6 +21,7 @@ from ..training.checkpoint import load
 from ..training.device import choose_accelerator, choose_precision, is_bf16_fast, loader_workers
 from ..training.loaders import Loaders
 from ..training.loop import BEST, Training
+from .data_set import data_set
 
 if TYPE_CHECKING:
     from ..batch.plan import Cell, Plan
@@ -133,4 +134,5 @@ def require_samples(data: Datasets, params: CellParams) -> None:
 
 
 def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
-    return train(config, CellParams(**cell.params), workspace)
+    params = CellParams(**cell.params)
+    return {**train(config, params, workspace), "data_set": data_set(config, params.family)}

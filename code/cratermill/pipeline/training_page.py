@@ -12,6 +12,7 @@ from ..core.files import read_json
 from ..core.paths import Project
 from ..report import html
 from ..report.training_pictures import leaderboard_picture, learning_curves
+from .leaderboard import GROUPED, groups
 
 if TYPE_CHECKING:
     from ..families.base import Family
@@ -28,14 +29,15 @@ MOST_NAMED = 20
 
 def write_training_page(project: Project, family: Family) -> Path:
     """``results/{short}_results/index.html`` and its pictures, from what has been summarised so far."""
-    short, folder = family.short, project.results / f"{family.short}_results"
+    short, folder = family.short, project.family_results(family.short)
     board = _read(folder / "leaderboard.csv")
     versions = dict(sorted((int(path.name.removeprefix("version_")), path) for path in folder.glob("version_*") if path.is_dir()))
     shown = shown_versions(board, versions)
     for version, path in versions.items():
         draw_curves(project, family, version, path, version in shown)
     look = Look(folder, [path for version, path in versions.items() if version in shown])
-    sections = [html.section("Versions side by side", *leaderboard(folder, board), *left_out(len(shown), len(versions)))]
+    parts = [part for number, named in enumerate(groups(board).items()) for part in leaderboard(folder, number, *named)]
+    sections = [html.section("Versions side by side", *parts, *left_out(len(shown), len(versions)))]
     sections += [html.section(f"Version {version}", *version_parts(look, versions[version])) for version in sorted(shown)]
     return html.write_page(folder / "index.html", f"Training results: {short}", sections)
 
@@ -45,6 +47,7 @@ def shown_versions(board: pd.DataFrame, versions: dict[int, Path]) -> set[int]:
     if len(versions) <= MOST_VERSIONS:
         return set(versions)
     gaps = [version for version, path in versions.items() if read_json(path / "missing.json", [])]
+    board = board.sort_values("rank", kind="stable") if "rank" in board else board
     best = [version for version in board["version"].tolist() if version in versions] if "version" in board else []
     return set(list(dict.fromkeys([*best[: MOST_VERSIONS // 2], *gaps, *best, *versions]))[:MOST_VERSIONS])
 
@@ -68,10 +71,14 @@ class Look:
         return html.picture(path, caption, None if self.embedded else self.folder)
 
 
-def leaderboard(folder: Path, board: pd.DataFrame) -> list[str]:
-    picture = leaderboard_picture(folder / "leaderboard.png", board) if len(board) else None
-    caption = "Test scores of the versions; the interval is over splits, or over iterations where there is one split."
-    return [*([html.picture(picture, caption)] if picture else []), html.table(board)]
+def leaderboard(folder: Path, number: int, data: tuple[str, str], board: pd.DataFrame) -> list[str]:
+    """Picture and table of the versions of one data set and the same test-sets: those of others are no rivals."""
+    name = f"leaderboard_{number + 1}.png" if number else "leaderboard.png"
+    picture = leaderboard_picture(folder / name, board) if len(board) else None
+    where = f"{data[0]}, test-sets {data[1]}" if data[0] else "data not recorded"
+    caption = f"Test scores of the versions on {where}; the interval is over splits, or over iterations where there is one split."
+    heading = f"<h3>{html.escape(where)}</h3>" if data[0] else ""
+    return [heading, *([html.picture(picture, caption)] if picture else []), html.table(board.drop(columns=list(GROUPED), errors="ignore"))]
 
 
 def draw_curves(project: Project, family: Family, version: int, folder: Path, shown: bool) -> None:

@@ -39,7 +39,7 @@ def tune(config: Config, family: Family) -> list[Path]:
     """The table and pictures of one family; nothing where no version has results."""
     from ..report.tuning_pictures import hparam_picture, split_picture, tiles_picture
 
-    folder = config.project.results / f"{family.short}_results"
+    folder = config.project.family_results(family.short)
     table, score = scores_of(folder, family)
     if table.empty:
         return []

@@ -12,42 +12,82 @@ from urllib.parse import quote
 import pandas as pd
 
 from ..core.files import write_text
+from .assets import FOLDER, TABLES, lay
+
+INDEX = "index.html"
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #1c2126; background: #fcfcfb; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #d8d8d4; }
-figure { margin: 1rem 0; } figcaption { color: #59636b; }
-img { max-width: 100%; height: auto; border: 1px solid #d8d8d4; }
+:root { --ink: #1c2126; --soft: #4a545c; --line: #d8d8d4; --paper: #fcfcfb; --link: #0b5394; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 1rem auto 3rem; max-width: 1200px; padding: 0 1rem;
+  color: var(--ink); background: var(--paper); }
+a { color: var(--link); } nav { font-size: .9rem; }
+h1 { font-size: 1.5rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+figure { margin: 1rem 0; } figcaption { color: var(--soft); }
+img { max-width: 100%; height: auto; border: 1px solid var(--line); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .86rem; }
-.wide { overflow: auto; max-height: 32rem; }
+.wide { overflow: auto; max-height: 36rem; }
 th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #e6e6e2; white-space: nowrap; }
-th { position: sticky; top: 0; background: #f0f0ec; cursor: pointer; }
-td.text, th.text { text-align: left; }
-dt { font-weight: 600; } dd { margin: 0 0 .4rem 1rem; }
-.warning { background: #fff3d6; padding: .5rem 1rem; border-left: 4px solid #d99a0b; }
+th { position: sticky; top: 0; background: #f0f0ec; }
+td.text, th.text { text-align: left !important; }
+dt { font-weight: 600; } dd { margin: 0 0 .4rem 1rem; overflow-wrap: anywhere; }
+.warning { background: #fff3d6; padding: .5rem 1rem; border-left: 4px solid #9a6a00; }
 .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .5em; border: 1px solid #8886; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; padding: 0; list-style: none; }
+.cards li { border: 1px solid var(--line); padding: .7rem; background: #fff; overflow-wrap: anywhere; }
+.cards img { width: 100%; height: 9rem; object-fit: cover; }
+.plot { min-height: 26rem; width: 100%; }
+@media (max-width: 40rem) { body { padding: 0 .5rem; } .wide { max-height: none; } }
+@media print { nav, .dt-buttons, .dt-search, .dt-length, .dt-paging, .leaflet-control { display: none !important; }
+  body { max-width: none; font-size: 10pt; } .wide { overflow: visible; max-height: none; } section, figure, tr { break-inside: avoid; } }
 """
+# DataTables is the library; what is left to say here is which of its parts a page shows, and that blanks come last in either direction,
+# where it would take them for the smallest numbers.
 SORTING = """
-document.querySelectorAll('th').forEach(head => head.addEventListener('click', () => {
-  const body = head.closest('table').tBodies[0], column = head.cellIndex, up = head.dataset.up = head.dataset.up === '1' ? '0' : '1';
-  const value = row => { const text = row.cells[column].dataset.value ?? row.cells[column].textContent;
-    return text === '' ? NaN : isNaN(text) ? text : Number(text); };
-  [...body.rows].sort((a, b) => { const x = value(a), y = value(b);
-    return (x > y ? 1 : x < y ? -1 : 0) * (up === '1' ? 1 : -1); }).forEach(row => body.append(row));
-}));
+if (globalThis.jQuery) {
+  const Table = jQuery.fn.dataTable, number = text => text === '' || isNaN(text) ? null : Number(text);
+  const compare = up => (a, b) => { a = String(a ?? ''); b = String(b ?? '');
+    if (a === '' || b === '') return (a === '') - (b === '');
+    const x = number(a), y = number(b), order = x !== null && y !== null ? x - y : a.localeCompare(b);
+    return up * order; };
+  Table.ext.type.order['blanks-last-asc'] = compare(1); Table.ext.type.order['blanks-last-desc'] = compare(-1);
+  document.querySelectorAll('table.data').forEach(table => { const many = table.tBodies[0].rows.length > 100 || table.dataset.source;
+    const source = table.dataset.source ? JSON.parse(document.getElementById(table.dataset.source).textContent) : undefined;
+    new Table(table, { data: source, deferRender: true, order: [], autoWidth: false, paging: many, pageLength: 100, searchDelay: 150,
+      columnDefs: [{ targets: '_all', type: 'blanks-last', render: source && Table.render.text() }], info: many,
+      layout: { topStart: { buttons: [{ extend: 'colvis', text: 'Columns' }, { extend: 'searchBuilder', text: 'Filter' },
+          { extend: 'csv', exportOptions: { orthogonal: 'sort' }, title: table.dataset.name || document.title }] },
+        topEnd: 'search', bottomStart: many ? 'info' : null, bottomEnd: many ? 'paging' : null } }); });
+}
 """
 
 
-def page(title: str, sections: list[str]) -> str:
-    """A whole document from a title and sections of HTML."""
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
-    head += f"<style>{STYLE}</style>"
-    body = "\n".join([f"<h1>{html.escape(title)}</h1>", *sections, f"<script>{SORTING}</script>"])
+def page(title: str, sections: list[str], home: str | None = None, scripts: tuple[str, ...] = ()) -> str:
+    """A whole document from a title and sections of HTML. ``home``: the page of all results; ``scripts``: libraries beside the page."""
+    name = html.escape(title)
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}</title>'
+    head += "".join(f'<link rel="stylesheet" href="{FOLDER}/{script}">' for script in scripts if script.endswith(".css"))
+    head += f'<style>{STYLE}</style><link rel="icon" href="data:,">'
+    loaded = "".join(f'<script src="{FOLDER}/{script}"></script>\n' for script in scripts if script.endswith(".js"))
+    if TABLES[0] in scripts:
+        loaded += f"<script>{SORTING}</script>"
+    back = f'<nav aria-label="Results"><a href="{html.escape(home)}">All results</a> › {name}</nav>' if home else ""
+    body = "\n".join([f"<header>{back}<h1>{name}</h1></header><main>", *sections, f"</main>{loaded}"])
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
 
 
-def write_page(path: Path, title: str, sections: list[str]) -> Path:
-    return write_text(path, page(title, sections))
+def write_page(path: Path, title: str, sections: list[str], scripts: tuple[str, ...] = ()) -> Path:
+    """A page with the libraries that it needs beside it, linked back to the page of all results below whose folder it lies."""
+    results = next((folder for folder in path.parents if folder.name == "results"), None)
+    if any('<table class="data' in one for one in sections):
+        scripts = (*scripts, *TABLES)
+    scripts = lay(path.parent, scripts, results)
+    home = "../" * (len(path.parent.relative_to(results).parts)) + INDEX if results and path != results / INDEX else None
+    return write_text(path, page(title, sections, home, scripts))
+
+
+def escape(text: str) -> str:
+    return html.escape(text)
 
 
 def section(heading: str, *content: str) -> str:
@@ -81,7 +121,7 @@ def files(folder: Path, described: dict[str, str]) -> str:
 
 
 def table(frame: pd.DataFrame, swatches: dict[object, str] | None = None, most_rows: int = 2000) -> str:
-    """A table that sorts by a click on its head; numbers to four digits. ``swatches``: colour by the value of the first column."""
+    """A table to sort, filter and export; numbers to four digits. ``swatches``: colour by the value of the first column."""
     texts = [not pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
     head = "".join(f"<th{_text(text)}>{html.escape(str(name))}</th>" for name, text in zip(frame, texts, strict=True))
     rows = [
@@ -92,16 +132,18 @@ def table(frame: pd.DataFrame, swatches: dict[object, str] | None = None, most_r
         rows = [row.replace(">", f">{mark}", 1) for row, mark in zip(rows, marks, strict=True)]
     more = paragraph(f"… and {len(frame) - most_rows} more rows in the CSV") if len(frame) > most_rows else ""
     body = "".join(f"<tr>{row}</tr>\n" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>{more}'
+    return f'<div class="wide"><table class="data"><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>{more}'
 
 
 def _cell(value: Any, text: bool) -> str:
     if text:
         return f'<td class="text">{html.escape("" if value is None or value != value else str(value))}</td>'
     if pd.isna(value):
-        return '<td data-value=""></td>'
-    shown = f"{value:,}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f'<td data-value="{value:.10g}">{shown}</td>'
+        return '<td data-order=""></td>'
+    shown = (
+        f"{int(value):,}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    )
+    return f'<td data-order="{value:.10g}">{shown}</td>'
 
 
 def _text(is_text: bool) -> str:

@@ -9,6 +9,8 @@ from matplotlib.ticker import FuncFormatter
 BLANKET, RAYS, RIM, TRUTH = "#f28e2b", "#4e9bd6", "#ffffff", "#59a14f"
 ANALYSED, DISCARDED, INK = "#59a14f", "#c2185b", "#30363b"
 SIZES = (1, 2, 5)
+SAFE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
+"""Okabe and Ito's colours without their yellow, which vanishes on white: told apart by the colour-blind, too."""
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -13,8 +13,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from .images import save_figure
+from .style import SAFE
 
-SPLIT_COLOURS = ("#1f6fb4", "#d9480f", "#2b8a3e", "#862e9c", "#b58900", "#0b7285", "#c2255c", "#495057")
+SPLIT_COLOURS = tuple(SAFE)
 
 
 def learning_curves(path: Path, curves: dict[tuple[int, int], pd.DataFrame], metric: str, rank: Callable) -> Path | None:

@@ -26,7 +26,7 @@ def draw_few_labels(project: Project) -> Path | None:
     scores = collected(project)
     if scores.empty:
         return None
-    folder = project.results / "sgan_results"
+    folder = project.family_results("sgan")
     table = summarised(scores)
     write_table(folder / f"{NAME}.csv", table)
     return picture(folder / f"{NAME}.png", table)
