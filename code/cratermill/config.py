@@ -8,7 +8,16 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from .core.errors import InputError, nearest
 from .core.paths import DataFolder, Project
@@ -38,6 +47,17 @@ def _auto_or_from(least: int) -> BeforeValidator:
 
 
 Codes = Annotated[list[int] | None, BeforeValidator(_codes)]
+
+
+def _band_list(value: Any) -> Any:
+    items = value if isinstance(value, list) else []
+    if value is None or (items and all((type(one) is int and one >= 1) or (isinstance(one, str) and one.strip()) for one in items)):
+        return value
+    raise ValueError('must be a list of band numbers from 1, names and formulas, such as [b1, b2, "b1 / b3"]')
+
+
+BandList = Annotated[list[int | str] | None, BeforeValidator(_band_list)]
+"""Bands of a mosaic; geo/band_formulas.py checks them against its file."""
 
 
 class _Part(BaseModel):
@@ -91,10 +111,26 @@ class FamilyRun(_Part):
 
 
 class CraterList(_Part):
-    """How a crater list is read whose columns, or whose only layer, don't say it."""
+    """How a crater list is read whose columns, or whose only layer, don't say it, and which of its craters are used."""
 
     units: Literal["m", "km"] | None = Field(None, description="of the size column, where its name doesn't tell")
     layer: str | None = Field(None, description="of a file with several")
+    where: str | None = Field(None, description="the craters to use, such as radius_m > 2e4 and abs(lat) < 60; all when left out")
+    columns: dict[str, str] = Field(default_factory=dict, description="columns to add, {name: formula}; one called train says what trains")
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What :func:`cratermill.craters.catalogue.read_catalogue` is told."""
+        return {"units": self.units, "layer": self.layer, "where": self.where, "columns": self.columns}
+
+    def narrowed(self, where: str) -> CraterList:
+        """Those of its craters for which another expression holds too."""
+        return self.model_copy(update={"where": f"({self.where}) and ({where})" if self.where else where})
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: Any) -> dict[str, Any]:
+        # What was prepared before there were these keys stays as it is.
+        return {name: value for name, value in dump(self).items() if value or name not in ("where", "columns")}
 
 
 BEST = "best"
@@ -121,11 +157,13 @@ class _MapKeys(_Part):
 
     name: str | None = Field(None, description="folder below results/output_masks; made from versions and split when left out")
     data: str | None = Field(None, description="map another data folder than the one trained on")
-    bands: list[int] | None = Field(None, description="its bands to use, from 1; [1, 1, 1] makes three of a grey one. All when left out")
+    bands: BandList = Field(
+        None, description="its bands to use: numbers from 1, names, formulas; [1, 1, 1] makes three of a grey one. The run's when left out"
+    )
     match_brightness: bool = Field(
         False, description="bring its bands to the mean and deviation that the networks were trained with; for other mosaics than theirs"
     )
-    craters: Literal["all"] | list[int] = Field("all", description="all, or a list of FIDs")
+    craters: str | list[int] = Field("all", description="all, a list of FIDs, or an expression such as radius_m > 2e4")
     catalogue: str | None = Field(None, description="a crater list elsewhere")
     show: Literal["all"] | list[int] = Field("all", description="which of the mapped craters the composite shows: all, or a list of FIDs")
     crater_list: CraterList | None = Field(None, description="units and layer of catalogue, or of the list in map.data")
@@ -138,12 +176,15 @@ class _MapKeys(_Part):
 
     @field_validator("craters", "show", mode="before")
     @classmethod
-    def _all_or_numbers(cls, value):
+    def _all_or_numbers(cls, value, about: ValidationInfo):
         # Said here once; pydantic would complain about each member of the union, and take True for 1.
         numbers = value if isinstance(value, list) else []
         if value == "all" or (numbers and all(type(one) is int for one in numbers) and len(set(numbers)) == len(numbers)):
             return value
-        raise ValueError("must be all, or a list of FIDs such as [3, 17], none of them twice")
+        if about.field_name == "craters" and isinstance(value, str) and set(value) & set("<>="):
+            return value
+        more = ", or an expression such as radius_m > 2e4" if about.field_name == "craters" else ""
+        raise ValueError(f"must be all, or a list of FIDs such as [3, 17], none of them twice{more}")
 
     @field_validator("name")
     @classmethod
@@ -213,6 +254,7 @@ class RunConfig(_Part):
     seed: int = Field(0, ge=0)
     data: str = Field(description="data folder: EJMAP's layout, and a folder for each family with data of its own")
     mosaic: str | None = None
+    bands: BandList = Field(None, description='bands to train on and to map: numbers, names, formulas: [b1, b2, "b1 / b3"]')
     body: str | None = Field(None, description="checked against the mosaic's ellipsoid")
     group: str | None = Field(
         None,
@@ -274,6 +316,16 @@ class Config:
     @property
     def mosaic(self) -> Path:
         return self.root / self.run.mosaic if self.run.mosaic else self.data.mosaic
+
+    @property
+    def bands(self) -> list[int | str] | None:
+        """The mosaic's bands to train on."""
+        return self.run.bands
+
+    @property
+    def map_bands(self) -> list[int | str] | None:
+        """Those to map: what the map says, else those that were trained on."""
+        return self.map_run.bands or self.run.bands
 
     def path(self, text: str) -> Path:
         return self.root / text

@@ -113,13 +113,6 @@ def test_statistics_leave_missing_pixels_out(tmp_path, grid):
         empty.statistics()
 
 
-def test_xarray_is_lazy_and_knows_its_crs(tmp_path, grid):
-    pixels = noise(grid, 3)
-    array = Mosaic.open(write_mosaic(tmp_path / "x.tif", pixels, grid), [3, 1]).xarray(chunk_px=50)
-    assert array.chunks is not None and array.dims == ("band", "y", "x") and array.rio.crs is not None
-    np.testing.assert_array_equal(array.isel(x=slice(40, 60)).compute(), pixels[[2, 0], :, 40:60])
-
-
 def _sum_of_window(mosaic):
     return int(mosaic.read(Window(0, 0, 60, 120)).sum())
 

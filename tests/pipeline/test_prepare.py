@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,6 +47,28 @@ def test_a_lost_output_is_made_again(project):
     data = load_config(project).data
     data.eval_positions(3).unlink()
     assert made(project) == ["eval 3"]
+
+
+def test_bands_and_craters_by_formula(project):
+    """The ratio of two bands is a channel like others, for the craters that an expression chooses; taken back, all is as before."""
+    data = load_config(project).data
+    stacks = sorted(path for path in (data.root / "ejc_data" / "stacks").iterdir())
+    before = np.array(np.load(stacks[0] / "image.npy"))
+    text = project.read_text()
+    project.write_text(text + 'bands: [b1, "b1 / b3"]\ncrater_list: {where: "abs(center_lat) < 30", columns: {train: "FID != 3"}}\n')
+    steps = made(project)
+    assert {"norm", f"stack {stacks[0].name}"} <= set(steps)
+    assert set(pd.read_csv(data.az_positions)["crat_FID"]) == {1, 2, 4}
+    image = np.load(stacks[0] / "image.npy")
+    assert image.dtype == np.float32 and image.shape[1] == 2
+    with rasterio.open(data.mosaic) as file:
+        ratio = file.read(1) / file.read(3).astype(float)
+    norm = json.loads(data.img_norm.read_text())
+    np.testing.assert_allclose([norm["mean"][1], norm["std"][1]], [ratio.mean(), ratio.std()], rtol=1e-5)
+    assert ratio.min() <= image[:, 1].min() and image[:, 1].max() <= ratio.max()
+    project.write_text(text)
+    prepare(project)
+    np.testing.assert_array_equal(np.load(stacks[0] / "image.npy"), before)
 
 
 def test_workers_change_nothing(project, tmp_path):

@@ -81,7 +81,7 @@ def band_names(mosaic: Mosaic, given: list[str] | None = None) -> list[str]:
     if given:
         return given
     with rasterio.open(mosaic.path) as dataset:
-        names = [dataset.descriptions[band - 1] or f"band{band}" for band in mosaic.bands]
+        names = [band if isinstance(band, str) else dataset.descriptions[band - 1] or f"band{band}" for band in mosaic.bands]
     return names if len(set(names)) == len(names) else [f"band{number}" for number in range(1, len(names) + 1)]
 
 

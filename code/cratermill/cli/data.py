@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from .app import app, group
-from .output import CONFIG, JSON, WORKERS, print_json, print_table
+from .output import CONFIG, JSON, SET, WORKERS, print_json, print_table
 
 planet = group("planet", "Make or describe a synthetic planet with exact truth.")
 
@@ -73,7 +73,7 @@ def _crater(crater: dict) -> tuple:
 
 
 @app.command()
-def prepare(config: Path = CONFIG, workers: int = WORKERS, as_json: bool = JSON) -> None:
+def prepare(config: Path = CONFIG, workers: int = WORKERS, changes: list[str] = SET, as_json: bool = JSON) -> None:
     """Make the data that training reads.
 
     Tile tables, TV-Test splits, tiles to map and sample stacks; only what changed is done again.
@@ -82,7 +82,7 @@ def prepare(config: Path = CONFIG, workers: int = WORKERS, as_json: bool = JSON)
     from ..pipeline.launch import prepare as make
 
     with shown() as progress:
-        made = make(config, workers, progress)
+        made = make(config, workers, progress, changes)
     if as_json:
         print_json(made)
         return

@@ -11,6 +11,7 @@ import typer
 JSON = typer.Option(False, "--json", help="Print the answer as JSON.")
 WORKERS = typer.Option(1, "--workers", min=1, help="Number of parallel workers.")
 CONFIG = typer.Argument(metavar="CONFIG", help="A run configuration, e.g. configs/demo/demo.yaml.")
+SET = typer.Option([], "--set", metavar="KEY=VALUE", help="Change a key of the config (map.threshold=0.6) or a column (ejecta.lr=0.001).")
 
 
 def print_json(answer: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from .app import app, group
-from .output import CONFIG, JSON, print_json
+from .output import CONFIG, JSON, SET, print_json
 
 launch = group("launch", "Plan and run; again: only what is missing.")
 
@@ -20,7 +20,6 @@ FREEZE = typer.Option(False, "--freeze", help="Only write the plan, and say how 
 OVERWRITE = typer.Option(False, "--overwrite", help="Move results of other hyper-parameters aside instead of refusing.")
 RUN_HELP = "A run's name, its beginning, 'latest', or its plan.json."
 RUN = typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=lambda: run_names())
-SET = typer.Option([], "--set", metavar="KEY=VALUE", help="Change a key of the config (map.threshold=0.6) or a column (ejecta.lr=0.001).")
 UNTIL = typer.Option(
     "compare", "--until", metavar="STAGE", help="Last stage: prepare, train, evaluate, summarise, map, composite, analyse or compare."
 )

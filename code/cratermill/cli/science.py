@@ -30,6 +30,7 @@ def analyse(
     area_km2: float | None = typer.Option(None, "--area-km2", help="Of a crater list: the area counted; what its map or file says."),
     chronology: str | None = typer.Option(None, "--chronology", help="Of a crater list: moon, mars, mercury, or a system by name."),
     diameters: tuple[float, float] | None = typer.Option(None, "--diameters", help="Of a crater list: from and to, in km, for its age."),
+    where: str | None = typer.Option(None, "--where", help="Of a crater list: the craters that count, such as 'radius_m > 2e4'."),
     into: Path | None = INTO,
     again: bool = AGAIN,
     as_json: bool = JSON,
@@ -45,7 +46,7 @@ def analyse(
 
     folder = folder if folder.is_file() else find_map(folder)
     if is_list(folder):
-        count_list(folder, as_json, area_km2=area_km2, chronology=chronology, diameters_km=diameters, into=into)
+        count_list(folder, as_json, area_km2=area_km2, chronology=chronology, diameters_km=diameters, into=into, where=where)
         return
     names = tuple(name.strip() for name in band_names.split(",")) if band_names else ()
     options = AnalysisOptions(min_size, pictures, names)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..core.notices import notice
 from ..geo.bodies import Body, body_of_crs, planetodetic, require_same_body, wrap_lon
 from ..geo.geopackage import keep_authority
 from . import craterstats, vectors
+from .chosen import chosen
 from .columns import LAT_NAMES, LON_NAMES, SYSTEM_NAMES, UNITS, WEST_NAMES, fids, find, numbers, radii_m, require, said_of_coordinates
 
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv")
@@ -33,12 +34,20 @@ COMPARED = 1000
 
 
 def read_catalogue(
-    path: str | Path, body: Body | None = None, *, units: str | None = None, layer: str | None = None, pixel_m: float | None = None
+    path: str | Path,
+    body: Body | None = None,
+    *,
+    units: str | None = None,
+    layer: str | None = None,
+    pixel_m: float | None = None,
+    where: str | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> geopandas.GeoDataFrame:
     """Read a crater list: FID, lon, lat, radius_m, the file's own columns, and its geometry (else points at the centres).
 
     ``body``: the mosaic's; a file on another ellipsoid is refused. ``units`` (m, km) of the size column where its name doesn't tell: then
     metres are assumed, and refused if they can't be meant, judged by ``pixel_m``, the mosaic's pixel, too. ``layer`` of a file of several.
+    ``columns`` are added, {name: formula}, and the craters for which ``where`` holds are left; see chosen.py.
     InputError names the file, row, column and value of what is wrong; what was assumed is said (:mod:`cratermill.core.notices`).
     """
     path = Path(path)
@@ -55,13 +64,14 @@ def read_catalogue(
     numbered, about_ids = fids(frame, path)
     for remark in (*about_size, *about_ids):
         notice(remark)
-    columns = {"FID": numbered, "lon": wrap_lon(lon), "lat": lat, "radius_m": radius}
-    geometry = frame.geometry if isinstance(frame, geopandas.GeoDataFrame) else shapely.points(columns["lon"], columns["lat"])
+    standard = {"FID": numbered, "lon": wrap_lon(lon), "lat": lat, "radius_m": radius}
+    geometry = frame.geometry if isinstance(frame, geopandas.GeoDataFrame) else shapely.points(standard["lon"], standard["lat"])
     crs = getattr(frame, "crs", None) or (body.geographic_crs() if body else None)
     # GeoPackages and shapefiles compare names without case; a nameless column is some table's row number.
-    taken = {"geometry", getattr(getattr(frame, "geometry", None), "name", None), *map(str.lower, columns)}
+    taken = {"geometry", getattr(getattr(frame, "geometry", None), "name", None), *map(str.lower, standard)}
     kept = pd.DataFrame(frame)[[name for name in frame if str(name).lower() not in taken and not str(name).startswith("Unnamed:")]]
-    return geopandas.GeoDataFrame(pd.DataFrame(columns).join(kept.reset_index(drop=True)), geometry=np.asarray(geometry), crs=crs)
+    table = geopandas.GeoDataFrame(pd.DataFrame(standard).join(kept.reset_index(drop=True)), geometry=np.asarray(geometry), crs=crs)
+    return chosen(table, where, columns or {}, str(path))
 
 
 def write_catalogue(

@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +20,11 @@ from rasterio.windows import Window as RasterioWindow
 
 from ..core.errors import InputError
 from ..core.machine import cores
+from .band_formulas import Bands, chosen_bands
 from .band_statistics import Statistics, statistics
 from .bodies import body_of_crs, get_body, published_crs
 from .grid import Grid, Window
-from .validity import Validity, alpha_bands, require_brightness, validity_of
+from .validity import Validity, require_brightness, validity_of
 
 # GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker. It reads this once, at the first raster; rasterio.Env is
 # no way to set it, since there the number is one of bytes and holds for all threads until any of them leaves its Env.
@@ -57,28 +58,33 @@ class Raw(NamedTuple):
 class Mosaic:
     """One raster file. Cheap to open and to pickle; safe to share between threads and to carry into worker processes."""
 
-    def __init__(self, path: str | Path, bands: int | Sequence[int] | None = None, *, labels: bool = False):
+    def __init__(self, path: str | Path, bands: Bands = None, *, labels: bool = False):
         self.path = Path(path)
         self._lock = threading.Lock()
         self._dataset: Any = None  # rasterio has no types
         self._pid: int | None = None
         dataset = self._handle()
-        self.bands = _chosen_bands(dataset, bands, self.path)
+        self.bands, made = chosen_bands(dataset, bands, self.path)
+        self._read_bands = made.inputs if made else tuple(int(band) for band in self.bands)
         if not labels:
-            require_brightness(dataset, self.bands, self.path)
+            require_brightness(dataset, self._read_bands, self.path)
         self.grid = _grid_of(dataset, self.path)
-        self.dtype = np.result_type(*(dataset.dtypes[band - 1] for band in self.bands))
-        self.block_shape: tuple[int, int] = dataset.block_shapes[self.bands[0] - 1]  # rows, columns that are decoded together
-        if self.dtype.kind not in "uif":
-            raise InputError(f"{self.path}: pixels of type {self.dtype}", valid="integer or floating-point pixels")
-        self.validity: Validity = validity_of(dataset, self.bands, self.dtype)
+        self._stored = np.result_type(*(dataset.dtypes[band - 1] for band in self._read_bands))
+        self.block_shape: tuple[int, int] = dataset.block_shapes[self._read_bands[0] - 1]  # rows, columns that are decoded together
+        if self._stored.kind not in "uif":
+            raise InputError(f"{self.path}: pixels of type {self._stored}", valid="integer or floating-point pixels")
+        self._stored_validity = validity_of(dataset, self._read_bands, self._stored)
+        self._made = made
+        self.dtype: np.dtype = made.dtype if made else self._stored
+        self.validity: Validity = made.validity if made else self._stored_validity
 
     @classmethod
-    def open(cls, path: str | Path, bands: int | Sequence[int] | None = None, *, labels: bool = False) -> Mosaic:
+    def open(cls, path: str | Path, bands: Bands = None, *, labels: bool = False) -> Mosaic:
         """Open a GeoTIFF, COG, VRT or anything else that GDAL reads.
 
-        ``bands``: None for all but alpha, a number for "exactly so many", or 1-based band numbers, which may repeat (``[1, 1, 1]`` makes
-        three of a grey one). ``labels``: pixels are numbers that stand for something, so a palette only says how they are painted.
+        ``bands``: None for all but alpha, a number for "exactly so many", or a list of 1-based numbers, which may repeat (``[1, 1, 1]``
+        makes three of a grey one), names and formulas (``["b1", "b2", "b1 / b3"]``, see band_formulas.py). ``labels``: pixels are numbers
+        that stand for something, so a palette only says how they are painted.
         """
         return cls(path, bands, labels=labels)
 
@@ -145,16 +151,17 @@ class Mosaic:
     def reduced(self, shape: tuple[int, int]) -> np.ndarray:
         """The whole mosaic at a smaller size, (C, h, w) float32 for the screen: means of pixels with data, NaN where there are none."""
         # Special values unknown to GDAL would spoil means of whole numbers; in floats they stand out whatever they are mixed with.
-        average = self.dtype.kind == "f" or self.validity.low is None
+        average = self._stored.kind == "f" or self._stored_validity.low is None
         with self._lock, _explained(self.path):
             resampling = Resampling.average if average else Resampling.nearest
-            pixels = self._handle().read(list(self.bands), out_shape=(self.count, *shape), resampling=resampling, masked=True)
-            missing = self.validity.missing(pixels.data, self.validity.hidden(self._handle(), None, shape), declared=False)
+            wanted, rule = list(self._read_bands), self._stored_validity
+            pixels = self._handle().read(wanted, out_shape=(len(wanted), *shape), resampling=resampling, masked=True)
+            missing = rule.missing(pixels.data, rule.hidden(self._handle(), None, shape), declared=False)
         reduced = np.ma.filled(pixels.astype(np.float32), np.nan)
         reduced[np.abs(reduced) > MIXED] = np.nan
         if missing is not None:
             reduced[np.broadcast_to(missing, reduced.shape)] = np.nan
-        return reduced
+        return self._made(reduced, np.isnan(reduced)) if self._made else reduced
 
     def statistics(self, remembered: Path | None = None) -> Statistics:
         """Mean and deviation per band of all pixels that hold data; ``remembered``: see band_statistics.py."""
@@ -170,13 +177,6 @@ class Mosaic:
         other = Mosaic.__new__(Mosaic)
         other.__setstate__(self.__getstate__())
         return other
-
-    def xarray(self, chunk_px: int = 2048):
-        """The chosen bands as a lazily chunked DataArray (band, y, x) with CRS, for block-wise work with dask."""
-        import rioxarray
-
-        array: Any = rioxarray.open_rasterio(self.path, chunks={"band": -1, "y": chunk_px, "x": chunk_px}, lock=threading.Lock())
-        return array.isel(band=[band - 1 for band in self.bands])
 
     def close(self) -> None:
         if self._dataset is not None and self._pid == os.getpid():
@@ -207,8 +207,9 @@ class Mosaic:
     def _read(self, piece: RasterioWindow) -> Raw:
         with self._lock, _explained(self.path, f" at row {piece.row_off}, column {piece.col_off}"):
             dataset = self._handle()
-            pixels = dataset.read(list(self.bands), window=piece, out_dtype=self.dtype)
-            return Raw(pixels, self.validity.hidden(dataset, piece, pixels.shape[1:]))
+            pixels = dataset.read(list(self._read_bands), window=piece, out_dtype=self._stored)
+            hidden = self._stored_validity.hidden(dataset, piece, pixels.shape[1:])
+        return Raw(self._made(pixels, self._stored_validity.missing(pixels, hidden)), None) if self._made else Raw(pixels, hidden)
 
     def _holds(self, window: Window) -> bool:
         return 0 <= window.row < window.stop_row <= self.grid.height and 0 <= window.col < window.stop_col <= self.grid.width
@@ -271,22 +272,6 @@ def require_body(mosaic: Mosaic, name: str) -> None:
             f"the mosaic {mosaic.path} has R = {own.semi_major_m:.0f} m, but the config says {name}, {body.semi_major_m:.0f} m",
             next_step="name the right body, or leave 'body' out: the mosaic's ellipsoid is trusted",
         )
-
-
-def _chosen_bands(dataset, bands: int | Sequence[int] | None, path: Path) -> tuple[int, ...]:
-    alpha = alpha_bands(dataset)
-    usual = tuple(band for band in dataset.indexes if band not in alpha)
-    has = f"{path} has {len(usual)} band(s)" + (" besides alpha" if alpha else "")
-    if bands is None and usual:
-        return usual
-    if bands is None or isinstance(bands, int):
-        if len(usual) != bands:
-            raise InputError(f"{has}, {bands or 'some'} wanted", valid=f"a mosaic of {bands or 1} band(s), or a list of band numbers")
-        return usual
-    chosen = tuple(int(band) for band in bands)
-    if not chosen or any(band not in dataset.indexes for band in chosen):
-        raise InputError(f"{has}, {list(chosen)} wanted", valid=f"band numbers from 1 to {dataset.count}")
-    return chosen
 
 
 def _grid_of(dataset, path: Path) -> Grid:

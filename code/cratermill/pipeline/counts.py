@@ -35,11 +35,13 @@ def run_counts(
     chronology: str | None = None,
     diameters_km: tuple[float, float] | None = None,
     into: Path | None = None,
+    where: str | None = None,
 ) -> dict[str, Any]:
     """Count a crater list: ``counts.csv``, ``counts.png`` and ``counts.json`` in a map's folder, else below ``results/analysis``.
 
     ``area_km2``: counted; that of the map or of the CraterStats file, or the whole body, when left out. ``chronology``: a system or a body;
-    the list's own body when left out. ``diameters_km``: what the age is made of; from where the list seems whole when left out.
+    the list's own body when left out. ``diameters_km``: what the age is made of; from where the list seems whole when left out. ``where``:
+    an expression that chooses craters.
     """
     from ..craters.catalogue import read_catalogue
     from ..craters.chronology import DEFAULTS, model_age
@@ -47,13 +49,15 @@ def run_counts(
     from ..geo.bodies import body_of_crs
 
     source = path / LIST if path.is_dir() else path
-    table = read_catalogue(source)
+    table = read_catalogue(source, where=where)
     body = body_of_crs(table.crs) if table.crs is not None else None
     sizes = table["radius_m"].to_numpy(float) * 2 / 1000
     area = area_km2 or counted_area_km2(path, body)
     whole = turn_over(sizes)
     named = chronology or (body.name.lower() if body is not None and body.name.lower() in DEFAULTS else None)
     found: dict[str, Any] = {"list": source.name, "craters": len(table), "area_km2": area, "whole_from": asdict(whole), "age": None}
+    if where:
+        found["where"] = where
     if named:
         found["age"] = asdict(model_age(sizes, area, named, diameters_km or (whole.diameter_km, math.inf)))
     folder = into or results_folder(path if path.is_dir() else path.parent / path.stem)

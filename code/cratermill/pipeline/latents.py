@@ -58,7 +58,7 @@ def regroup(path: Path, version: int, changed: dict[str, Any], into: str) -> dic
     folder.mkdir(parents=True, exist_ok=True)
     found = cluster(latents, rows, Recipe.of(row), config.run.seed, folder)
     write_json(folder / "clusters.json", found)
-    mosaic = Mosaic.open(config.mosaic) if config.mosaic.exists() else None
+    mosaic = Mosaic.open(config.mosaic, config.bands) if config.mosaic.exists() else None
     features = features_of(latents, rows, row, folder)
     write_products(folder, rows.assign(cluster=labels_of(folder)), features, stack.array("image"), row, mosaic, body=body_of(config))
     return found

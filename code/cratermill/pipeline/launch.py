@@ -261,11 +261,13 @@ def _describe(plan: Plan, workers: int, as_json: bool) -> int:
     return 0
 
 
-def prepare(config_path: Path, workers: int = 1, progress: Callable[[str, int, int], None] | None = None) -> dict[str, dict]:
-    """Prepare the data of every row that the config trains."""
+def prepare(
+    config_path: Path, workers: int = 1, progress: Callable[[str, int, int], None] | None = None, changes: Sequence[str] = ()
+) -> dict[str, dict]:
+    """Prepare the data of every row that the config trains; ``changes`` (key=value) overrule it."""
     from .prepare import prepare as make
 
-    config = load_config(config_path)
+    config = load_config(config_path, changes)
     whole_or_refuse(config)
     return make(config, wanted_rows(config), progress or (lambda *_: None), workers)
 

@@ -47,7 +47,7 @@ class MapSources:
     mosaic: Path | None
     craters: Path | None
     drawn: Path | None
-    bands: list[int] | None
+    bands: list[int | str] | None
     data: DataFolder | None = None
     listed: dict[str, str | None] = field(default_factory=dict)
     """Units and layer of the crater list, where the map's configuration had to tell them."""
@@ -93,9 +93,10 @@ def sources_of(folder: Path, *, mosaic: Path | None = None, craters: Path | None
     found_mosaic = mosaic or elsewhere or _there(data.mosaic if data else None)
     listed = _first(root, made.get("catalogue")) or _there(data.craters if data else None)
     found_craters = craters or listed or _there(folder / "craters.csv")
-    bands = made.get("bands") if mosaic is None else None
+    bands = made.get("bands") or config.get("bands") if mosaic is None else None
     told = {} if craters else made.get("crater_list") or ({} if made.get("catalogue") else config.get("crater_list")) or {}
-    return MapSources(folder, found_mosaic, found_craters, drawn or _drawn(folder, data), bands, data, told)
+    units_layer = {name: told.get(name) for name in ("units", "layer")}  # all of its craters: drawn masks may be of any
+    return MapSources(folder, found_mosaic, found_craters, drawn or _drawn(folder, data), bands, data, units_layer)
 
 
 def _data_folder(folder: Path, config: dict[str, Any]) -> DataFolder | None:

@@ -82,7 +82,7 @@ def _tile(config: Config) -> np.ndarray:
     from ..geo.grid import Window
     from ..geo.mosaic import Mosaic
 
-    with Mosaic.open(config.data.require(config.mosaic, "the mosaic")) as mosaic:
+    with Mosaic.open(config.data.require(config.mosaic, "the mosaic"), config.bands) as mosaic:
         rows, cols = mosaic.grid.shape
         side = min(TILE_PX, rows, cols)
         pixels = mosaic.read(Window((rows - side) // 2, (cols - side) // 2, side, side))

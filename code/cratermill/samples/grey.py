@@ -101,7 +101,7 @@ def grey_range(mosaic: Mosaic, remembered: Path | None = None) -> GreyRange:
     return GreyRange(mean - SIDES * deviation, mean + SIDES * deviation)
 
 
-def grey_mark(path: Path, bands: Sequence[int] | None = None) -> list[Any]:
+def grey_mark(path: Path, bands: Sequence[int | str] | None = None) -> list[Any]:
     """What of this rule decides about samples of a mosaic, for marks of prepared data: nothing where it holds bytes."""
     from ..geo.band_statistics import RULE
     from ..geo.mosaic import Mosaic

@@ -9,9 +9,13 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
 from ..core.files import content_digest, fingerprint, stat_fingerprint
+
+if TYPE_CHECKING:
+    from ..config import Config
 
 VECTOR_PARTS = {
     ".shp": (".dbf", ".shx", ".prj", ".cpg"),
@@ -38,6 +42,12 @@ def mark(path: Path) -> str:
     if not path.exists():
         raise InputError(f"{path} does not exist", next_step="check the paths in the config")
     return f"#{fingerprint([[_name(file, path), *_stat(file)] for file in files_behind(path)])}"
+
+
+def mosaic_mark(config: Config) -> str:
+    """The mark of a configuration's mosaic and of the bands that it chooses."""
+    found = mark(config.mosaic)
+    return found if config.bands is None else f"#{fingerprint([found, config.bands])}"
 
 
 def digest(path: Path) -> str:

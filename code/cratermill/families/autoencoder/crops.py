@@ -15,7 +15,7 @@ from ...core.prefetch import ahead
 from ...geo.mosaic import Mosaic
 from ...samples.crops import MOST_MISSING, Cutter, Geometry
 from ...samples.grey import grey_mark
-from ...samples.inputs import mark
+from ...samples.inputs import mark, mosaic_mark
 from ...samples.steps import Steps, hash_of
 from ...samples.store import Make, Piece, Spec, Store, pieces_of, write_store
 from .. import family_data
@@ -58,9 +58,9 @@ def _inputs(config: Config, options: CropData, row: Hparams) -> dict[str, Any]:
     if options.crops:
         return given | {"crops": mark(config.data.require(config.path(options.crops), "the crops"))}
     catalogue = config.data.require(config.path(options.source), "the crater list")
-    mosaic = config.data.require(config.mosaic, "the mosaic")
-    rules = {"most_missing": MOST_MISSING, "grey": grey_mark(config.mosaic, options.bands)}
-    return given | rules | {"catalogue": mark(catalogue), "mosaic": mark(mosaic)}
+    config.data.require(config.mosaic, "the mosaic")
+    rules = {"most_missing": MOST_MISSING, "grey": grey_mark(config.mosaic, options.bands or config.bands)}
+    return given | rules | {"catalogue": mark(catalogue), "mosaic": mosaic_mark(config)}
 
 
 def _write(config: Config, options: CropData, row: Hparams, folder: Path, made_of: str, steps: Steps) -> None:
@@ -77,9 +77,9 @@ def _write(config: Config, options: CropData, row: Hparams, folder: Path, made_o
 
         _fill(folder, made_of, table, row, read, told, steps)
         return
-    with Mosaic.open(config.mosaic, options.bands) as mosaic:
+    with Mosaic.open(config.mosaic, options.bands or config.bands) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row), config.data.statistics)
-        table, told = catalogue_craters(config.path(options.source), cutter, options, options.units, config.run.seed, options.layer)
+        table, told = catalogue_craters(config.path(options.source), cutter, options, options, config.run.seed)
         _fill(folder, made_of, table, row, lambda piece: cut(cutter, piece, row), told, steps)
 
 

@@ -67,7 +67,7 @@ def keep_evaluation(config: Config, row: Hparams, product: Path, into: Path) -> 
     stack = stack_of(config, row)
     rows = stack.rows().assign(cluster=labels_of(product))
     latents = np.load(product / LATENTS, mmap_mode="r")
-    mosaic = Mosaic.open(config.mosaic) if config.mosaic.exists() else None
+    mosaic = Mosaic.open(config.mosaic, config.bands) if config.mosaic.exists() else None
     features = features_of(latents, rows, row, product)
     write_products(
         into, rows, features, stack.array("image"), row, mosaic, display=family_data(config, "autoencoder").display, body=body_of(config)

@@ -100,10 +100,10 @@ def open_mosaic(config: Config) -> Mosaic:
     return Mosaic.open(config.data.require(path, "the mosaic"), bands_of(config))
 
 
-def bands_of(config: Config) -> list[int] | None:
+def bands_of(config: Config) -> list[int | str] | None:
     """The map's bands; else those that the network was trained on."""
     trained = family_data(config, NAME).bands if NAME in config.run.train else None
-    return config.map_run.bands or trained
+    return config.map_run.bands or trained or config.bands
 
 
 def map_name(config: Config, trainings: Trainings | None = None) -> str:
@@ -123,7 +123,7 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         "catalogue": digest(catalogue_path(config)),
         "mosaic": digest(path),
         "bands": bands_of(config),
-        "selection": options.model_dump(mode="json", include=set(_SELECTION)),
+        "selection": options.model_dump(mode="json", include={*_SELECTION, "where", "columns"}),
         "seed": config.run.seed,
         "latent": [row.latent, row.latent_transform],
         "craters": count,
@@ -160,7 +160,7 @@ def _row(config: Config) -> Hparams:
 
 def _craters(config: Config, cutter: Cutter) -> tuple[pd.DataFrame, list[str]]:
     options = options_of(config)
-    return catalogue_craters(catalogue_path(config), cutter, options, options.units, config.run.seed, options.layer)
+    return catalogue_craters(catalogue_path(config), cutter, options, options, config.run.seed)
 
 
 def make_chunk(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:

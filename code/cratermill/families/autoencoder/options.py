@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from ...config import BandList, CraterList
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Selection(_Part):
-    """Which craters of a list are used."""
+class Selection(CraterList):
+    """Which craters of a list are used, and how it is read."""
 
     max_abs_lat: float | None = Field(60.0, gt=0, le=90, description="craters nearer to a pole are left out; null: none")
     min_diameter_km: float | None = Field(None, gt=0, description="smaller craters are left out")
@@ -28,9 +26,7 @@ class CropData(Selection):
     """Crops are cut from the run's mosaic around the craters of ``catalogue``, or read from ``crops``."""
 
     catalogue: str | None = Field(None, description="crater list: the Robbins databases' columns or plain ones")
-    units: Literal["m", "km"] | None = Field(None, description="of its size column, where the name doesn't say")
-    layer: str | None = Field(None, description="layer of the crater list, where its file has several")
-    bands: list[int] | None = Field(None, min_length=1, description="bands of the mosaic whose mean is used; all when left out")
+    bands: BandList = Field(None, description="bands of the mosaic whose mean is used: numbers, names, formulas; the run's when left out")
     crops: str | None = Field(
         None, description="ready-made crops: a folder or zip of JPEG or PNG, with metadata.csv if positions are known"
     )
@@ -55,8 +51,6 @@ class CropData(Selection):
 class MapOptions(Selection):
     """A map: latents of every crater of the list (``map.catalogue``), clusters, and pictures on the mosaic."""
 
-    units: Literal["m", "km"] | None = Field(None, description="of the size column of map.catalogue, where the name doesn't say")
-    layer: str | None = Field(None, description="layer of the crater list, where its file has several")
     chunk: int = Field(20_000, ge=1, description="craters per job")
     iteration: int | None = Field(None, ge=0, description="iteration whose network is used; the best of the split when left out")
     clusters: Literal["fit", "trained"] = Field(

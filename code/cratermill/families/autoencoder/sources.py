@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from ...config import CraterList
 from ...core.delimited import parse_bytes
 from ...core.errors import InputError
 from ...core.folder_or_zip import FolderOrZip
@@ -61,11 +62,9 @@ def _or_inf(limit: float | None) -> float:
     return np.inf if limit is None else limit
 
 
-def catalogue_craters(
-    path: Path, cutter: Cutter, chosen: Selection, units: str | None, seed: int, layer: str | None = None
-) -> tuple[pd.DataFrame, list[str]]:
+def catalogue_craters(path: Path, cutter: Cutter, chosen: Selection, listed: CraterList, seed: int) -> tuple[pd.DataFrame, list[str]]:
     """Craters of a list that can be cut from the mosaic, in the order in which they are cut, with their upsampling; and warnings."""
-    found = read_catalogue(path, cutter.grid.body, units=units, layer=layer, pixel_m=cutter.grid.resolution_m)
+    found = read_catalogue(path, cutter.grid.body, pixel_m=cutter.grid.resolution_m, **listed.told)
     craters = pd.DataFrame(found).drop(columns="geometry", errors="ignore")
     name = next((column for column in craters if str(column).lower() in ("crater_id", "id")), None)
     table = craters[COLUMNS].assign(id=craters[name].astype(str) if name else craters["FID"].astype(str))

@@ -80,7 +80,7 @@ def cut_chips(
     """
     with Mosaic.open(root / options.mosaic, [options.band]) as mosaic:
         body = mosaic.grid.body
-        craters = read_catalogue(root / options.catalogue, body, units=options.units, layer=options.layer, pixel_m=mosaic.grid.resolution_m)
+        craters = read_catalogue(root / options.catalogue, body, pixel_m=mosaic.grid.resolution_m, **options.told)
         lon, lat, radius_m = (craters[name].to_numpy(float) for name in ("lon", "lat", "radius_m"))
         known = Places(lon, lat, radius_m, np.full(len(craters), POSITIVE))
         places = choose_places(options, known, mosaic.grid, np.random.default_rng(seed))

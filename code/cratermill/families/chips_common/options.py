@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ...config import CraterList
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Cut(_Part):
+def _one_band(value: Any) -> Any:
+    if (type(value) is int and value >= 1) or (isinstance(value, str) and value.strip()):
+        return value
+    raise ValueError("must be a band's number from 1, its name, or a formula such as b1 / b3")
+
+
+class Cut(CraterList):
     """Chips cut from a mosaic around the craters of a catalogue, and beside them."""
 
     mosaic: str = Field(description="the mosaic to cut from")
     catalogue: str = Field(description="crater list: CSV, GeoPackage, shapefile, CraterStats")
-    units: Literal["m", "km"] | None = Field(None, description="of the catalogue's sizes, where its columns don't say")
-    layer: str | None = Field(None, description="layer of the crater list, where its file has several")
-    band: int = Field(1, ge=1, description="band of the mosaic")
+    band: Annotated[int | str, BeforeValidator(_one_band)] = Field(1, description="band of the mosaic: its number, its name or a formula")
     half_side_radii: float = Field(1.5, gt=1, description="half side of a chip, in crater radii")
     min_diameter_m: float = Field(0, ge=0)
     max_diameter_m: float = Field(float("inf"), gt=0)

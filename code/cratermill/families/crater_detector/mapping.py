@@ -73,10 +73,10 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
     common = {
         "weights": {NAME: trainings.weights(NAME, run.versions[NAME], run.split)},
         "mosaic": source,
-        "bands": run.bands,
+        "bands": config.map_bands,
         "scales": scales,
         "resolution_m": resolution,
-        "options": options.model_dump(mode="json", exclude={"units", "latitudes", "layer"}),
+        "options": options.model_dump(mode="json", exclude={"units", "latitudes", "where", "columns", "layer"}),
     }
     cells = []
     for level, scale in enumerate(scales):

@@ -81,8 +81,8 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         "weights": {NAME: weights},
         "thresholds": {str(version): thresholds_mark(trainings, version, run.split, row) for version, row in rows.items()},
         "mosaic": source,
-        "bands": run.bands,
-        "options": options.model_dump(mode="json", exclude={"units", "latitudes"}),
+        "bands": config.map_bands,
+        "options": options.model_dump(mode="json", exclude={"units", "latitudes", "where", "columns"}),
     }
     return [
         {"key": f"block_{number:05d}", "box": [box.west, box.south, box.east, box.north], **common} for number, box in enumerate(blocks)

@@ -50,9 +50,7 @@ def composite(config: Config, family: str, row: Sizes, join: Join, products: lis
         write_craters(folder, table, body, boundary)
         catalogue, scores = None, {}
         if run.catalogue:
-            catalogue = read_catalogue(
-                config.path(run.catalogue), body, units=options.units, layer=options.layer, pixel_m=mosaic.grid.resolution_m
-            )
+            catalogue = read_catalogue(config.path(run.catalogue), body, pixel_m=mosaic.grid.resolution_m, **options.told)
             catalogue = catalogue[area.holds(catalogue["lon"].to_numpy(), catalogue["lat"].to_numpy())].reset_index(drop=True)
             scores = compare(folder, every, catalogue, row, resolution, body)
         area_km2 = surface_area_m2(body, boundary) / 1e6

@@ -45,7 +45,7 @@ def map_name(config: Config, family: str) -> str:
 def open_mosaic(config: Config, family: str) -> Mosaic:
     run = map_run(config, family)
     path = config.path(run.mosaic) if run.mosaic else config.mosaic
-    return Mosaic.open(path, run.bands)
+    return Mosaic.open(path, config.map_bands)
 
 
 def require_sizes(rows: dict[int, Any], resolution_m: float, block_px: int) -> None:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ...config import CraterList
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -18,7 +20,7 @@ class Dots(_Part):
     tile_px: int = Field(256, ge=32, le=8192, description="their side")
 
 
-class CraterData(_Part):
+class CraterData(CraterList):
     """``train.crater_unet.data``."""
 
     kind: Literal["mosaic", "boxes", "circles"] = Field(
@@ -26,8 +28,6 @@ class CraterData(_Part):
         description="mosaic: tiles cut from the run's mosaic, with a catalogue; boxes: images with YOLO boxes; circles: images with tables",
     )
     catalogue: str | None = Field(None, description="mosaic: the crater list")
-    units: Literal["m", "km"] | None = Field(None, description="mosaic: of the catalogue's sizes, where their column's name doesn't say")
-    layer: str | None = Field(None, description="mosaic: layer of the crater list, where its file has several")
     tile_px: int = Field(512, ge=32, description="mosaic, circles: side of the tiles")
     resolution_m: float | None = Field(None, gt=0, description="mosaic: metres per pixel of the tiles; the mosaic's own when left out")
     latitudes: tuple[float, float] = Field((-90.0, 90.0), description="mosaic: tiles with centres between these")
@@ -53,15 +53,13 @@ class CraterData(_Part):
         return self
 
 
-class BlockOptions(_Part):
+class BlockOptions(CraterList):
     """What maps of all families of craters share: how the mosaic is cut and read, and the list that scores are taken against."""
 
     block_px: int = Field(2048, ge=64, description="side of a map cell, in pixels of the tiles; each is a job of its own")
     latitudes: tuple[float, float] = Field((-90.0, 90.0), description="map only between these")
     resolution_m: float | None = Field(None, gt=0, description="metres per pixel; the mosaic's own when left out")
     missing: float | None = Field(0, description="pixels of this value have no data; null: only those that the mosaic flags")
-    units: Literal["m", "km"] | None = Field(None, description="of the catalogue's sizes, where their column's name doesn't say")
-    layer: str | None = Field(None, description="layer of the crater list, where its file has several")
 
 
 class MapOptions(BlockOptions):

@@ -19,7 +19,7 @@ from ...craters.catalogue import read_catalogue
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_many_masked
 from ...samples.grey import grey_mark, grey_range, mean_of_bands
-from ...samples.inputs import mark
+from ...samples.inputs import mark, mosaic_mark
 from ...samples.shared_ground import SIDE, ground_groups, thumbnails
 from ...samples.splits import held_out_tiles
 from ...samples.steps import Steps, hash_of
@@ -88,7 +88,7 @@ def inputs(config: Config, options: CraterData, data: str) -> dict[str, Any]:
         # A list that isn't named is a fault of its own, which making the tiles says.
         lists = {"catalogue": mark(config.path(options.catalogue))} if options.catalogue else {}
         mosaic = config.data.require(config.mosaic, "the mosaic")
-        return given | {"mosaic": mark(mosaic), "grey": grey_mark(mosaic)} | lists
+        return given | {"mosaic": mosaic_mark(config), "grey": grey_mark(mosaic, config.bands)} | lists
     if options.kind == "boxes":
         return given | {"path": mark(config.path(options.path or ""))}
     return given | {name: [mark(config.path(path)) for path in getattr(options, name)] for name in ("images", "tables")}
@@ -206,12 +206,10 @@ def _given_tiles(images: Images, missing: float | None, folder: Path, steps: Ste
 def _mosaic_tiles(config: Config, options: CraterData, folder: Path, steps: Steps, made_of: str, splits: Splits) -> None:
     if not options.catalogue:
         raise InputError("train.<family>.data names no catalogue", next_step="add catalogue: a crater list of the mosaic's body")
-    with Mosaic.open(config.mosaic) as mosaic:
+    with Mosaic.open(config.mosaic, config.bands) as mosaic:
         body, resolution = mosaic.grid.body, options.resolution_m or mosaic.grid.resolution_m
         _require_narrow(body, options.tile_px, resolution)
-        craters = read_catalogue(
-            config.path(options.catalogue), body, units=options.units, layer=options.layer, pixel_m=mosaic.grid.resolution_m
-        )
+        craters = read_catalogue(config.path(options.catalogue), body, pixel_m=mosaic.grid.resolution_m, **options.told)
         grey = grey_range(mosaic, config.data.statistics)
         span = (grey.low, grey.high)
         places = [box.centre for box in boxes(body, extent(mosaic.grid, options.latitudes), options.tile_px * resolution)]

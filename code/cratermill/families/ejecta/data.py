@@ -88,7 +88,7 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
 
 def stack_distances(table: pd.DataFrame, config: Config, hparams: Hparams) -> np.ndarray:
     """The distance channel (N, S, S) of every training tile."""
-    with Mosaic.open(config.mosaic) as mosaic:
+    with Mosaic.open(config.mosaic, config.bands) as mosaic:
         resolution_m = mosaic.grid.resolution_m
         grid_size = azimuthal_size(mosaic)
     metres = tile_distances_m(table["x"], table["y"], table["height"], table["width"], grid_size, resolution_m, hparams.tile_size_px)

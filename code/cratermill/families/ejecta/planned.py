@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...config import BEST, Config
+from ...config import BEST, Config, CraterList
 from ...core.errors import InputError
 from ...core.files import content_digest, fingerprint, read_json, stat_fingerprint, write_json
 from ...core.paths import DataFolder
@@ -13,7 +13,7 @@ from ...samples.inputs import digest, mark
 from ..members import Trainings
 
 if TYPE_CHECKING:
-    from ...config import CraterList, MapRun
+    from ...config import MapRun
     from ...geo.mosaic import Mosaic
     from ..ejecta_common.craters import Crater
 
@@ -45,9 +45,12 @@ def map_catalogue(config: Config) -> Path:
 
 
 def map_crater_list(config: Config) -> CraterList | None:
-    """Units and layer of the list that is mapped; the training's own keys say nothing of a list elsewhere."""
+    """How the list that is mapped is read; the training's own keys say nothing of a list elsewhere."""
     run = map_run(config)
-    return run.crater_list if run.catalogue or run.data else run.crater_list or config.run.crater_list
+    listed = run.crater_list if run.catalogue or run.data else run.crater_list or config.run.crater_list
+    if isinstance(run.craters, str) and run.craters != "all":
+        return (listed or CraterList()).narrowed(run.craters)
+    return listed
 
 
 def map_name(config: Config, trainings: Trainings | None = None) -> str:
@@ -66,7 +69,7 @@ def open_mosaic(config: Config) -> Mosaic:
     from ...geo.mosaic import Mosaic, require_body
 
     path = _there(config, map_mosaic(config), "the mosaic", "mosaic")
-    mosaic = Mosaic.open(path, map_run(config).bands)
+    mosaic = Mosaic.open(path, config.map_bands)
     if config.run.body and not map_run(config).mosaic and not map_run(config).data:
         require_body(mosaic, config.run.body)
     return mosaic
@@ -90,7 +93,7 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         "split": run.split,
         "weights": weights,
         "mosaic": mosaic,
-        "bands": run.bands,
+        "bands": config.map_bands,
         "match_brightness": run.match_brightness,
     }
     return [{"key": f"crater_{place['fid']}", **place, **common} for place in places]
@@ -117,7 +120,7 @@ def files_mark(config: Config, mosaic: Path, catalogue: Path) -> str:
     tables = [] if run.mosaic or run.catalogue else sorted(map_data(config).eval_positions(0).parent.glob("eval_positions_crater_*.csv"))
     files = [mark(mosaic), mark(catalogue), *([path.name, *stat_fingerprint(path)] for path in tables)]
     listed = map_crater_list(config)
-    keys = [run.bands, run.craters, run.mosaic, run.data, run.catalogue, listed and listed.model_dump()]
+    keys = [config.map_bands, run.craters, run.mosaic, run.data, run.catalogue, listed and listed.model_dump()]
     return fingerprint([FORMAT, config.run.body, str(mosaic), str(catalogue), keys, tiles, files])
 
 
@@ -125,12 +128,13 @@ def read_places(config: Config, catalogue: Path) -> list[dict[str, Any]]:
     """FID, position, radius and the mark of the tiles of every crater to map."""
     from ..ejecta_common.craters import choose, read_craters
 
+    run = map_run(config)
     with open_mosaic(config) as mosaic:
         craters = read_craters(catalogue, mosaic, map_crater_list(config))
         half_m = mosaic.grid.body.half_circumference_m
     places = [
         {"fid": one.fid, "lon": one.lon, "lat": one.lat, "radius_m": one.radius_m, "tiles": tiles_mark(config, one, half_m)}
-        for one in choose(craters, map_run(config).craters)
+        for one in choose(craters, run.craters if isinstance(run.craters, list) else "all")
     ]
     if not places:
         raise InputError(f"{catalogue} lists no craters", next_step="give at least one crater")

@@ -42,8 +42,8 @@ class Crater:
 
 
 def read_craters(path: Path, mosaic: Mosaic, listed: CraterList | None = None) -> list[Crater]:
-    """All craters of a list, by FID; the list must be on the mosaic's ellipsoid. ``listed``: its units and layer, where a config tells."""
-    told = listed.model_dump() if listed else {}
+    """All craters of a list, by FID; the list must be on the mosaic's ellipsoid. ``listed``: how it is read, where a config tells."""
+    told = listed.told if listed else {}
     table = read_catalogue(path, mosaic.grid.body, pixel_m=mosaic.grid.resolution_m, **told)
     if table.crs is not None:
         require_same_body(mosaic.grid.crs, table.crs, f"the crater list {path}")

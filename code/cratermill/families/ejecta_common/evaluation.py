@@ -35,7 +35,7 @@ class DrawnCrater:
 @contextmanager
 def opened(config: Config) -> Iterator[Mosaic]:
     config.data.require(config.mosaic, "the mosaic")
-    with Mosaic.open(config.mosaic) as mosaic:
+    with Mosaic.open(config.mosaic, config.bands) as mosaic:
         yield mosaic
 
 

@@ -17,7 +17,7 @@ from ...core.files import content_digest, read_json, write_json, write_table
 from ...core.progress import Progress
 from ...geo.band_statistics import RULE
 from ...geo.mosaic import Mosaic, require_body
-from ...samples.inputs import mark
+from ...samples.inputs import mark, mosaic_mark
 from ...samples.splits import grouped_mask, split_classes, stratified_mask
 from ...samples.steps import Steps, hash_of
 from ...samples.store import Make, Piece, Spec, Store, adopt, write_store
@@ -64,7 +64,7 @@ class Preparation(Steps):
 
     @cached_property
     def mosaic(self) -> Mosaic:
-        mosaic = self._open.enter_context(Mosaic.open(self.config.mosaic))
+        mosaic = self._open.enter_context(Mosaic.open(self.config.mosaic, self.config.bands))
         if self.config.run.body:
             require_body(mosaic, self.config.run.body)
         return mosaic
@@ -94,7 +94,7 @@ class Preparation(Steps):
 
     @cached_property
     def _mosaic_mark(self) -> str:
-        return mark(self.config.mosaic)
+        return mosaic_mark(self.config)
 
     def positions(self) -> pd.DataFrame:
         """``az_positions_all.csv`` and one table per train crater."""
