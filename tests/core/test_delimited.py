@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from cratermill.core.delimited import parse_bytes
+from cratermill.core import notices
+from cratermill.core.delimited import parse_bytes, read_cells, read_delimited, read_frame
 from cratermill.core.errors import InputError
+from cratermill.core.text import read_text
+from cratermill.core.yaml_files import read_yaml_file
 
 WANTED = {"name": ["La Pérouse", "b"], "lon": [1.5, -2.0], "lat": [3.0, 4.25]}
 PLAIN = "name,lon,lat\nLa Pérouse,1.5,3\nb,-2,4.25\n"
@@ -66,8 +69,11 @@ def test_thousands_are_no_decimals_and_nameless_columns_stay():
     assert parse_bytes(b"a\n1\n", "x").frame(texts=True)["a"].tolist() == ["1"]
 
 
-def test_what_was_guessed_names_the_file():
-    table = parse_bytes(PLAIN.encode("cp1252"), "data/it's a list.csv").frame()
-    assert table.attrs["notes"] == [
-        "data/it's a list.csv: the text is not UTF-8 and was read as Windows-1252: save it as UTF-8 if letters look wrong"
-    ]
+def test_what_was_guessed_is_said_by_every_reader(tmp_path, capsys):
+    path = tmp_path / "it's a table.csv"
+    for read in (read_frame, read_delimited, read_cells, read_text, read_yaml_file):
+        notices._said.clear()
+        path.write_bytes(b"# caf\xe9\n" if read is read_yaml_file else PLAIN.encode("cp1252"))
+        read(path)
+        said = capsys.readouterr().err
+        assert said == f"Warning: {path}: the text is not UTF-8 and was read as Windows-1252: save it as UTF-8 if letters look wrong\n"

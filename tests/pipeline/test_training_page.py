@@ -9,8 +9,8 @@ from PIL import Image
 from cratermill.core.files import write_json, write_table
 from cratermill.core.paths import Project
 from cratermill.families import get_family
-from cratermill.pipeline.training_page import write_training_page
-from cratermill.report.training_pictures import leaderboard_picture, learning_curves
+from cratermill.pipeline.training_page import read_curve, write_training_page
+from cratermill.report.training_pictures import best_row, leaderboard_picture, learning_curves
 from cratermill.training.hparams import TrainingHparams
 
 
@@ -56,10 +56,17 @@ def test_a_family_without_results_has_a_page_all_the_same(tmp_path):
 
 def test_curves_and_board_are_pictures_and_nothing_comes_of_nothing(tmp_path):
     rank = TrainingHparams.validation_rank
-    path = learning_curves(tmp_path / "a.png", {(0, 0): curve(2), (1, 0): curve(0, 1), (2, 0): curve(0, 0)}, "F1_Score", rank)
+    for split, epochs in enumerate((6, 1, 0)):
+        write_table(tmp_path / f"{split}.csv", curve(2, epochs))
+    (tmp_path / "3.csv").write_text("epoch,loss\n1,broken\n")
+    curves = {(split, 0): read_curve(tmp_path / f"{split}.csv") for split in range(4)}
+    assert [len(one.get("epoch", ())) for one in curves.values()] == [6, 1, 0, 0]
+    assert best_row(curves[0, 0], "F1_Score", rank) == (2, 0.8)
+    path = learning_curves(tmp_path / "a.png", curves, "F1_Score", rank)
     assert Image.open(path).size == (1320, 440)
     assert learning_curves(tmp_path / "b.png", {}, "F1_Score", rank) is None
     assert leaderboard_picture(tmp_path / "c.png", pd.DataFrame({"version": [1]})) is None
+    assert leaderboard_picture(tmp_path / "c.png", pd.DataFrame({"version": [1], "val_loss_mean": [0.5]})) is None  # no test scores yet
     alone = {"version": 1, "F1_mean": 0.5, "F1_ci95_low": np.nan, "F1_ci95_high": np.nan}
     assert Image.open(leaderboard_picture(tmp_path / "d.png", pd.DataFrame([alone]))).width == 880
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, first_line
-from .text import Text, decode, read_text
+from .text import decode, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +29,8 @@ _SEP_LINE = re.compile(r'\s*"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)
 class Delimited:
     """A table of texts: its header, its rows as long as the header, and each row's line in the file (from 1)."""
 
-    def __init__(self, what: str, names: list[str], separator: str, notes: list[str]):
-        self.what, self.separator, self.notes = what, separator, notes
+    def __init__(self, what: str, names: list[str], separator: str):
+        self.what, self.separator = what, separator
         self.lines = array("q")
         self.width, self.names = len(names), names
         while self.names and not self.names[-1]:
@@ -79,11 +79,8 @@ class Delimited:
         kinds: dict[str, Any] = {"dtype": str} if texts else {"decimal": "," if self._comma and not self._point else "."}
         columns: dict[str, Any] = {"header": None, "names": names, "usecols": range(len(names)), "index_col": False}
         if len(self.lines):
-            table = pd.read_csv(self._start(), **columns, skip_blank_lines=False, low_memory=False, **kinds)
-        else:
-            table = pd.DataFrame(columns=names)
-        table.attrs["notes"] = list(self.notes)
-        return table
+            return pd.read_csv(self._start(), **columns, skip_blank_lines=False, low_memory=False, **kinds)
+        return pd.DataFrame(columns=names)
 
 
 _LOOKED_AT = 1000
@@ -93,10 +90,7 @@ _POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+")
 
 
 def read_frame(path: Path, texts: bool = False, next_step: str = "check the path") -> pd.DataFrame:
-    """The table of a file as a data frame; ``attrs["notes"]`` says what a user should know.
-
-    Raises ``InputError`` that names file and line.
-    """
+    """The table of a file as a data frame; ``InputError`` names file and line."""
     return read_delimited(path, next_step).frame(texts)
 
 
@@ -115,7 +109,7 @@ def read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, [(line, cells[: len(header)] if not any(cells[len(header) :]) else cells) for line, cells in rows]
 
 
-def _text(path: Path, next_step: str) -> Text:
+def _text(path: Path, next_step: str) -> str:
     try:
         return read_text(path)
     except OSError as error:
@@ -127,18 +121,18 @@ def parse_bytes(content: bytes, what: str) -> Delimited:
     return parse(decode(content, what), what)
 
 
-def parse(text: Text, what: str) -> Delimited:
+def parse(text: str, what: str) -> Delimited:
     separator, (_, header), records = _opened(text, what)
-    table = Delimited(what, header, separator, [f"{what}: {text.note}"] if text.note else [])
+    table = Delimited(what, header, separator)
     _require_different(table)
     for line, cells in records:
         table.add(line, cells)
     return table
 
 
-def _opened(text: Text, what: str) -> tuple[str, tuple[int, list[str]], Iterator[tuple[int, list[str]]]]:
+def _opened(text: str, what: str) -> tuple[str, tuple[int, list[str]], Iterator[tuple[int, list[str]]]]:
     """The separator, the header with its line, and the rows below it."""
-    lines = _lines(text.content)
+    lines = _lines(text)
     first, start = next(lines, (0, ""))
     if not first:
         raise InputError(f"{what} is empty", valid="a header and at least one row")
@@ -147,7 +141,7 @@ def _opened(text: Text, what: str) -> tuple[str, tuple[int, list[str]], Iterator
         first, start = next(lines, (0, ""))
         if not first:
             raise InputError(f"{what} is empty but for its sep= line", valid="a header and at least one row")
-    records = _records(text.content, first, separator, what)
+    records = _records(text, first, separator, what)
     header = next(records, None)
     if header is None:
         raise InputError(f"{what} has a header without names: {start[:80]!r}", valid="a header that names the columns")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import hashlib
 import json
 import os
@@ -68,6 +69,14 @@ def link_or_copy(source: Path, target: Path) -> None:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """The same content under another name, whole or not at all; what is the same already stays."""
+    if target.exists() and filecmp.cmp(source, target, shallow=False):
+        return
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def fingerprint(value: Any) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError
+from .notices import notice
 
 ENCODINGS = ("UTF-8", "UTF-16", "Windows-1252")
 MOST_TEXT_BYTES = 2**31
@@ -14,22 +14,7 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig", "UTF-8"), (codecs.BOM_UTF16_LE, "utf-16
 _LOOKED_AT = 4096
 
 
-@dataclass(frozen=True)
-class Text:
-    """The characters of a file, and the encoding (one of ``ENCODINGS``) that they were read by."""
-
-    content: str
-    encoding: str
-
-    @property
-    def note(self) -> str | None:
-        """What a user should know about how it was read."""
-        if self.encoding != "Windows-1252":
-            return None
-        return "the text is not UTF-8 and was read as Windows-1252: save it as UTF-8 if letters look wrong"
-
-
-def read_text(path: Path) -> Text:
+def read_text(path: Path) -> str:
     """A text file's content; ``OSError`` where it can't be read, ``InputError`` where it is no text."""
     size = path.stat().st_size
     if size > MOST_TEXT_BYTES:
@@ -37,13 +22,16 @@ def read_text(path: Path) -> Text:
     return decode(path.read_bytes(), str(path))
 
 
-def decode(content: bytes, what: str) -> Text:
-    """Bytes as text; ``what`` names their file. Bytes that no encoding of ``ENCODINGS`` gives are refused with their line."""
+def decode(content: bytes, what: str) -> str:
+    """Bytes as text; ``what`` names their file. Bytes that no encoding of ``ENCODINGS`` gives are refused with their line.
+
+    That it was taken for Windows-1252 is said (:mod:`cratermill.core.notices`): nothing in such a file tells.
+    """
     for mark, codec, name in _MARKS:
         if content.startswith(mark):
-            return Text(_strictly(content, codec, name, what), name)
+            return _strictly(content, codec, name, what)
     if wide := _wide(content):
-        return Text(_strictly(content, wide, "UTF-16", what), "UTF-16")
+        return _strictly(content, wide, "UTF-16", what)
     if 0 in content:
         line = content[: content.index(0)].count(b"\n") + 1
         raise InputError(
@@ -52,17 +40,19 @@ def decode(content: bytes, what: str) -> Text:
             next_step="check that it is the right file, and not a spreadsheet or an archive by another name",
         )
     try:
-        return Text(content.decode("utf-8"), "UTF-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         byte, line = content[error.start], content[: error.start].count(b"\n") + 1
     try:
-        return Text(content.decode("cp1252"), "Windows-1252")
+        text = content.decode("cp1252")
     except UnicodeDecodeError:
         raise InputError(
             f"{what} is not UTF-8 (byte {byte:#04x} in line {line})",
             valid=f"text in {', '.join(ENCODINGS)}",
             next_step="save it again as UTF-8: in Excel as 'CSV UTF-8', in QGIS with the encoding UTF-8",
         ) from None
+    notice(f"{what}: the text is not UTF-8 and was read as Windows-1252: save it as UTF-8 if letters look wrong")
+    return text
 
 
 def _strictly(content: bytes, codec: str, name: str, what: str) -> str:

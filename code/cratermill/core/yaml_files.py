@@ -22,7 +22,7 @@ def read_yaml_file(path: Path) -> Any:
     if size > MOST_BYTES:
         raise yaml.YAMLError(f"it has {size} bytes, at most {MOST_BYTES} are read")
     try:
-        return read_yaml(decode(path.read_bytes(), str(path)).content)
+        return read_yaml(decode(path.read_bytes(), str(path)))
     except InputError as error:
         raise yaml.YAMLError(error.given) from error
 

@@ -110,7 +110,7 @@ def _load(path: Path, layer: str | None) -> tuple[pd.DataFrame, Body | None, str
             table, body = craterstats.read_craters(path)
             return pd.DataFrame(table), body, "km"
         if suffix in TEXT_SUFFIXES:
-            return _with_notes(read_frame(path)), None, None
+            return read_frame(path), None, None
         if suffix in vectors.SUFFIXES:
             frame, body, notes = vectors.read(path, layer)
             for remark in notes:
@@ -121,12 +121,6 @@ def _load(path: Path, layer: str | None) -> tuple[pd.DataFrame, Body | None, str
             f"{path} can't be read: {first_line(error)}", valid="a complete crater list", next_step="open it in a text editor or QGIS"
         ) from error
     raise _unknown_format(path)
-
-
-def _with_notes(frame: pd.DataFrame) -> pd.DataFrame:
-    for remark in frame.attrs.pop("notes"):
-        notice(remark)
-    return frame
 
 
 def _said(frame: pd.DataFrame, path: Path, word: str, remark: str) -> np.ndarray:

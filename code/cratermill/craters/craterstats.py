@@ -102,7 +102,7 @@ def _parse(path: Path) -> tuple[dict[str, str], dict[str, tuple[list[str], list[
     values: dict[str, str] = {}
     tables: dict[str, tuple[list[str], list[list[str]]]] = {}
     name, opened = None, 0
-    for number, line in enumerate(read_text(path).content.splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         where = f"{path}, line {number}"
         line = re.split("[#;]", line, maxsplit=1)[0].strip()
         if name is not None:

@@ -9,7 +9,7 @@ from ..core.errors import WorkError
 from ..core.notices import notice
 from ..families import get_family
 from .index import write_results_page
-from .plan_maps import at_work, other_weights
+from .plan_maps import at_work, map_warnings, other_weights
 
 if TYPE_CHECKING:
     from ..batch.plan import Cell, Plan
@@ -23,7 +23,7 @@ def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
     if other:
         raise WorkError(f"{other[0][0]} was made with another {other[0][1]}", next_step="launch again with --overwrite")
     family, one = get_family(cell.params["family"]), at_work(config, cell.params)
-    warnings = family.map_warnings(one) if present else []
+    warnings = map_warnings(config, cell.params) if present else []
     for text in warnings:
         notice(text)
     result = family.composite(one, [plan.product(part) for part in present], workspace)

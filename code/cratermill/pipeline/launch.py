@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import CratermillError, InputError, WorkError
-from ..families import get_family
 from .load_config import load_config
-from .plan_maps import at_work, refuse_other_weights
+from .plan_maps import map_warnings, refuse_other_weights
 from .planning import STAGES, Rows, all_plan, map_data_or_refuse, map_plan, prepared_or_refuse, train_plan, wanted_rows, whole_or_refuse
 
 if TYPE_CHECKING:
@@ -192,11 +191,7 @@ def _warn_of_mosaics(config: Config, plan: Plan) -> None:
     from ..core.notices import notice
 
     for cell in {cell.params["map"]: cell for cell in plan.cells if cell.stage == "map" and not is_done(plan, cell)}.values():
-        try:
-            said = get_family(cell.params["family"]).map_warnings(at_work(config, cell.params))
-        except InputError as error:
-            said = [error.given]  # a damaged checkpoint, say: the parts made with it will fail, and other maps be made
-        for text in said:
+        for text in map_warnings(config, cell.params):
             notice(text)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import InputError
+from ..core.errors import CratermillError, InputError
 from ..core.files import fingerprint, read_json
 from ..families import get_family
 
@@ -56,6 +56,17 @@ def at_work(config: Config, params: dict[str, Any]) -> Config:
     """The configuration at work on the map of a cell, under the name that it was planned with."""
     one = config.maps[params.get("map", 0)]
     return config.of_map(one.model_copy(update={"name": params.get("name") or one.name}))
+
+
+def map_warnings(config: Config, params: dict[str, Any]) -> list[str]:
+    """What the family of a map's cell has to say of its mosaic; where it can't tell, why.
+
+    A damaged checkpoint, say, makes the parts fail that are made with it, and no others.
+    """
+    try:
+        return get_family(params["family"]).map_warnings(at_work(config, params))
+    except CratermillError as error:
+        return [error.given]
 
 
 def add_maps(config: Config, cells: list[Cell], candidates: Callable[[str], list[int]] | None = None) -> None:

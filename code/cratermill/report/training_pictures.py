@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,52 +18,58 @@ from .style import SAFE
 SPLIT_COLOURS = tuple(SAFE)
 
 
-def learning_curves(path: Path, curves: dict[tuple[int, int], pd.DataFrame], metric: str, rank: Callable) -> Path | None:
+Curve = Mapping[str, np.ndarray]
+"""A value per epoch, by column of curve.csv."""
+
+
+def learning_curves(path: Path, curves: dict[tuple[int, int], Curve], metric: str, rank: Callable) -> Path | None:
     """Losses and the validation score by epoch, a line per (split, iteration); the best epoch of each is marked. None without curves.
 
     ``rank(metric, scores)`` orders epochs: more is better.
     """
-    curves = {cell: curve for cell, curve in curves.items() if len(curve)}
+    curves = {cell: curve for cell, curve in sorted(curves.items()) if len(curve.get("epoch", ()))}
     if not curves:
         return None
-    figure = Figure(figsize=(12, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
     splits = sorted({split for split, _ in curves})
-    for place, split in enumerate(splits):
-        colour = SPLIT_COLOURS[place % len(SPLIT_COLOURS)]
-        own = [curve for cell, curve in sorted(curves.items()) if cell[0] == split]
-        _lines(left, own, "train_loss", colour, alpha=0.45, linestyles="--")
-        _lines(left, own, "loss", colour)
-        _lines(right, own, metric, colour)
-        best = [best_row(curve, metric, rank) for curve in own if metric in curve]
-        right.plot([epoch + 1 for epoch, _ in best], [score for _, score in best], "o", color=colour, markersize=4)
+    colours = {split: SPLIT_COLOURS[place % len(SPLIT_COLOURS)] for place, split in enumerate(splits)}
+    figure = Figure(figsize=(12, 4))
+    # Margins that fit what stands here: to have them measured is to draw everything twice.
+    left, right = figure.subplots(1, 2, gridspec_kw={"left": 0.065, "right": 0.985, "bottom": 0.13, "top": 0.96, "wspace": 0.16})
+    _lines(left, curves, "train_loss", colours, alpha=0.45, linestyles="--")
+    _lines(left, curves, "loss", colours)
+    _lines(right, curves, metric, colours)
+    for split in splits:
+        best = [best_row(curve, metric, rank) for (one, _), curve in curves.items() if one == split and metric in curve]
+        epochs, scores = [epoch + 1 for epoch, _ in best], [score for _, score in best]
+        right.plot(epochs, scores, "o", color=colours[split], markersize=4)
+        right.plot([], [], color=colours[split], label=f"test-set {split}")
     left.set(xlabel="epoch", ylabel="loss (dashed: training, solid: validation)")
     right.set(xlabel="epoch", ylabel=f"validation {metric}")
-    if all(curve[metric].between(0, 1).all() for curve in curves.values() if metric in curve):
+    values = np.concatenate([curve[metric] for curve in curves.values() if metric in curve] or [np.zeros(0)])
+    if ((values >= 0) & (values <= 1)).all():
         right.set_ylim(0, 1)
-    for split in splits:
-        right.plot([], [], color=SPLIT_COLOURS[splits.index(split) % len(SPLIT_COLOURS)], label=f"test-set {split}")
     right.legend(fontsize=8, loc="lower right")
     return save_figure(figure, path, dpi=110)
 
 
-def best_row(curve: pd.DataFrame, metric: str, rank: Callable) -> tuple[int, float]:
+def best_row(curve: Curve, metric: str, rank: Callable) -> tuple[int, float]:
     """Epoch and score of the epoch that was kept."""
     rows = zip(curve["epoch"].tolist(), curve[metric].tolist(), curve["loss"].tolist(), strict=True)
     epoch, score, _ = max(rows, key=lambda row: rank(metric, {"loss": row[2], metric: row[1]}))
-    return epoch, score
+    return int(epoch), score
 
 
-def _lines(axes: Axes, curves: list[pd.DataFrame], column: str, colour: str, **look: Any) -> None:
+def _lines(axes: Axes, curves: dict[tuple[int, int], Curve], column: str, colours: dict[int, str], **look: Any) -> None:
     """A line per curve, drawn as one thing: a version may have hundreds."""
-    lines = [np.column_stack([curve["epoch"].to_numpy() + 1, curve[column].to_numpy(float)]) for curve in curves if column in curve]
-    axes.add_collection(LineCollection(lines, colors=colour, linewidths=1.1, **look))
+    drawn = {cell: curve for cell, curve in curves.items() if column in curve}
+    lines = [np.column_stack([curve["epoch"] + 1, curve[column]]) for curve in drawn.values()]
+    axes.add_collection(LineCollection(lines, colors=[colours[split] for split, _ in drawn], linewidths=1.1, **look))
     axes.autoscale_view()
 
 
 def leaderboard_picture(path: Path, board: pd.DataFrame) -> Path | None:
     """The versions' main score with its 95 % interval, best on top. None where no version has a score."""
-    means = [name for name in board.columns if name.endswith("_mean")]
+    means = [name for name in board.columns if name.endswith("_mean") and f"{name.removesuffix('_mean')}_ci95_low" in board]
     if not means:
         return None
     score = means[0].removesuffix("_mean")

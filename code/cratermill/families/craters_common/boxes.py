@@ -11,7 +11,6 @@ import numpy as np
 from ...core.delimited import Delimited, parse
 from ...core.errors import InputError
 from ...core.notices import notice
-from ...core.text import Text
 
 CUT_PX = 0.6
 """A box that ends this near to the image's edge is cut by it."""
@@ -65,7 +64,7 @@ def box_circles(text: str, shape: tuple[int, int], what: str) -> np.ndarray:
     size = np.array([shape[1], shape[0]], float)
     first = next((line for line in text.splitlines() if line.strip()), "")
     if re.search(r"[A-Za-z]", re.sub(r"(?i)\b(nan|inf|infinity)\b|\d[eE][+-]?\d", "", first)):
-        boxes = _pixel_boxes(parse(Text(text, "UTF-8"), what), size)
+        boxes = _pixel_boxes(parse(text, what), size)
     else:
         lines = [_box(line, f"{what}, line {number}") for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
         boxes = np.array(lines, float).reshape(-1, 4) * np.tile(size, 2)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ...core.files import write_table
+from ...core.files import copy_file, write_table
 from ...core.frames import rows_of
 from ...craters.matching import match
 from ...craters.scores import all_rules, score, size_table
@@ -60,5 +60,5 @@ def gather(cells: pd.DataFrame, into: Path) -> list[dict]:
     for cell in rows_of(cells[cells["stage"] == "evaluate"]):
         tag = f"test-set-{cell.split}_iteration-{cell.iteration}"
         for name in (CRATERS, SCORES):
-            write_table(into / "craters" / f"{Path(name).stem}_{tag}.csv", pd.read_csv(cell.product / name))
+            copy_file(cell.product / name, into / "craters" / f"{Path(name).stem}_{tag}.csv")
     return []

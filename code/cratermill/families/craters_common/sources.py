@@ -69,7 +69,7 @@ def box_tiles(path: Path, options: CraterData) -> Images:
 
     def tile(name: str) -> Tile:
         image, label = grey(files.read(name), f"{path}: {name}"), labels[name]
-        text = decode(files.read(label), f"{path}: {label}").content if label else ""
+        text = decode(files.read(label), f"{path}: {label}") if label else ""
         circles = box_circles(text, image.shape, f"{path}: {label}")
         stem, full = PurePosixPath(name).stem, PurePosixPath(name).with_suffix("").as_posix()
         return Tile(stem if stems[stem] == 1 else full, image, circles, resolution_m=options.pixel_m or float("nan"))
