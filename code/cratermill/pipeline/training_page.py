@@ -13,7 +13,7 @@ import pandas as pd
 from ..core.files import read_json
 from ..core.paths import Project
 from ..report import html
-from ..report.training_pictures import leaderboard_picture, learning_curves
+from ..report.training_pictures import Curve, leaderboard_picture, learning_curves
 from .leaderboard import GROUPED, groups
 
 if TYPE_CHECKING:
@@ -114,14 +114,14 @@ def version_parts(look: Look, folder: Path) -> list[str]:
     return parts
 
 
-def read_curves(project: Project, short: str, version: int) -> dict[tuple[int, int], dict[str, np.ndarray]]:
+def read_curves(project: Project, short: str, version: int) -> dict[tuple[int, int], Curve]:
     """The learning curve of every published train cell, by (split, iteration): a value per epoch of each column."""
     paths = (project.version_log(short, version) / "cells").glob("train_*/curve.csv")
     found = {path: CELL.search(path.parent.name) for path in paths if (path.parent / "cell.json").exists()}
     return {(int(match[1]), int(match[2])): read_curve(path) for path, match in sorted(found.items()) if match}
 
 
-def read_curve(path: Path) -> dict[str, np.ndarray]:
+def read_curve(path: Path) -> Curve:
     """Columns of numbers, NaN where nothing stands; none where the file is broken. For thousands of small files pandas takes its time."""
     try:
         with path.open(encoding="utf-8", newline="") as file:

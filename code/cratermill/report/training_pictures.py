@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from .style import SAFE
 SPLIT_COLOURS = tuple(SAFE)
 
 
-Curve = Mapping[str, np.ndarray]
+Curve = dict[str, np.ndarray]
 """A value per epoch, by column of curve.csv."""
 
 
