@@ -13,6 +13,8 @@ from .failures import reported
 ORDER = (
     "demo",
     "planet",
+    "fetch",
+    "replicate",
     "prepare",
     "import-ejmap",
     "label",

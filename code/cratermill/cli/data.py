@@ -1,4 +1,4 @@
-"""Verbs about data: ``planet``, ``prepare``, ``import-ejmap``."""
+"""Verbs about data: ``planet``, ``fetch``, ``prepare``, ``import-ejmap``."""
 
 from __future__ import annotations
 
@@ -70,6 +70,82 @@ def _crater(crater: dict) -> tuple:
     place = f"{crater['center_lon']:.2f}", f"{crater['center_lat']:.2f}"
     size = f"{crater['radius_m'] / 1000:.1f}"
     return crater["crat_FID"], *place, size, crater["train"], crater["tiles"], f"{crater['ejecta_area_km2']:.0f}"
+
+
+@app.command()
+def fetch(
+    names: list[str] = typer.Argument(
+        None, metavar="[NAME...]", help="Data sets of the registry; see --list.", autocompletion=lambda: data_names()
+    ),
+    listed: bool = typer.Option(False, "--list", help="List the registry: what there is, what is here, when it was last checked."),
+    source: Path | None = typer.Option(None, "--from", metavar="FOLDER", help="Take the files from a folder, got by hand, instead."),
+    shared: bool = typer.Option(False, "--shared", help="Into the group's folder that $CRATERMILL_FETCHED names, not into data/fetched."),
+    renew: bool = typer.Option(False, "--renew", help="Forget what was fetched before, and take what is published now."),
+    as_json: bool = JSON,
+) -> None:
+    """Fetch public data by name.
+
+    Resumed where it was cut off, checked, unpacked once; configurations name it as fetched:NAME/FILE. What is here already is left alone.
+    """
+    from ..core.errors import InputError
+    from ..core.paths import find_root
+    from ..core.progress import shown
+    from ..fetching import registry
+    from ..fetching.download import fetch as run
+
+    root = find_root(Path.cwd())
+    places = registry.places(root)
+    if listed or not names:
+        _list_data(root, as_json)
+        return
+    if shared and len(places) == 1:
+        raise InputError(f"--shared without ${registry.SHARED}", valid="a folder that the group may write to", next_step="export it")
+    wanted = {name: registry.load(root, name) for name in dict.fromkeys(names)}
+    made: dict[str, Any] = {}
+    for name, dataset in wanted.items():
+        place = places[-1] if shared else next((one for one in places if one.complete(name, dataset) and not renew), places[0])
+        said: list[str] = []
+        with shown() as progress:
+            record = run(place, name, dataset, source=source, renew=renew, progress=progress, say=said.append)
+        made[name] = {"folder": str(place.of(name)), **record}
+        if not as_json:
+            _show_fetched(name, dataset, place.of(name), said)
+    if as_json:
+        print_json(made)
+
+
+def data_names() -> list[str]:
+    """Names of the registry, for the shell's completion."""
+    from ..core.paths import find_root
+    from ..fetching import registry
+
+    return registry.names(find_root(Path.cwd()))
+
+
+def _show_fetched(name: str, dataset, folder: Path, said: list[str]) -> None:
+    typer.echo(f"{folder}: {dataset.title}")
+    for line in said:
+        typer.echo(f"  {line}")
+    typer.echo(f"  Licence: {dataset.licence}\n  Cite: {dataset.citation}")
+    typer.echo(f"  In a configuration: fetched:{name}/…\n  Next: {dataset.use}")
+
+
+def _list_data(root: Path, as_json: bool) -> None:
+    from ..core.room import readable
+    from ..fetching import registry
+
+    found = {name: registry.load(root, name) for name in registry.names(root)}
+    here = {name: next((one for one in registry.places(root) if one.complete(name, dataset)), None) for name, dataset in found.items()}
+    if as_json:
+        print_json({name: one.model_dump() | {"folder": (place := here[name]) and str(place.of(name))} for name, one in found.items()})
+        return
+    rows = []
+    for name, one in found.items():
+        place = here[name]
+        fetched = max(file["when"] for file in place.record(name)["files"].values()) if place else "-"
+        size = "by hand" if not any(file.urls for file in one.files) else readable(one.size) if one.size is not None else "?"
+        rows.append((name, one.body, size, fetched, one.verified, one.title))
+    print_table(("name", "body", "size", "fetched here", "verified", "what"), rows)
 
 
 @app.command()

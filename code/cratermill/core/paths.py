@@ -38,6 +38,11 @@ class Project:
     def results(self) -> Path:
         return self.root / "results"
 
+    @property
+    def fetched(self) -> Path:
+        """Public data that were fetched by name; they are only read."""
+        return self.root / "data" / "fetched"
+
     def run(self, run: str) -> Path:
         return self.log / "runs" / run
 

@@ -13,6 +13,7 @@ from ..core.errors import InputError, nearest
 from ..core.paths import find_root
 from ..core.yaml_files import read_yaml_file
 from ..families import FAMILIES, family_data, family_names, get_family, map_options
+from ..fetching.registry import resolved
 from .changes import changed
 
 
@@ -42,7 +43,7 @@ def parse_config(content: Any, root: Path, source: Path | None = None) -> Config
     if not isinstance(content, dict):
         raise InputError(f"{source or 'the config'} holds no keys", valid="name, data, train, …", next_step="see configs/demo/demo.yaml")
     try:
-        config = Config(RunConfig.model_validate(content), root, source)
+        config = Config(RunConfig.model_validate(resolved(root, content)), root, source)
     except ValidationError as error:
         raise InputError(
             f"{source or 'the config'} can't be used:\n{explain(error, RunConfig)}", next_step="correct these keys and run again"

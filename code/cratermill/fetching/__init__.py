@@ -1,0 +1,1 @@
+"""Public data by name: what there is, and how it comes to this machine."""
