@@ -15,10 +15,11 @@ import rasterio
 
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
+from cratermill.config import CompareOptions
 from cratermill.core.paths import DataFolder
 from cratermill.labelling.verbs import Amount, Sources, correct, start, take_in
 from cratermill.pipeline import run_cell as science
-from cratermill.pipeline.compare import CompareOptions, run_comparison
+from cratermill.pipeline.compare import run_comparison
 from cratermill.pipeline.launch import plan_mapping, plan_training, prepare
 from cratermill.pipeline.load_config import load_config
 from tests.labelling.test_drawing import draw
@@ -39,7 +40,7 @@ def train_and_map(config: Path, truth: Path, name: str) -> float:
             result = run_cell(plan, cell.index, science)
             assert result.state == "done", f"{cell.key}: {result.cause}"
     folder = load_config(config).project.map_folder(name)
-    return float(run_comparison(folder, truth, options=CompareOptions((), 0, 0), into=folder / "compared")["F1"])
+    return float(run_comparison(folder, truth, options=CompareOptions(scales=[], min_size=0, pictures=0), into=folder / "compared")["F1"])
 
 
 def loop(tmp_path: Path) -> tuple[float, float]:

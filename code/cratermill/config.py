@@ -6,7 +6,7 @@ import re
 import shlex
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -62,6 +62,14 @@ BandList = Annotated[list[int | str] | None, BeforeValidator(_band_list)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def checked(cls, what: str, **given: Any) -> Self:
+        """From values that a user gave elsewhere than in a configuration; raises ``InputError``."""
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise InputError(f"{what} can't be used:\n{explain(error, cls)}", next_step="correct these values") from error
 
 
 class NoOptions(_Part):
@@ -152,6 +160,51 @@ def _one_or_more(least: int, *words: str) -> BeforeValidator:
 Version = int | Literal["best"]
 
 
+class AnalysisOptions(_Part):
+    """How the patterns of a map's craters are measured."""
+
+    min_size: int = Field(100, ge=0, description="smallest cluster of pixels that counts; smaller holes are filled")
+    pictures: int = Field(12, ge=0, description="pictures of so many craters, those with most ejecta")
+    band_names: list[str] = Field(default_factory=list, description="names of the mosaic's bands; as in its file when left out")
+    area_km2: float | None = Field(None, gt=0, description="of a crater list: the area counted; what the map says when left out")
+    chronology: str | None = Field(None, description="of a crater list: moon, mars, mercury, or a system by name")
+    diameters: tuple[float, float] | None = Field(None, description="of a crater list: from and to, in km, for its age")
+    where: str | None = Field(None, description="of a crater list: the craters that count, such as radius_m > 2e4")
+
+
+class CompareOptions(_Part):
+    """How a map is compared with truth."""
+
+    scales: list[Annotated[int, Field(ge=2)]] = Field([2, 4, 8], description="windows of so many pixels in which the majority decides")
+    min_size: int = Field(100, ge=0, description="smallest cluster of pixels that counts for a blanket")
+    pictures: int = Field(12, ge=0, description="pictures of so many craters, those with most true ejecta")
+    calibrate: Literal["temperature", "isotonic"] | None = Field(None, description="also fit a correction of vote shares and probabilities")
+    diameters: tuple[float, float] | None = Field(None, description="of crater lists: sizes that count, from and to, in km")
+
+    @field_validator("scales")
+    @classmethod
+    def _different(cls, value):
+        if len(set(value)) < len(value):
+            raise ValueError("must be different whole numbers from 2, such as [2, 4, 8]")
+        return value
+
+
+class Comparison(CompareOptions):
+    """A truth that the finished map is compared with."""
+
+    truth: str = Field(description="masks, polygons, a synthetic planet or a map")
+
+
+def _analysis(value: Any) -> Any:
+    return {} if value is True else None if value is False else value
+
+
+def _comparisons(value: Any) -> Any:
+    """A truth by its path, with options, or several of either."""
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    return [{"truth": one} if isinstance(one, str) else one for one in items]
+
+
 class _MapKeys(_Part):
     """What a map and a list of maps have in common."""
 
@@ -171,8 +224,14 @@ class _MapKeys(_Part):
     threshold: float = Field(0.5, gt=0, lt=1, description="share of the ensemble's votes from which a pixel is ejecta")
     smallest_cluster_px: int = Field(0, ge=0, description="connected pieces of ejecta of fewer pixels are left out; 0 keeps all")
     options: dict[str, Any] = Field(default_factory=dict, description="keys of the family that makes the map")
-    compare: str | None = Field(None, description="masks, polygons or a map to compare the finished map with, as 'cratermill compare' does")
-    analyse: bool = Field(False, description="measure the patterns of the finished map's craters, as 'cratermill analyse' does")
+    compare: Annotated[list[Comparison], BeforeValidator(_comparisons)] = Field(
+        default_factory=list,
+        description="what to compare the finished map with, as 'cratermill compare' does: a path, {truth: path, ...}, or a list of these",
+    )
+    analyse: Annotated[AnalysisOptions | None, BeforeValidator(_analysis)] = Field(
+        None,
+        description="True, or {min_size: 100, ...}: measure the finished map's craters, as 'cratermill analyse' does",
+    )
 
     @field_validator("craters", "show", mode="before")
     @classmethod

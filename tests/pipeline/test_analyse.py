@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from cratermill.cli import app
+from cratermill.config import AnalysisOptions
 from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
-from cratermill.pipeline.analyse import AnalysisOptions, run_analysis
+from cratermill.pipeline.analyse import run_analysis
 from tests.analysis import cases
 
 
@@ -54,7 +55,7 @@ def test_a_map_is_analysed_from_what_it_was_made_of(project, monkeypatch):
     layer = geopandas.read_file(folder / "analysis.gpkg", layer="analysis_clean")
     assert list(layer["crat_FID"]) == [1, 4, 12] and layer.crs.is_geographic
     assert "Crater 4" in (folder / "analysis.html").read_text()
-    again = run_analysis(folder, options=AnalysisOptions(20, 1))
+    again = run_analysis(folder, options=AnalysisOptions(min_size=20, pictures=1))
     assert again["done"] == "before" and again["files"] == found["files"]
 
 
@@ -78,4 +79,4 @@ def test_what_is_missing_is_asked_for(project, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="the mosaic .* is missing"):
         run_analysis(tmp_path, mosaic=tmp_path / "none.tif")
     with pytest.raises(InputError, match="3 names for the 2 band"):
-        run_analysis(project / "data" / "world", options=AnalysisOptions(pictures=0, band_names=("a", "b", "c")), into=tmp_path / "out")
+        run_analysis(project / "data" / "world", options=AnalysisOptions(pictures=0, band_names=["a", "b", "c"]), into=tmp_path / "out")

@@ -9,10 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cratermill.cli import app
+from cratermill.config import CompareOptions
 from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
 from cratermill.geo.bodies import Body
-from cratermill.pipeline.compare import CompareOptions, run_comparison
+from cratermill.pipeline.compare import run_comparison
 from tests.analysis import cases
 
 EJMAP = ["Name", "F1", "F1_tiles", "Precision", "Precision_tiles", "Recall", "Recall_tiles"]
@@ -70,13 +71,13 @@ def test_ejmaps_tables_and_ours(compared):
 
 def test_two_maps_against_each_other(project, monkeypatch):
     monkeypatch.chdir(project)
-    found = run_comparison("the map", "the map", options=CompareOptions(scales=(), pictures=0), into=project / "itself")
+    found = run_comparison("the map", "the map", options=CompareOptions(scales=[], pictures=0), into=project / "itself")
     assert (found["F1"], found["F1_low"], found["craters"]) == (1.0, 1.0, 3)
 
 
 def test_truth_that_cannot_be_used_is_named(project, tmp_path, monkeypatch):
     monkeypatch.chdir(project)
-    options = CompareOptions(scales=(), pictures=0)
+    options = CompareOptions(scales=[], pictures=0)
     on = cases.grid()
     other = tmp_path / "other craters"
     cases.write_mask(other / "mask_crater_9.tif", np.ones(cases.SHAPE, bool), on)
@@ -97,4 +98,4 @@ def test_truth_that_cannot_be_used_is_named(project, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="is no truth"):
         run_comparison("the map", project / "data" / "world" / "ejc_data" / "fresh_craters.csv", options=options)
     with pytest.raises(InputError, match="scales"):
-        CompareOptions(scales=(1,))
+        CompareOptions.checked("options", scales=[1])

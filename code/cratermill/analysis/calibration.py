@@ -19,7 +19,6 @@ from .shares import Shares
 
 BINS = 20
 FINE = 200
-METHODS = ("temperature", "isotonic")
 
 
 @dataclass(frozen=True)

@@ -39,35 +39,33 @@ def analyse(
 
     Of ejecta: blanket, rays, distances, directions and colours of each crater. Of a crater list: how many of each size, and a model age.
     """
+    from ..config import AnalysisOptions
     from ..core.progress import shown
-    from ..pipeline.analyse import AnalysisOptions, run_analysis
+    from ..pipeline.asked import analysed
     from ..pipeline.counts import is_list
     from ..pipeline.map_sources import find_map
 
     folder = folder if folder.is_file() else find_map(folder)
-    if is_list(folder):
-        count_list(folder, as_json, area_km2=area_km2, chronology=chronology, diameters_km=diameters, into=into, where=where)
-        return
-    names = tuple(name.strip() for name in band_names.split(",")) if band_names else ()
-    options = AnalysisOptions(min_size, pictures, names)
+    names = [name.strip() for name in band_names.split(",")] if band_names else []
+    given = {"min_size": min_size, "pictures": pictures, "band_names": names, "area_km2": area_km2, "chronology": chronology}
+    options = AnalysisOptions.checked("the options of analyse", **given, diameters=diameters, where=where)
     with shown() as progress:
         named = {"mosaic": mosaic, "craters": craters, "drawn": drawn, "into": into}
-        found = run_analysis(folder, **named, options=options, progress=progress, again=again)
+        found = analysed(folder, options, **named, progress=progress, again=again)
     if as_json:
         print_json(found)
+        return
+    if is_list(folder):
+        print_counts(found)
         return
     typer.echo(f"{found['craters']} craters, {found['with_ejecta']} with ejecta, {found['analysed']} with a blanket of their own")
     typer.echo(f"{'Nothing to do, written before' if found['done'] == 'before' else 'Written'}: {found['folder']}")
 
 
-def count_list(path: Path, as_json: bool, **options) -> None:
-    """Print what the counts of a crater list say."""
-    from ..pipeline.counts import age_text, run_counts
+def print_counts(found: dict) -> None:
+    """What the counts of a crater list say."""
+    from ..pipeline.counts import age_text
 
-    found = run_counts(path, **options)
-    if as_json:
-        print_json(found)
-        return
     whole, age = found["whole_from"], found["age"]
     typer.echo(f"{found['craters']} craters on {found['area_km2']:,.0f} km²")
     if whole["seen"]:
@@ -98,21 +96,22 @@ def compare(
 
     By crater, quadrant, ring, distance, overlap and scale, with intervals over craters; blankets; training masks against the same truth.
     """
+    from ..config import CompareOptions
     from ..core.progress import shown
-    from ..pipeline.compare import CompareOptions, run_comparison
-    from ..pipeline.compare_lists import compare_lists
+    from ..pipeline.asked import compared
     from ..pipeline.counts import is_list
     from ..pipeline.map_sources import find_map
 
     folder = folder if folder.is_file() else find_map(folder)
-    if is_list(folder):
-        print_lists(compare_lists(folder, truth, diameters_km=diameters, into=into), as_json)
-        return
-    options = CompareOptions(whole_numbers(scales), min_size, pictures, calibrate)
+    given = {"scales": whole_numbers(scales), "min_size": min_size, "pictures": pictures, "calibrate": calibrate, "diameters": diameters}
+    options = CompareOptions.checked("the options of compare", **given)
     with shown() as progress:
-        found = run_comparison(folder, truth, mosaic=mosaic, craters=craters, options=options, into=into, progress=progress)
+        found = compared(folder, truth, options, mosaic=mosaic, craters=craters, into=into, progress=progress)
     if as_json:
         print_json(found)
+        return
+    if is_list(folder):
+        print_lists(found)
         return
     typer.echo(f"{found['craters']} craters against {found['truth']}; 95 % intervals over craters")
     for name in ("F1", "Precision", "Recall", "IoU"):
@@ -120,11 +119,8 @@ def compare(
     typer.echo(f"Look at: {found['page']}")
 
 
-def print_lists(found: dict, as_json: bool) -> None:
+def print_lists(found: dict) -> None:
     """What a comparison of crater lists says."""
-    if as_json:
-        print_json(found)
-        return
     typer.echo(f"{found['found']} craters against {found['known']}, from {found['from_km']:.3g} to {found['to_km']:.3g} km")
     for rule in ("strict", "lax", "box"):
         values = ", ".join(f"{name} {found[f'{name}_{rule}']:.3f}" for name in ("Precision", "Recall", "F1"))
@@ -132,14 +128,14 @@ def print_lists(found: dict, as_json: bool) -> None:
     typer.echo(f"Written: {found['folder']}")
 
 
-def whole_numbers(text: str) -> tuple[int, ...]:
+def whole_numbers(text: str) -> list[int]:
     """``2,4,8`` as numbers; ``InputError`` for anything else."""
     from ..core.errors import InputError
 
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not all(word.isdecimal() for word in words):
         raise InputError(f"--scales {text}", valid="whole numbers from 2, such as 2,4,8")
-    return tuple(int(word) for word in words)
+    return [int(word) for word in words]
 
 
 @report.command()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..config import AnalysisOptions
 from ..core.errors import InputError
 from ..core.files import read_json, stat_fingerprint, write_json, write_table
 from .index import refresh
@@ -26,20 +27,6 @@ FORMAT = 1
 """Of the tables; another number makes all of them again."""
 
 
-@dataclass(frozen=True)
-class AnalysisOptions:
-    """``min_size``: clusters of fewer pixels are dropped, and holes filled. ``pictures``: of so many craters, those with most ejecta."""
-
-    min_size: int = 100
-    pictures: int = 12
-    band_names: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("min_size", "pictures"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}", valid="a whole number from 0")
-
-
 def run_analysis(
     map_folder: Path | str,
     *,
@@ -50,7 +37,7 @@ def run_analysis(
     progress: Progress | None = None,
     into: Path | None = None,
     again: bool = False,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Write ``analysis_overlaps.csv``, ``analysis_clean.csv``, maybe ``analysis_hm.csv``, ``analysis.gpkg``, pictures and a page.
 
     ``map_folder``: a map's folder or name, or any folder of masks. What isn't named is taken from what the map was made of. The files go
@@ -76,7 +63,7 @@ def record(sources: MapSources, options: AnalysisOptions) -> dict[str, object]:
     folders = [folder for folder in (sources.folder, sources.drawn) if folder is not None]
     masks = {str(path): stat_fingerprint(path) for folder in folders for path in mask_files(folder).values()}
     inputs = {str(path): stat_fingerprint(path) for path in (sources.mosaic, sources.craters) if path is not None}
-    given = {"min_size": options.min_size, "pictures": options.pictures, "band_names": list(options.band_names)}
+    given = options.model_dump(include={"min_size", "pictures", "band_names"})
     return {"format": FORMAT, **given, "bands": sources.bands, "masks": masks, "inputs": inputs}
 
 
@@ -98,7 +85,7 @@ class Analysis:
         with self.sources.open_grid() as raster:
             grid = raster.grid
             mosaic = raster if self.sources.mosaic is not None else None
-            names = band_names(raster, list(self.options.band_names)) if mosaic is not None else []
+            names = band_names(raster, self.options.band_names) if mosaic is not None else []
             self._require_names(names, mosaic)
             masks = MaskSet.of(self.sources.folder, grid)
             drawn = MaskSet.of(self.sources.drawn, grid) if self.sources.drawn else None

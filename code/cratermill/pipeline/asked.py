@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..config import Config
+from ..config import AnalysisOptions, CompareOptions, Config
 from .analyse import run_analysis
 from .compare import run_comparison
-from .plan_maps import at_work
+from .compare_lists import compare_lists
+from .counts import is_list, run_counts
+from .plan_maps import at_work, truth_path
 
 if TYPE_CHECKING:
     from ..batch.plan import Cell, Plan
@@ -23,12 +25,28 @@ def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
         workspace.keep_going()
         workspace.report(item=done, items=total, doing=doing)
 
+    at = at_work(config, cell.params)
     if cell.stage == "compare":
-        truth = at_work(config, cell.params).map_run.compare
-        found = run_comparison(folder, config.path(truth or ""), progress=report)
+        one = at.map_run.compare[cell.params["number"]]
+        found = compared(folder, truth_path(at, one.truth), one, progress=report)
     else:
-        found = run_analysis(folder, progress=report)
+        found = analysed(folder, at.map_run.analyse or AnalysisOptions(), progress=report)
     into = Path(str(found.get("folder", folder)))
     made = found.get("files") or [found["page"]]  # of a comparison the page comes last
     results = [config.project.relative(into / str(name)) for name in made] if isinstance(made, list) else []
     return {name: value for name, value in found.items() if name not in ("files", "folder", "page")} | {"results": results}
+
+
+def analysed(folder: Path, options: AnalysisOptions, **named: Any) -> dict[str, Any]:
+    """Patterns of a map's ejecta, or what a crater list counts."""
+    if is_list(folder):
+        asked: dict[str, Any] = {"area_km2": options.area_km2, "chronology": options.chronology, "diameters_km": options.diameters}
+        return run_counts(folder, **asked, where=options.where, into=named.get("into"))
+    return run_analysis(folder, options=options, **named)
+
+
+def compared(folder: Path, truth: Path, options: CompareOptions, **named: Any) -> dict[str, Any]:
+    """A map or a crater list against truth."""
+    if is_list(folder):
+        return compare_lists(folder, truth, diameters_km=options.diameters, into=named.get("into"))
+    return run_comparison(folder, truth, options=options, **named)

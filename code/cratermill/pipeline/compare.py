@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import CompareOptions
 from ..core.errors import InputError
 from ..core.files import write_json, write_table
 from ..core.frames import rows_of
-from .calibrate import calibrated, require_method
+from .calibrate import calibrated
 from .index import refresh
 from .map_sources import MapSources, find_map, results_folder, sources_of
 
@@ -24,26 +25,6 @@ if TYPE_CHECKING:
     from ..geo.mosaic import Mosaic
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """``scales``: windows of so many pixels in which the majority decides. ``pictures``: of so many craters, those with most ejecta.
-
-    ``calibrate``: temperature or isotonic, to fit a correction of vote shares and probabilities.
-    """
-
-    scales: tuple[int, ...] = (2, 4, 8)
-    min_size: int = 100
-    pictures: int = 12
-    calibrate: str | None = None
-
-    def __post_init__(self) -> None:
-        if any(size < 2 for size in self.scales) or len(set(self.scales)) < len(self.scales):
-            raise InputError(f"scales {list(self.scales)}", valid="different whole numbers from 2, such as 2,4,8")
-        if self.min_size < 0 or self.pictures < 0:
-            raise InputError(f"min_size {self.min_size}, pictures {self.pictures}", valid="whole numbers from 0")
-        require_method(self.calibrate)
 
 
 def run_comparison(

@@ -13,6 +13,7 @@ from ..core.files import write_json, write_table
 from .counts import LIST
 from .map_sources import results_folder
 
+SCORES, SIZES = "scores.json", "scores_by_size.csv"
 COLUMNS = ["lon", "lat", "radius_m"]
 
 
@@ -46,9 +47,9 @@ def compare_lists(path: Path, truth: Path, *, diameters_km: tuple[float, float] 
     for name, tallied in counts.items():
         scores |= score(tallied, name)
     folder = into or results_folder(path if path.is_dir() else path.parent / path.stem) / f"compare_{truth.resolve().stem}"
-    write_table(folder / "scores_by_size.csv", pd.concat([size_table(tallied, name, 1000.0) for name, tallied in counts.items()]))
-    write_json(folder / "scores.json", scores)
-    return {**scores, "folder": str(folder)}
+    write_table(folder / SIZES, pd.concat([size_table(tallied, name, 1000.0) for name, tallied in counts.items()]))
+    write_json(folder / SCORES, scores)
+    return {**scores, "folder": str(folder), "files": [SCORES, SIZES]}
 
 
 def radii_m(found: np.ndarray, diameters_km: tuple[float, float] | None) -> tuple[float, float]:

@@ -69,8 +69,9 @@ def map_folder(config: Config) -> Path:
 
 def compare_with_truth(config: Config) -> dict[str, Any]:
     """The map against what nobody knows of a real planet."""
+    from ..config import CompareOptions
     from ..core.progress import shown
-    from .compare import CompareOptions, run_comparison
+    from .compare import run_comparison
 
     with shown() as progress:
         return run_comparison(map_folder(config), config.data.root, options=CompareOptions(pictures=6), progress=progress)

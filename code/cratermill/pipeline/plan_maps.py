@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import CratermillError, InputError
@@ -74,6 +75,7 @@ def add_maps(config: Config, cells: list[Cell], candidates: Callable[[str], list
     from ..families.members import Trainings
 
     planned, names = list(cells), set[str]()
+    made: list[_OneMap] = []
     for number, one in enumerate(each_map(config)):
         trainings = Trainings(config, planned, candidates)
         family = map_maker(one)
@@ -83,12 +85,15 @@ def add_maps(config: Config, cells: list[Cell], candidates: Callable[[str], list
         if name in names:
             raise InputError(f"two maps of the config are called {name}", next_step="give each of them a name of its own")
         names.add(name)
-        _OneMap(one, family, trainings, number, name, cells).add()
+        made.append(_OneMap(one, family, trainings, number, name, cells))
+        made[-1].add()
+    for one_map in made:
+        one_map.add_asked({other.name: other.whole for other in made})
 
 
 class _OneMap:
     def __init__(self, config: Config, family: Family, trainings: Any, number: int, name: str, cells: list[Cell]):
-        self.config, self.family, self.trainings, self.cells = config, family, trainings, cells
+        self.config, self.family, self.trainings, self.name, self.cells = config, family, trainings, name, cells
         self.place = {"family": family.name, "map": number, "name": name}
         self.folder = config.project.map_log(name)
 
@@ -106,12 +111,21 @@ class _OneMap:
         needs = tuple(part.index for part in parts)  # the same in a plan of the maps alone; trainings come before the parts
         mark = [self.config.map_run.model_dump(mode="json", exclude=set(ASKED)), compose, [part.fingerprint for part in parts]]
         flags = {"soft_needs": True, "always": True, "mark": mark}
-        whole = self._add("composite", f"composite_{self.place['name']}", self.folder / "composite", needs, {}, **flags)
-        for stage in ASKED:
-            if wanted := getattr(self.config.map_run, stage):
-                truth = truth_mark(self.config.path(wanted)) if stage == "compare" else None
-                flags = {"always": True, "mark": [whole.fingerprint, wanted, truth]}
-                self._add(stage, f"{stage}_{self.place['name']}", self.folder / stage, (whole.index,), {}, **flags)
+        self.whole = self._add("composite", f"composite_{self.place['name']}", self.folder / "composite", needs, {}, **flags)
+
+    def add_asked(self, planned: dict[str, Cell]) -> None:
+        """The map's analysis and comparisons; ``planned``: the composites of this plan, which may be the truth of others."""
+        asked, name = self.config.map_run, self.name
+        if asked.analyse:
+            flags: dict[str, Any] = {"always": True, "mark": [self.whole.fingerprint, asked.analyse.model_dump(mode="json"), None]}
+            self._add("analyse", f"analyse_{name}", self.folder / "analyse", (self.whole.index,), {}, **flags)
+        for number, one in enumerate(asked.compare):
+            other = planned.get(one.truth)
+            truth = other.fingerprint if other else truth_mark(truth_path(self.config, one.truth))
+            needs = (self.whole.index, other.index) if other else (self.whole.index,)
+            flags = {"always": True, "mark": [self.whole.fingerprint, one.model_dump(mode="json"), truth]}
+            end = f"_{number}" if number else ""
+            self._add("compare", f"compare_{name}{end}", self.folder / f"compare{end}", needs, {"number": number}, **flags)
 
     def _add(self, stage: str, key: str, product: Any, needs: tuple[int, ...], params: dict[str, Any], **flags: Any) -> Cell:
         from ..batch.plan import Cell
@@ -123,7 +137,17 @@ class _OneMap:
         return cell
 
 
-def truth_mark(path: Any) -> str:
+def truth_path(config: Config, given: str) -> Path:
+    """What a map is compared with: a path of the project, or another map's name; ``InputError`` where it is neither."""
+    path, map_folder = config.path(given), config.project.map_folder(given)
+    if path.exists() or map_folder.is_dir():
+        return path if path.exists() else map_folder
+    raise InputError(
+        f"map.compare names {given}, but there is no {path}, and no map of this name", valid="masks, polygons, a crater list, or a map"
+    )
+
+
+def truth_mark(path: Path) -> str:
     from ..samples.inputs import mark
 
     return mark(path)
