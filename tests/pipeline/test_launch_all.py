@@ -103,6 +103,18 @@ def test_lists_make_a_map_of_each(project):
         whole_plan(with_keys(project, maps=[{**MAP, "name": "same"}, {**MAP, "name": "same", "craters": [3]}]))
 
 
+def test_a_map_of_the_same_launch_may_be_the_truth(project):
+    maps = [{**MAP, "name": "a", "compare": ["b", {"truth": "data/tiny", "pictures": 0}]}, {**MAP, "name": "b", "threshold": 0.6}]
+    plan = whole_plan(with_keys(project, map=None, maps=maps))
+    whole = {cell.params["name"]: cell.index for cell in plan.cells if cell.stage == "composite"}
+    asked = [cell for cell in plan.cells if cell.stage == "compare"]
+    assert [set(cell.needs) for cell in asked] == [{whole["a"], whole["b"]}, {whole["a"]}]
+    assert len({cell.key for cell in asked}) == len({cell.product for cell in asked}) == 2
+    other = whole_plan(with_keys(project, maps=[maps[0], {**maps[1], "threshold": 0.7}]))
+    now = [cell.fingerprint for cell in other.cells if cell.stage == "compare"]
+    assert now[0] != asked[0].fingerprint and now[1] == asked[1].fingerprint
+
+
 @pytest.fixture(scope="module")
 def finished(trained: Path, tmp_path_factory) -> Path:  # noqa: F811
     """A project that was trained, then launched whole with a map of the best version."""
