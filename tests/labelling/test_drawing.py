@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
@@ -73,8 +77,37 @@ def test_a_blank_folder_has_all_that_qgis_and_its_plugin_need(data):
         project = ElementTree.fromstring(package.read("drawing.qgs").split(b"\n", 1)[1])
     sources_named = [layer.text.split("|")[0] for layer in project.iter("datasource")]
     assert len(sources_named) == 5 and all((folder.root / name).exists() for name in sources_named)
+    in_tree = {layer.get("id") for layer in project.iter("layer-tree-layer")}
+    assert {layer.findtext("id") for layer in project.iter("maplayer")} == in_tree and all(len(name) > 10 for name in in_tree)
+    assert all(layer.findtext("srs/spatialrefsys/wkt") for layer in project.iter("maplayer"))
     again, more = start(sources(data), craters=[1, 4], tile_px=(10, 20), amount=Amount(tiles=9))
     assert len(more) == 2 and len(pd.read_csv(folder.tiles(4))) == 9
+
+
+OPEN = """
+import json, sys
+from qgis.core import QgsApplication, QgsProject
+application = QgsApplication([], False)
+application.initQgis()
+project = QgsProject.instance()
+read = project.read(sys.argv[1])
+layers = {one.name(): [one.isValid(), one.crs().toProj()] for one in project.layerTreeRoot().layerOrder()}
+print(json.dumps({"read": read, "crs": project.crs().toProj(), "layers": layers}))
+"""
+
+
+def test_qgis_opens_the_project(data):
+    """With QGIS's own Python, where it is installed (Debian: python3-qgis); CRATERMILL_QGIS_PYTHON names another interpreter."""
+    python = os.environ.get("CRATERMILL_QGIS_PYTHON", "/usr/bin/python3")
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    if not shutil.which(python) or subprocess.run([python, "-c", "import qgis.core"], capture_output=True, env=environment).returncode:
+        pytest.skip("QGIS isn't installed here")
+    folder, _ = start(sources(data), craters=[1, 4], tile_px=(10, 20), amount=Amount(tiles=3))
+    answer = subprocess.run([python, "-c", OPEN, str(folder.project)], capture_output=True, text=True, env=environment, timeout=60)
+    found = json.loads(answer.stdout.splitlines()[-1])
+    assert found["read"] and list(found["layers"]) == ["rims", "tiles", "mask_crater_1", "mask_crater_4", "mosaic"]
+    assert all(valid and f"R={BODY.semi_major_m:.0f}" in crs for valid, crs in found["layers"].values())
+    assert found["crs"] == found["layers"]["mosaic"][1] and "newer version" not in answer.stderr + answer.stdout
 
 
 def test_drawn_tiles_become_data(data, truth):
