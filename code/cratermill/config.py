@@ -306,6 +306,13 @@ class Trainer(_Part):
     loader_workers: Annotated[int | Literal["auto"], _auto_or_from(0)] = "auto"
 
 
+class Cost(_Part):
+    """What an hour of training costs, for the comparison of versions."""
+
+    watts: float = Field(gt=0, description="drawn by the machine, or its share, while it trains")
+    eur_per_kwh: float = Field(ge=0, description="price of a kilowatt-hour, in euros")
+
+
 class RunConfig(_Part):
     """A resolved run configuration. Relative paths are relative to the project folder."""
 
@@ -326,6 +333,7 @@ class RunConfig(_Part):
     img_norm: ImgNorm | None = Field(None, description="{mean: [...], std: [...]} per band; measured on the mosaic when left out")
     train: dict[str, FamilyRun] = Field(default_factory=dict)
     trainer: Trainer = Trainer()
+    cost: Cost | None = Field(None, description="what training costs, for the page that compares versions")
     map: MapRuns | None = None
     changed: list[str] = Field(default_factory=list, description="what --set changed in this launch; written by the program")
     maps: list[MapRuns] = Field(default_factory=list, description="further maps, each with the keys of map")

@@ -14,6 +14,7 @@ from ..core.files import read_json
 from ..core.paths import Project
 from ..report.index_page import Card, write_index
 from .data_set import NOT_RECORDED
+from .leaderboard import read_table
 
 PAGE = "index.html"
 PICTURES = ("preview.png", "craters.png", "clusters.png", "leaderboard.png")
@@ -55,7 +56,7 @@ def _card(project: Project, page: Path, heading: str) -> Card:
 
 def _facts(folder: Path, heading: str) -> str:
     if heading == FAMILIES:
-        board = _table(folder / "leaderboard.csv")
+        board = read_table(folder / "leaderboard.csv")
         return f"{len(board)} {'version' if len(board) == 1 else 'versions'}"
     made = read_json(folder / "provenance.json") or {}
     missing = len(made.get("missing") or ())
@@ -90,7 +91,7 @@ def _bodies(project: Project) -> pd.DataFrame:
     """Each data set that versions were trained on: how many, in which families, and the best rank's version."""
     rows = []
     for board in sorted(project.results.rglob("leaderboard.csv")):
-        table = _table(board)
+        table = read_table(board)
         if "data_set" not in table:
             continue
         for data, part in table.fillna({"data_set": NOT_RECORDED}).groupby("data_set"):
@@ -102,10 +103,3 @@ def _bodies(project: Project) -> pd.DataFrame:
 
 def _date(path: Path) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
-
-
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError):
-        return pd.DataFrame()

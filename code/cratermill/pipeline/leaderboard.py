@@ -89,6 +89,14 @@ def validation(folder: Path, metrics: tuple[str, ...]) -> dict[str, float]:
     return {f"{name}_mean": float(table.groupby("test-set")[name].mean().mean())} if name else {}
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV, or an empty table where there is none to read."""
+    try:
+        return pd.read_csv(path, dtype={"test_sets": str})
+    except (OSError, ValueError):
+        return pd.DataFrame()
+
+
 def version_table(folder: Path) -> pd.DataFrame | None:
     """A version's evaluation metrics, else its test metrics, one row per split and iteration; None where there are none."""
     for name in ("eval_metrics.csv", "test_metrics.csv"):

@@ -20,6 +20,7 @@ from ..training.counts import SCORES
 from .index import write_results_page
 from .leaderboard import leaderboard
 from .training_page import write_training_page
+from .versions_page import write_versions_page
 
 if TYPE_CHECKING:
     from ..batch.plan import Cell, Plan
@@ -54,7 +55,9 @@ def summarise(config: Config, missing: list[tuple[str, dict]], plan: Any) -> dic
         gone = [key for key, params in missing if (params["family"], params["version"]) == (name, version)]
         written += summarise_version(config, get_family(name), version, gone)
     for family in map(get_family, sorted({name for name, _ in versions})):
-        written += [leaderboard(config.project, family), write_training_page(config.project, family)]
+        written.append(leaderboard(config.project, family))
+        written += filter(None, [write_versions_page(config.project, family, config.run.cost)])
+        written.append(write_training_page(config.project, family))
     written.append(write_results_page(config.root))
     return {"missing": [key for key, _ in missing], "results": [config.project.relative(path) for path in written]}
 

@@ -14,7 +14,7 @@ from ..core.files import read_json
 from ..core.paths import Project
 from ..report import html
 from ..report.training_pictures import Curve, leaderboard_picture, learning_curves
-from .leaderboard import GROUPED, groups
+from .leaderboard import GROUPED, groups, read_table
 
 if TYPE_CHECKING:
     from ..families.base import Family
@@ -32,14 +32,14 @@ MOST_NAMED = 20
 def write_training_page(project: Project, family: Family) -> Path:
     """``results/{short}_results/index.html`` and its pictures, from what has been summarised so far."""
     short, folder = family.short, project.family_results(family.short)
-    board = _read(folder / "leaderboard.csv")
+    board = read_table(folder / "leaderboard.csv")
     versions = dict(sorted((int(path.name.removeprefix("version_")), path) for path in folder.glob("version_*") if path.is_dir()))
     shown = shown_versions(board, versions)
     for version, path in versions.items():
         draw_curves(project, family, version, path, version in shown)
     look = Look(folder, [path for version, path in versions.items() if version in shown])
     parts = [part for number, named in enumerate(groups(board).items()) for part in leaderboard(folder, number, *named)]
-    sections = [html.section("Versions side by side", *parts, *left_out(len(shown), len(versions)))]
+    sections = [html.section("Versions side by side", *compared(folder), *parts, *left_out(len(shown), len(versions)))]
     sections += [html.section(f"Version {version}", *version_parts(look, versions[version])) for version in sorted(shown)]
     return html.write_page(folder / "index.html", f"Training results: {short}", sections)
 
@@ -52,6 +52,11 @@ def shown_versions(board: pd.DataFrame, versions: dict[int, Path]) -> set[int]:
     board = board.sort_values("rank", kind="stable") if "rank" in board else board
     best = [version for version in board["version"].tolist() if version in versions] if "version" in board else []
     return set(list(dict.fromkeys([*best[: MOST_VERSIONS // 2], *gaps, *best, *versions]))[:MOST_VERSIONS])
+
+
+def compared(folder: Path) -> list[str]:
+    link = '<p><a href="versions.html">Versions compared</a>: scores against hyper-parameters, splits, craters and cost.</p>'
+    return [link] if (folder / "versions.html").exists() else []
 
 
 def left_out(shown: int, there: int) -> list[str]:
@@ -105,7 +110,7 @@ def version_parts(look: Look, folder: Path) -> list[str]:
         parts.append(look.picture(folder / "learning_curves.png", "Learning curves of all cells; dots mark the epochs that were kept."))
     for name, what in (("test_metrics.csv", "Scores on the Test samples"), ("eval_metrics.csv", "Scores of the evaluation")):
         if (folder / name).exists():
-            parts += [html.paragraph(f"{what} ({name}):"), html.table(_read(folder / name), most_rows=look.rows)]
+            parts += [html.paragraph(f"{what} ({name}):"), html.table(read_table(folder / name), most_rows=look.rows)]
     for picture in sorted(folder.glob("*.png")):
         if picture.name != "learning_curves.png":
             parts.append(look.picture(picture, picture.stem.replace("_", " ")))
@@ -129,10 +134,3 @@ def read_curve(path: Path) -> Curve:
         return {name: np.array([value or "nan" for value in column], float) for name, *column in zip(names, *rows, strict=True)}
     except (OSError, ValueError):
         return {}
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError):
-        return pd.DataFrame()

@@ -65,6 +65,7 @@ def scores_of(folder: Path, family: Family) -> tuple[pd.DataFrame, str]:
         score = score or next((name for name in names if table is not None and name in table), "")
         if table is None or score not in table:
             continue
+        hparams = {name: value for name, value in hparams.items() if name != "keywords"} | (hparams.get("keywords") or {})
         plain = {f"hparam {name}": value if isinstance(value, (int, float, str)) else json.dumps(value) for name, value in hparams.items()}
         plain = {name: value for name, value in plain.items() if name.removeprefix("hparam ") not in NOT_TUNED}
         version = int(path.name.removeprefix("version_"))

@@ -55,7 +55,7 @@ if (globalThis.jQuery) {
     const source = table.dataset.source ? JSON.parse(document.getElementById(table.dataset.source).textContent) : undefined;
     new Table(table, { data: source, deferRender: true, order: [], autoWidth: false, paging: many, pageLength: 100, searchDelay: 150,
       columnDefs: [{ targets: '_all', type: 'blanks-last', render: source && Table.render.text() }], info: many,
-      layout: { topStart: { buttons: [{ extend: 'colvis', text: 'Columns' }, { extend: 'searchBuilder', text: 'Filter' },
+      layout: { topStart: { buttons: [{ extend: 'colvis', text: 'Columns' }, { extend: 'searchBuilder', config: {}, text: 'Filter' },
           { extend: 'csv', exportOptions: { orthogonal: 'sort' }, title: table.dataset.name || document.title }] },
         topEnd: 'search', bottomStart: many ? 'info' : null, bottomEnd: many ? 'paging' : null } }); });
 }

@@ -14,7 +14,7 @@ from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ...training.cell import CellParams
 from ..ejecta_common.evaluation import drawn_craters, land, opened
-from ..ejecta_common.scoring import Pieces, TileScores, read_mask, score_crater
+from ..ejecta_common.scoring import CRATER_SCORES, Pieces, TileScores, read_mask, score_crater
 from .predict import ConnectionEnsemble
 
 if TYPE_CHECKING:
@@ -28,20 +28,22 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """One iteration's answer for every tile that meets a drawn one (``eval-pos.csv``) and its scores with a perfect segmenter."""
     checkpoint = config.project.cell_product("conn", params.version, "train", params.split, params.iteration) / "best.ckpt"
     ensemble = ConnectionEnsemble.load([checkpoint], "connection", params.version)
-    scores, tables = TileScores(), []
+    scores, tables, craters = TileScores(), [], []
     with opened(config) as mosaic:
         for number, drawn in enumerate(drawn_craters(config, mosaic, params.split), 1):
             workspace.keep_going()
             probability = ensemble.connection(mosaic, drawn.crater, drawn.eval_tiles)[0]
             connected = probability > 0.5
             tables.append(drawn.eval_tiles.assign(crat_FID=drawn.crater.fid, probability=probability, connected=connected.astype(int)))
-            score_crater(scores, perfect_segmentation(drawn, connected, mosaic), drawn.tiles, drawn.mask, mosaic.grid)
+            own = score_crater(scores, perfect_segmentation(drawn, connected, mosaic), drawn.tiles, drawn.mask, mosaic.grid)
+            craters.append({"crat_FID": drawn.crater.fid, **own})
             workspace.report(item=number)
     if not tables:
         raise InputError(
             f"no crater with train = 1 has tiles in split {params.split}", next_step="check the crater list and az_positions_all.csv"
         )
     write_table(workspace.folder / POSITIONS, pd.concat(tables, ignore_index=True))
+    write_table(workspace.folder / CRATER_SCORES, pd.DataFrame(craters))
     metrics = {"test-set": params.split, "iteration": params.iteration, **scores.scores()}
     write_json(workspace.folder / "eval.json", metrics)
     return metrics

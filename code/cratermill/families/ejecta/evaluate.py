@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ...core.errors import InputError
-from ...core.files import write_json
+from ...core.files import write_json, write_table
 from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ...training.cell import CellParams
 from ..connection.evaluate import connected_tiles, votes
 from ..ejecta_common.evaluation import DrawnCrater, drawn_craters, land, opened, truly_connected
-from ..ejecta_common.scoring import TileScores, score_crater
+from ..ejecta_common.scoring import CRATER_SCORES, TileScores, score_crater
 from .predict import EjectaEnsemble
 
 if TYPE_CHECKING:
@@ -25,19 +25,20 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     checkpoint = config.project.cell_product("ejc", params.version, "train", params.split, params.iteration) / "best.ckpt"
     ensemble = EjectaEnsemble.load([checkpoint], "ejecta", params.version)
     chosen = chosen_tiles(config, params)
-    scores, craters = TileScores(), 0
+    scores, craters = TileScores(), list[dict]()
     with opened(config) as mosaic:
         for drawn in drawn_craters(config, mosaic, params.split):
             workspace.keep_going()
             table = tiles_to_predict(drawn, chosen, mosaic)
             share, _ = ensemble.predict(mosaic, drawn.crater, table)
-            score_crater(scores, land(share, table, drawn.crater, mosaic, 0.5), drawn.tiles, drawn.mask, mosaic.grid)
-            craters += 1
-            workspace.report(item=craters)
+            pieces = land(share, table, drawn.crater, mosaic, 0.5)
+            craters.append({"crat_FID": drawn.crater.fid, **score_crater(scores, pieces, drawn.tiles, drawn.mask, mosaic.grid)})
+            workspace.report(item=len(craters))
     if not craters:
         raise InputError(
             f"no crater with train = 1 has tiles in split {params.split}", next_step="check the crater list and az_positions_all.csv"
         )
+    write_table(workspace.folder / CRATER_SCORES, pd.DataFrame(craters))
     conn = params.hparams.get("eval_conn_version")
     metrics = {"test-set": params.split, "iteration": params.iteration, "conn_version": conn, **scores.scores()}
     write_json(workspace.folder / "eval.json", metrics)

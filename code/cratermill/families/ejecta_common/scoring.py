@@ -14,6 +14,8 @@ from .tile_positions import window_of
 if TYPE_CHECKING:
     from ...geo.mosaic import Mosaic
 
+CRATER_SCORES = "eval_craters.csv"
+"""Pixel scores of each drawn crater, beside the metrics of all."""
 Pieces = list[tuple[Window, np.ndarray]]
 """Parts of a mask on the mosaic's grid, each with its window; outside them the mask is 0."""
 
@@ -50,13 +52,15 @@ def count(predicted: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     return np.array([both, found - both, true - both, predicted.size - found - true + both], np.int64)
 
 
-def score_crater(scores: TileScores, pieces: Pieces, tiles: pd.DataFrame, mask: Mosaic, mosaic_grid: Grid) -> None:
-    """Add one crater's drawn tiles (``x, y, height, width, is_test``) to the scores."""
+def score_crater(scores: TileScores, pieces: Pieces, tiles: pd.DataFrame, mask: Mosaic, mosaic_grid: Grid) -> dict[str, float]:
+    """Add one crater's drawn tiles (``x, y, height, width, is_test``) to the scores; returns its own, of pixels."""
+    before = scores.pixels[""].copy()
     place = mosaic_grid.window_of(mask.grid, f"the mask {mask.path}")
     for tile in tiles.itertuples():
         window = window_of(tile)
         drawn = read_mask(mask, window, place)
         scores.add(cut(pieces, window, mosaic_grid.period_px), drawn, bool(tile.is_test))
+    return binary_scores(*(scores.pixels[""] - before).tolist())
 
 
 def read_mask(mask: Mosaic, window: Window, place: Window) -> np.ndarray:
