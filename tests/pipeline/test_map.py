@@ -11,6 +11,8 @@ import pytest
 import rasterio
 import yaml
 
+import cratermill
+from cratermill import open_craters, open_map, open_table
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
 from cratermill.batch.workspace import check_products
@@ -20,6 +22,7 @@ from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_mapping
 from cratermill.pipeline.load_config import load_config, parse_config
 from cratermill.pipeline.plan_maps import refuse_other_weights
+from tests.docs.notebooks import run_notebook, texts
 from tests.pipeline.conftest import copy_project
 
 NAME = "ejc-version-8_conn-version-3_test-set-0_x2"
@@ -75,6 +78,44 @@ def test_provenance_names_run_code_and_weights(project, mapped):
     assert found["run"].startswith("tiny-map-") and len(found["code"]["code_sha256"]) == 64
     assert {family: len(weights) for family, weights in found["checkpoints"].items()} == {"connection": 2, "ejecta": 2}
     assert found["missing"] == []
+
+
+def test_the_map_is_opened_as_arrays_and_tables(mapped):
+    found = open_map(mapped)
+    assert set(found) == {"owner", "votes", "probability", "composite"} and all(one.chunks for one in found.values())
+    owner, votes = found["owner"].to_numpy(), found["votes"].to_numpy()
+    with rasterio.open(mapped / "ml_FID_map_all.tif") as file:
+        np.testing.assert_array_equal(owner, file.read(1))
+        shape, transform = file.shape, file.transform
+    highest = np.full(shape, -1.0)
+    for path in mapped.glob("vote_share_crater_*.tif"):
+        with rasterio.open(path) as file:
+            share, place = np.nan_to_num(file.read(1), nan=-1), ~transform @ (file.transform.c, file.transform.f)
+            col, row = (round(one) for one in place)
+            part = np.s_[row : row + share.shape[0], col : col + share.shape[1]]
+            highest[part] = np.maximum(highest[part], share)
+    np.testing.assert_array_equal(np.nan_to_num(votes, nan=-1), highest)
+    assert found.attrs["threshold"] == 0.5 and found.rio.crs == found["owner"].rio.crs
+    assert len(open_table(mapped, "ejecta_polygons")) == len(open_craters(mapped)) == 5
+    with pytest.raises(InputError, match="no table 'polygons'"):
+        open_table(mapped, "polygons")
+
+
+def test_runs_are_values(project, mapped):
+    config = cratermill.load_config(project)
+    cells = cratermill.plan(config, "map")
+    assert cells["done"].all() and list(cells["stage"].unique()) == ["map", "composite"]
+    run = cratermill.launch(config, "map", executor="local")
+    assert run.finished and run.cells["state"].eq("done").all() and run.name == cratermill.status("latest", config.root).name
+    board = cratermill.open_leaderboard("ejecta", config.root)
+    assert board["version"].tolist() == [8] and board["lr"].tolist() == [0.003]
+    with pytest.raises(InputError, match="leaderboard.csv"):
+        cratermill.open_leaderboard("sgan", config.root)
+
+
+def test_the_notebook_about_maps_runs(project, mapped):
+    said = texts(run_notebook("explore-a-map.ipynb", project.parents[1]))
+    assert "owner" in said[0] and "votes" in said[0] and 0 < float(said[1].split("(")[-1].rstrip(")")) < 1
 
 
 def test_only_missing_craters_are_mapped_again(project, mapped, monkeypatch):

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ..geo.cog import write_cog
+from ..geo.arrays import write_array
+from ..geo.blocks import lazy_raster
 from ..geo.grid import Grid, Window, pixel_areas_m2
 from ..geo.mosaic import Mosaic
 from .masks import turns
 
+if TYPE_CHECKING:
+    import dask.array
+
 NAME = re.compile(r"vote_share_crater_(\d+)\.tif")
 VOTE_SHARE, PROBABILITY = 1, 2
 LEVELS = {"area_low_km2": 0.975, "area_high_km2": 0.025}
-STRIP_ROWS, BLOCK_PX = 256, 1024
+STRIP_ROWS = 256
 DISAGREEMENT = "disagreement_all.tif"
 
 
@@ -61,6 +67,15 @@ class Shares:
                 if known.any():
                     yield Window(part.row + self.place.row, part.col + self.place.col, part.height, part.width), known
 
+    @contextmanager
+    def another(self) -> Iterator[Shares]:
+        """The same with a file handle of its own, for as long as that is needed."""
+        own = replace(self)
+        try:
+            yield own
+        finally:
+            own.close()
+
     def close(self) -> None:
         raster = self.__dict__.pop("_raster", None)
         if raster is not None:
@@ -96,24 +111,23 @@ def ensemble_areas(files: dict[int, Path], grid: Grid, threshold: float) -> pd.D
 
 def write_disagreement(path: Path, files: dict[int, Path], grid: Grid) -> Path:
     """Where the members disagree: 4 s (1 − s) of the vote share s, the most of any crater; 0 agreed, 1 half and half, NaN without tiles."""
-    opened = [Shares.open(fid, file, grid) for fid, file in sorted(files.items())]
-
-    def made() -> Iterator[tuple[Window, np.ndarray]]:
-        for row in range(0, grid.height, BLOCK_PX):
-            for col in range(0, grid.width, BLOCK_PX):
-                block = Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
-                near = [shares for shares in opened if turns(block, shares.place, grid.period_px)]
-                if near:
-                    yield block, disagreement([shares.read(block) for shares in near])
-
-    write_cog(path, made(), grid, nodata=np.nan, dtype="float32", bands=1, names=["disagreement"], resampling="average")
-    for shares in opened:
-        shares.close()
-    return path
+    return write_array(path, most_of(files, grid, disagreement), grid, nodata=np.nan, names=["disagreement"], resampling="average")
 
 
-def disagreement(shares: list[np.ndarray]) -> np.ndarray:
-    out = np.full(shares[0].shape, np.nan, np.float32)
-    for share in shares:
-        out = np.fmax(out, 4 * share * (1 - share))
+def most_of(files: dict[int, Path], grid: Grid, what: Callable[[np.ndarray], np.ndarray] = np.asarray) -> dask.array.Array:
+    """The most that any crater has of something that follows from its vote shares, (1, H, W) float32 lazy; NaN without tiles."""
+    crater_shares = [Shares.open(fid, file, grid) for fid, file in sorted(files.items())]
+    return lazy_raster(partial(_most, crater_shares, what), (1, *grid.shape), np.float32)
+
+
+def _most(crater_shares: list[Shares], what: Callable[[np.ndarray], np.ndarray], block: Window) -> np.ndarray:
+    out = np.full((1, block.height, block.width), np.nan, np.float32)
+    for shares in crater_shares:
+        if turns(block, shares.place, shares.grid.period_px):
+            with shares.another() as own:
+                np.fmax(out, what(own.read(block)), out=out)
     return out
+
+
+def disagreement(share: np.ndarray) -> np.ndarray:
+    return 4 * share * (1 - share)

@@ -68,7 +68,7 @@ class Mosaic:
         self._read_bands = made.inputs if made else tuple(int(band) for band in self.bands)
         if not labels:
             require_brightness(dataset, self._read_bands, self.path)
-        self.grid = _grid_of(dataset, self.path)
+        self.grid = grid_of(dataset.crs, dataset.transform, dataset.shape, self.path)
         self._stored = np.result_type(*(dataset.dtypes[band - 1] for band in self._read_bands))
         self.block_shape: tuple[int, int] = dataset.block_shapes[self._read_bands[0] - 1]  # rows, columns that are decoded together
         if self._stored.kind not in "uif":
@@ -274,14 +274,15 @@ def require_body(mosaic: Mosaic, name: str) -> None:
         )
 
 
-def _grid_of(dataset, path: Path) -> Grid:
-    if dataset.crs is None:
+def grid_of(crs, affine, shape: tuple[int, int], path: Path) -> Grid:
+    """The grid of a raster; ``InputError`` where it has none, is turned, or lies on no known body."""
+    if crs is None:
         step = f'gdal_edit.py -a_srs "+proj=eqc +R=2439400 +units=m" "{path}" (with the right projection and radius) writes it'
         raise InputError(f"{path} has no CRS, so neither its body nor its radius is known", valid="a georeferenced mosaic", next_step=step)
-    if dataset.transform.is_identity:
+    if affine.is_identity:
         raise InputError(f"{path} has no geotransform", valid="a georeferenced mosaic", next_step="gdal_edit.py -a_ullr writes its extent")
     try:
-        grid = Grid(published_crs(dataset.crs), dataset.transform, dataset.shape)
+        grid = Grid(published_crs(crs), affine, shape)
         if not grid.is_north_up:
             raise InputError("the raster is rotated or sheared", valid="a north-up raster", next_step="gdalwarp SRC DST makes one")
         body_of_crs(grid.crs)  # refuses what has no body, or latitudes of another kind

@@ -36,7 +36,7 @@ def _sources(config: Config, own: dict[str, Any]) -> Iterator[Path]:
     there = (config.mosaic, data.craters, data.az_positions, data.human_positions, data.drawing_log, data.mask(0).parent)
     yield from (path for path in there if path.exists())
     texts = [text for value in own.values() for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
-    yield from (path for text in texts if text and (path := config.path(text)).exists())
+    yield from (path for text in texts if 0 < len(text) < 250 and (path := config.path(text)).exists())  # no formulas
 
 
 def _digest(path: Path) -> str:

@@ -20,7 +20,7 @@ EXECUTORS = ("local", "slurm")
 PREPARE = "prepare"
 
 
-def launch(
+def launched(
     kind: str,
     config_path: Path,
     *,
@@ -35,8 +35,8 @@ def launch(
     changes: Sequence[str] = (),
     until: str = STAGES[-1],
     picture: Path | None = None,
-) -> int:
-    """Plan, freeze and run; returns the exit code (0 all done, 1 some cells failed). ``kind``: train, map or all.
+) -> tuple[int, Plan]:
+    """Plan, freeze and run; returns the exit code (0 all done, 1 some cells failed) and the plan. ``kind``: train, map or all.
 
     ``executor`` is the profile's when left out, local without a profile; a cluster only submits, unless told to ``wait``.
     ``workers`` is the local profile's when left out, 1 without a profile. ``changes`` (key=value) overrule the config for this launch,
@@ -49,7 +49,7 @@ def launch(
     workers = workers or (site.workers if site else 1)
     plan = make_plan(kind, config, until, dry_run, workers, as_json)
     if freeze_only and not dry_run:
-        return _freeze(plan, kind, overwrite, as_json)
+        return _freeze(plan, kind, overwrite, as_json), plan
     if dry_run and kind == "all":
         _show_graph(plan, picture, as_json)
     if kind != "train" and not dry_run:
@@ -58,11 +58,17 @@ def launch(
         from ..batch import cluster
 
         if dry_run:
-            return cluster.dry_run(plan, site, as_json)
-        return cluster.launch(plan, site, overwrite=overwrite, wait=wait, more_checks=lambda: _check_rows(config, plan))
+            return cluster.dry_run(plan, site, as_json), plan
+        return cluster.launch(plan, site, overwrite=overwrite, wait=wait, more_checks=lambda: _check_rows(config, plan)), plan
     if dry_run:
-        return _describe(plan, workers, as_json)
-    return run_plan(plan, workers=workers, workers_per_gpu=site.workers_per_gpu if site else 1, overwrite=overwrite, as_json=as_json)
+        return _describe(plan, workers, as_json), plan
+    side_by_side = site.workers_per_gpu if site else 1
+    return run_plan(plan, workers=workers, workers_per_gpu=side_by_side, overwrite=overwrite, as_json=as_json), plan
+
+
+def launch(kind: str, config_path: Path, **options: Any) -> int:
+    """The exit code of :func:`launched`."""
+    return launched(kind, config_path, **options)[0]
 
 
 def make_plan(kind: str, config: Config, until: str, dry_run: bool, workers: int, quiet: bool) -> Plan:
