@@ -25,10 +25,11 @@ from crater_training import hough, tuned
 
 from cratermill.core.files import read_json
 from cratermill.craters.matching import BOX, STRICT, Rule
-from cratermill.craters.scores import Tally, rates, score, tally
-from cratermill.families.crater_detector.evaluate import look, read_off, sureness
-from cratermill.families.crater_detector.find import Finder, with_confidence
+from cratermill.craters.scores import Tally, average_precision, precision_recall, rates, score, tallies
+from cratermill.families.crater_detector.evaluate import SEEN, load_seen, look, read_off
+from cratermill.families.crater_detector.find import Finder, quantities
 from cratermill.families.crater_detector.hparams import Hparams
+from cratermill.families.craters_common.certainty import sureness, truth_of, with_confidence
 from cratermill.families.craters_common.judging import within
 from cratermill.families.craters_common.prepare import TileSet, folder_of
 from cratermill.families.craters_common.tiles import split_tiles
@@ -40,6 +41,7 @@ TABLE = Path(__file__).resolve().parents[1] / "configs" / f"{FAMILY}_version_hpa
 SEED = 1
 RANGES = {5: ((5, 64), (32, 64), (64, 1e9), (5, 8), (8, 16), (16, 32)), 3: ((3, 64), (3, 4), (4, 5))}
 """Radii in pixels that are judged, by the smallest for which threshold and confidence were chosen."""
+TIMED = 12
 QUIET = SimpleNamespace(keep_going=lambda: None, report=lambda **_: None)
 
 
@@ -82,28 +84,33 @@ def run(config: Path) -> float:
 
 
 def see(config, folder: Path) -> tuple[Seen, np.ndarray, TileSet]:
-    """What a trained cell finds on the test tiles; its validation tiles."""
+    """What a trained and evaluated cell found on the test tiles; its validation tiles."""
     params = CellParams(**read_json(folder / "cell.json")["params"])
     hparams, tiles = Hparams.from_plan(params.hparams), TileSet(folder_of(config, FAMILY, "craters"))
     _, validation, test = split_tiles(tiles, params, hparams)
-    finder = Finder([folder / "best.ckpt"], params.version)
-    known = look(finder, tiles, validation, QUIET)
-    start = time.process_time()
-    found = look(finder, tiles, test, QUIET)
-    seconds = (time.process_time() - start) / len(test)
-    listed, sure = {}, {}
+    path = config.project.cell_product(FAMILY, params.version, "evaluate", params.split, params.iteration) / SEEN
+    known, found, listed, sure = load_seen(path, "validation"), load_seen(path, "test"), {}, {}
     for smallest in RANGES:
         row = hparams.model_copy(update={"size_min": smallest, "size_max": 64})
         reading = read_off(tiles, validation, known, row)
-        everything = [with_confidence(craters, reading.calibration) for craters in found]
+        everything = [with_confidence(craters, reading.calibration, quantities(craters)) for craters in found]
         sure[smallest] = sureness(tiles, test, everything, row)
+        sure[smallest]["AP"] = average_precision(precision_recall(everything, truth_of(tiles, test), STRICT, (smallest, 64)))
         listed[smallest] = [craters[craters[:, 3] >= reading.threshold] for craters in everything]
-    truth = [within(tiles.circles[number], tiles.image.shape[1:]) for number in test]
-    return Seen(listed, sure, truth, test, seconds), validation, tiles
+    return Seen(listed, sure, truth_of(tiles, test), test, timed(folder, params, tiles, test)), validation, tiles
+
+
+def timed(folder: Path, params: CellParams, tiles: TileSet, test: np.ndarray) -> float:
+    """CPU seconds per tile, of some of them."""
+    finder = Finder([folder / "best.ckpt"], params.version)
+    look(finder, tiles, test[:1], QUIET)
+    start = time.process_time()
+    look(finder, tiles, test[1 : 1 + TIMED], QUIET)
+    return (time.process_time() - start) / len(test[1 : 1 + TIMED])
 
 
 def counted(found: list[np.ndarray], truth: list[np.ndarray], radii: tuple[float, float], rule: Rule = STRICT) -> Tally:
-    return Tally.joined([tally(f, t, rule, radii, block=block) for block, (f, t) in enumerate(zip(found, truth, strict=True))])
+    return tallies(found, truth, rule, radii)
 
 
 def paired_gain(one: Tally, other: Tally) -> np.ndarray:
@@ -125,7 +132,7 @@ def show(seen: list[Seen], classical: list[np.ndarray]) -> None:
             both = f"precision {precision:.3f}, recall {recall:.3f}"
             print(f"strict, r {radii[0]:g}–{radii[1]:g} px ({known} known): F1 {f1:.3f} ({each}), {both}")
         sure = {name: np.mean([one.sure[smallest][name] for one in seen]) for name in seen[0].sure[smallest]}
-        print(f"  confidence at r ≥ {smallest}: AUC {sure['AUC']:.3f}, calibration error {sure['calibration_error']:.3f}")
+        print(f"  r ≥ {smallest}:", ", ".join(f"{name} {value:.3f}" for name, value in sure.items()))
     box = [rates(np.array(counted(one.listed[5], truth, (5, 64), BOX).counts()))[2] for one in seen]
     errors = [score(counted(one.listed[5], truth, (5, 64)), "strict") for one in seen]
     place, size = (np.mean([error[f"{name}_error_strict"] for error in errors]) for name in ("position", "diameter"))

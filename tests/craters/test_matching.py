@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cratermill.core.errors import InputError
 from cratermill.craters.matching import BOX, LAX, RULES, STRICT, match
-from cratermill.craters.scores import all_rules, rates, score, size_table, tally
+from cratermill.craters.scores import all_rules, average_precision, precision_recall, rates, score, size_table, tally
 from cratermill.geo.bodies import get_body
 
 MARS = get_body("mars")
@@ -142,3 +142,30 @@ def test_rates_of_nothing_are_zero():
 def test_lists_with_nan_are_refused():
     with pytest.raises(InputError, match="the catalogue"):
         match(some(1), np.array([[0, np.nan, 3.0]]))
+
+
+def test_average_precision_is_that_of_scikit_learn_where_every_crater_is_found():
+    """Lists on two tiles: right craters at some confidences, wrong ones at others."""
+    from sklearn.metrics import average_precision_score
+
+    rng = np.random.default_rng(0)
+    truth = [np.column_stack([rng.uniform(0, 2000, (12, 2)), np.full(12, 5.0)]) for _ in range(2)]
+    wrong = [np.column_stack([rng.uniform(3000, 4000, (15, 2)), np.full(15, 5.0)]) for _ in range(2)]
+    sure = rng.permutation(54) / 54
+    found = [np.vstack([one, other]) for one, other in zip(truth, wrong, strict=True)]
+    found = [np.column_stack([one, values]) for one, values in zip(found, np.split(sure, 2), strict=True)]
+    curve = precision_recall(found, truth, STRICT, (0, np.inf))
+    right = np.concatenate([np.arange(27) < 12] * 2)
+    interpolated = average_precision_score(right, sure)
+    assert curve["Recall"].iloc[-1] == 1 and curve["Precision"].iloc[-1] == pytest.approx(24 / 54)
+    # Interpolated from the right it is a little larger than the plain sum.
+    assert interpolated <= average_precision(curve) < interpolated + 0.05
+
+
+def test_blocks_that_are_matched_at_once_count_as_each_alone():
+    rng = np.random.default_rng(1)
+    truth = [np.column_stack([rng.uniform(0, 100, (20, 2)), rng.uniform(3, 20, 20)]) for _ in range(4)]
+    found = [one + rng.normal(0, 1, one.shape) * (1, 1, 0.5) for one in truth]
+    for rule, one in all_rules(found, truth, (4, 18)).items():
+        alone = [tally(f, t, next(r for r in RULES if r.name == rule), (4, 18)).counts() for f, t in zip(found, truth, strict=True)]
+        assert one.by_block().tolist() == [list(counts) for counts in alone]

@@ -12,7 +12,7 @@ import torch
 from cratermill.core.files import write_json
 from cratermill.craters.matching import STRICT, match
 from cratermill.families import get_family
-from cratermill.families.crater_detector.evaluate import Reading, read_off
+from cratermill.families.crater_detector.evaluate import read_off
 from cratermill.families.crater_detector.find import Finder, resized
 from cratermill.families.crater_detector.hparams import Hparams
 from cratermill.families.crater_detector.mapping import made_of_sightings, scales_for, seen_in
@@ -20,6 +20,7 @@ from cratermill.families.crater_detector.options import MapOptions
 from cratermill.families.crater_detector.pieces import Drawing, piece
 from cratermill.families.crater_detector.targets import drawn, loss
 from cratermill.families.crater_detector.task import DetectorTask
+from cratermill.families.craters_common.certainty import Certainty
 from cratermill.families.craters_common.layout import Box, around
 from cratermill.networks.circle_net import peaks
 from cratermill.pipeline.planning import train_plan, wanted_rows
@@ -139,6 +140,8 @@ def test_a_run_gives_lists_sorted_by_confidence_and_scores_by_every_rule(run):
     table = pd.read_csv(folder / "craters.csv")
     assert {"x", "y", "radius_px", "confidence", "levels_seen", "spread_place", "new"} <= set(table)
     assert all(part["confidence"].is_monotonic_decreasing for _, part in table.groupby("tile"))
+    curve = pd.read_csv(folder / "precision_recall.csv")
+    assert curve["confidence"].is_monotonic_decreasing and curve["Recall"].is_monotonic_increasing and 0 <= metrics["AP_strict"] <= 1
     curve = pd.read_csv(run[1]["train"][0] / "curve.csv")
     assert {"loss", "F1_strict"} <= set(curve) and curve["train_loss"].iloc[-1] < curve["train_loss"].iloc[0]
 
@@ -183,7 +186,7 @@ def test_thresholds_come_from_validation_and_a_given_one_stays(run):
     row = Hparams.from_plan(ROW)
     reading = read_off(tiles, rows, found, row)
     assert reading.calibration is not None and 0.05 < reading.threshold < 0.99
-    assert Reading.of_plain(reading.plain()) == reading
+    assert Certainty.of_plain(reading.plain()) == reading
     assert read_off(tiles, rows, found, row.model_copy(update={"threshold": 0.33})).threshold == 0.33
 
 
@@ -200,7 +203,7 @@ def test_levels_of_a_map_reach_its_largest_craters_and_join_without_seams():
             rows, cols = grid.rowcol_of_lonlat(truth["lon"].to_numpy(), truth["lat"].to_numpy())
             found = np.column_stack([cols, rows, truth["radius_m"], np.full(3, 0.9), np.full(3, level)])
             seen.append(seen_in(found, grid, box))
-    table = made_of_sightings(pd.concat(seen), scales[:2], resolution, 1, Reading(0.3), BODY)
+    table = made_of_sightings(pd.concat(seen), scales[:2], resolution, 1, Certainty(0.3), BODY)
     assert len(table) == 3 and (table["levels_seen"] == 2).all()
     assert sorted(table["lon"].round(2)) == [0.0, 7.9, 20.0]
     assert table["spread_place_km"].max() < 0.02

@@ -13,9 +13,9 @@ from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
 from cratermill.craters.matching import RULES
 from cratermill.families import get_family
-from cratermill.families.crater_unet.evaluate import COLUMNS, choose, readings
+from cratermill.families.crater_unet.evaluate import choose, readings
 from cratermill.families.crater_unet.hparams import Hparams
-from cratermill.families.crater_unet.predict import Predictor
+from cratermill.families.crater_unet.predict import COLUMNS, Predictor
 from cratermill.families.craters_common.judging import judge
 from cratermill.families.craters_common.prepare import TileSet, folder_of
 from cratermill.pipeline.planning import train_plan, wanted_rows
@@ -117,7 +117,7 @@ def test_a_network_that_sees_everything_scores_one(project_of_dots, tmp_path, mo
     predictor, rows = Predictor([path], 1), np.arange(len(tiles.tiles))
     reading = choose(predictor, tiles, rows, hparams, Workspace(tmp_path / "w"))
     found = [predictor.circles(predictor.tiles(tiles.image[row : row + 1])[0], reading, float("nan")) for row in rows]
-    metrics = judge(tiles, rows, found, COLUMNS, hparams, tmp_path)
+    metrics = judge(tiles, rows, found, reading.confidence, COLUMNS, hparams, tmp_path)
     # Dots lie over one another, and hidden ones are lost.
     assert metrics["Precision_strict"] > 0.95
     assert metrics["Recall_strict"] > 0.75

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class CraterDetector(Family):
     name, short = "crater_detector", "crater_detector"
     maps = True
-    metrics = ("F1_strict", "Precision_strict", "Recall_strict", "F1_lax", "F1_box", "AUC", "calibration_error")
+    metrics = ("F1_strict", "Precision_strict", "Recall_strict", "F1_lax", "F1_box", "AP_strict", "AUC", "calibration_error")
     lower_is_better = frozenset({"calibration_error"})
 
     def hparams_model(self):

@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.files import read_json, write_json
-from ...craters.confidence import Calibration, area_under_curve, best_threshold, expected_error, fit
-from ...craters.matching import STRICT, match
-from ...craters.scores import rates, tally
+from ...core.files import atomic_path, read_json, write_json
 from ...training.cell import CellParams
+from ..craters_common.certainty import Certainty, learnt, sureness, truth_of, with_confidence
 from ..craters_common.judging import judge, within
 from ..craters_common.prepare import TileSet, folder_of
 from ..craters_common.tiles import radii_px, split_tiles
-from .find import Finder, found_on, quantities, with_confidence
+from .find import Finder, found_on, quantities
 from .hparams import Hparams
 
 if TYPE_CHECKING:
     from ...config import Config
 
 COLUMNS = ("x", "y", "radius_px", "confidence", "score", "best", "levels_seen", "levels_possible", "spread_place", "spread_size")
-READING = "reading.json"
+READING, SEEN = "reading.json", "seen.npz"
 USUAL_THRESHOLD = 0.4
-LOWEST = 0.05
-"""Craters that are less sure are in no list."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What validation tiles said: how sure a crater is, and from where on it is listed."""
-
-    threshold: float = USUAL_THRESHOLD
-    calibration: Calibration | None = None
-
-    def plain(self) -> dict[str, Any]:
-        return {"threshold": self.threshold, "calibration": self.calibration and self.calibration.plain()}
-
-    @classmethod
-    def of_plain(cls, values: dict[str, Any]) -> Reading:
-        given = values.get("calibration")
-        return cls(float(values["threshold"]), Calibration.of_plain(given) if given else None)
 
 
 def evaluate(config: Config, params: CellParams, workspace: Any) -> dict[str, Any]:
@@ -53,15 +32,30 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict[str, An
     folder = config.project.cell_product(params.family, params.version, "train", params.split, params.iteration)
     finder = Finder([folder / "best.ckpt"], params.version)
     finder.hparams = hparams  # scales may have changed since it was trained
-    reading = read_off(tiles, validation, look(finder, tiles, validation, workspace), hparams)
+    seen = {name: look(finder, tiles, rows, workspace) for name, rows in (("validation", validation), ("test", test))}
+    save_seen(workspace.folder / SEEN, seen)
+    reading = read_off(tiles, validation, seen["validation"], hparams)
     write_json(workspace.folder / READING, reading.plain())
-    listed = [with_confidence(craters, reading.calibration) for craters in look(finder, tiles, test, workspace)]
+    listed = [with_confidence(craters, reading.calibration, quantities(craters)) for craters in seen["test"]]
     sure = sureness(tiles, test, listed, hparams)
-    found = [craters[craters[:, 3] >= reading.threshold] for craters in listed]
-    metrics = {"test-set": params.split, "iteration": params.iteration, **judge(tiles, test, found, COLUMNS, hparams, workspace.folder)}
-    metrics |= {**sure, "reading_threshold": reading.threshold}
+    judged = judge(tiles, test, listed, reading.threshold, COLUMNS, hparams, workspace.folder)
+    metrics = {"test-set": params.split, "iteration": params.iteration, **judged, **sure, "reading_threshold": reading.threshold}
     write_json(workspace.folder / "eval.json", metrics)
     return metrics
+
+
+def save_seen(path: Path, seen: dict[str, list[np.ndarray]]) -> None:
+    """All that was found on the tiles (lists of (N, 9)) before anything was left out: what is read off may change, this does not."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, lists in seen.items():
+        arrays |= {f"{name}_craters": np.concatenate(lists), f"{name}_counts": np.array([len(one) for one in lists])}
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def load_seen(path: Path, name: str) -> list[np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return np.split(file[f"{name}_craters"], np.cumsum(file[f"{name}_counts"])[:-1])
 
 
 def look(finder: Finder, tiles: TileSet, rows: np.ndarray, workspace: Any) -> list[np.ndarray]:
@@ -74,53 +68,18 @@ def look(finder: Finder, tiles: TileSet, rows: np.ndarray, workspace: Any) -> li
     return found
 
 
-def read_off(tiles: TileSet, rows: np.ndarray, found: list[np.ndarray], hparams: Hparams) -> Reading:
+def read_off(tiles: TileSet, rows: np.ndarray, found: list[np.ndarray], hparams: Hparams) -> Certainty:
     """Calibration and threshold by the validation tiles' craters; a threshold that the row gives stays."""
-    truth = [within(tiles.circles[row], tiles.image.shape[1:]) for row in rows]
     radii = radii_px(hparams, float(tiles.tiles["resolution_m"].iloc[0]))
-    right = [is_right(craters, known) for craters, known in zip(found, truth, strict=True)]
-    together = np.concatenate(found)
-    # What is far too small to count would decide on the curve by its number alone.
-    near = together[:, 2] >= 0.8 * radii[0]
-    calibration = fit(quantities(together[near]), np.concatenate(right)[near])
-    reading = Reading(hparams.threshold or USUAL_THRESHOLD, calibration)
-    if hparams.threshold is not None or not any(map(len, truth)):
-        return reading
-    listed = [with_confidence(craters, calibration) for craters in found]
-
-    def f1(threshold: float) -> float:
-        parts = [tally(one[one[:, 3] >= threshold], known, STRICT, radii).counts() for one, known in zip(listed, truth, strict=True)]
-        return float(rates(np.sum(parts, axis=0))[2])
-
-    values = np.concatenate([one[one[:, 3] > LOWEST, 3] for one in listed])
-    return replace(reading, threshold=best_threshold(f1, values))
+    return learnt(found, truth_of(tiles, rows), radii, quantities, hparams.threshold, USUAL_THRESHOLD)[0]
 
 
-def is_right(found: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Which found craters (N, ≥3) have a partner by the strict rule."""
-    right = np.zeros(len(found), bool)
-    right[match(found[:, :3], known, STRICT).pairs[:, 0]] = True
-    return right
-
-
-def sureness(tiles: TileSet, rows: np.ndarray, listed: list[np.ndarray], hparams: Hparams) -> dict[str, float]:
-    """How well confidence tells right craters from wrong ones, of those within the row's sizes that are surer than ``LOWEST``."""
-    radii = radii_px(hparams, float(tiles.tiles["resolution_m"].iloc[0]))
-    right, confidence = [], []
-    for row, craters in zip(rows, listed, strict=True):
-        counts = (craters[:, 2] >= radii[0]) & (craters[:, 2] <= radii[1]) & (craters[:, 3] > LOWEST)
-        right.append(is_right(craters, within(tiles.circles[row], tiles.image.shape[1:]))[counts])
-        confidence.append(craters[counts, 3])
-    sure, good = np.concatenate(confidence), np.concatenate(right)
-    return {"AUC": area_under_curve(sure, good), "calibration_error": expected_error(sure, good)}
-
-
-def reading_of(config: Config, version: int, split: int, hparams: Hparams) -> Reading:
+def reading_of(config: Config, version: int, split: int, hparams: Hparams) -> Certainty:
     """The reading of a version for mapping: that of its first evaluated iteration, with the row's threshold or the iterations' mean."""
     folder = config.project.version_log("crater_detector", version) / "cells"
     paths: list[Path] = sorted(folder.glob(f"evaluate_test-set-{split}_iteration-*/{READING}"))
-    readings = [Reading.of_plain(values) for path in paths if (values := read_json(path))]
+    readings = [Certainty.of_plain(values) for path in paths if (values := read_json(path))]
     if not readings:
-        return Reading(hparams.threshold or USUAL_THRESHOLD)
+        return Certainty(hparams.threshold or USUAL_THRESHOLD)
     threshold = float(np.mean([reading.threshold for reading in readings]))
-    return Reading(hparams.threshold or threshold, readings[0].calibration)
+    return Certainty(hparams.threshold or threshold, readings[0].calibration)

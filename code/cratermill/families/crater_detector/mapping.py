@@ -20,12 +20,13 @@ from ...samples.grey import mean_of_bands
 from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
+from ..craters_common.certainty import Certainty, with_confidence
 from ..craters_common.layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from ..craters_common.maps import CRATERS, map_run, mapped_version, nearly_held, open_mosaic, params_of
 from ..craters_common.prepare import is_missing
 from ..members import Trainings, checkpoint_paths, frozen_paths, row_of
-from .evaluate import COLUMNS, Reading, reading_of
-from .find import Finder, with_confidence
+from .evaluate import COLUMNS, reading_of
+from .find import Finder, quantities
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -167,11 +168,12 @@ def composed(config: Config, products: list[Path]) -> tuple[Hparams, Join]:
 
 
 def made_of_sightings(
-    seen: pd.DataFrame, scales: list[float], resolution_m: float, members: int, reading: Reading, body: Body
+    seen: pd.DataFrame, scales: list[float], resolution_m: float, members: int, reading: Certainty, body: Body
 ) -> pd.DataFrame:
     """Craters of a map above the threshold, the surest first; spreads in kilometres."""
     levels = Levels(tuple(resolution_m / scale for scale in scales), members=members)
-    craters = with_confidence(joined(seen[list(SEEN_COLUMNS)].to_numpy(float), levels, body), reading.calibration, resolution_m)
+    together = joined(seen[list(SEEN_COLUMNS)].to_numpy(float), levels, body)
+    craters = with_confidence(together, reading.calibration, quantities(together, resolution_m))
     table = pd.DataFrame(craters, columns=["lon", "lat", "radius_m", *COLUMNS[3:]])
     for name in ("spread_place", "spread_size"):
         table[f"{name}_km"] = table.pop(name) * table["radius_m"] / 1000

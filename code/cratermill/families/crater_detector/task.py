@@ -42,7 +42,8 @@ class DetectorTask(Task):
     def __init__(self, hparams: Hparams, norm: np.ndarray):
         super().__init__()
         self.hparams, self.gradient_clip = hparams, hparams.gradient_clip
-        self.learning = Normalised(hparams.build_network(), norm)
+        # A seventh faster on a CPU, and what GPUs like best.
+        self.learning = Normalised(hparams.build_network(), norm).to(memory_format=torch.channels_last)
         self.network = copy.deepcopy(self.learning).requires_grad_(False)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 

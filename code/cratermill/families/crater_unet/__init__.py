@@ -12,7 +12,20 @@ from ..base import Family
 class CraterUnet(Family):
     name, short = "crater_unet", "crater_unet"
     maps = True
-    metrics = ("F1_strict", "Precision_strict", "Recall_strict", "F1_lax", "F1_box", "F1_Score", "IoU", "Accuracy")
+    metrics = (
+        "F1_strict",
+        "Precision_strict",
+        "Recall_strict",
+        "F1_lax",
+        "F1_box",
+        "AP_strict",
+        "AUC",
+        "calibration_error",
+        "F1_Score",
+        "IoU",
+        "Accuracy",
+    )
+    lower_is_better = frozenset({"calibration_error"})
 
     def hparams_model(self):
         from .hparams import Hparams

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,23 +11,20 @@ import pandas as pd
 from ...core.errors import InputError
 from ...core.files import read_json, write_json
 from ...core.work import Workspace
-from ...craters.matching import STRICT
 from ...craters.merge import union
-from ...craters.scores import rates, tally
 from ...training.cell import CellParams
+from ..craters_common.certainty import learnt, sureness, truth_of
 from ..craters_common.judging import CRATERS, judge
 from ..craters_common.prepare import TileSet, folder_of
 from ..craters_common.tiles import radii_px, split_tiles
-from .predict import LOOSE, Predictor, Reading
+from .predict import COLUMNS, LOOSE_ARC, LOOSE_SUPPORT, USUAL, Predictor, Reading, quantities
 
 if TYPE_CHECKING:
     from ...config import Config
     from .hparams import Hparams
 
-LEVELS = (0.3, 0.4, 0.5, 0.6)
-CONFIDENCES = (0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-ARCS = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
-COLUMNS = ("x", "y", "radius_px", "confidence", "arc")
+LEVELS, LEVEL_STEP, LEVEL_ENDS = (0.3, 0.4, 0.5, 0.6), 0.1, (0.05, 0.95)
+"""Levels that are tried; further ones where the best is the first or last."""
 READING = "reading.json"
 
 
@@ -39,21 +36,22 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     tiles = TileSet(folder_of(config, params.family, hparams.data))
     _, validation, test = split_tiles(tiles, params, hparams)
     if hparams.union_of:
-        found, reading = united(config, params, hparams, test), None
+        listed, reading = united(config, params, hparams, test), None
     else:
         checkpoint = config.project.cell_product("crater_unet", params.version, "train", params.split, params.iteration) / "best.ckpt"
         predictor = Predictor([checkpoint], params.version)
         reading = choose(predictor, tiles, validation, hparams, workspace)
-        write_json(workspace.folder / READING, asdict(reading))
-        found = read(predictor, tiles, test, reading, workspace)
-    metrics = {"test-set": params.split, "iteration": params.iteration, **judge(tiles, test, found, COLUMNS, hparams, workspace.folder)}
-    metrics |= {f"reading_{name}": value for name, value in asdict(reading).items()} if reading else {}
+        write_json(workspace.folder / READING, reading.plain())
+        listed = read(predictor, tiles, test, reading, workspace)
+    judged = judge(tiles, test, listed, reading.confidence if reading else 0.0, COLUMNS, hparams, workspace.folder)
+    metrics = {"test-set": params.split, "iteration": params.iteration, **judged, **sureness(tiles, test, listed, hparams)}
+    metrics |= {f"reading_{name}": getattr(reading, name) for name in USUAL} if reading else {}
     write_json(workspace.folder / "eval.json", metrics)
     return metrics
 
 
 def read(predictor: Predictor, tiles: TileSet, rows: np.ndarray, reading: Reading, workspace: Workspace) -> list[np.ndarray]:
-    """Circles (N, 5) of each of these tiles."""
+    """Circles (N, 6) of each of these tiles, less sure ones than the reading lists, too."""
     found = []
     for number, row in enumerate(rows, 1):
         workspace.keep_going()
@@ -64,33 +62,39 @@ def read(predictor: Predictor, tiles: TileSet, rows: np.ndarray, reading: Readin
 
 
 def choose(predictor: Predictor, tiles: TileSet, rows: np.ndarray, row: Hparams, workspace: Workspace) -> Reading:
-    """The thresholds with the best strict F1 on validation tiles, one after the other; those that the row gives stay.
+    """Level, calibration and least confidence with the best strict F1 on validation tiles; thresholds that the row gives stay.
 
     ``row`` is the row as it stands now: its thresholds may have changed since its network was trained.
     """
     given = given_thresholds(row)
-    best = replace(Reading(), **given)
-    if len(given) == 3:
-        return best
-    truth = [tiles.circles[number] for number in rows]
-    radii = radii_px(row, float(tiles.tiles["resolution_m"].iloc[0]))
+    if len(given) == len(USUAL):
+        return Reading.of(given)
+    loose = Reading.of({"arc": LOOSE_ARC} | given | {"confidence": LOOSE_SUPPORT})
+    resolution = float(tiles.tiles["resolution_m"].iloc[0])
+    truth, radii = truth_of(tiles, rows), radii_px(row, resolution)
     images = [predictor.tiles(np.asarray(tiles.image[number : number + 1]))[0] for number in rows]
+    tried: dict[float, tuple[float, Reading]] = {}
 
-    def f1(circles: list[np.ndarray], reading: Reading) -> float:
-        passing = [one[(one[:, 3] >= reading.confidence) & (one[:, 4] >= reading.arc)] for one in circles]
-        counts = [tally(f, t, STRICT, radii).counts() for f, t in zip(passing, truth, strict=True)]
-        return float(rates(np.sum(counts, axis=0))[2])
-
-    loose: dict[float, list[np.ndarray]] = {}
-    for level in (best.level,) if "level" in given else LEVELS:
+    def attempt(level: float) -> None:
         workspace.keep_going()
-        loosest = replace(best, level=level, **LOOSE)
-        loose[level] = [predictor.circles(image, loosest, float(tiles.tiles["resolution_m"].iloc[0])) for image in images]
-    best = max((replace(best, level=level) for level in loose), key=lambda one: f1(loose[one.level], one))
-    for name, values in (("confidence", CONFIDENCES), ("arc", ARCS)):
-        if name not in given:
-            best = max((replace(best, **{name: value}) for value in values), key=lambda one: f1(loose[one.level], one))
-    return best
+        one = replace(loose, level=level)
+        found = [predictor.circles(image, one, resolution)[:, [0, 1, 2, 4, 5]] for image in images]
+        certainty, f1 = learnt(found, truth, radii, quantities, row.confidence, USUAL["confidence"])
+        tried[level] = f1, replace(one, confidence=certainty.threshold, calibration=certainty.calibration)
+
+    for level in (loose.level,) if "level" in given else LEVELS:
+        attempt(level)
+    while "level" not in given and (further := _beyond(tried)) is not None:
+        attempt(further)
+    return max(tried.values(), key=lambda one: one[0])[1]
+
+
+def _beyond(tried: dict[float, tuple[float, Reading]]) -> float | None:
+    """A level further out where the best of those tried is the first or last, so that none is the best by the grid's end."""
+    best = max(tried, key=lambda level: tried[level][0])
+    step = LEVEL_STEP * ((best == max(tried)) - (best == min(tried)))
+    further = round(best + step, 3)
+    return further if step and LEVEL_ENDS[0] < further < LEVEL_ENDS[1] else None
 
 
 def members(config: Config, version: int, split: int, iteration: int = 0) -> pd.DataFrame:
@@ -105,26 +109,30 @@ def members(config: Config, version: int, split: int, iteration: int = 0) -> pd.
 
 
 def united(config: Config, params: CellParams, hparams: Hparams, rows: np.ndarray) -> list[np.ndarray]:
-    """Circles (N, 5) of each tile on which enough versions agree; arc holds the share of the versions."""
+    """Circles (N, 6) of each tile on which enough versions agree; support and arc hold the share of the versions."""
     tables = [members(config, version, params.split, params.iteration) for version in hparams.union_of or []]
     found = []
     for row in rows:
         lists = [table.loc[table["tile"] == row, list(COLUMNS[:4])].to_numpy(float) for table in tables]
         joined = union(lists, hparams.votes)
-        joined[:, 4] /= len(lists)
-        found.append(joined)
+        share = joined[:, 4] / len(lists)
+        found.append(np.column_stack([joined[:, :4], share, share]))
     return found
 
 
 def readings(config: Config, version: int, split: int, hparams: Hparams) -> Reading:
     """The thresholds of a version for mapping: the row's own, else the mean of those its iterations chose, else the defaults."""
     folder = config.project.version_log("crater_unet", version) / "cells"
-    chosen = [read_json(path) for path in sorted(folder.glob(f"evaluate_test-set-{split}_iteration-*/{READING}"))]
+    chosen = [
+        Reading.of_plain(values)
+        for path in sorted(folder.glob(f"evaluate_test-set-{split}_iteration-*/{READING}"))
+        if (values := read_json(path))
+    ]
     if not chosen:  # a checkpoint from elsewhere; what was chosen here has followed the row, as it stood then
-        return replace(Reading(), **given_thresholds(hparams))
-    return Reading(**{name: float(np.mean([one[name] for one in chosen])) for name in asdict(Reading())})
+        return Reading.of(given_thresholds(hparams))
+    return Reading.of({name: float(np.mean([getattr(one, name) for one in chosen])) for name in USUAL}, chosen[0].calibration)
 
 
 def given_thresholds(hparams: Hparams) -> dict[str, float]:
     """Those that the row gives, for which nothing is chosen."""
-    return {name: value for name in asdict(Reading()) if (value := getattr(hparams, name)) is not None}
+    return {name: value for name in USUAL if (value := getattr(hparams, name)) is not None}

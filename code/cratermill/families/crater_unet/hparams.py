@@ -64,7 +64,8 @@ class Hparams(SizedHparams):
         None,
         gt=0,
         le=1,
-        description="least share of the rim, where it can be seen, that the prediction supports; blank: chosen on validation",
+        description="least confidence of a crater in the list; blank: chosen on validation. Where level and arc are given too, nothing is "
+        "calibrated, and the confidence is the support",
     )
     arc: Number | None = Field(None, gt=0, le=1, description="least share of the whole rim that shows an edge; blank: chosen on validation")
     union_of: Integers | None = Field(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,8 +24,8 @@ from ..craters_common.maps import CRATERS, PREDICTION, map_run, mapped_version, 
 from ..craters_common.prepare import is_missing
 from ..craters_common.rasters import Mean
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths, row_of
-from .evaluate import COLUMNS, given_thresholds, readings
-from .predict import Predictor, Reading
+from .evaluate import given_thresholds, readings
+from .predict import COLUMNS, USUAL, Predictor, Reading
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from .hparams import Hparams
 
 NAME = "crater_unet"
-LIST_COLUMNS = ("lon", "lat", "radius_m", "confidence", "arc", "version")
+LIST_COLUMNS = ("lon", "lat", "radius_m", "confidence", "support", "arc", "version")
 
 
 def mapped_rows(config: Config, trainings: Trainings) -> dict[int, Hparams]:
@@ -101,7 +100,7 @@ def map_warnings(config: Config) -> list[str]:
 def thresholds_mark(trainings: Trainings, version: int, split: int, row: Hparams) -> Any:
     """What the thresholds follow from by which craters are read: the row's own, and the evaluations that choose the others."""
     given = given_thresholds(row)
-    return [given, {} if len(given) == len(fields(Reading)) else trainings.evaluations(NAME, version, split)]
+    return [given, {} if len(given) == len(USUAL) else trainings.evaluations(NAME, version, split)]
 
 
 def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
@@ -145,6 +144,7 @@ def predict(predictor: Predictor, mosaic: Mosaic, grid: Any, options: MapOptions
 def found_in(predictor: Predictor, probability: np.ndarray, reading: Reading, grid: Any, box: Box, version: int) -> pd.DataFrame:
     """The craters (LIST_COLUMNS) whose centres lie in a block, or so near that its neighbour may place them in it."""
     circles = predictor.circles(probability, reading, grid.resolution_m)
+    circles = circles[circles[:, 3] >= reading.confidence]
     lon, lat = grid.lonlat(circles[:, 1], circles[:, 0])
     table = pd.DataFrame(circles, columns=COLUMNS).assign(lon=lon, lat=lat, version=version)
     table["radius_m"] = table["radius_px"] * grid.resolution_m

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...craters.confidence import Calibration
 from ...craters.extract import extract
 from ...craters.options import Options
+from ..craters_common.certainty import logit, of_size, with_confidence
 from ..craters_common.tiles import fitting, radii_px, starts
 from ..ensemble import Ensemble
 
@@ -17,21 +20,46 @@ if TYPE_CHECKING:
     from .hparams import Hparams
 
 TOGETHER = 8
-LOOSE = {"confidence": 0.3, "arc": 0.12}
-"""What is read before thresholds are chosen."""
+LOOSE_SUPPORT, LOOSE_ARC = 0.3, 0.12
+"""Where confidence is calibrated, the least that a circle must have of both to be looked at."""
+USUAL = {"level": 0.5, "confidence": 0.7, "arc": 0.25}
+"""Thresholds, where nothing is chosen."""
+COLUMNS = ("x", "y", "radius_px", "confidence", "support", "arc")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How craters are read from a prediction: see the columns level, confidence and arc."""
+    """How craters are read from a prediction: see the columns level, confidence and arc. Without a calibration the confidence is the
+    support: the share of the rim, where it can be seen, that shows an edge."""
 
-    level: float = 0.5
-    confidence: float = 0.7
-    arc: float = 0.25
+    level: float
+    confidence: float
+    arc: float
+    calibration: Calibration | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, float], calibration: Calibration | None = None) -> Reading:
+        """With these thresholds, and the usual ones for what isn't given."""
+        one = USUAL | dict(given)
+        return cls(one["level"], one["confidence"], one["arc"], calibration)
 
     def options(self, hparams: Hparams, resolution_m: float) -> Options:
         low, high = radii_px(hparams, resolution_m)
-        return Options(max(low, 1.0), max(high, 1.0), self.level, self.confidence, self.arc)
+        support = LOOSE_SUPPORT if self.calibration else self.confidence
+        return Options(max(low, 1.0), max(high, 1.0), self.level, support, self.arc)
+
+    def plain(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in USUAL} | {"calibration": self.calibration and self.calibration.plain()}
+
+    @classmethod
+    def of_plain(cls, values: dict[str, Any]) -> Reading:
+        given = values.get("calibration")
+        return cls.of({name: float(values[name]) for name in USUAL}, Calibration.of_plain(given) if given else None)
+
+
+def quantities(circles: np.ndarray) -> dict[str, np.ndarray]:
+    """What the confidence goes by, of circles (N, 5): x, y, radius, support, arc."""
+    return {"support": logit(circles[:, 3]), "arc": circles[:, 4], "arc_logit": logit(circles[:, 4]), **of_size(circles[:, 2])}
 
 
 class Predictor:
@@ -70,13 +98,14 @@ class Predictor:
         return (total / weights)[: image.shape[0], : image.shape[1]]
 
     def circles(self, probability: np.ndarray, reading: Reading, resolution_m: float) -> np.ndarray:
-        """Circles (N, 5) x, y, radius in pixels, confidence, arc."""
+        """Circles (N, 6), see ``COLUMNS``, the surest first; less sure ones than the reading lists, too."""
         options = reading.options(self.hparams, resolution_m)
         # A network may find nothing, or nothing but craters, on a tile without data or of odd ground: that is no error of the user's.
         uniform = not (probability >= 0).any() or np.nanmin(probability) > options.level
         if uniform or options.min_radius_px > max(probability.shape):
-            return np.zeros((0, 5))
-        return extract(np.clip(probability, 0, 1), self.hparams.shape(), options, str(self.ensemble.device))
+            return np.zeros((0, len(COLUMNS)))
+        found = extract(np.clip(probability, 0, 1), self.hparams.shape(), options, str(self.ensemble.device))
+        return with_confidence(found, reading.calibration, quantities(found))
 
 
 def _ramp(side: int, overlap: int) -> np.ndarray:

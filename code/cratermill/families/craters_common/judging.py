@@ -11,27 +11,37 @@ import pandas as pd
 
 from ...core.files import copy_file, write_table
 from ...core.frames import rows_of
-from ...craters.matching import match
-from ...craters.scores import all_rules, score, size_table
+from ...craters.matching import STRICT, match
+from ...craters.scores import all_rules, average_precision, precision_recall, score, size_table
 from .tiles import Sizes, radii_px
 
 if TYPE_CHECKING:
     from .prepare import TileSet
 
-CRATERS, SCORES = "craters.csv", "scores.csv"
+CRATERS, SCORES, CURVE = "craters.csv", "scores.csv", "precision_recall.csv"
 
 
 def judge(
-    tiles: TileSet, rows: np.ndarray, found: list[np.ndarray], columns: Sequence[str], hparams: Sizes, folder: Path
+    tiles: TileSet,
+    rows: np.ndarray,
+    everything: list[np.ndarray],
+    threshold: float,
+    columns: Sequence[str],
+    hparams: Sizes,
+    folder: Path,
 ) -> dict[str, float]:
-    """Write the tables of what was found on these tiles; returns the scores by every rule.
+    """Write the tables of what was found on these tiles; returns the scores by every rule of what is as sure as ``threshold``, and the
+    average precision of all.
 
-    ``columns`` name those of ``found`` (N, …), which begin with x, y, radius_px and confidence.
+    ``columns`` name those of ``everything`` (N, …), which begin with x, y, radius_px and confidence; tables are sorted by the latter.
     """
     truth = [within(tiles.circles[row], tiles.image.shape[1:]) for row in rows]
-    found = [within(circles, tiles.image.shape[1:]) for circles in found]
-    resolution = tiles.tiles["resolution_m"].to_numpy(float)
-    tallies = all_rules(found, truth, radii_px(hparams, float(resolution[0])))
+    everything = [surest_first(within(circles, tiles.image.shape[1:])) for circles in everything]
+    found = [circles[circles[:, 3] >= threshold] for circles in everything]
+    radii = radii_px(hparams, float(tiles.tiles["resolution_m"].iloc[0]))
+    tallies = all_rules(found, truth, radii)
+    curve = precision_recall(everything, truth, STRICT, radii)
+    write_table(folder / CURVE, curve)
     parts = []
     for row, circles, known in zip(rows, found, truth, strict=True):
         new = np.ones(len(circles), bool)
@@ -46,7 +56,12 @@ def judge(
     for name, one in tallies.items():
         metrics |= score(one, name)
     counts = tallies["strict"].counts()
+    metrics["AP_strict"] = average_precision(curve)
     return metrics | {"craters_found": counts[1], "craters_known": counts[3], "craters_new": counts[1] - counts[0]}
+
+
+def surest_first(circles: np.ndarray) -> np.ndarray:
+    return circles[np.argsort(-circles[:, 3], kind="stable")]
 
 
 def within(circles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -59,6 +74,6 @@ def gather(cells: pd.DataFrame, into: Path) -> list[dict]:
     """Crater lists and scores by size of all evaluated cells, side by side in ``results/``."""
     for cell in rows_of(cells[cells["stage"] == "evaluate"]):
         tag = f"test-set-{cell.split}_iteration-{cell.iteration}"
-        for name in (CRATERS, SCORES):
+        for name in (CRATERS, SCORES, CURVE):
             copy_file(cell.product / name, into / "craters" / f"{Path(name).stem}_{tag}.csv")
     return []
