@@ -122,6 +122,26 @@ def test_names_as_fids_are_said(tmp_path, capsys):
     assert list(found.FID) == [0, 1] and "FID holds names, like 'A'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lon,lat,diam_km\n1,2,3000\n2,3,1200\n", "half of the radii are above 1050 km, the body's is 1737 km: check diam_km"),
+        ("lon,lat,diam_km,center_lon\n350,2,30,-10\n20,3,30,25\n", "row 2: lon is 20, center_lon is 25 (1 such row(s)): lon is used"),
+        ("lon,lat,diam_km,X_coord\n350,2,30,123456\n", ""),
+    ],
+)
+def test_what_cannot_be_told_is_said(tmp_path, capsys, text, said):
+    read(tmp_path, text)
+    err = capsys.readouterr().err
+    assert said in err if said else not err
+
+
+def test_columns_of_one_name_but_for_its_letters_must_agree(tmp_path):
+    with pytest.raises(InputError, match="the columns Lon and lon, which differ"):
+        read(tmp_path, "Lon,lon,lat,diam_km\n1,9,2,30\n")
+    assert list(read(tmp_path, "Lon,lon,lat,diam_km\n9,9,2,30\n").lon) == [9]
+
+
 def test_gazetteers_say_in_a_column_that_they_count_west(tmp_path, capsys):
     text = (
         "Feature_Name,Diameter (km),Center_Latitude,Center_Longitude,Coordinate_System\n"

@@ -75,6 +75,7 @@ def test_other_planes_points_lines_and_collections(tmp_path):
         (shapely.Point(1e6, 0), "row 2: its geometry reaches x = 1e.06"),
         (shapely.segmentize(shapely.box(-120, -60, 120, 60), 5), "row 2 has a shape that is wider than half the body"),
         (shapely.box(-170, -80, 170, 80), "row 2 has a shape that is wider than half the body"),
+        (shapely.box(-180, -5, 180, 5), "row 2 has a shape whose outline is nothing but a seam"),
     ],
 )
 def test_rows_without_a_place_are_named(tmp_path, shape, part):
@@ -108,7 +109,7 @@ def test_layers_are_chosen_by_name_or_by_their_sizes(tmp_path):
 @pytest.mark.parametrize(
     "columns",
     [
-        {"LAT_CIRC_IMG": 5.0, "LON_CIRC_IMG": 200.0, "DIAM_CIRC_IMG": 12.0, "DIAM_CIRC_SD_IMG": 99.0},
+        {"LAT_CIRC_IMG": 5.0, "LON_CIRC_IMG": 200.0, "DIAM_CIRC_IMG": 12.0, "DIAM_CIRC_SD_IMG": 0.4},
         {"LATITUDE_CIRCLE_IMAGE": 5.0, "LONGITUDE_CIRCLE_IMAGE": 200.0, "DIAM_CIRCLE_IMAGE": 12.0, "LONGITUDE_ELLIPSE_IMAGE": 1.0},
         {"center_latitude": 5.0, "center_longitude": 200.0, "diameter_km": 12.0},
     ],
@@ -121,6 +122,15 @@ def test_names_as_shapefiles_cut_them(tmp_path, columns):
     frame.to_file(tmp_path / "x.shp")
     found = read_catalogue(tmp_path / "x.shp", MOON)
     assert (found.lon[0], found.lat[0], found.radius_m[0]) == (-160, 5, 6000)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_deviation_is_no_diameter_where_a_shapefile_cuts_both_names(tmp_path):
+    sizes = {"DIAM_CIRC_SD_IMG": [0.4, 1.0], "DIAM_CIRC_IMG": [12.0, 30.0]}
+    frame = geopandas.GeoDataFrame(sizes, geometry=[shapely.Point(-160, 5)] * 2, crs=MOON.geographic_crs())
+    frame.to_file(tmp_path / "x.shp")
+    with pytest.raises(InputError, match="the smaller one, DIAM_CIRC_, would be the diameter"):
+        read_catalogue(tmp_path / "x.shp", MOON)
 
 
 def test_columns_that_count_west_without_saying_so_are_told_by_their_shapes(tmp_path, capsys):

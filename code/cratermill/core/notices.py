@@ -9,10 +9,10 @@ _said: set[str] = set()
 _lock = threading.Lock()
 
 
-def notice(text: str) -> None:
-    """Say it, unless it was said already."""
+def notice(text: str, once: str | None = None) -> None:
+    """Say it, unless it was said already; or anything else by the name ``once``."""
     with _lock:
-        new = text not in _said
-        _said.add(text)
+        new = (once or text) not in _said
+        _said.add(once or text)
     if new:
         print(f"Warning: {text}", file=sys.stderr, flush=True)

@@ -25,10 +25,26 @@ from ..geo.bodies import Body, body_of_crs, planetodetic, require_same_body, wra
 from ..geo.geopackage import keep_authority
 from . import craterstats, vectors
 from .chosen import chosen
-from .columns import LAT_NAMES, LON_NAMES, SYSTEM_NAMES, UNITS, WEST_NAMES, fids, find, numbers, radii_m, require, said_of_coordinates
+from .columns import (
+    LAT_NAMES,
+    LON_NAMES,
+    SYSTEM_NAMES,
+    UNITS,
+    WEST_NAMES,
+    fids,
+    find,
+    find_all,
+    numbers,
+    radii_m,
+    require,
+    require_one_each,
+    said_of_coordinates,
+)
 
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv")
 FORMATS = (*TEXT_SUFFIXES, *vectors.SUFFIXES, *craterstats.SUFFIXES)
+ELSEWHERE_DEG = 1.0
+"""Columns and shapes that say so different places of a crater can't both be right."""
 COMPARED = 1000
 """Rows whose columns are compared with their shapes."""
 
@@ -59,6 +75,7 @@ def read_catalogue(
     body = body or found_body
     if not len(frame):
         raise InputError(f"{path} lists no craters", valid="at least one row")
+    require_one_each(frame, path)
     lon, lat = _centres(frame, path, body)
     radius, about_size = radii_m(frame, path, units, source_units, body, pixel_m)
     numbered, about_ids = fids(frame, path)
@@ -151,10 +168,23 @@ def _centres(frame: pd.DataFrame, path: Path, body: Body | None = None) -> tuple
     lon = numbers(frame, lon_name, path, -360, 720, f"degrees, {'west' if west else 'east'} positive, −180…180 or 0…360")
     lat = numbers(frame, lat_name, path, -90, 90, "degrees in −90…90")
     lon = np.where(west | _said(frame, path, "+West", "longitudes of {} row(s) count westwards, as {} says"), -lon, lon)
+    _say_others(frame, lon_name, [] if west else LON_NAMES, lon, path)
+    _say_others(frame, lat_name, LAT_NAMES, lat, path)
     lat = _planetodetic(frame, lat, path, body)
     if shaped:
         _compare(frame, lon, lat, lon_name, path)
     return lon, lat
+
+
+def _say_others(frame: pd.DataFrame, used: str, names: Iterable[str], degrees: np.ndarray, path: Path) -> None:
+    """Say it where another column of longitudes or latitudes puts craters elsewhere."""
+    for name in find_all(frame, names):
+        values = pd.to_numeric(frame[name], errors="coerce").to_numpy(float, na_value=np.nan)
+        off = np.abs(wrap_lon(values - degrees)) > ELSEWHERE_DEG
+        if off.any() and np.nanmax(np.abs(values)) <= 720:  # larger ones are metres
+            row = int(np.argmax(off))
+            differ = f"{used} is {frame[used].iloc[row]}, {name} is {values[row]:g} ({off.sum()} such row(s))"
+            notice(f"{path}, row {row + 1}: {differ}: {used} is used")
 
 
 def _compare(frame: geopandas.GeoDataFrame, lon: np.ndarray, lat: np.ndarray, lon_name: str, path: Path) -> None:
@@ -167,7 +197,7 @@ def _compare(frame: geopandas.GeoDataFrame, lon: np.ndarray, lat: np.ndarray, lo
     off = np.abs(wrap_lon(lon[some] - there))
     mirrored = np.abs(wrap_lon(-lon[some] - there))
     told = np.cos(np.radians(lat[some])) > 0.1  # not at the poles, where all longitudes are near
-    elsewhere = told & (np.maximum(off, np.abs(lat[some] - above)) > 1)
+    elsewhere = told & (np.maximum(off, np.abs(lat[some] - above)) > ELSEWHERE_DEG)
     if 2 * elsewhere.sum() > max(told.sum(), 1):
         first = int(some[np.argmax(elsewhere)])
         given = f"{path}, row {first + 1}: {lon_name} is {lon[first]:g}, its shape lies at {there[np.argmax(elsewhere)]:g}"

@@ -71,6 +71,8 @@ SMALLEST_BELIEVED_M = 500.0
 """A list whose median radius is below this many "metres" is taken for one in kilometres that doesn't say so."""
 SMALLEST_SHOWN_PX, SMALLEST_OF_ALL_PX = 1.0, 0.02
 """The same, if the median diameter, or that of the smallest crater, is below so many pixels of the mosaic."""
+LARGE_SHARE = 0.25
+"""Of the body's radius: half of a list's craters with larger radii are worth a word."""
 LARGEST_SHARE = 0.5
 """Of half the circumference: no crater reaches farther."""
 CONTRADICTION = 1.1
@@ -107,6 +109,23 @@ class Size:
     half: float
 
 
+def require_one_each(frame: pd.DataFrame, path: Path) -> None:
+    """``InputError`` for columns whose names mean the same, letter for letter, and whose values differ: neither is to be preferred."""
+    known = {
+        plain_name(name) for names in (FID_NAMES, LON_NAMES, WEST_NAMES, LAT_NAMES, [name for name, *_ in SIZE_NAMES]) for name in names
+    }
+    seen: dict[str, str] = {}
+    for column in map(str, frame.columns):
+        name = plain_name(column)
+        first = seen.setdefault(name, column)
+        if name in known and first != column and not frame[first].equals(frame[column]):
+            raise InputError(
+                f"{path} has the columns {first} and {column}, which differ and mean the same",
+                valid="a different name for each column",
+                next_step="rename or remove one of them: it can't be told which is meant",
+            )
+
+
 def sizes(frame: pd.DataFrame) -> list[Size]:
     """The columns of sizes, the deciding one first."""
     found: dict[str, Size] = {}
@@ -140,10 +159,27 @@ def radii_m(
     radius = values * size.half * unit_m
     _require_possible(radius, values, size.column, path, body)
     _require_agreement(frame, path, given, radius)
-    if pixel_m and size.unit_m is not None and np.median(2 * radius) < SMALLEST_OF_ALL_PX * pixel_m:
-        middle = np.median(2 * radius)
-        notes.append(f"{path}: half of the craters are smaller than {middle:.3g} m, a pixel has {pixel_m:.3g} m: check {size.column}")
-    return radius, notes
+    middle = np.median(radius)
+    if pixel_m and size.unit_m is not None and 2 * middle < SMALLEST_SHOWN_PX * pixel_m:
+        notes.append(f"{path}: half of the craters are smaller than {2 * middle:.3g} m, a pixel has {pixel_m:.3g} m: check {size.column}")
+    if body and middle > LARGE_SHARE * body.mean_radius_m:
+        about = f"half of the radii are above {middle / 1000:.4g} km, the body's is {body.mean_radius_m / 1000:.4g} km"
+        notes.append(f"{path}: {about}: check {size.column}")
+    return radius, notes + _cut_name(frame, path, size.column)
+
+
+def _cut_name(frame: pd.DataFrame, path: Path, column: str) -> list[str]:
+    """What to say of a name that a shapefile cut; ``InputError`` where the next one that begins alike must have been the wanted one."""
+    if plain_name(column) in {plain_name(name) for name, *_ in SIZE_NAMES}:
+        return []
+    other = f"{column[: SHAPEFILE_LETTERS - 2]}_1"  # in Robbins' lists the deviation
+    if other in frame and (pd.to_numeric(frame[other], errors="coerce") > pd.to_numeric(frame[column], errors="coerce")).mean() > 0.5:
+        raise InputError(
+            f"{path}: {column} and {other} are cut names, and the smaller one, {column}, would be the diameter, not its deviation",
+            valid="names that a shapefile doesn't cut: diam_km, radius_m",
+            next_step="rename the diameter's column, or export the list as CSV or GeoPackage",
+        )
+    return [f"{path}: {column}, a name cut to {SHAPEFILE_LETTERS} letters, is taken for the size"]
 
 
 def _require_metres(radius: np.ndarray, column: str, path: Path, pixel_m: float | None) -> None:

@@ -22,6 +22,8 @@ ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio
 WIDEST_DEG = 90.0
 """Farthest that a shape may reach from its middle: beyond, it covers half a body, and its plane has been mistaken."""
 AT_POLE_DEG = 1e-6
+NO_LENGTH = 1e-9
+"""Of an outline whose vertices are one point, in radii of the body."""
 SAME = 1e-7
 """Ends of two edges are the same point if their unit vectors agree to this, some decimetres on the Moon."""
 _NEAR_POLE = 0.9
@@ -82,7 +84,8 @@ def centres(frame: geopandas.GeoDataFrame, path: Path) -> tuple[np.ndarray, np.n
     _refuse(empty, path, "has no geometry, and the file no columns of longitudes and latitudes", "a point or a rim for each crater")
     xyz, row, ring = _outlines(frame, path)
     following = _following(ring)
-    middle = _edge_means(xyz, following, row, ring, len(frame))
+    middle, seams = _edge_means(xyz, following, row, ring, len(frame))
+    _refuse(seams, path, "has a shape whose outline is nothing but a seam of the file's plane", "rims of single craters")
     length = np.linalg.norm(middle, axis=1)
     far = np.zeros(len(frame), bool)
     far[row[np.einsum("ij,ij->i", xyz, xyz[following]) < np.cos(np.radians(WIDEST_DEG))]] = True  # which way round can't be told
@@ -145,21 +148,23 @@ def _following(ring: np.ndarray) -> np.ndarray:
     return np.where(end, first, np.arange(1, len(ring) + 1))
 
 
-def _edge_means(xyz: np.ndarray, following: np.ndarray, row: np.ndarray, ring: np.ndarray, count: int) -> np.ndarray:
+def _edge_means(xyz: np.ndarray, following: np.ndarray, row: np.ndarray, ring: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Sum over each row's edges of their midpoints times their lengths (count, 3); of points alone, the sum of the points.
+    And the rows (count,) bool of which nothing is left but such edges as don't count.
 
     Edges that coincide are the two sides of a cut through the shape, at a seam of its plane, and count as none.
     """
     a, b = xyz, xyz[following]
     length = np.linalg.norm(a - b, axis=1)
+    outlined = np.bincount(row, weights=length * (np.bincount(ring)[ring] > 3), minlength=count) > NO_LENGTH
     doubtful = np.flatnonzero(_may_be_cut(xyz, row, ring, count)[row])
     length[doubtful[_cuts(a[doubtful], b[doubtful], row[doubtful])]] = 0.0
     sums = np.zeros((count, 3))
     np.add.at(sums, row, (a + b) / 2 * length[:, None])
-    pointlike = np.bincount(row, weights=length, minlength=count) <= 0
+    pointlike = np.bincount(row, weights=length, minlength=count) <= NO_LENGTH
     chosen = pointlike[row]
     np.add.at(sums, row[chosen], xyz[chosen])
-    return sums
+    return sums, outlined & pointlike
 
 
 def _may_be_cut(xyz: np.ndarray, row: np.ndarray, ring: np.ndarray, count: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from cratermill.core import notices
 from cratermill.core.errors import InputError
 from cratermill.families.craters_common.boxes import box_circles, paired
 
@@ -48,6 +49,7 @@ def test_five_lines_of_six_are_five_circles():
         ("crater\nrock\n", "has the columns crater"),
         ("X,Y,W,H\n1,2,3,4\n1,2,x,4\n", "line 3 is no box"),
         ("X,Y,W,H\n500,2,3,4\n", "line 2 lies off the image"),
+        ("class,x,y,w,h\n0,.5,.5,.2,.2\n", "as if X, Y, W, H were fractions"),
         ("X,Y,W,H\n5,2,nan,4\n", "line 2 is a box without a sound place and size"),
     ],
 )
@@ -55,6 +57,13 @@ def test_lines_that_are_no_boxes_are_named(text, part):
     with pytest.raises(InputError, match=part) as raised:
         box_circles(text, (100, 100), "a/labels.txt")
     assert "a/labels.txt" in raised.value.given and raised.value.valid
+
+
+def test_boxes_of_other_classes_are_said_once(capsys):
+    notices._said.clear()
+    for name in ("a.txt", "b.txt"):
+        assert len(box_circles("0 .5 .5 .2 .2\n3 .2 .2 .1 .1\n", (100, 100), name)) == 2
+    assert capsys.readouterr().err.count("class 3") == 1
 
 
 @pytest.mark.parametrize(

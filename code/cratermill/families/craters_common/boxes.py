@@ -67,12 +67,16 @@ def box_circles(text: str, shape: tuple[int, int], what: str) -> np.ndarray:
         boxes = _pixel_boxes(parse(text, what), size)
     else:
         lines = [_box(line, f"{what}, line {number}") for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-        boxes = np.array(lines, float).reshape(-1, 4) * np.tile(size, 2)
+        boxes = np.array([box for _, box in lines], float).reshape(-1, 4) * np.tile(size, 2)
+        for other in sorted({number for number, _ in lines} - {0}):
+            notice(
+                f"{what}: a box of class {other}, as there may be more: boxes of all classes are taken for craters", once=f"class {other}"
+            )
     return _circles(boxes, size)
 
 
-def _box(line: str, where: str) -> list[float]:
-    """West, north, east, south of one of YOLO's lines, as fractions."""
+def _box(line: str, where: str) -> tuple[int, list[float]]:
+    """Class, and west, north, east, south as fractions, of one of YOLO's lines."""
     try:
         values = [float(cell) for cell in line.split()]
     except ValueError as error:
@@ -91,7 +95,7 @@ def _box(line: str, where: str) -> list[float]:
         box = [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]
     if box[0] >= box[2] or box[1] >= box[3]:
         raise InputError(f"{where} is a box without width or height: {line.strip()[:80]}", valid=LINES)
-    return box
+    return int(values[0]), box
 
 
 def _pixel_boxes(table: Delimited, size: np.ndarray) -> np.ndarray:
@@ -121,6 +125,11 @@ def _pixel_boxes(table: Delimited, size: np.ndarray) -> np.ndarray:
             boxes.append([x, y, x + w, y + h])
         else:
             off.append(line)
+    if boxes and np.max(boxes) <= 1:
+        raise InputError(
+            f"{table.what} has boxes within the image's first pixel, as if {', '.join(BOX_COLUMNS)} were fractions of the image",
+            valid=f"{', '.join(BOX_COLUMNS)} in pixels (left, top, width, height); or lines {LINES}",
+        )
     if len(off) > len(boxes):
         raise InputError(
             f"{table.what}, line {off[0]} lies off the image of {size[0]:.0f} × {size[1]:.0f} pixels, as do most of its boxes",
