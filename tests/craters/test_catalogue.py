@@ -172,3 +172,21 @@ def test_real_lists(real_data, name, body, count):
     found = read_catalogue(real_data(f"catalogues/{name}.csv"), get_body(body))
     assert len(found) == count and found.lon.between(-180, 180, inclusive="left").all() and found.FID.is_unique
     assert found.radius_m.between(2.4e3, 1.1e6).all()
+
+
+def test_parquet_with_and_without_shapes(tmp_path, monkeypatch):
+    """GeoParquet keeps the body, as a GeoPackage does that is written in pieces; a plain table is read by its columns."""
+    monkeypatch.setattr("cratermill.craters.catalogue.BLOCK", 2)
+    frame = pd.DataFrame({"FID": [5, 6, 7], "lon": [1.0, 2, 3], "lat": [4.0, 5, 6], "radius_m": [1e3, 2e3, 3e3], "note": ["a", None, "c"]})
+    for suffix in (".parquet", ".gpkg"):
+        path = write_catalogue(tmp_path / f"it's{suffix}", frame, MERCURY)
+        found = read_catalogue(path, MERCURY)
+        assert found[CORE].equals(frame[CORE]) and found["note"].isna().tolist() == [False, True, False]
+        assert found.geometry.x.tolist() == [1, 2, 3]
+        with pytest.raises(InputError, match="2440530"):
+            read_catalogue(path, get_body("mercury"))
+    frame.to_parquet(tmp_path / "plain.parquet")
+    assert read_catalogue(tmp_path / "plain.parquet", MERCURY)[CORE].equals(frame[CORE])
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(InputError, match="broken.parquet can't be read"):
+        read_catalogue(tmp_path / "broken.parquet")

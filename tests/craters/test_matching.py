@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cratermill.core.errors import InputError
+from cratermill.craters import matching
 from cratermill.craters.matching import BOX, LAX, RULES, STRICT, match
 from cratermill.craters.scores import all_rules, average_precision, precision_recall, rates, score, size_table, tally
 from cratermill.geo.bodies import get_body
@@ -61,6 +62,21 @@ def test_a_list_matches_itself(rule, body):
     if rule is not LAX:  # the published loop uses up neighbours that fit as well
         assert counts == (len(craters),) * 4
         assert score(tally(craters, craters, rule, (0, np.inf), body), "x")["F1_x"] == 1
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_blocks_change_nothing(rule, monkeypatch):
+    """Long lists are looked at in blocks; against every pair tried by itself."""
+    found, truth = on_mars(3, 80), on_mars(4, 90)
+    truth[:60] = found[:60] * (1, 1, 1.05, 1)
+    whole = match(found, truth, rule, MARS)
+    monkeypatch.setattr("cratermill.craters.matching.BLOCK", 7)
+    assert np.array_equal(match(found, truth, rule, MARS).pairs, whole.pairs)
+    grid = np.stack(np.meshgrid(np.arange(80), np.arange(90), indexing="ij"), -1).reshape(-1, 2)
+    offset, growth = matching._deviations(found[grid[:, 0]], truth[grid[:, 1]], MARS)
+    fits = (offset < rule.position) & (np.abs(growth) < rule.size)
+    if rule.box_iou is None:
+        assert np.array_equal(matching._candidates(found, truth, rule, MARS)[0], grid[fits])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)

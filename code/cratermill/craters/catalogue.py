@@ -1,4 +1,4 @@
-"""Crater tables in and out: CSV, GeoPackage, shapefile, GeoJSON, CraterStats' .scc and .diam.
+"""Crater tables in and out: CSV, GeoPackage, GeoParquet, shapefile, GeoJSON, CraterStats' .scc and .diam.
 
 However a file names and scales them, the columns FID (integer), lon (degrees in −180…180), lat and radius_m come out; its own columns stay.
 """
@@ -42,7 +42,9 @@ from .columns import (
 )
 
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv")
-FORMATS = (*TEXT_SUFFIXES, *vectors.SUFFIXES, *craterstats.SUFFIXES)
+FORMATS = (*TEXT_SUFFIXES, *vectors.SUFFIXES, vectors.PARQUET, *craterstats.SUFFIXES)
+BLOCK = 2**20
+"""Rows that are handed to GDAL at a time: it copies them all."""
 ELSEWHERE_DEG = 1.0
 """Columns and shapes that say so different places of a crater can't both be right."""
 COMPARED = 1000
@@ -102,7 +104,7 @@ def write_catalogue(
             return craterstats.write_craters(path, craters, body, list(boundary) if boundary else None)
         if path.suffix in TEXT_SUFFIXES:
             return write_table(path, pd.DataFrame(craters).drop(columns="geometry", errors="ignore"))
-        if path.suffix in vectors.SUFFIXES:
+        if path.suffix in (*vectors.SUFFIXES, vectors.PARQUET):
             return _write_vector(path, craters, body)
     except (OSError, *vectors.ERRORS) as error:
         raise WorkError(f"{path} can't be written: {error}", next_step="make room or choose another folder, then rerun") from error
@@ -128,7 +130,7 @@ def _load(path: Path, layer: str | None) -> tuple[pd.DataFrame, Body | None, str
             return pd.DataFrame(table), body, "km"
         if suffix in TEXT_SUFFIXES:
             return read_frame(path), None, None
-        if suffix in vectors.SUFFIXES:
+        if suffix in (*vectors.SUFFIXES, vectors.PARQUET):
             frame, body, notes = vectors.read(path, layer)
             for remark in notes:
                 notice(remark)
@@ -217,9 +219,15 @@ def _write_vector(path: Path, craters: pd.DataFrame, body: Body | None) -> Path:
     table: Any = craters  # geopandas has no types, and pandas' don't know its methods
     # "fid" is the GeoPackage's own row number, compared without case: a column FID would have to be unique and 64-bit, and then vanish.
     table = table.drop(columns="crat_FID", errors="ignore").rename(columns={"FID": "crat_FID"})
+    if path.suffix == vectors.PARQUET:
+        with atomic_path(path) as temporary:
+            table.to_parquet(temporary, index=False)
+        return path
     if path.suffix != ".shp":
         with atomic_path(path) as temporary:
-            table.to_file(temporary, layer=re.sub(r"\W+", "_", path.stem))
+            for start in range(0, max(len(table), 1), BLOCK):
+                part = table.iloc[start : start + BLOCK]
+                part.to_file(temporary, layer=re.sub(r"\W+", "_", path.stem), mode="a" if start else "w")
             if path.suffix == ".gpkg":
                 keep_authority(temporary, table.crs)
         return path

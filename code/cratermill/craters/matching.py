@@ -47,6 +47,8 @@ LAX = Rule("lax", 1.8**0.5, 1.0, greedy=True)
 BOX = Rule("box", 1.5, 1.0, box_iou=0.5)
 """Boxes overlap by half: then centres are less than 1.5 smaller radii apart, and no radius is twice the other or more."""
 RULES = (STRICT, LAX, BOX)
+BLOCK = 2**19
+"""Craters of one list that are looked at together: of ten million craters their neighbours wouldn't fit into memory at once."""
 
 
 @dataclass(frozen=True)
@@ -85,34 +87,59 @@ def _checked(circles: np.ndarray, what: str) -> np.ndarray:
 
 def _candidates(found: np.ndarray, truth: np.ndarray, rule: Rule, body: Body | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All pairs (K, 2) that the rule allows, their distances and differences of radii in smaller radii."""
-    pairs = near_pairs(found, truth, rule.reach, body)
-    one, other = found[pairs[:, 0]], truth[pairs[:, 1]]
+
+    def allowed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        if rule.box_iou is not None:
+            return _box_iou(one, other, body) >= rule.box_iou
+        offset, growth = _deviations(one, other, body)
+        return (offset < rule.position) & (np.abs(growth) < rule.size)
+
+    pairs = near_pairs(found, truth, rule.reach, body, 1 + rule.size, allowed)
+    return pairs, *_deviations(found[pairs[:, 0]], truth[pairs[:, 1]], body)
+
+
+def _deviations(one: np.ndarray, other: np.ndarray, body: Body | None) -> tuple[np.ndarray, np.ndarray]:
+    """Distance and difference of radii (one minus other) of each pair of rows, in smaller radii."""
     smaller = np.minimum(one[:, 2], other[:, 2])
-    offset, growth = distances(one, other, body) / smaller, (one[:, 2] - other[:, 2]) / smaller
-    if rule.box_iou is None:
-        allowed = (offset < rule.position) & (np.abs(growth) < rule.size)
-    else:
-        allowed = _box_iou(one, other, body) >= rule.box_iou
-    return pairs[allowed], offset[allowed], growth[allowed]
+    return distances(one, other, body) / smaller, (one[:, 2] - other[:, 2]) / smaller
 
 
-def near_pairs(one: np.ndarray, other: np.ndarray, reach: float, body: Body | None) -> np.ndarray:
-    """Pairs (K, 2) whose centres may lie within ``reach`` smaller radii of each other; cost follows the number of pairs, not N × M."""
-    if not len(one) or not len(other):
-        return np.zeros((0, 2), int)
+def same_pairs(circles: np.ndarray, body: Body | None, place: float, size: float) -> np.ndarray:
+    """Pairs (K, 2) of different rows, sorted, each both ways: centres and radii differ by less than these shares of the smaller radius."""
+
+    def same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        offset, growth = _deviations(one, other, body)
+        return (offset < place) & (np.abs(growth) < size)
+
+    pairs = near_pairs(circles, circles, place, body, 1 + size, same)
+    return pairs[pairs[:, 0] != pairs[:, 1]]
+
+
+def near_pairs(
+    one: np.ndarray, other: np.ndarray, reach: float, body: Body | None, ratio: float, keep: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Pairs (K, 2), sorted, whose centres lie within ``reach`` smaller radii of each other, whose radii differ by less than the factor
+    ``ratio``, and which ``keep`` (the rows of both, (K, ≥3) each) says to keep.
+
+    Time goes with N log N and the number of pairs, not with N × M; ``keep`` is asked in blocks, so that memory follows the pairs kept.
+    """
     # Radii run over powers of two, so that small craters do not look as far as large ones do.
-    found = []
+    found = [np.zeros((0, 2), int)]
     level_one, level_other = (np.floor(np.log2(circles[:, 2])).astype(int) for circles in (one, other))
     place_one, place_other = _space(one, body), _space(other, body)
+    span = int(np.ceil(np.log2(ratio)))
     for level in np.unique(level_one):
         rows = np.flatnonzero(level_one == level)
         tree = cKDTree(place_one[rows])
-        for second in np.unique(level_other):
+        for second in range(level - span, level + span + 1):
             columns = np.flatnonzero(level_other == second)
-            distance = reach * 2.0 ** (min(level, second) + 1)
             # A chord is never longer than its arc, so nothing is lost.
-            for column, near in zip(columns, tree.query_ball_point(place_other[columns], distance * (1 + 1e-9)), strict=True):
-                found.append(np.column_stack([rows[near], np.full(len(near), column)]))
+            distance = reach * 2.0 ** (min(level, second) + 1) * (1 + 1e-9)
+            for block in (columns[start : start + BLOCK] for start in range(0, len(columns), BLOCK)):
+                near = tree.sparse_distance_matrix(cKDTree(place_other[block]), distance, output_type="ndarray")
+                first, last = rows[near["i"]], block[near["j"]]
+                kept = keep(one[first], other[last])
+                found.append(np.column_stack([first[kept], last[kept]]))
     pairs = np.concatenate(found)
     return pairs[np.lexsort(pairs.T[::-1])]
 
@@ -147,21 +174,29 @@ def _box_iou(one: np.ndarray, other: np.ndarray, body: Body | None) -> np.ndarra
     return common / (4 * (one[:, 2] ** 2 + other[:, 2] ** 2) - common)
 
 
+def _alone(pairs: np.ndarray) -> np.ndarray:
+    """Which pairs (K,) nobody else competes for; of most lists nearly all, and they need no assignment."""
+    if not len(pairs):
+        return np.zeros(0, bool)
+    return (np.bincount(pairs[:, 0])[pairs[:, 0]] == 1) & (np.bincount(pairs[:, 1])[pairs[:, 1]] == 1)
+
+
 def _optimal(found: np.ndarray, truth: np.ndarray, pairs: np.ndarray, cost: np.ndarray) -> np.ndarray:
     """Numbers of the pairs of an assignment with the most pairs and, among those, the least cost; each connected group alone."""
-    if not len(pairs):
-        return np.zeros(0, int)
-    size = len(found) + len(truth)
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], len(found) + pairs[:, 1])), shape=(size, size))
-    group = connected_components(graph, directed=False)[1][pairs[:, 0]]
-    order = np.argsort(group, kind="stable")
-    chosen = [_assign(members, found, truth, pairs, cost) for members in np.split(order, np.flatnonzero(np.diff(group[order])) + 1)]
+    alone = _alone(pairs)
+    contested = np.flatnonzero(~alone)
+    chosen = [np.flatnonzero(alone)]
+    if len(contested):
+        size = len(found) + len(truth)
+        graph = coo_array((np.ones(len(contested)), (pairs[contested, 0], len(found) + pairs[contested, 1])), shape=(size, size))
+        group = connected_components(graph, directed=False)[1][pairs[contested, 0]]
+        order = np.argsort(group, kind="stable")
+        members = np.split(contested[order], np.flatnonzero(np.diff(group[order])) + 1)
+        chosen += [_assign(one, found, truth, pairs, cost) for one in members]
     return np.sort(np.concatenate(chosen))
 
 
 def _assign(members: np.ndarray, found: np.ndarray, truth: np.ndarray, pairs: np.ndarray, cost: np.ndarray) -> np.ndarray:
-    if len(members) == 1:
-        return members
     rows, columns = (_canonical(np.unique(pairs[members, side]), circles) for side, circles in ((0, found), (1, truth)))
     # No pair costs more than all allowed ones together, so that their number comes first.
     matrix = np.full((len(rows), len(columns)), 1 + 2.0 * min(len(rows), len(columns)))
@@ -185,14 +220,16 @@ def _canonical(rows: np.ndarray, circles: np.ndarray) -> np.ndarray:
 
 def _greedy(found: np.ndarray, pairs: np.ndarray, offset: np.ndarray, growth: np.ndarray) -> np.ndarray:
     """Numbers of the pairs that DeepMoon's loop makes: the surest crater first; every crater that fits it is used up."""
-    confidence = found[:, 3] if found.shape[1] > 3 else np.zeros(len(found))
-    order = np.lexsort((*found[:, :3].T[::-1], -confidence))
-    starts = np.searchsorted(pairs[:, 0], np.arange(len(found) + 1))
-    free, chosen = np.ones(int(pairs[:, 1].max()) + 1 if len(pairs) else 0, bool), []
-    for row in order:
-        fitting = np.arange(starts[row], starts[row + 1])
+    alone = _alone(pairs)
+    contested = np.unique(pairs[~alone, 0])
+    confidence = found[contested, 3] if found.shape[1] > 3 else np.zeros(len(contested))
+    order = contested[np.lexsort((*found[contested, :3].T[::-1], -confidence))]
+    free, chosen = np.ones(int(pairs[:, 1].max()) + 1 if len(pairs) else 0, bool), [np.flatnonzero(alone)]
+    starts, ends = (np.searchsorted(pairs[:, 0], order, side) for side in ("left", "right"))
+    for start, end in zip(starts, ends, strict=True):
+        fitting = np.arange(start, end)
         fitting = fitting[free[pairs[fitting, 1]]]
         if len(fitting):
-            chosen.append(fitting[np.lexsort((pairs[fitting, 1], offset[fitting] ** 2 + growth[fitting] ** 2))[0]])
+            chosen.append(fitting[np.lexsort((pairs[fitting, 1], offset[fitting] ** 2 + growth[fitting] ** 2))[:1]])
             free[pairs[fitting, 1]] = False
-    return np.sort(np.array(chosen, int))
+    return np.sort(np.concatenate(chosen))

@@ -7,7 +7,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ..geo.bodies import Body
-from .matching import STRICT, Rule, distances, match, near_pairs
+from .matching import STRICT, Rule, match, same_pairs
 
 SAME_PLACE, SAME_SIZE = 0.35, 0.25
 """Found twice, in overlapping cells: centres and radii closer than these shares of the smaller radius."""
@@ -18,17 +18,14 @@ def without_doubles(craters: np.ndarray, body: Body | None, place: float = SAME_
 
     Distances are great-circle distances relative to the smaller radius. The order of the rows does not matter.
     """
-    pairs = near_pairs(craters, craters, place, body)
-    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    one, other = craters[pairs[:, 0]], craters[pairs[:, 1]]
-    smaller = np.minimum(one[:, 2], other[:, 2])
-    same = (distances(one, other, body) < place * smaller) & (np.abs(one[:, 2] - other[:, 2]) < size * smaller)
-    pairs = pairs[same]
-    starts = np.searchsorted(pairs[:, 0], np.arange(len(craters) + 1))
+    pairs = same_pairs(craters, body, place, size)
     kept = np.ones(len(craters), bool)
-    for row in np.lexsort((*craters[:, :3].T[::-1], -craters[:, 3])):
+    rows = np.unique(pairs[:, 0])
+    rows = rows[np.lexsort((*craters[rows, :3].T[::-1], -craters[rows, 3]))]
+    starts, ends = (np.searchsorted(pairs[:, 0], rows, side) for side in ("left", "right"))
+    for row, start, end in zip(rows, starts, ends, strict=True):
         if kept[row]:
-            kept[pairs[starts[row] : starts[row + 1], 1]] = False
+            kept[pairs[start:end, 1]] = False
     return np.flatnonzero(kept)
 
 
@@ -51,29 +48,28 @@ def union(lists: list[np.ndarray], votes: int, body: Body | None = None, rule: R
     pairs, size = np.concatenate(edges), len(everything)
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
     _, group = connected_components(graph, directed=False)
-    order = np.argsort(group, kind="stable")
-    members = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
-    found = [_joined(everything[rows], owner[rows], len(lists), body) for rows in members]
-    joined = np.array(found).reshape(-1, 5)
+    joined = _joined(everything, owner, group, len(lists), body)
     joined = joined[joined[:, 4] >= votes]
     return joined[np.lexsort((*joined[:, :3].T[::-1], -joined[:, 3]))]
 
 
-def _joined(craters: np.ndarray, owner: np.ndarray, lists: int, body: Body | None) -> np.ndarray:
-    """Place, radius, confidence and votes (5,) of rows that are one crater."""
+def _joined(craters: np.ndarray, owner: np.ndarray, group: np.ndarray, lists: int, body: Body | None) -> np.ndarray:
+    """Place, radius, confidence and votes (G, 5) of groups 0 … G − 1 of rows, each of which is one crater."""
     weight = np.maximum(craters[:, 3], 1e-6)
-    weight = weight / weight.sum()
-    radius = weight @ craters[:, 2]
-    voters = len(np.unique(owner))
-    confidence = sum(craters[owner == one, 3].max() for one in np.unique(owner)) / lists
-    return np.array([*mean_place(craters, weight, body), radius, confidence, voters])
+    weight = weight / np.bincount(group, weight)[group]
+    order = np.lexsort((owner, group))
+    first = np.flatnonzero(np.r_[True, (np.diff(group[order]) != 0) | (np.diff(owner[order]) != 0)])  # of each list's rows in a group
+    voter, surest = group[order][first], np.maximum.reduceat(craters[order, 3], first)
+    radius, confidence = np.bincount(group, weight * craters[:, 2]), np.bincount(voter, surest) / lists
+    return np.column_stack([mean_places(craters, weight, group, body), radius, confidence, np.bincount(voter)])
 
 
-def mean_place(craters: np.ndarray, weight: np.ndarray, body: Body | None) -> tuple[float, float]:
-    """Weighted mean of positions that lie near each other; ``weight`` (N,) sums to 1. On a body also across the seam and the poles."""
+def mean_places(craters: np.ndarray, weight: np.ndarray, group: np.ndarray, body: Body | None) -> np.ndarray:
+    """Weighted means (G, 2) of positions that lie near each other; ``weight`` (N,) sums to 1 in each group. On a body also across the seam
+    and the poles."""
     if body is None:
-        x, y = weight @ craters[:, :2]
-        return float(x), float(y)
+        return np.column_stack([np.bincount(group, weight * side) for side in craters[:, :2].T])
     lon, lat = np.radians(craters[:, 0]), np.radians(craters[:, 1])
-    x, y, z = (weight @ side for side in (np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)))
-    return float(np.degrees(np.arctan2(y, x))), float(np.degrees(np.arctan2(z, np.hypot(x, y))))
+    sides = np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)
+    x, y, z = (np.bincount(group, weight * side) for side in sides)
+    return np.degrees(np.column_stack([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))]))

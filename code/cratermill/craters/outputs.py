@@ -11,7 +11,7 @@ import pandas as pd
 from ..geo.bodies import Body
 from .catalogue import write_catalogue
 
-SUFFIXES = (".gpkg", ".csv", ".scc", ".diam")
+SUFFIXES = (".gpkg", ".parquet", ".csv", ".scc", ".diam")
 
 
 def crater_table(craters: pd.DataFrame, body: Body) -> geopandas.GeoDataFrame:
@@ -25,7 +25,7 @@ def crater_table(craters: pd.DataFrame, body: Body) -> geopandas.GeoDataFrame:
 
 
 def write_craters(folder: Path, craters: geopandas.GeoDataFrame, body: Body, boundary: list[tuple[float, float]] | None) -> list[Path]:
-    """``craters.gpkg``, ``.csv``, ``.scc`` and ``.diam``; the last two with the area counted, inside ``boundary`` or the whole body."""
+    """``craters`` in all of SUFFIXES; CraterStats' files with the area counted, inside ``boundary`` or the whole body."""
     return [write_catalogue(folder / f"craters{suffix}", craters, body, boundary=boundary) for suffix in SUFFIXES]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geo.bodies import Body
-from .matching import distances, near_pairs
-from .merge import mean_place
+from .matching import distances, same_pairs
+from .merge import mean_places
 
 SAME_PLACE, SAME_SIZE = 0.5, 0.4
 """Sightings of one crater: centres and radii closer than these shares of the smaller radius."""
@@ -52,7 +52,7 @@ def joined(sightings: np.ndarray, levels: Levels, body: Body | None = None) -> n
     """
     sightings = np.asarray(sightings, float).reshape(-1, 5)
     sightings = sightings[np.lexsort((*sightings.T[[4, 2, 1, 0]], -sightings[:, 3]))]
-    pairs = _same(sightings, body)
+    pairs = same_pairs(sightings, body, SAME_PLACE, SAME_SIZE)
     starts = np.searchsorted(pairs[:, 0], np.arange(len(sightings) + 1))
     free, groups = np.ones(len(sightings), bool), []
     for row in range(len(sightings)):
@@ -67,15 +67,6 @@ def joined(sightings: np.ndarray, levels: Levels, body: Body | None = None) -> n
     return found[np.lexsort((*found[:, :3].T[::-1], -found[:, 3]))]
 
 
-def _same(sightings: np.ndarray, body: Body | None) -> np.ndarray:
-    """Pairs (K, 2) of rows that may be one crater, sorted."""
-    pairs = near_pairs(sightings, sightings, SAME_PLACE, body)
-    one, other = sightings[pairs[:, 0]], sightings[pairs[:, 1]]
-    smaller = np.minimum(one[:, 2], other[:, 2])
-    same = (distances(one, other, body) < SAME_PLACE * smaller) & (np.abs(one[:, 2] - other[:, 2]) < SAME_SIZE * smaller)
-    return pairs[same]
-
-
 def _one_per_level(rows: np.ndarray, level: np.ndarray) -> np.ndarray:
     """The first, which is the strongest, of each level."""
     return rows[np.unique(level[rows], return_index=True)[1]]
@@ -87,7 +78,7 @@ def _crater(members: np.ndarray, body: Body | None) -> np.ndarray:
     weight = weight / weight.sum()
     log_radius = np.log(members[:, 2])
     radius = float(np.exp(weight @ log_radius))
-    place = mean_place(members, weight, body)
+    (place,) = mean_places(members, weight, np.zeros(len(members), int), body)
     off = distances(members, np.broadcast_to(np.array([*place, radius]), (len(members), 3)), body) / radius
     spread_size = np.sqrt(weight @ (log_radius - np.log(radius)) ** 2)
     strength = members[:, 3]

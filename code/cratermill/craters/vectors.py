@@ -8,6 +8,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pyogrio
 import pyproj
 import shapely
@@ -18,6 +19,8 @@ from ..geo.bodies import Body, body_of_crs, planetodetic, wrap_lon
 from . import columns
 
 SUFFIXES = (".gpkg", ".shp", ".geojson", ".json")
+PARQUET = ".parquet"
+"""GeoParquet, or a plain table with columns of longitudes and latitudes."""
 ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError, pyogrio.errors.FieldError)
 WIDEST_DEG = 90.0
 """Farthest that a shape may reach from its middle: beyond, it covers half a body, and its plane has been mistaken."""
@@ -32,7 +35,7 @@ _POLYGON, _COLLECTION = 3, 7  # shapely's numbers
 
 def read(path: Path, layer: str | None) -> tuple[pd.DataFrame, Body | None, list[str]]:
     """The table of a layer, the body that the file names, and what to say about the choice."""
-    chosen, notes = _layer(path, layer)
+    chosen, notes = (None, []) if path.suffix.lower() == PARQUET else _layer(path, layer)
     frame = _frame(path, chosen)
     if not isinstance(frame, geopandas.GeoDataFrame):
         return pd.DataFrame(frame), None, notes
@@ -43,6 +46,9 @@ def read(path: Path, layer: str | None) -> tuple[pd.DataFrame, Body | None, list
 
 
 def _frame(path: Path, layer: str | None, rows: int | None = None) -> pd.DataFrame:
+    if path.suffix.lower() == PARQUET:
+        geo = b"geo" in (pyarrow.parquet.read_schema(path).metadata or {})
+        return geopandas.read_parquet(path) if geo else pd.read_parquet(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
