@@ -30,6 +30,8 @@ from cratermill.synthetic import synthesise
 from cratermill.synthetic.folder import PlanetFolder
 
 ROUND, ROUNDS, TREES = 12, 6, 24
+TILE_PX = (16, 32)
+SIZES = ((4, 8), (8, 16), (16, 32), (32, 64))
 WAYS = ("random", "start", "suggest")
 
 
@@ -39,6 +41,7 @@ class World:
 
     folder: PlanetFolder
     seed: int
+    tile_px: tuple[int, int] = TILE_PX
 
     def __post_init__(self) -> None:
         synthesise(self.folder.root, shape=(256, 512), seed=self.seed, n_fresh=12, train_fraction=1.0, workers=1)
@@ -47,7 +50,7 @@ class World:
             self.image = mosaic.read(Window(0, 0, *mosaic.grid.shape)).astype(np.float32)
             craters = {crater.fid: crater for crater in read_craters(self.folder.craters, mosaic)}
             reach = 0.15 * self.grid.body.half_circumference_m
-            self.ground = Ground(self.grid, craters, (16, 32), dict.fromkeys(craters, reach))
+            self.ground = Ground(self.grid, craters, self.tile_px, dict.fromkeys(craters, reach))
             self.pool, self.held = sorted(craters)[::3] + sorted(craters)[1::3], sorted(craters)[2::3]
             self.found = candidates(self.ground, brightness(mosaic, self.ground), self.pool, None)
         self.near = {fid: self.distance(fid) <= reach for fid in craters}
@@ -134,6 +137,23 @@ def measured(seeds: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "way", "tiles", "F1"])
 
 
+def of_sizes(seeds: int, share: float) -> pd.DataFrame:
+    """F1 by tile size with the same number of drawn pixels: that of ``share`` of a campaign's tiles, laid out as ``label start`` does."""
+    rows = []
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            for tile_px in SIZES:
+                world = World(PlanetFolder(Path(folder) / "planet"), seed, tile_px)
+                count = round(share * ROUND * ROUNDS * np.prod(TILE_PX) / np.prod(tile_px))
+                each = -(-count // len(world.pool))
+                laid = [stratified(world.ground, fid, each, (), seed) for fid in world.pool]
+                # One tile of each crater after another, so that what is cut off at the end is cut off from all.
+                tiles = [own[at] for at in range(each) for own in laid if at < len(own)][:count]
+                rows.append((seed, f"{tile_px[0]} x {tile_px[1]}", len(tiles), world.score(world.learn(tiles))))
+                print(*rows[-1], flush=True)
+    return pd.DataFrame(rows, columns=["seed", "tile", "tiles", "F1"])
+
+
 def draw(table: pd.DataFrame, path: Path) -> None:
     """Means over planets, and each planet as a thin line."""
     import matplotlib.pyplot as plt
@@ -154,7 +174,12 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="where to write every score")
     parser.add_argument("--read", type=Path, help="scores of an earlier run, instead of measuring")
     parser.add_argument("--figure", type=Path, help="where to draw them")
+    parser.add_argument("--sizes", type=float, metavar="SHARE", help="of a campaign's pixels: compare sizes of tiles with so many drawn")
     options = parser.parse_args()
+    if options.sizes:
+        table = of_sizes(options.seeds, options.sizes)
+        print(table.pivot_table(index="seed", columns="tile", values="F1", sort=False).agg(["mean", "min", "max"]).round(3))
+        return
     table = pd.read_csv(options.read) if options.read else measured(options.seeds)
     if options.csv:
         table.to_csv(options.csv, index=False)

@@ -73,15 +73,15 @@ def test_polygons_across_the_seam_are_the_masks_they_outline(tmp_path):
     frame = geopandas.GeoDataFrame({"crat_FID": [1, 7]}, geometry=shapes, crs=on.body.geographic_crs())
     frame.to_file(tmp_path / "truth.gpkg")
     craters = {fid: crater(fid) for fid in (1, 7)}
-    truth = ejecta_of(tmp_path / "truth.gpkg", on, craters)
+    truth = ejecta_of(tmp_path / "truth.gpkg", on)
     for fid in (1, 7):
         mask = drawn(tmp_path / f"mask_crater_{fid}.tif", shifted_disc(on, fid, 0), on)
         assert scores(compare(Place(craters[fid], on), mask, truth[fid]).counts)[2] > 0.98
     frame.drop(columns="crat_FID").to_file(tmp_path / "nameless.gpkg")
     with pytest.raises(InputError, match="no column crat_FID"):
-        ejecta_of(tmp_path / "nameless.gpkg", on, craters)
+        ejecta_of(tmp_path / "nameless.gpkg", on)
     with pytest.raises(InputError, match="another ellipsoid"):
-        ejecta_of(tmp_path / "truth.gpkg", cases.grid(body=Body("other", 3e6, 3e6)), craters)
+        ejecta_of(tmp_path / "truth.gpkg", cases.grid(body=Body("other", 3e6, 3e6)))
 
 
 def test_ground_that_others_cover_too_is_a_class_of_its_own(tmp_path):

@@ -223,7 +223,11 @@ def test_polygons_across_the_seam_become_tiles(data, truth, tmp_path, kind):
 
 def test_polygons_that_cannot_be_used_are_named(data, tmp_path):
     shape = gpd.GeoSeries([shapely.box(0, 0, 5, 5)], crs=BODY.geographic_crs())
-    for name, column, said in (("a", {"crat_FID": [9]}, r"craters \[9\]"), ("b", {"name": [1]}, "no column crat_FID")):
+    for name, column, said in (
+        ("a", {"crat_FID": [9]}, r"craters \[9\]"),
+        ("c", {"crat_FID": ["one"]}, "row 1: crat_FID is one"),
+        ("b", {"name": [1]}, "no column crat_FID"),
+    ):
         gpd.GeoDataFrame(column, geometry=shape).to_file(tmp_path / f"{name}.gpkg")
         with pytest.raises(InputError, match=said):
             from_polygons(sources(data), tmp_path / f"{name}.gpkg")

@@ -83,6 +83,11 @@ def test_truth_that_cannot_be_used_is_named(project, tmp_path, monkeypatch):
     cases.write_mask(other / "mask_crater_9.tif", np.ones(cases.SHAPE, bool), on)
     with pytest.raises(InputError, match="no crater in common: the map's FIDs are 1, 4, 12, those of the truth 9"):
         run_comparison("the map", other, options=options)
+    cases.write_mask(other / "mask_crater_4.tif", np.ones(cases.SHAPE, bool), on)
+    cases.write_mask(other / "mask_crater_77.tif", np.ones(cases.SHAPE, bool), on)
+    found = run_comparison("the map", other, options=options, into=tmp_path / "odd")
+    assert any("list lacks them, so they are left out: 77" in note for note in found["notes"]) and found["not_mapped"] == [9]
+    assert "left out: 77" in (tmp_path / "odd" / "index.html").read_text()
     empty = tmp_path / "empty"
     cases.write_mask(empty / "mask_crater_1.tif", np.zeros(cases.SHAPE, bool), on)
     with pytest.raises(InputError, match="holds no ejecta"):

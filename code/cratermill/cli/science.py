@@ -116,6 +116,8 @@ def compare(
     typer.echo(f"{found['craters']} craters against {found['truth']}; 95 % intervals over craters")
     for name in ("F1", "Precision", "Recall", "IoU"):
         typer.echo(f"  {name:<10}{found[name]:.3f}   {found[f'{name}_low']:.3f} to {found[f'{name}_high']:.3f}")
+    for note in found["notes"]:
+        typer.echo(note)
     typer.echo(f"Look at: {found['page']}")
 
 

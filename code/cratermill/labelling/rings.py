@@ -9,14 +9,14 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 
-from ..core.errors import InputError, first_line
+from ..analysis.shapes import read_polygons
+from ..core.errors import InputError
 from ..core.files import atomic_path
 from ..craters.catalogue import read_catalogue, write_catalogue
 from ..craters.vectors import centres
-from ..geo.bodies import Body, body_of_crs, require_same_body
+from ..geo.bodies import Body
 from ..geo.geopackage import keep_authority
 
 POINTS = 72
@@ -79,7 +79,7 @@ def read_rings(path: Path, body: Body, last: int = -1) -> geopandas.GeoDataFrame
 
     New ones are numbered on from ``last``, so that no deleted one's number comes back.
     """
-    frame = _frame(path, body)
+    frame = read_polygons(path, body, "the rings")
     lon, lat = centres(frame, path)
     radius = np.array(
         [_radius_m(shape, body, *place) for shape, *place in zip(frame.to_crs(body.geographic_crs()).geometry, lon, lat, strict=True)]
@@ -101,23 +101,6 @@ def read_rings(path: Path, body: Body, last: int = -1) -> geopandas.GeoDataFrame
     own = pd.DataFrame(frame).drop(columns=["geometry", "crat_FID"], errors="ignore").reset_index(drop=True)
     places = pd.DataFrame({"FID": fids, "lon": lon, "lat": lat, "radius_m": radius})
     return geopandas.GeoDataFrame(places.join(own), geometry=frame.geometry.to_numpy(), crs=frame.crs)
-
-
-def _frame(path: Path, body: Body) -> geopandas.GeoDataFrame:
-    if not path.exists():
-        raise InputError(f"there are no rings {path}", valid="the file that 'cratermill label rings' wrote", next_step="check the path")
-    try:
-        frame = geopandas.read_file(path)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(f"{path} can't be read: {first_line(error)}", valid="rings that QGIS opens") from error
-    if frame.crs is None:
-        raise InputError(f"{path} has no CRS", valid="rings in a CRS of the body", next_step="assign it in QGIS")
-    require_same_body(body, body_of_crs(frame.crs), f"the rings {path}")
-    wrong = ~frame.geom_type.isin(["Polygon", "MultiPolygon"]).to_numpy()
-    if frame.empty or wrong.any():
-        where = f", row {int(np.argmax(wrong)) + 1}: {frame.geom_type.iloc[int(np.argmax(wrong))]}" if len(frame) else " holds no rings"
-        raise InputError(f"{path}{where}", valid="polygons, one for each crater", next_step="draw it as a polygon")
-    return frame
 
 
 def _radius_m(shape: shapely.Geometry, body: Body, lon: float, lat: float) -> float:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from ..geo.mosaic import Mosaic
 
 Progress = Callable[[str, int, int], None]
+NOTES = {
+    "not_mapped": "Not on the map, so nothing of them was found: {}",
+    "not_listed": "The crater list lacks them, so they are left out: {}",
+}
 
 
 def run_comparison(
@@ -94,12 +98,13 @@ class Comparison:
             self._draw(found, mapped, truth, grid, mosaic)
         if known is not None:
             tables["calibration"], self.calibration = known
-        return self._write(tables, found, missing=[fid for fid in fids if fid not in mapped])
+        left = {"not_mapped": [fid for fid in fids if fid not in mapped], "not_listed": sorted(set(truth) - set(craters))}
+        return self._write(tables, found, left)
 
     def _ejecta(self, grid: Grid, craters: dict[int, Crater]) -> tuple[dict[int, Ejecta], dict[int, Ejecta]]:
         from ..analysis.shapes import ejecta_of
 
-        mapped, truth = ejecta_of(self.sources.folder, grid, craters), ejecta_of(self.truth, grid, craters)
+        mapped, truth = ejecta_of(self.sources.folder, grid), ejecta_of(self.truth, grid)
         common = sorted(set(truth) & set(craters) & set(mapped))
         if not common:
             numbers = [", ".join(map(str, sorted(found)[:8])) or "none" for found in (mapped, truth)]
@@ -156,7 +161,7 @@ class Comparison:
             path = side_by_side(self.folder / f"crater_{one.crater.fid}.png", pair)
             self.pictures.append((path, f"Crater {one.crater.fid}: blanket of the map dashed, of the truth dotted."))
 
-    def _write(self, tables: dict[str, pd.DataFrame], found: list[Compared], missing: list[int]) -> dict[str, object]:
+    def _write(self, tables: dict[str, pd.DataFrame], found: list[Compared], left: dict[str, list[int]]) -> dict[str, object]:
         from ..report.compare_page import write_compare_page
         from ..report.compare_pictures import blanket_pairs, reliability_picture, score_bars
 
@@ -170,7 +175,8 @@ class Comparison:
             caption = "Reliability: of pixels with this forecast so many are ejecta; the line is perfect, 95 % intervals over craters."
             plots.append((reliability_picture(self.folder / "reliability.png", tables["calibration"]), caption))
         whole = tables["scores"].iloc[0]
-        summary = {"craters": len(found), "not_mapped": missing, "truth": self.truth.name}
+        summary = {"craters": len(found), **left, "truth": self.truth.name}
+        summary["notes"] = [NOTES[name].format(", ".join(map(str, fids))) for name, fids in left.items() if fids]
         summary |= {name: float(whole[name]) for name in whole.index if name.startswith(("Precision", "Recall", "F1", "IoU"))}
         per_crater = tables["dl_hm_metrics"]["F1"]
         summary |= {"F1_of_craters_mean": float(per_crater.mean()), "F1_of_craters_min": float(per_crater.min())}

@@ -32,9 +32,7 @@ def write_compare_page(
     for kind, one in dict(summary.get("calibration") or {}).items():  # type: ignore[call-overload]
         facts[f"{kind}: expected calibration error, Brier score".replace("_", " ")] = f"{one['ECE']:.3f}, {one['Brier']:.3f}"
     sections = [html.facts(facts)]
-    if summary["not_mapped"]:
-        text = f"Not on the map, so nothing of them was found: {', '.join(map(str, summary['not_mapped']))}."  # type: ignore[call-overload]
-        sections.append(html.paragraph(text, "warning"))
+    sections += [html.paragraph(note, "warning") for note in summary["notes"]]  # type: ignore[attr-defined]
     sections += [html.picture(*one) for one in plots]
     sections += [
         html.section(title, html.table(tables[table])) for table, title in (("scores", "Scores by part"), ("dl_hm_metrics", "Craters"))
