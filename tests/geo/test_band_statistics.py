@@ -29,6 +29,7 @@ TYPES = ("uint8", "int8", "uint16", "int16", "int32", "float32", "float64")
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
     monkeypatch.setattr(band_statistics, "_KNOWN", {})
+    monkeypatch.setattr("cratermill.core.notices._said", set())
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -91,6 +92,7 @@ def test_remembered_until_the_file_changes(tmp_path, monkeypatch):
     path, kept = write_mosaic(tmp_path / "x.tif", noise(GRID), GRID), tmp_path / "data" / "statistics.json"
     first = Mosaic.open(path).statistics(kept)
     monkeypatch.setattr(band_statistics, "_KNOWN", {})
+    monkeypatch.setattr("cratermill.core.notices._said", set())
     monkeypatch.setattr(band_statistics, "_counted", lambda _: pytest.fail("counted again"))
     again = Mosaic.open(path).statistics(kept)
     assert again == first and len(json.loads(kept.read_text())) == 1
@@ -119,3 +121,24 @@ def test_a_vrt_is_marked_by_its_sources(tmp_path):
     os.utime(source, ns=(1, 1))
     with Mosaic.open(tmp_path / "x.vrt") as mosaic:
         assert band_statistics.marks_of(mosaic) != before
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill", "nodata", "said"),
+    [
+        ("int16", -32768, None, "hold -32768"),
+        ("float32", -9999, None, "hold -9999"),
+        ("float32", 1e20, None, "hold 1e+20"),
+        ("uint16", 65535, None, "hold 65535"),
+        ("uint8", 0, None, "hold 0"),
+        ("int16", -32768, -32768, ""),
+        ("uint8", 99, None, ""),  # no gap: it may be a shadow
+    ],
+)
+def test_a_fill_that_nobody_declared_is_said(tmp_path, capsys, dtype, fill, nodata, said):
+    pixels = np.random.default_rng(0).integers(100, 200, (1, *GRID.shape)).astype(dtype)
+    pixels[:, :4] = fill
+    with Mosaic.open(write_mosaic(tmp_path / "m.tif", pixels, GRID, nodata=nodata)) as mosaic:
+        mosaic.statistics()
+    err = capsys.readouterr().err
+    assert (f"of band 1 {said}, far from all other values" in err) if said else not err

@@ -134,6 +134,16 @@ def test_missing_file_and_files_that_are_no_raster(tmp_path):
         Mosaic.open(tmp_path / "text.tif")
 
 
+def test_a_geotiff_cut_off_in_its_overviews(tmp_path):
+    """GDAL opens it, and rasterio hands GDAL's own error on where more is asked of it."""
+    path = write_mosaic(tmp_path / "m.tif", noise(global_grid(MERCURY, 180)), global_grid(MERCURY, 180))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.build_overviews([2, 4], rasterio.enums.Resampling.average)
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(InputError, match="truncated"):
+        Mosaic.open(path).statistics()
+
+
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.98])
 def test_truncated_geotiffs(tmp_path, grid, share):
     path = write_mosaic(tmp_path / "x.tif", noise(grid, 3), grid, compress="deflate", tiled=True, blockxsize=32, blockysize=32)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.files import fingerprint, read_json, stat_fingerprint, write_json
+from ..core.notices import notice
 from .grid import Window
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 48 * 2**20
 # OpenCV counts in float32, which is exact up to 2²⁴.
 BLOCK_PX = 2**24
+SAMPLED_PX = 2**14
+"""Of each block: enough to see a value that many pixels hold."""
+FILL_SHARE, FILL_AMONG, FILL_GAP = 0.001, 16, 0.25
+"""A value at either end is taken for a fill that nobody declared if this share of all pixels hold it, among so many other values, and if it
+lies apart from them by this part of their range."""
 RULE = "exact-1"
 """Part of the mark of remembered statistics: another rule makes them anew."""
 
@@ -86,9 +92,12 @@ def _counted(mosaic: Mosaic) -> Statistics:
     import dask
 
     blocks = [dask.delayed(_block_sums, pure=False)(mosaic, window) for window in block_windows(mosaic)]
-    bands = list(zip(*dask.compute(*blocks), strict=True))
+    found = dask.compute(*blocks)
+    bands = list(zip(*(sums for sums, _ in found), strict=True))
     if not all(sum(part.count for part in band) for band in bands):
         raise InputError(f"{mosaic.path}: no pixel holds data", valid="a mosaic with pixels that differ from its nodata value")
+    for name, *samples in zip(mosaic.bands, *(samples for _, samples in found), strict=True):
+        _say_fill(mosaic.path, name, np.concatenate(samples))
     joined = [_joined_whole(band) if _is_counted(mosaic.dtype) else _joined(band) for band in bands]
     return Statistics(*(np.array(values) for values in zip(*joined, strict=True)))
 
@@ -108,13 +117,32 @@ def _is_counted(dtype: np.dtype) -> bool:
     return dtype.kind in "ui" and dtype.itemsize <= 2
 
 
-def _block_sums(mosaic: Mosaic, window: Window) -> list[_Sums]:
+def _say_fill(path: Path, band: int | str, values: np.ndarray) -> None:
+    """Say it where many pixels hold one value far from all others: such values are seldom data, and everything hangs on them."""
+    for edge in {values.min(), values.max()} if len(values) else ():
+        others = values[values != edge].astype(float)
+        share = 1 - others.size / values.size
+        if share < FILL_SHARE or len(np.unique(others)) < FILL_AMONG:
+            continue
+        gap = np.abs(others - float(edge)).min()
+        if gap > FILL_GAP * np.ptp(others):
+            notice(
+                f"{path}: {share:.1%} of band {band} hold {edge:g}, far from all other values, and count as data; if nothing was measured "
+                f"there, say so: gdal_edit.py -a_nodata {edge:g}, a mask or an alpha band"
+            )
+
+
+def _block_sums(mosaic: Mosaic, window: Window) -> tuple[list[_Sums], list[np.ndarray]]:
+    """The sums of each band, and some of its values."""
     # A handle of its own, so that workers read and unpack at the same time.
     with mosaic.another() as own:
         pixels, missing = own.read_masked(window)
     valid = None if missing is None else np.broadcast_to(~missing, pixels.shape)
     one = _whole_sums if _is_counted(mosaic.dtype) else _real_sums
-    return [one(band, None if valid is None else valid[number]) for number, band in enumerate(pixels)]
+    sums = [one(band, None if valid is None else valid[number]) for number, band in enumerate(pixels)]
+    every = (slice(None, None, max(1, math.isqrt(pixels[0].size // SAMPLED_PX))),) * 2
+    samples = [band[every] if valid is None else band[every][valid[number][every]] for number, band in enumerate(pixels)]
+    return sums, [np.ravel(sample).copy() for sample in samples]
 
 
 def _whole_sums(band: np.ndarray, valid: np.ndarray | None) -> _Sums:

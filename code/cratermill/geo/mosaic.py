@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
@@ -41,6 +42,9 @@ def _share_heaps(most: int = 2) -> None:
 _share_heaps()
 
 
+GDAL_ERRORS = (rasterio.errors.RasterioError, CPLE_BaseError)
+"""What rasterio raises; the second where it hands GDAL's own on."""
+
 # Means with a special value of floats among them are at least so large.
 MIXED = 1e30
 
@@ -63,7 +67,10 @@ class Mosaic:
         self._lock = threading.Lock()
         self._dataset: Any = None  # rasterio has no types
         self._pid: int | None = None
-        dataset = self._handle()
+        with _explained(self.path):  # a file that was cut off shows it here and there
+            self._look(self._handle(), bands, labels)
+
+    def _look(self, dataset: Any, bands: Bands, labels: bool) -> None:
         self.bands, made = chosen_bands(dataset, bands, self.path)
         self._read_bands = made.inputs if made else tuple(int(band) for band in self.bands)
         if not labels:
@@ -243,7 +250,7 @@ class Mosaic:
 def _explained(path: Path, where: str = "") -> Iterator[None]:
     try:
         yield
-    except rasterio.errors.RasterioError as error:
+    except GDAL_ERRORS as error:
         raise InputError(
             f"{path} can't be read{where}: {_cause(error)}",
             valid="a complete raster file",
@@ -256,7 +263,7 @@ def _open(path: Path, threads: int):
     try:
         with rasterio.Env(GDAL_NUM_THREADS=threads):
             return rasterio.open(path)
-    except rasterio.errors.RasterioError as error:
+    except GDAL_ERRORS as error:
         raise InputError(
             f"{path} can't be opened: {_cause(error)}",
             valid="a raster file that GDAL reads (GeoTIFF, COG, VRT, …)",
