@@ -4,11 +4,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from cratermill.batch import state
+from cratermill.batch.lane import close_parents
 from cratermill.batch.local import LocalExecutor, leases
 from cratermill.batch.plan import freeze, load
 from cratermill.core.errors import InputError, WorkError
@@ -59,6 +61,66 @@ def test_one_worker_serves_many_cells(root):
     result = launch(root, [{"n": n} for n in range(4)])
     pids = {json.loads((root / f"log/products/{n}/cell.json").read_text())["metrics"]["pid"] for n in range(4)}
     assert result.exit_code == 0 and len(pids) == 1
+
+
+WARM = """
+import os, time
+from pathlib import Path
+
+def preload(stages):
+    (Path(os.environ["TRACE"]) / "loaded").open("a").write(f"{os.getpid()} {','.join(sorted(stages))}\\n")
+
+def science(plan, cell, workspace):
+    (plan.root / f"begun-{cell.index}").write_text("")
+    for step in range(cell.params.get("steps", 0)):
+        workspace.report(step=step)
+        time.sleep(0.05)
+    return {"parent": os.getppid(), "pid": os.getpid(), "group": os.getpgid(0), "folder": os.getcwd(), "told": os.environ.get("TOLD")}
+"""
+
+
+@pytest.fixture
+def warm(root, monkeypatch):
+    """Work that says where it was loaded, and the metrics of a run of it."""
+    (root / "warm.py").write_text(WARM)
+    monkeypatch.setenv("TRACE", str(root))
+
+    def run(name, specs, workers=2):
+        plan = load(
+            freeze(fake.plan_of(root, [{**spec, "product": f"log/products/{name}-{n}"} for n, spec in enumerate(specs)], name=name))
+        )
+        result = LocalExecutor(plan, workers=workers, work=f"{root / 'warm.py'}:science").submit()
+        assert result.exit_code == 0, result.troubles()
+        return [json.loads((plan.product(cell) / "cell.json").read_text())["metrics"] for cell in plan.cells]
+
+    yield run
+    close_parents()
+
+
+def test_workers_are_forked_from_one_process_that_loaded_what_they_need(root, warm, monkeypatch):
+    cells = warm("one", [{"steps": 4}, {"steps": 4}, {"stage": "map", "steps": 1}])
+    assert len({cell["pid"] for cell in cells}) == 2 and all(cell["group"] == cell["pid"] for cell in cells)
+    (root / "elsewhere").mkdir()
+    monkeypatch.chdir(root / "elsewhere")
+    monkeypatch.setenv("TOLD", "later")
+    again = warm("two", [{}])[0]
+    assert again["folder"] == str(root / "elsewhere") and again["told"] == "later", "a worker is as one started now"
+    loaded = (root / "loaded").read_text().split("\n")[:-1]
+    assert loaded == [f"{cells[0]['parent']} map,train"] and {cell["parent"] for cell in [*cells, again]} == {cells[0]["parent"]}
+    warm("three", [{"stage": "composite"}])
+    assert (root / "loaded").read_text().endswith(" composite\n"), "another stage, another parent"
+
+
+def test_the_end_of_the_parent_ends_no_cell(root, warm):
+    def kill():
+        wait_for(lambda: (root / "begun-0").exists())
+        os.kill(int((root / "loaded").read_text().split()[0]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    cells = warm("one", [{"steps": 40}, {}], workers=1)
+    killer.join()
+    assert cells[0]["pid"] == cells[1]["pid"], "its worker went on"
 
 
 def test_failures_stop_only_what_needs_them(root):

@@ -1,11 +1,12 @@
 """Which profile a launch runs by, and with how many workers."""
 
+import importlib.util
 import shutil
 
 import pytest
 
 from cratermill.core.errors import InputError
-from cratermill.pipeline import launch
+from cratermill.pipeline import LIBRARIES, STAGES, launch
 from tests.batch import fake
 
 
@@ -70,3 +71,10 @@ def test_freeze_writes_the_plan_and_runs_nothing(calls, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert plan.path.exists() and (plan.folder / "slurm").is_dir() and len(calls) == 1
     assert "--array=0-1 " in said and "--dependency=afterany:$job --array=2 " in said and "slurm/train.slurm log/runs/" in said
+
+
+def test_what_is_loaded_before_workers_are_forked_is_there():
+    names = {name for names in LIBRARIES.values() for name in names}
+    names = {name if name.startswith("cratermill.") else name.partition(".")[0] for name in names}  # looking deeper would load them
+    assert set(LIBRARIES) == set(STAGES)
+    assert not [name for name in names if importlib.util.find_spec(name) is None], "what can't be loaded is left out without a word"

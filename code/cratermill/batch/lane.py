@@ -1,67 +1,167 @@
-"""One worker process of the local executor, and the thread that listens to it."""
+"""The worker processes of the local executor, seen from there: who was forked, what they say, how they ended."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import json
 import os
-import queue
 import signal
 import subprocess
-import threading
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import send_handle
 from pathlib import Path
+from typing import Any
+
+# What libraries read once, when they are loaded: a parent serves those executors that agree in it.
+AT_LOADING = ("OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "NUMBA_", "KMP_", "LD_", "PYTHON", "TORCH", "PYTORCH_", "CRATERMILL_")
+
+
+class Parent:
+    """A process that has loaded the modules of some stages and forks workers; it ends with this process."""
+
+    def __init__(self, work: str, stages: frozenset[str], environment: Mapping[str, str], log: Path):
+        self.work, self.stages, self.environment = work, stages, at_loading(environment)
+        self._control, theirs = Pipe()
+        self._asked: list[Lane] = []
+        self._lanes: dict[int, Lane] = {}
+        # Imports look for GPUs; asking CUDA itself would spoil it for what is forked.
+        environment = {**environment, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+        command = [sys.executable, "-m", f"{__package__}.worker", work, *sorted(stages)]
+        with log.open("ab") as said:
+            self._process = subprocess.Popen(command, stdin=theirs.fileno(), stdout=said, stderr=said, env=environment, process_group=0)
+        theirs.close()
+
+    def serves(self, work: str, stages: frozenset[str], environment: Mapping[str, str]) -> bool:
+        return self.alive and (self.work, self.environment) == (work, at_loading(environment)) and stages <= self.stages
+
+    @property
+    def alive(self) -> bool:
+        return not self._control.closed and self._process.poll() is None
+
+    def fork(self, lane: Lane, link: Connection) -> None:
+        """Ask for a worker at the other end of a lane's link."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # then its end is told of by `events`
+            send_handle(self._control, link.fileno(), self._process.pid)
+        self._asked.append(lane)
+
+    def events(self, lanes: Sequence[Lane], timeout_s: float) -> Iterator[tuple[Lane, dict[str, Any] | None]]:
+        """What workers said since, as (lane, message), and their ends as (lane, None); waits for the first of it."""
+        links = {lane.link: lane for lane in lanes if not lane.link.closed}
+        ready = wait([*links, *([] if self._control.closed else [self._control])], timeout_s)
+        for link, lane in links.items():
+            if link in ready:
+                yield from lane.messages()
+        if self._control in ready:
+            yield from self._news()
+        if self._control.closed:  # nobody is left who could tell how they ended
+            for lane in [*self._asked, *(lane for lane in self._lanes.values() if lane.link.closed)]:
+                self._forget(lane)
+                yield lane, None
+
+    def close(self, at_once: bool = False) -> None:
+        """Let it go; its workers go on."""
+        if at_once or not self._lanes:
+            self._process.kill()
+        if not self._control.closed:
+            self._control.close()
+        self._process.wait()
+
+    def _news(self) -> Iterator[tuple[Lane, dict[str, Any] | None]]:
+        try:
+            while self._control.poll():
+                what, pid, *code = self._control.recv()
+                if what == "forked":
+                    self._lanes[pid] = self._asked.pop(0)
+                    self._lanes[pid].pid = pid
+                else:
+                    lane = self._lanes[pid]
+                    lane.exit_code = code[0]
+                    yield from lane.messages()
+                    self._forget(lane)
+                    yield lane, None
+        except (EOFError, ConnectionResetError):
+            self._control.close()
+
+    def _forget(self, lane: Lane) -> None:
+        lane.ended = True
+        self._asked = [other for other in self._asked if other is not lane]
+        self._lanes.pop(lane.pid or 0, None)
+
+
+_parents: list[Parent] = []
+
+
+def parent_for(work: str, stages: frozenset[str], environment: Mapping[str, str], log: Path) -> Parent:
+    """The parent that this process has, or a new one in its place when it doesn't serve."""
+    if _parents and not _parents[0].serves(work, stages, environment):
+        _parents.pop().close()
+    if not _parents:
+        atexit.register(close_parents)
+        _parents.append(Parent(work, stages, environment, log))
+    return _parents[0]
+
+
+def close_parents() -> None:
+    """Let go what this process has started; one that still loads would do so for nobody."""
+    while _parents:
+        _parents.pop().close()
+
+
+def at_loading(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(AT_LOADING)}
 
 
 class Lane:
-    """A worker process; its messages arrive in `events` as (lane, message), its end as (lane, None)."""
+    """A place for one worker at a time, and the link to it."""
 
-    def __init__(self, number: int, command: list[str], environment: dict, log: Path, events: queue.SimpleQueue):
+    def __init__(self, number: int, parent: Parent, plan: Path, environment: Mapping[str, str], log: Path):
         self.number, self.log = number, log
         self.index: int | None = None
-        self.was_ready = False
-        self.closing = False
-        with log.open("ab") as stream:
-            self._log_start = stream.tell()
-            # A process group of its own: Ctrl-C reaches the executor alone, which then asks the workers to save.
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, env=environment, process_group=0
-            )
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        self._listener = threading.Thread(target=self._listen, args=(events,), name=f"worker-{number}", daemon=True)
-        self._listener.start()
-        threading.Thread(target=self._await_end, args=(events,), name=f"worker-{number}-end", daemon=True).start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        self.pid: int | None = None
+        self.exit_code: int | None = None
+        self.was_ready = self.closing = self.ended = False
+        self._log_start = log.stat().st_size if log.exists() else 0
+        self.link, theirs = Pipe()
+        parent.fork(self, theirs)
+        theirs.close()
+        self._send({"plan": str(plan), "environment": dict(environment), "cwd": str(Path.cwd()), "log": str(log)})
 
     def give(self, index: int) -> bool:
         """Send a cell; False when the worker is gone."""
-        self.index = index
-        if self._write(f"{index}\n"):
-            return True
-        self.index = None
-        return False
+        self.index = index if self._send(index) else None
+        return self.index is not None
 
     def quit(self, signum: int | None = None) -> None:
         """Ask the worker to end once it is idle; with a signal, to save and stop what it does."""
         self.closing = True
-        self._write("quit\n")
-        if signum is not None:
+        self._send(None)
+        if signum is not None and self.pid is not None and not self.ended:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signum)
+                os.kill(self.pid, signum)
 
     def kill(self) -> None:
         """End the worker and its helpers at once."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self.bury()
+        if self.pid is not None and not self.ended:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
-    def bury(self) -> str:
-        """Wait for the ended process; says how it ended."""
-        self._close_stdin()
-        code = self._process.wait()
+    def messages(self) -> Iterator[tuple[Lane, dict[str, Any]]]:
+        """What the worker said that wasn't read yet."""
+        try:
+            while not self.link.closed and self.link.poll():
+                message = self.link.recv()
+                self.was_ready = self.was_ready or message["event"] == "ready"
+                yield self, message
+        except (EOFError, ConnectionResetError):
+            self.link.close()
+
+    def how_it_ended(self) -> str:
+        code = self.exit_code
+        if code is None:
+            return "its worker ended together with the process that started it"
         if code >= 0:
             return f"its worker ended with exit code {code}"
         name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
@@ -75,30 +175,9 @@ class Lane:
             text = stream.read().decode(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
-    def _write(self, text: str) -> bool:
+    def _send(self, what: object) -> bool:
         try:
-            self._stdin.write(text.encode())
-            self._stdin.flush()
-        except (BrokenPipeError, ValueError, OSError):
+            self.link.send(what)
+        except OSError:
             return False
         return True
-
-    def _close_stdin(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stdin.close()
-
-    def _listen(self, events: queue.SimpleQueue) -> None:
-        for line in self._stdout:
-            try:
-                message = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # something printed before the worker took its stdout apart
-            if message.get("event") == "ready":
-                self.was_ready = True
-            events.put((self, message))
-
-    def _await_end(self, events: queue.SimpleQueue) -> None:
-        self._process.wait()
-        # A helper process of the dead worker may hold the pipe open for a while; its last messages need no longer than this.
-        self._listener.join(timeout=2.0)
-        events.put((self, None))

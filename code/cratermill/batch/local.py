@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -20,14 +18,13 @@ from . import estimate, state, status, works
 from .environment import clean_environment
 from .executor import Run
 from .graph import Graph
-from .lane import Lane
+from .lane import Lane, parent_for
 from .locks import run_lock
 from .plan import Plan
 from .profile import Profile, Resources
 from .signals import StopFlag
 
-WORKER_COMMAND = (sys.executable, "-m", "cratermill.batch.worker")
-STOP_GRACE_S = 120.0
+STOP_GRACE_S, KILL_GRACE_S = 120.0, 5.0
 # A look that writes down what it learnt holds the run for a moment.
 WAIT_FOR_LOOK_S = 2.0
 TICK_S = 0.2
@@ -74,8 +71,7 @@ class LocalExecutor:
         self.plan, self.observer, self.only, self.whole_run = plan, observer, only, whole_run
         self.workers = workers
         self.gpus = leases(visible_gpus() if gpus is None else list(gpus), workers, workers_per_gpu)
-        self.command = [*WORKER_COMMAND, str(plan.path), work]
-        self._events: queue.SimpleQueue = queue.SimpleQueue()
+        self.work = work
         self._lanes: list[Lane] = []
         self._deaths_at_start = 0
 
@@ -125,7 +121,7 @@ class LocalExecutor:
     def _dispatch(self) -> None:
         """Give ready cells to free workers, starting workers as long as there is something for them to do."""
         free = [lane for lane in self._lanes if lane.index is None and not lane.closing]
-        while free or len(self._lanes) < self.workers:
+        while free or (len(self._lanes) < self.workers and self._may_start()):
             index = self.graph.take()
             if index is None:
                 return
@@ -136,12 +132,22 @@ class LocalExecutor:
                 self.graph.put_back(index)  # its death is on its way as an event
                 return
 
+    def _may_start(self) -> bool:
+        """All lanes have one parent: when it is gone, those that it has forked end first."""
+        return not self._lanes or self._parent.alive
+
     def _start_lane(self) -> Lane:
         taken = {lane.number for lane in self._lanes}
         number = next(number for number in range(self.workers) if number not in taken)
-        lane = Lane(number, self.command, self._environment(number), self.plan.folder / "workers.log", self._events)
+        environment, log = self._environment(number), self.plan.folder / "workers.log"
+        if not self._lanes:
+            self._parent = parent_for(self.work, self._stages(), environment, log)
+        lane = Lane(number, self._parent, self.plan.path, environment, log)
         self._lanes.append(lane)
         return lane
+
+    def _stages(self) -> frozenset[str]:
+        return frozenset(self.plan.cells[index].stage for index in self.graph.todo)
 
     def _environment(self, number: int) -> dict[str, str]:
         environment = clean_environment() if self.whole_run else dict(os.environ)
@@ -154,10 +160,11 @@ class LocalExecutor:
         return environment
 
     def _handle_events(self, timeout_s: float) -> None:
-        with contextlib.suppress(queue.Empty):
-            self._handle(*self._events.get(timeout=timeout_s))
-            while True:
-                self._handle(*self._events.get_nowait())
+        if not self._lanes:
+            time.sleep(timeout_s)
+            return
+        for lane, message in self._parent.events(self._lanes, timeout_s):
+            self._handle(lane, message)
 
     def _handle(self, lane: Lane, message: dict | None) -> None:
         if message is None:
@@ -183,7 +190,7 @@ class LocalExecutor:
 
     def _bury(self, lane: Lane) -> None:
         """A worker ended: its cell, if any, failed with the reason; two deaths in a row before any work end the run."""
-        how = lane.bury()
+        how = lane.how_it_ended()
         self._lanes.remove(lane)
         if not lane.was_ready:
             self._deaths_at_start += 1
@@ -202,28 +209,28 @@ class LocalExecutor:
         """Let workers go; those at work save themselves first, unless a second Ctrl-C or the grace period ends that."""
         for lane in self._lanes:
             lane.quit(signal.SIGTERM if lane.index is not None else None)
-        until = time.monotonic() + STOP_GRACE_S
-        try:
-            while self._lanes and time.monotonic() < until:
-                self._handle_last_events()
-        except KeyboardInterrupt:
-            pass
-        for lane in list(self._lanes):
+        if any(lane.pid is None for lane in self._lanes):
+            self._parent.close(at_once=True)  # what isn't forked yet needn't be
+        with contextlib.suppress(KeyboardInterrupt):
+            self._see_lanes_end(STOP_GRACE_S)
+        for lane in self._lanes:
             lane.kill()
+        self._see_lanes_end(KILL_GRACE_S)
         for index, outcome in self.graph.states.items():
             if outcome == state.RUNNING:
                 self.graph.states[index] = state.STOPPED
 
-    def _handle_last_events(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            lane, message = self._events.get(timeout=TICK_S)
-            if message is None:
-                lane.bury()
-                self._lanes.remove(lane)
-            elif message["event"] == "end":
-                lane.index = None
-                self.graph.finish(message["index"], message["state"], message.get("cause"), message.get("kind"))
-                self._tell("cell", message["index"], message["state"], message.get("cause"))
+    def _see_lanes_end(self, within_s: float) -> None:
+        """Hear the last words of workers that were asked to end, until all have."""
+        until = time.monotonic() + within_s
+        while self._lanes and time.monotonic() < until:
+            for lane, message in self._parent.events(self._lanes, TICK_S):
+                if message is None:
+                    self._lanes.remove(lane)
+                elif message["event"] == "end":
+                    lane.index = None
+                    self.graph.finish(message["index"], message["state"], message.get("cause"), message.get("kind"))
+                    self._tell("cell", message["index"], message["state"], message.get("cause"))
 
     def _tell(self, what: str, *details) -> None:
         if self.observer is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
@@ -22,6 +24,12 @@ def find(name: str | Science) -> Science:
         return name
     module, _, function = name.rpartition(":")
     return cast("Science", getattr(_module(module), function))
+
+
+def preload(name: str, stages: Collection[str]) -> None:
+    """Load what the work of these stages needs, if its module knows; whatever fails here fails again, with a word, in the work itself."""
+    with contextlib.suppress(Exception):
+        getattr(_module(name.rpartition(":")[0]), "preload", lambda _: None)(stages)
 
 
 def _module(name: str) -> ModuleType:

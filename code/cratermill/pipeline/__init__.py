@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,9 +26,28 @@ def run_cell(plan: Plan, cell: Cell, workspace: Workspace) -> dict | None:
     return stage.run(config, plan, cell, workspace)
 
 
+def preload(stages: Collection[str]) -> None:
+    """Load what cells of these stages load before their first step, for the parent of a launch's workers."""
+    import importlib
+
+    for name in dict.fromkeys(name for stage, names in LIBRARIES.items() if stage in stages for name in names):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
 SAME = ("train", "evaluate", "summarise", "composite")
 STAGES = {**{name: name for name in SAME}, "map": "mapping", "analyse": "asked", "compare": "asked"}
 """Stage names of a plan and the modules that do them."""
 
 LOADS = {"train": "loading network and data", "evaluate": "loading network and data", "map": "loading networks"}
 """What a stage does before its first step, for people who wait."""
+
+_NETWORKS = (
+    *("torch", "torch._dynamo", "cratermill.pipeline.train", "timm", "segmentation_models_pytorch", "cratermill.networks.segmenter"),
+    *("cratermill.samples.sampler", "sklearn.model_selection", "cv2", "pandas", "geopandas"),
+)
+LIBRARIES = {
+    **dict.fromkeys(("train", "evaluate", "map"), _NETWORKS),
+    **dict.fromkeys(("summarise", "composite", "analyse", "compare"), ("matplotlib.pyplot", "pandas", "geopandas", "rasterio")),
+}
+"""What stages load, one after another."""
