@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import cluster, data, labels, latents, machine, rows, runs, science, show
+from . import cluster, data, labels, latents, machine, predict, rows, runs, science, show
 from .app import app
 from .failures import silence_output
 
@@ -23,4 +23,4 @@ def main() -> None:
             silence_output()
 
 
-__all__ = ["app", "cluster", "data", "labels", "latents", "machine", "main", "rows", "runs", "science", "show"]
+__all__ = ["app", "cluster", "data", "labels", "latents", "machine", "main", "predict", "rows", "runs", "science", "show"]

@@ -30,6 +30,7 @@ ORDER = (
     "report",
     "analyse",
     "compare",
+    "predict",
     "prune",
     "latents",
     "doctor",

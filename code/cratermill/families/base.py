@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import CratermillError, InputError
 from ..core.paths import cell_tag
 from ..core.progress import Progress
 from ..core.work import Workspace
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..samples.steps import Steps
     from ..training.hparams import RowHparams
     from .members import Trainings
+    from .pictures import Picture
 
 
 class Family:
@@ -130,6 +132,11 @@ class Family:
     maps = False
     """Whether maps are made by this family."""
 
+    maps_a_list = False
+    """Whether a map shows the craters of a list, without which there is none."""
+    maps_with: tuple[str, ...] = ()
+    """Families whose networks may help this one to make a map."""
+
     def map_name(self, config: Config, trainings: Trainings | None = None) -> str:
         """Folder of the map at work (``config.map``) below ``results/output_masks``."""
         raise NotImplementedError
@@ -152,7 +159,6 @@ class Family:
 
     def page_warnings(self, config: Config) -> list[str]:
         """The same for the page of a map, which is made later: none where the files to tell by are gone since."""
-        from ..core.errors import CratermillError
 
         try:
             return self.map_warnings(config)
@@ -165,3 +171,18 @@ class Family:
     def composite(self, config: Config, products: list[Path], workspace: Workspace) -> dict:
         """Join the products of the map cells in ``results/output_masks``; must not depend on their order."""
         raise NotImplementedError
+
+    def predict(self, config: Config, pictures: Sequence[Picture], workspace: Workspace) -> dict[str, Any]:
+        """Apply the networks of the map at work to ready-made images; files into ``workspace.folder``, facts returned.
+
+        Images that are mosaics are mapped instead, where the family makes maps.
+        """
+        raise InputError(
+            f"{self.name} can't be applied to {pictures[0].name} alone",
+            valid="a mosaic in a geographic or cylindrical projection, and a crater list",
+            next_step="name a mosaic, and the list with --craters",
+        )
+
+    def read_masks(self, config: Config, row: Any, pictures: Sequence[Picture], workspace: Workspace) -> dict[str, Any]:
+        """What ``predict`` would read off the networks' answers, of such answers that somebody else drew."""
+        raise InputError(f"{self.name} reads nothing off masks", valid="a family whose networks draw craters")

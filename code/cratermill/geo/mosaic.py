@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -279,6 +280,15 @@ def require_body(mosaic: Mosaic, name: str) -> None:
             f"the mosaic {mosaic.path} has R = {own.semi_major_m:.0f} m, but the config says {name}, {body.semi_major_m:.0f} m",
             next_step="name the right body, or leave 'body' out: the mosaic's ellipsoid is trusted",
         )
+
+
+def place_of(path: Path) -> Grid | None:
+    """The grid of a raster file; None for a plain picture, which has no CRS. ``InputError`` for what GDAL can't open."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with _open(path, 1) as dataset:
+            plain = dataset.crs is None or dataset.transform.is_identity
+            return None if plain else grid_of(dataset.crs, dataset.transform, dataset.shape, path)
 
 
 def grid_of(crs, affine, shape: tuple[int, int], path: Path) -> Grid:

@@ -33,7 +33,8 @@ def require_countable(count: int, next_step: str) -> None:
 def map_maker(config: Config) -> Family:
     """The family that makes the map at work; ``InputError`` where the versions name none, or several."""
     versions = config.map.versions if config.map else {}
-    makers = [name for name in versions if get_family(name).maps]
+    helpers = {helper for name in versions for helper in get_family(name).maps_with if helper in versions}
+    makers = [name for name in versions if get_family(name).maps and name not in helpers]
     if len(makers) != 1:
         raise InputError(
             f"map.versions names {list(versions)}",

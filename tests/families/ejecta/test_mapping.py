@@ -245,8 +245,8 @@ def test_bands_alone_are_matched_to_another_mosaics_brightness():
     """Of an ensemble's norm the bands' columns; the channel of distance stays, and so does the norm that was loaded."""
     norm, seen = np.array([[100.0, 110, 120, 5], [10, 11, 12, 2]]), []
     ensemble = SimpleNamespace(checkpoint=SimpleNamespace(norm=norm.copy()), renormalise=seen.append)
-    mapping._match(ensemble, ((1.0, 2.0, 3.0), (0.1, 0.2, 0.3)))
+    mapping.match(ensemble, ((1.0, 2.0, 3.0), (0.1, 0.2, 0.3)))
     assert np.array_equal(seen[0], [[1, 2, 3, 5], [0.1, 0.2, 0.3, 2]])
     assert np.array_equal(ensemble.checkpoint.norm, norm)
-    mapping._match(ensemble, ((1.0,) * 4, (1.0,) * 4))
+    mapping.match(ensemble, ((1.0,) * 4, (1.0,) * 4))
     assert len(seen) == 1, "as many bands as channels fit no network, which is said when they are counted"

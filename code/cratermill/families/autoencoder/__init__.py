@@ -12,7 +12,7 @@ class Autoencoder(Family):
     name = short = "autoencoder"
     metrics = ("test_loss", "silhouette", "seed_ARI", "ARI", "NMI", "V_measure")
     lower_is_better = frozenset({"test_loss"})
-    maps = True
+    maps = maps_a_list = True
 
     def hparams_model(self):
         from .hparams import Hparams
@@ -103,3 +103,8 @@ class Autoencoder(Family):
         from .mapping import join
 
         return join(config, products, workspace)
+
+    def predict(self, config, pictures, workspace) -> dict:
+        from .mapping import predict_pictures
+
+        return predict_pictures(config, pictures, workspace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +21,19 @@ from ...samples.store import joined
 from ...training.checkpoint import load
 from .. import family_data, map_options
 from ..members import Marks, Trainings, best_iteration, evaluated_row, find_checkpoints
+from ..pictures import write_list
 from .clusters import Recipe, group, nuisance_columns, require_enough
 from .crops import NAME, cut_in_chunks, finish, geometry_of
-from .encode import encode, trained_network
+from .encode import BATCH, encode, trained_network
 from .evaluate import LATENTS, clustering_of
 from .hparams import Hparams
 from .judging import judge
 from .products import write_products
-from .sources import catalogue_craters
+from .sources import catalogue_craters, read_crop
 
 if TYPE_CHECKING:
     from ...config import Config, MapRun
+    from ..pictures import Picture
     from .options import MapOptions
 
 ROWS = "rows.parquet"
@@ -62,13 +65,19 @@ def checkpoint_path(config: Config) -> Path:
     split, version, iteration = map_run(config).split, version_of(config), options_of(config).iteration
     if iteration is None:
         iteration = best_iteration(config, NAME, version, split)
-    if iteration is not None and (found := find_checkpoints(config, NAME, version, split).get(iteration)):
+    there = find_checkpoints(config, NAME, version, split)
+    if iteration is None and len(there) == 1:
+        return next(iter(there.values()))
+    if iteration is not None and (found := there.get(iteration)):
         return found
     suffix = "" if iteration is None else f"_iteration-{iteration}"
     path = config.project.version_results(NAME, version) / f"best-checkpoint_test-set-{split}{suffix}.ckpt"
     if not path.exists():
         raise InputError(
-            f"there is no network {path}", next_step="train that version and split first, or correct map.versions and map.split"
+            f"there is no network {path}"
+            if not there
+            else f"nothing tells which of the iterations {', '.join(map(str, there))} is the best",
+            next_step="train that version and split first, or correct map.versions, map.split and map.options.iteration",
         )
     return path
 
@@ -181,6 +190,25 @@ def make_chunk(config: Config, params: dict[str, Any], workspace: Workspace) -> 
     np.save(folder / LATENTS, np.concatenate(latents))
     write_table(folder / ROWS, joined(tables))
     return {"craters": done, "left_out": len(craters) - done}
+
+
+def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Workspace) -> dict[str, Any]:
+    """``latents.npy`` (N, D) and ``latents.csv`` of ready-made crops, each scaled to the row's size."""
+    row = _row(config)
+    network, _ = trained_network(checkpoint_path(config), version_of(config), row, config.run.trainer.accelerator)
+    latents, tables = [], []
+    for start in range(0, len(pictures), BATCH):
+        workspace.keep_going()
+        part = pictures[start : start + BATCH]
+        crops = np.stack([read_crop(picture.content(), picture.name, row.crop_px) for picture in part])
+        finish(crops, row)
+        latents.append(encode(network, crops))
+        columns = [f"z{number}" for number in range(network.latent_dim)]
+        tables += [pd.DataFrame([z], columns=columns).assign(**one.middle()) for z, one in zip(latents[-1], part, strict=True)]
+        workspace.report(item=start + len(part), items=len(pictures), doing="crops")
+    np.save(workspace.folder / LATENTS, np.concatenate(latents))
+    write_list(workspace.folder, "latents", list(zip(pictures, tables, strict=True)))
+    return {"images": len(pictures), "latent": network.latent_dim}
 
 
 def join(config: Config, products: list[Path], workspace: Workspace) -> dict:

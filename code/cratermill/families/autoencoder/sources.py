@@ -129,17 +129,19 @@ class ReadyMade:
 
     def crops(self, table: pd.DataFrame, size_px: int) -> np.ndarray:
         """Grey crops (n, S, S) uint8 of the table's pictures."""
-        return np.stack([self._picture(name, size_px) for name in table["file"]])
+        return np.stack([read_crop(self.files.read(name), f"{self.path}: the picture {name}", size_px) for name in table["file"]])
 
-    def _picture(self, name: str, size_px: int) -> np.ndarray:
-        with opened(self.files.read(name), f"{self.path}: the picture {name}") as picture:
-            # Values beyond a byte would all become white.
-            grey = np.asarray(picture if picture.mode[0] in "IF" else picture.convert("L"))
-        grey = grey_bytes(grey, f"{self.path}: the picture {name}")
-        if grey.shape == (size_px, size_px):
-            return grey
-        shrinks = min(grey.shape) >= 2 * size_px
-        return cv2.resize(grey, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+def read_crop(content: bytes, name: str, size_px: int) -> np.ndarray:
+    """A picture of a file's bytes as a grey crop (S, S) uint8."""
+    with opened(content, name) as picture:
+        # Values beyond a byte would all become white.
+        grey = np.asarray(picture if picture.mode[0] in "IF" else picture.convert("L"))
+    grey = grey_bytes(grey, name)
+    if grey.shape == (size_px, size_px):
+        return grey
+    shrinks = min(grey.shape) >= 2 * size_px
+    return cv2.resize(grey, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 def _positions(table: pd.DataFrame, units: str, where: str) -> pd.DataFrame:

@@ -82,6 +82,10 @@ class Hparams(ChipHparams):
         return self.rounds > 1
 
     @property
+    def decision_threshold(self) -> float:
+        return self.of_round(self.rounds - 1).threshold
+
+    @property
     def class_count(self) -> int:
         return 2
 

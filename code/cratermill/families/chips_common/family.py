@@ -26,3 +26,40 @@ class ChipFamily(Family):
         from .prepare import ChipFolder
 
         return ChipFolder(config.data.family(self.name)).digest(row.chip_size_px)
+
+    def predict(self, config, pictures, workspace) -> dict:
+        from .mapping import predict_pictures
+
+        return predict_pictures(config, self.name, pictures, workspace)
+
+    maps = True
+
+    def map_model(self):
+        from .options import MapOptions
+
+        return MapOptions
+
+    def map_name(self, config, trainings=None) -> str:
+        from .mapping import map_name
+
+        return map_name(config, self.name)
+
+    def map_cells(self, config, trainings=None) -> list[dict]:
+        from .mapping import map_cells
+
+        return map_cells(config, self.name, trainings)
+
+    def map_warnings(self, config) -> list[str]:
+        from .mapping import map_warnings
+
+        return map_warnings(config, self.name)
+
+    def map(self, config, params, workspace) -> dict:
+        from .mapping import map_part
+
+        return map_part(config, self.name, params, workspace)
+
+    def composite(self, config, products, workspace) -> dict:
+        from .mapping import composite
+
+        return composite(config, self.name, products, workspace)

@@ -29,6 +29,11 @@ class ChipHparams(RowHparams):
         raise NotImplementedError
 
     @property
+    def decision_threshold(self) -> float:
+        """Probability from which the trained network says that it is the second of two classes."""
+        return 0.5
+
+    @property
     def class_count(self) -> int:
         """Number of classes that the row's network tells apart."""
         raise NotImplementedError

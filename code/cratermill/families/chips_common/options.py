@@ -74,3 +74,16 @@ class ChipData(_Part):
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes holds a name twice")
         return self
+
+
+class MapOptions(CraterList):
+    """``map.options`` where a classifier of chips makes the map: a scan of the mosaic, or with ``map.catalogue`` a sieve of its craters."""
+
+    classes: list[str] | None = Field(None, min_length=2, description="names of the classes; those of the training's data, else 0, 1, …")
+    half_side_radii: float | None = Field(None, gt=1, description="half side of a chip in crater radii; that of data.cut, else 1.5")
+    window_px: list[int] | None = Field(
+        None, min_length=1, description="scan: sides of the windows, in pixels of the mosaic: one scan each; chip_size_px when left out"
+    )
+    step: float = Field(0.25, gt=0, le=1, description="scan: from one window to the next, as a share of its side")
+    threshold: float | None = Field(None, gt=0, lt=1, description="least probability of a listed crater; the row's when left out")
+    chunk: int = Field(20_000, ge=1, description="windows or craters per job")

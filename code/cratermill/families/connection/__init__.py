@@ -70,3 +70,35 @@ class Connection(Family):
         from .evaluate import gather
 
         return gather(config, version, cells, into)
+
+    maps = maps_a_list = True
+
+    def require_map_data(self, config, rows) -> None:
+        from ..ejecta_common.planned import require_current_tiles
+
+        require_current_tiles(config)
+
+    def map_name(self, config, trainings=None) -> str:
+        from ..ejecta_common.planned import map_name
+
+        return map_name(config, trainings)
+
+    def map_cells(self, config, trainings=None) -> list[dict]:
+        from ..ejecta_common.planned import map_cells
+
+        return map_cells(config, trainings)
+
+    def map_warnings(self, config) -> list[str]:
+        from ..ejecta_common.mapping import map_warnings
+
+        return map_warnings(config)
+
+    def map(self, config, params, workspace) -> dict:
+        from .mapping import map_crater
+
+        return map_crater(config, params, workspace)
+
+    def composite(self, config, products, workspace) -> dict:
+        from .mapping import composite
+
+        return composite(config, products, workspace)

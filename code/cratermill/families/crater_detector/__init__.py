@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ...config import Config
     from ...samples.steps import Steps
     from ..members import Trainings
+    from ..pictures import Picture
 
 
 class CraterDetector(Family):
@@ -106,3 +108,8 @@ class CraterDetector(Family):
         from .mapping import composed
 
         return composite(config, self.name, *composed(config, products), products, workspace)
+
+    def predict(self, config: Config, pictures: Sequence[Picture], workspace: Any) -> dict[str, Any]:
+        from .mapping import predict_pictures
+
+        return predict_pictures(config, pictures, workspace)

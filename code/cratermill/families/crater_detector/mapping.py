@@ -5,6 +5,7 @@ What the levels saw is joined when the blocks are, by distances on the body, so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,12 +22,15 @@ from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
 from ..craters_common.certainty import Certainty, with_confidence
+from ..craters_common.judging import within
 from ..craters_common.layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from ..craters_common.maps import CRATERS, map_run, mapped_version, nearly_held, open_mosaic, params_of
-from ..craters_common.prepare import is_missing
+from ..craters_common.pictures import predict_pictures as craters_of_pictures
+from ..craters_common.prepare import filled, is_missing
+from ..craters_common.tiles import wanted
 from ..members import Trainings, checkpoint_paths, frozen_paths, row_of
 from .evaluate import COLUMNS, reading_of
-from .find import Finder, quantities
+from .find import Finder, found_on, quantities
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from ...geo.mosaic import Mosaic
     from ...training.hparams import RowHparams
     from ..craters_common.composite import Join
+    from ..pictures import Picture
     from .hparams import Hparams
     from .options import MapOptions
 
@@ -142,6 +147,22 @@ def pixels(mosaic: Mosaic, grid: Grid, missing: float | None) -> tuple[np.ndarra
         return np.zeros(image.shape, np.float32), 0.0
     image[gone] = image[~gone].mean()
     return image, float(1 - gone.mean())
+
+
+def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Any) -> dict[str, Any]:
+    """Craters of ready-made images at the scales of the row, by the networks of the map at work."""
+    run, missing = map_run(config, NAME), map_options(config, NAME).missing
+    version = int(run.versions[NAME])
+    finder = Finder(list(checkpoint_paths(config, NAME, version, run.split).values()), version)
+    reading = reading_of(config, version, run.split, finder.hparams)
+
+    def look(image: np.ndarray, resolution_m: float) -> tuple[np.ndarray, None]:
+        craters = within(found_on(finder, filled(image, missing)), image.shape)
+        craters = wanted(craters, finder.hparams, resolution_m)
+        craters = with_confidence(craters, reading.calibration, quantities(craters))
+        return craters[craters[:, 3] >= reading.threshold], None
+
+    return craters_of_pictures(pictures, look, COLUMNS, workspace)
 
 
 def seen_in(found: np.ndarray, grid: Grid, box: Box) -> pd.DataFrame:

@@ -121,3 +121,13 @@ class CraterUnet(Family):
         from .mapping import composed_row, joined
 
         return composite(config, self.name, composed_row(config, products), joined, products, workspace)
+
+    def predict(self, config, pictures, workspace) -> dict:
+        from .mapping import predict_pictures
+
+        return predict_pictures(config, pictures, workspace)
+
+    def read_masks(self, config, row, pictures, workspace) -> dict:
+        from .mapping import read_masks
+
+        return read_masks(row, pictures, workspace)

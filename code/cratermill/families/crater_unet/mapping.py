@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,17 +22,20 @@ from ...training.checkpoint import load
 from .. import map_options
 from ..craters_common.layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from ..craters_common.maps import CRATERS, PREDICTION, map_run, mapped_version, nearly_held, open_mosaic, params_of, require_sizes
-from ..craters_common.prepare import is_missing
+from ..craters_common.pictures import mask_of
+from ..craters_common.pictures import predict_pictures as craters_of_pictures
+from ..craters_common.prepare import filled, is_missing
 from ..craters_common.rasters import Mean
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths, row_of
 from .evaluate import given_thresholds, readings
-from .predict import COLUMNS, USUAL, Predictor, Reading
+from .predict import COLUMNS, USUAL, Predictor, Reading, circles_of
 
 if TYPE_CHECKING:
     from ...config import Config
     from ...geo.bodies import Body
     from ...training.hparams import RowHparams
     from ..craters_common.options import MapOptions
+    from ..pictures import Picture
     from .hparams import Hparams
 
 NAME = "crater_unet"
@@ -131,14 +135,43 @@ def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> d
 
 def predict(predictor: Predictor, mosaic: Mosaic, grid: Any, options: MapOptions) -> tuple[np.ndarray, float]:
     """Probability (h, w) on an azimuthal tile, NaN where there are no data, and the share of the tile that has data."""
-    image = mean_of_bands(*sample_masked(mosaic, grid))
+    return predict_image(predictor, mean_of_bands(*sample_masked(mosaic, grid)), options)
+
+
+def predict_image(predictor: Predictor, image: np.ndarray, options: MapOptions) -> tuple[np.ndarray, float]:
+    """The same of a grey image (h, w)."""
     gone = is_missing(image, options.missing)
     if gone.all():
         return np.full(image.shape, np.nan, np.float32), 0.0
-    image[gone] = image[~gone].mean()
-    probability = predictor.wide(image, options.window_px, options.overlap)
+    probability = predictor.wide(filled(image, options.missing), options.window_px, options.overlap)
     probability[gone] = np.nan
     return probability, float(1 - gone.mean())
+
+
+def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Workspace) -> dict[str, Any]:
+    """Craters and predictions of ready-made images, by the networks of the map at work."""
+    run, options = map_run(config, NAME), map_options(config, NAME)
+    version = int(run.versions[NAME])
+    predictor = Predictor(list(checkpoint_paths(config, NAME, version, run.split).values()), version)
+    reading = readings(config, version, run.split, predictor.hparams)
+
+    def look(image: np.ndarray, resolution_m: float) -> tuple[np.ndarray, np.ndarray | None]:
+        probability = predict_image(predictor, image, options)[0]
+        circles = predictor.circles(probability, reading, resolution_m)
+        return circles[circles[:, 3] >= reading.confidence], probability if options.prediction else None
+
+    return craters_of_pictures(pictures, look, COLUMNS, workspace)
+
+
+def read_masks(row: Hparams, pictures: Sequence[Picture], workspace: Workspace) -> dict[str, Any]:
+    """Craters of masks or probabilities that somebody else drew, as the row says that craters are drawn and read."""
+    reading = Reading.of(given_thresholds(row))
+
+    def look(image: np.ndarray, resolution_m: float) -> tuple[np.ndarray, None]:
+        circles = circles_of(mask_of(image), row, reading, resolution_m)
+        return circles[circles[:, 3] >= reading.confidence], None
+
+    return craters_of_pictures(pictures, look, COLUMNS, workspace)
 
 
 def found_in(predictor: Predictor, probability: np.ndarray, reading: Reading, grid: Any, box: Box, version: int) -> pd.DataFrame:

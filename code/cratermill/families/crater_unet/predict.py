@@ -99,13 +99,18 @@ class Predictor:
 
     def circles(self, probability: np.ndarray, reading: Reading, resolution_m: float) -> np.ndarray:
         """Circles (N, 6), see ``COLUMNS``, the surest first; less sure ones than the reading lists, too."""
-        options = reading.options(self.hparams, resolution_m)
-        # A network may find nothing, or nothing but craters, on a tile without data or of odd ground: that is no error of the user's.
-        uniform = not (probability >= 0).any() or np.nanmin(probability) > options.level
-        if uniform or options.min_radius_px > max(probability.shape):
-            return np.zeros((0, len(COLUMNS)))
-        found = extract(np.clip(probability, 0, 1), self.hparams.shape(), options, str(self.ensemble.device))
-        return with_confidence(found, reading.calibration, quantities(found))
+        return circles_of(probability, self.hparams, reading, resolution_m, str(self.ensemble.device))
+
+
+def circles_of(probability: np.ndarray, hparams: Hparams, reading: Reading, resolution_m: float, device: str = "cpu") -> np.ndarray:
+    """The same of a probability (h, w), NaN where there are no data, drawn as a row says."""
+    options = reading.options(hparams, resolution_m)
+    # A network may find nothing, or nothing but craters, on a tile without data or of odd ground: that is no error of the user's.
+    uniform = not (probability >= 0).any() or np.nanmin(probability) > options.level
+    if uniform or options.min_radius_px > max(probability.shape):
+        return np.zeros((0, len(COLUMNS)))
+    found = extract(np.clip(probability, 0, 1), hparams.shape(), options, device)
+    return with_confidence(found, reading.calibration, quantities(found))
 
 
 def _ramp(side: int, overlap: int) -> np.ndarray:

@@ -29,7 +29,7 @@ class Ejecta(Family):
 
     def require_map_data(self, config, rows) -> None:
         """Of what was prepared a map uses only the tables of tiles to map."""
-        from .planned import require_current_tiles
+        from ..ejecta_common.planned import require_current_tiles
 
         require_current_tiles(config)
 
@@ -72,20 +72,21 @@ class Ejecta(Family):
         conn = params.hparams.get("eval_conn_version")
         return {f"tests/eval_conn-version-{'none' if conn is None else conn}_{cell_tag(params.split, params.iteration)}.json": "eval.json"}
 
-    maps = True
+    maps = maps_a_list = True
+    maps_with = ("connection",)
 
     def map_name(self, config, trainings=None) -> str:
-        from .planned import map_name
+        from ..ejecta_common.planned import map_name
 
         return map_name(config, trainings)
 
     def map_cells(self, config, trainings=None):
-        from .planned import map_cells
+        from ..ejecta_common.planned import map_cells
 
         return map_cells(config, trainings)
 
     def map_warnings(self, config) -> list[str]:
-        from .mapping import map_warnings
+        from ..ejecta_common.mapping import map_warnings
 
         return map_warnings(config)
 

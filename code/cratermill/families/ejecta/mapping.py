@@ -10,57 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...core.errors import InputError
 from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
-from ...samples.brightness import far_from
-from ...training.checkpoint import load
 from ..ejecta_common.craters import Crater
-from ..ejecta_common.prepare import read_table
+from ..ejecta_common.mapping import PORTION, Brightness, brightness_of, match, require_bands, tiles_to_map
+from ..ejecta_common.planned import map_cells, map_data, map_name, map_run, open_mosaic
 from ..ejecta_common.stitch import Pieces, Stitcher, land
-from ..ejecta_common.tile_positions import eval_positions
-from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths
+from ..members import chosen_version, frozen_paths
 from .crater_files import write_crater
-from .planned import map_cells, map_data, map_name, map_run, open_mosaic, prepared_tiles
 
-__all__ = ["map_cells", "map_crater", "map_data", "map_name", "map_run", "map_warnings", "open_mosaic"]
+__all__ = ["map_cells", "map_crater", "map_data", "map_name", "map_run", "open_mosaic"]
 
 if TYPE_CHECKING:
     from ...config import Config
     from ..connection.predict import ConnectionEnsemble
     from ..ensemble import Ensemble
     from .predict import EjectaEnsemble
-
-Brightness = tuple[tuple[float, ...], tuple[float, ...]]
-
-PORTION = 128
-"""Tiles predicted between two reports; bounds the memory, changes no result."""
-
-
-# --- what there is to map ---------------------------------------------------------------------------------------------------
-
-
-def map_warnings(config: Config) -> list[str]:
-    run = map_run(config)
-    said: list[str] = []
-    if run.match_brightness:
-        return said
-    with open_mosaic(config) as mosaic:
-        for family, wanted in run.versions.items():
-            version = chosen_version(config, family, Trainings(config).weights(family, wanted, run.split))
-            path = next(iter(checkpoint_paths(config, family, version, run.split).values()))
-            seen, kept = load(path, family, version).seen, config.data.statistics
-            said += far_from(seen, mosaic, f"{family} version {version}", grey=False, remembered=kept)
-    step = "; map: {match_brightness: true} brings its bands to the training's"
-    return [text + step for text in said]
-
-
-def tiles_to_map(config: Config, crater: Crater, mosaic: Mosaic) -> pd.DataFrame:
-    path = prepared_tiles(config, crater.fid)
-    return read_table(path) if path is not None else eval_positions(crater, mosaic.grid, None, config.run.tiles)
-
-
-# --- one crater -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -127,21 +92,6 @@ def load_members(config: Config, params: dict[str, Any]) -> Members:
     return members
 
 
-def brightness_of(mosaic: Mosaic, remembered: Path) -> Brightness:
-    """Mean and deviation of the mosaic's bands, as plain numbers."""
-    mean, deviation = mosaic.statistics(remembered)[:2]
-    return tuple(mean.tolist()), tuple(np.where(deviation > 0, deviation, 1).tolist())
-
-
-def require_bands(mosaic: Mosaic, bands: int) -> None:
-    if mosaic.count != bands:
-        raise InputError(
-            f"the mosaic {mosaic.path} has {mosaic.count} band(s), the networks were trained on {bands}",
-            valid=f"a mosaic of {bands} band(s)",
-            next_step=f"name the bands to use in the config, such as map: {{bands: {[1] * bands}}}, or train on such a mosaic",
-        )
-
-
 @lru_cache(maxsize=1)
 def _load(frozen: tuple[Any, ...], paths: tuple[tuple[Path, ...], ...], brightness: Brightness | None) -> Members:
     """``frozen``: (family, version, digests) of each family, in the order of ``paths``; ``brightness``: what bands are normalised by."""
@@ -153,13 +103,5 @@ def _load(frozen: tuple[Any, ...], paths: tuple[tuple[Path, ...], ...], brightne
     for (family, version, _), own in zip(frozen, paths, strict=True):
         loaded[family] = kinds[family].load(list(own), family, version)
         if brightness is not None:
-            _match(loaded[family], brightness)
+            match(loaded[family], brightness)
     return Members(loaded["ejecta"], loaded.get("connection"))
-
-
-def _match(ensemble: Ensemble, brightness: Brightness) -> None:
-    """Normalise bands by a mosaic's mean and deviation, not the training's; other numbers of bands are refused later."""
-    norm, bands = ensemble.checkpoint.norm.copy(), len(brightness[0])
-    if bands < norm.shape[1]:
-        norm[:, :bands] = brightness
-        ensemble.renormalise(norm)

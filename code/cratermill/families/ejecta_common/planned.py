@@ -1,4 +1,7 @@
-"""What a map of ejecta consists of, from the configuration and the files that it names; libraries are imported only when those changed."""
+"""What a map of ejecta, or of connected tiles, consists of, from the configuration and the files that it names.
+
+Libraries are imported only when those changed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from ..members import Trainings
 if TYPE_CHECKING:
     from ...config import MapRun
     from ...geo.mosaic import Mosaic
-    from ..ejecta_common.craters import Crater
+    from .craters import Crater
 
 KNOWN, FORMAT = "places.json", 1
 """What was read of the crater list and the mosaic, below ``log/map_log/<map>``; another format is read again."""
@@ -58,9 +61,11 @@ def map_name(config: Config, trainings: Trainings | None = None) -> str:
     run = map_run(config)
     if run.name:
         return run.name
-    trainings, wanted = trainings or Trainings(config), run.versions["ejecta"]
-    members = "" if wanted == BEST else f"_x{len(trainings.marks('ejecta', int(wanted), run.split))}"
-    name = f"ejc-version-{wanted}_conn-version-{run.versions.get('connection', 'none')}_test-set-{run.split}{members}"
+    trainings, family = trainings or Trainings(config), "ejecta" if "ejecta" in run.versions else "connection"
+    wanted = run.versions[family]
+    members = "" if wanted == BEST else f"_x{len(trainings.marks(family, int(wanted), run.split))}"
+    ejecta = f"ejc-version-{wanted}_" if family == "ejecta" else ""
+    name = f"{ejecta}conn-version-{run.versions.get('connection', 'none')}_test-set-{run.split}{members}"
     elsewhere = Path(run.mosaic).stem if run.mosaic else Path(run.data).name if run.data else ""
     return f"{name}_{elsewhere}" if elsewhere else name
 
@@ -126,7 +131,7 @@ def files_mark(config: Config, mosaic: Path, catalogue: Path) -> str:
 
 def read_places(config: Config, catalogue: Path) -> list[dict[str, Any]]:
     """FID, position, radius and the mark of the tiles of every crater to map."""
-    from ..ejecta_common.craters import choose, read_craters
+    from .craters import choose, read_craters
 
     run = map_run(config)
     with open_mosaic(config) as mosaic:
@@ -157,7 +162,7 @@ def tiles_mark(config: Config, crater: Crater, half_circumference_m: float) -> A
 
 def require_current_tiles(config: Config) -> None:
     """Raise ``InputError`` where tables of tiles to map were prepared for another mosaic, crater list or other ``tiles`` than there are."""
-    from ..ejecta_common.prepare import Preparation
+    from .prepare import Preparation
 
     run = map_run(config)
     if run.mosaic or run.catalogue:
