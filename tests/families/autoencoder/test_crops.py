@@ -282,7 +282,7 @@ def test_real_crops_are_all_read(real_data, tmp_path):
 
 def rows_of_list(config, cutter):
     options = family_data(config, "autoencoder")
-    return catalogue_craters(config.path(options.catalogue), cutter, options, None, 0)[0]
+    return catalogue_craters(config.path(options.catalogue), cutter, options, options, 0)[0]
 
 
 def test_crops_where_the_mosaic_has_no_data_are_left_out_and_counted(small, monkeypatch):
