@@ -17,6 +17,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
 from .core.errors import InputError, nearest
@@ -72,6 +73,11 @@ class _Part(BaseModel):
             raise InputError(f"{what} can't be used:\n{explain(error, cls)}", next_step="correct these values") from error
 
 
+def _without(values: dict[str, Any], *later: str) -> dict[str, Any]:
+    """Values without empty ones of keys that came later: what was prepared before there were these keys stays as it is."""
+    return {name: value for name, value in values.items() if value or name not in later}
+
+
 class NoOptions(_Part):
     """Takes no keys: families without data or options of their own."""
 
@@ -88,12 +94,40 @@ class Tiles(_Part):
         return self.max_distance_overrides.get(fid, self.max_distance_fraction) * half_circumference_m
 
 
+class HoldOut(_Part):
+    """Craters, or ground, that one split tests on, and that none of its networks sees."""
+
+    craters: list[int] = Field(default_factory=list, description="FIDs")
+    regions: str | None = Field(None, description="a file of polygons; tiles whose middle lies in one are tested on")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.craters and not self.regions:
+            raise ValueError("must name craters, regions, or both")
+        return self
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, dict | int) else value
+
+
 class Splits(_Part):
     """TV-Test splits made by prepare; ignored where ``az_positions_all.csv`` was imported with its own."""
 
     count: int = Field(1, ge=1, le=1000, description="number of TV-Test splits, coded 0 to count-1")
     test_fraction: float = Field(0.2, gt=0, lt=1)
     by: Literal["row", "tile"] = Field("row", description="row: EJMAP's way; tile: all pairs of one ground tile stay on one side")
+    hold_out: Annotated[list[HoldOut], BeforeValidator(_listed)] = Field(
+        default_factory=list, description="{craters: [3, 17]} or {regions: FILE}, or a list: a further split of each; ejecta families"
+    )
+    drawn_tiles: Annotated[list[Annotated[int, Field(ge=2)]], BeforeValidator(_listed)] = Field(
+        default_factory=list, description="further splits, each with so many of the tiles with which split drawn_of trains; ejecta families"
+    )
+    drawn_of: int = Field(0, ge=0, description="the split that drawn_tiles are taken of, and whose tiles test")
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: Any) -> dict[str, Any]:
+        return _without(dump(self), "hold_out", "drawn_tiles", "drawn_of")
 
 
 class FamilyRun(_Part):
@@ -137,8 +171,7 @@ class CraterList(_Part):
 
     @model_serializer(mode="wrap")
     def _without_empty(self, dump: Any) -> dict[str, Any]:
-        # What was prepared before there were these keys stays as it is.
-        return {name: value for name, value in dump(self).items() if value or name not in ("where", "columns")}
+        return _without(dump(self), "where", "columns")
 
 
 BEST = "best"

@@ -24,12 +24,12 @@ def test_versions_become_a_table_and_pictures(tmp_path):
         pd.DataFrame([*rows, {"test-set": 0, "iteration": "vote", "test_F1_Score": 0.9}]).to_csv(place / "eval_metrics.csv", index=False)
         write_json(place / "hparams.json", {"version": version, "lr": rate, "model_name": model, "batch_size": 4, "buffer_bounds": [2, 5]})
     (tmp_path / "data" / "conn_data").mkdir(parents=True)
-    pairs = pd.DataFrame({"test_0": [0, 0, 0, 1], "test_1": [0, -1, -1, 1]})
+    pairs = pd.DataFrame({"pos_index": [4, 5, 5, 6], "test_0": [0, 0, 0, 1], "test_1": [0, -1, -1, 1]})
     pairs.to_csv(tmp_path / "data" / "conn_data" / "az_positions_all.csv", index=False)
     made = [path.name for path in run_tuning(config)]
     assert made == ["tuning.csv", "tuning.png", "tuning_splits.png", "tuning_tiles.png"]
     table = pd.read_csv(folder / "tuning.csv")
-    assert len(table) == 6 and table["drawn_tiles"].tolist() == [3, 1] * 3
+    assert len(table) == 6 and table["drawn_tiles"].tolist() == [2, 1] * 3
     assert {"hparam lr", "hparam model_name", "hparam buffer_bounds"} <= set(table) and "hparam version" not in table
 
 

@@ -12,7 +12,8 @@ from shapely.geometry.base import BaseGeometry
 from ..core.errors import InputError
 from ..craters.catalogue import read_catalogue
 from ..geo.bodies import Body, require_same_body
-from .plane import Crater, to_plane
+from ..geo.polygons import to_plane
+from .plane import Crater
 
 RIM_AREAS = (0.25, 4.0)
 """A rim whose area is less or more than this share of the circle's isn't one piece around its crater (cut at the seam, or at a pole)."""

@@ -13,7 +13,6 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..core.errors import InputError
-from ..geo.bodies import Body
 from ..geo.grid import Grid, Window, azimuthal_grid
 from ..geo.mosaic import Mosaic
 from ..geo.pixel_maps import Link
@@ -135,16 +134,6 @@ class Plane:
         if missing is not None:
             values[np.broadcast_to(missing, values.shape)] = np.nan
         return values
-
-
-def to_plane(shape: BaseGeometry, body: Body, lon: float, lat: float) -> BaseGeometry:
-    """A shape in degrees in metres east and north of a centre: whole across the seam and over the poles."""
-
-    def moved(points: np.ndarray) -> np.ndarray:
-        azimuth, _, distance = body.geod.inv(np.full(len(points), lon), np.full(len(points), lat), points[:, 0], points[:, 1])
-        return np.column_stack([distance * np.sin(np.radians(azimuth)), distance * np.cos(np.radians(azimuth))])
-
-    return shapely.make_valid(shapely.transform(shape, moved))
 
 
 def blocks_between(place: Place, rows: tuple[float, float], cols: tuple[float, float]) -> list[Window]:

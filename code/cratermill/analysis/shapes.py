@@ -8,24 +8,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-import geopandas
 import numpy as np
-import pandas as pd
-import pyogrio
 import rasterio.features
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from ..core.errors import InputError, first_line
-from ..geo.bodies import Body, body_of_crs, require_same_body
+from ..core.errors import InputError
+from ..geo.bodies import Body
 from ..geo.grid import Grid, Window
+from ..geo.polygons import VECTORS, fids_of, read_polygons, to_degrees, to_plane
 from .masks import Mask, MaskSet, turns
-from .plane import Place, blocks_between, occupied, to_plane
-
-VECTORS = (".gpkg", ".shp", ".geojson", ".json")
-FID_COLUMN = "crat_FID"
-SEGMENT_DEGREES = 0.5
-"""Sides of polygons are divided into pieces of so much, so that they keep their course on another projection."""
+from .plane import Place, blocks_between, occupied
 
 
 class Ejecta(Protocol):
@@ -83,9 +76,9 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Outlined:
-    """Polygons in degrees on a body; a pixel belongs to them if its middle does."""
+    """Polygons in degrees on a body, whose rings may jump at the seam; a pixel belongs to them if its middle does."""
 
-    degrees: BaseGeometry
+    degrees: tuple[BaseGeometry, ...]
     body: Body
 
     def squares(self, place: Place) -> list[Window]:
@@ -105,7 +98,7 @@ class Outlined:
     @lru_cache(maxsize=64)  # noqa: B019 - a handful of truths, each as long as its comparison
     def _outline(self, lon: float, lat: float) -> BaseGeometry:
         """In metres east and north of a crater."""
-        return to_plane(self.degrees, self.body, lon, lat)
+        return shapely.union_all([to_plane(shape, self.body, lon, lat) for shape in self.degrees])
 
 
 @dataclass(frozen=True)
@@ -155,51 +148,4 @@ def _outlines(path: Path, body: Body) -> Iterator[tuple[int, Outlined]]:
     frame = to_degrees(read_polygons(path, body, "the truth"), body)
     numbers = fids_of(frame, path)
     for fid in sorted(set(numbers)):
-        yield fid, Outlined(shapely.union_all(frame.geometry.to_numpy()[numbers == fid]), body)
-
-
-# --- files of polygons --------------------------------------------------------------------------------------------------------
-
-
-def read_polygons(path: Path, body: Body, what: str = "the polygons") -> geopandas.GeoDataFrame:
-    """Polygons that people drew, as they stand in the file, without empty ones; ``InputError`` names what can't be used."""
-    if path.suffix.lower() not in VECTORS or not path.exists():
-        raise InputError(f"{path} is no file of polygons", valid=f"polygons as {', '.join(VECTORS)}", next_step="check the path")
-    try:
-        frame = geopandas.read_file(path)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(f"{path} can't be read: {first_line(error)}", valid="polygons that QGIS opens") from error
-    if not isinstance(frame, geopandas.GeoDataFrame) or frame.crs is None:
-        raise InputError(f"{path} has no CRS", valid="polygons in a CRS of the mosaic's body", next_step="assign it in QGIS")
-    require_same_body(body, body_of_crs(frame.crs), f"{what} {path}")
-    frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
-    wrong = np.flatnonzero(~frame.geom_type.isin(["Polygon", "MultiPolygon"]))
-    if frame.empty or len(wrong):
-        given = (
-            f"{path}, row {frame.index[wrong[0]] + 1}: a {frame.geom_type.iloc[wrong[0]]}" if len(wrong) else f"{path} holds no polygons"
-        )
-        raise InputError(given, valid="polygons alone, one at least", next_step="draw it as a polygon")
-    return frame
-
-
-def to_degrees(frame: geopandas.GeoDataFrame, body: Body) -> geopandas.GeoDataFrame:
-    """Polygons with vertices in degrees, dense enough to keep their course. Their rings may jump at the seam, and only vertices count."""
-    unit = 1.0 if frame.crs.is_geographic else np.radians(1) * body.semi_major_m / frame.crs.axis_info[0].unit_conversion_factor
-    # Before the change of CRS: a straight side of the file's projection is none in degrees.
-    dense = shapely.segmentize(shapely.make_valid(frame.geometry.values), SEGMENT_DEGREES * unit)
-    return frame.set_geometry(geopandas.GeoSeries(dense, frame.index, crs=frame.crs)).to_crs(body.geographic_crs())
-
-
-def fids_of(frame: geopandas.GeoDataFrame, path: Path) -> np.ndarray:
-    """The column ``crat_FID`` (n,); ``InputError`` where there is none, or it is no whole number somewhere."""
-    column = next((name for name in frame if str(name).lower() == FID_COLUMN.lower()), None)
-    if column is None:
-        raise InputError(
-            f"{path} has no column {FID_COLUMN}; its columns: {', '.join(map(str, frame))}", valid=f"polygons with {FID_COLUMN}"
-        )
-    numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
-    wrong = np.flatnonzero(numbers != np.rint(numbers))
-    if len(wrong):
-        given = f"{path}, row {frame.index[wrong[0]] + 1}: {FID_COLUMN} is {frame[column].iloc[wrong[0]]}"
-        raise InputError(given, valid="a crater's number", next_step="say whose ejecta they are")
-    return numbers.astype(int)
+        yield fid, Outlined(tuple(frame.geometry.to_numpy()[numbers == fid]), body)

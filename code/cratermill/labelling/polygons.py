@@ -9,12 +9,11 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from ..analysis.plane import to_plane
-from ..analysis.shapes import fids_of, read_polygons, to_degrees
 from ..core.errors import InputError
 from ..families.ejecta_common.craters import Crater
 from ..geo.bodies import Body
 from ..geo.grid import Grid
+from ..geo.polygons import fids_of, read_polygons, to_degrees, to_plane
 from .folder import Tile
 from .ground import Ground
 

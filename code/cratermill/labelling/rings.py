@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from ..analysis.shapes import read_polygons
 from ..core.errors import InputError
 from ..core.files import atomic_path
 from ..craters.catalogue import read_catalogue, write_catalogue
 from ..craters.vectors import centres
 from ..geo.bodies import Body
 from ..geo.geopackage import keep_authority
+from ..geo.polygons import read_polygons
 
 POINTS = 72
 LAYER = "rings"

@@ -75,10 +75,10 @@ def scores_of(folder: Path, family: Family) -> tuple[pd.DataFrame, str]:
 
 
 def drawn_tiles(config: Config) -> dict[int, int]:
-    """Pairs of drawn tiles and craters with which each split trains and validates (``test_{S}`` = 0); none without such a table."""
+    """Drawn tiles with which each split trains and validates (``test_{S}`` = 0); none without such a table."""
     path = config.data.az_positions
     if not path.exists():
         return {}
     table = pd.read_csv(path)
     splits = [name for name in map(str, table) if name.startswith("test_") and name.removeprefix("test_").isdecimal()]
-    return {int(name.removeprefix("test_")): int((table[name] == 0).sum()) for name in splits}
+    return {int(name.removeprefix("test_")): table.loc[table[name] == 0, "pos_index"].nunique() for name in splits}

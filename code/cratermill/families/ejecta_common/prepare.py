@@ -18,12 +18,13 @@ from ...core.progress import Progress
 from ...geo.band_statistics import RULE
 from ...geo.mosaic import Mosaic, require_body
 from ...samples.inputs import mark, mosaic_mark
-from ...samples.splits import grouped_mask, split_classes, stratified_mask
+from ...samples.splits import split_classes
 from ...samples.steps import Steps, hash_of
 from ...samples.store import Make, Piece, Spec, Store, adopt, write_store
 from . import tile_images as views
 from .craters import Crater, read_craters
 from .mask_warnings import mask_warnings
+from .splits import add_splits, meeting
 from .tile_positions import (
     POSITION_COLUMNS,
     ejecta_pixels,
@@ -101,6 +102,9 @@ class Preparation(Steps):
         if self.imported:
             table = read_table(self.data.az_positions)
             require_columns(table, self.data.az_positions)
+            if self.config.run.splits.hold_out or self.config.run.splits.drawn_tiles:
+                given = f"{self.data.az_positions} was imported with its own splits, and splits asks for others"
+                raise InputError(given, next_step="leave out splits.hold_out and splits.drawn_tiles, or add columns test_N to that table")
             return table
         drawn = [crater for crater in self.craters if crater.train]
         if not drawn:
@@ -115,6 +119,7 @@ class Preparation(Steps):
             "seed": run.seed,
             "tiles": run.tiles.max_distance_fraction,
             "body": half,
+            **{one.regions: mark(self.config.path(one.regions)) for one in run.splits.hold_out if one.regions},
         }
         self.step("splits", inputs, [self.data.az_positions], lambda: self._write_splits(drawn, run.tiles.max_distance_fraction * half))
         return read_table(self.data.az_positions)
@@ -159,14 +164,17 @@ class Preparation(Steps):
             )
         run = self.config.run
         table["split_class"] = split_classes(table["num_1"].to_numpy(), table["distance"].to_numpy(), max_distance_m)
-        for split in range(run.splits.count):
-            try:
-                table[f"test_{split}"] = test_mask(table, run.splits.by, run.splits.test_fraction, run.seed + split).astype(int)
-            except ValueError as error:
-                raise InputError(
-                    f"too few drawn tiles for a TV-Test split: {error}", next_step="draw more tiles or lower splits.test_fraction"
-                ) from error
+        add_splits(table, run.splits, run.seed, partial(self._meeting, drawn, table))
         write_table(self.data.az_positions, table)
+
+    def _meeting(self, drawn: list[Crater], table: pd.DataFrame, regions: str) -> tuple[np.ndarray, np.ndarray]:
+        """Which pairs of a table lie in a file of regions, and which touch one."""
+        tiles = pd.concat([read_positions(self._tiles_of(crater)).assign(crat_FID=crater.fid) for crater in drawn])
+        pairs = table[["crat_FID", "pos_index"]].merge(tiles, on=["crat_FID", "pos_index"], how="left")
+        places = pairs[["x", "y", "height", "width"]]
+        unique, which = np.unique(places.to_numpy(int), axis=0, return_inverse=True)
+        inside, near = meeting(self.config.path(regions), self.mosaic.grid, pd.DataFrame(unique, columns=list(places)))
+        return inside[which.ravel()], near[which.ravel()]
 
     def evaluation_tiles(self) -> None:
         """``eval_positions_crater_{FID}.csv`` of every crater, drawn or not."""
@@ -332,14 +340,6 @@ def vars_of(crater: Crater) -> list:
 
 def read_table(path: Path) -> pd.DataFrame:
     return read_frame(path, next_step="run 'cratermill prepare CONFIG'")
-
-
-def test_mask(table: pd.DataFrame, by: str, fraction: float, seed: int) -> np.ndarray:
-    """One TV-Test split: by row, as EJMAP does, or by ground tile, so that no ground is on both sides."""
-    classes = table["split_class"].to_numpy()
-    if by == "tile":
-        return grouped_mask(table["pos_index"].to_numpy(), classes, fraction, seed)
-    return stratified_mask(classes, fraction, seed)
 
 
 def mask_tile(mask: Mosaic, grid) -> np.ndarray:

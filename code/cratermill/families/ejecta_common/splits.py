@@ -1,0 +1,97 @@
+"""TV-Test splits of pairs of crater and drawn tile: random ones, craters or regions held out, subsets of the drawn tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import shapely
+
+from ...core.errors import InputError
+from ...core.frames import rows_of
+from ...samples.splits import grouped_mask, stratified_mask
+from .tile_positions import window_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ...config import HoldOut, Splits
+    from ...geo.grid import Grid
+
+TV, TEST, UNUSED = 0, 1, -1
+Meets = Callable[[str], tuple[np.ndarray, np.ndarray]]
+"""Of a file of regions: which pairs lie in them (middle of their tile), and which touch them, (n,) bool each."""
+
+
+def add_splits(table: pd.DataFrame, splits: Splits, seed: int, meets: Meets) -> None:
+    """Add ``test_0``, ``test_1``, … to the table of all pairs: first the random splits, then those held out, then the subsets."""
+    columns = [random_split(table, splits, seed + number) for number in range(splits.count)]
+    columns += [held_out(table, one, meets) for one in splits.hold_out]
+    if splits.drawn_tiles and splits.drawn_of >= len(columns):
+        raise InputError(f"splits.drawn_of is {splits.drawn_of}", valid=f"a split that isn't a subset itself: 0 to {len(columns) - 1}")
+    columns += [subset(table, columns[splits.drawn_of], count, seed) for count in splits.drawn_tiles]
+    for number, column in enumerate(columns):
+        table[f"test_{number}"] = column
+
+
+def random_split(table: pd.DataFrame, splits: Splits, seed: int) -> np.ndarray:
+    """By row, as EJMAP does, or by ground tile, so that no ground is on both sides."""
+    classes = table["split_class"].to_numpy()
+    try:
+        if splits.by == "tile":
+            return grouped_mask(table["pos_index"].to_numpy(), classes, splits.test_fraction, seed).astype(int)
+        return stratified_mask(classes, splits.test_fraction, seed).astype(int)
+    except ValueError as error:
+        raise InputError(
+            f"too few drawn tiles for a TV-Test split: {error}", next_step="draw more tiles or lower splits.test_fraction"
+        ) from error
+
+
+def held_out(table: pd.DataFrame, one: HoldOut, meets: Meets) -> np.ndarray:
+    """Test: the pairs of some craters, and those in some regions. Other pairs on the same ground, or across an edge, are unused."""
+    known = sorted(set(table["crat_FID"].tolist()))
+    unknown = [fid for fid in one.craters if fid not in known]
+    if unknown:
+        raise InputError(f"splits.hold_out names the craters {unknown}, of which nothing was drawn", valid=", ".join(map(str, known)))
+    test = table["crat_FID"].isin(one.craters).to_numpy()
+    near = np.zeros(len(table), bool)
+    if one.regions:
+        inside, near = meets(one.regions)
+        test = test | inside
+    near = near | table["pos_index"].isin(table["pos_index"].to_numpy()[test]).to_numpy()
+    what = one.model_dump(exclude_defaults=True)
+    if not test.any() or (test | near).all():
+        left = "no drawn tile" if not test.any() else "nothing but drawn tiles that are tested on"
+        raise InputError(
+            f"splits.hold_out {what} leaves {left}", valid="some drawn tiles on either side", next_step="hold out other ground"
+        )
+    return np.where(test, TEST, np.where(near, UNUSED, TV))
+
+
+def subset(table: pd.DataFrame, split: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """A split whose networks see ``count`` of another's TV tiles (with all their craters); smaller subsets lie within larger ones."""
+    ground = table["pos_index"].to_numpy()
+    tiles = np.random.default_rng(seed).permutation(np.unique(ground[split == TV]))
+    if count > len(tiles):
+        raise InputError(f"splits.drawn_tiles asks for {count} tiles", valid=f"at most {len(tiles)}, with which the split trains")
+    return np.where((split == TV) & ~np.isin(ground, tiles[:count]), UNUSED, split)
+
+
+def meeting(path: Path, grid: Grid, tiles: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Which drawn tiles (``x, y, height, width`` on the mosaic's grid) lie in polygons by their middle, and which touch one, (n,) bool."""
+    from ...geo.polygons import read_polygons, to_degrees, to_plane
+
+    shapes = list(to_degrees(read_polygons(path, grid.body, "the regions"), grid.body).geometry)
+    found = []
+    for tile in rows_of(tiles):
+        window = window_of(tile)
+        rows, cols = [window.row - 0.5, window.stop_row - 0.5], [window.col - 0.5, window.stop_col - 0.5]
+        corners = grid.lonlat(np.array([rows[0], rows[0], rows[1], rows[1]]), np.array([cols[0], cols[1], cols[1], cols[0]]))
+        middle = tuple(float(value) for value in grid.lonlat(sum(rows) / 2, sum(cols) / 2))
+        outline = to_plane(shapely.Polygon(np.column_stack(corners)), grid.body, *middle)
+        regions = [to_plane(shape, grid.body, *middle) for shape in shapes]
+        found.append((any(one.contains(shapely.Point(0, 0)) for one in regions), any(one.intersects(outline) for one in regions)))
+    both = np.array(found, bool).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
