@@ -12,7 +12,7 @@ from cratermill.families.crater_unet.mapping import map_warnings  # noqa: F401 (
 from cratermill.families.ejecta_common.craters import Crater
 from cratermill.families.ejecta_common.mask_warnings import mask_warnings
 from cratermill.geo.mosaic import Mosaic, require_body
-from cratermill.samples.brightness import brightness_of, far_from
+from cratermill.samples.brightness import Ground, brightness_of, described, doubts, far_from, light, unlike_share
 from cratermill.samples.grey import GreyRange, grey_mark, grey_range, mean_of_bands
 from tests.mosaics import MERCURY, global_grid, noise, write_mosaic
 
@@ -62,6 +62,33 @@ def test_ground_unlike_the_trainings_is_said_with_both_means(tmp_path, grey):
             if far:
                 assert f"{mosaic.statistics().mean[0]:.4g}" in said[0] and f"{values.mean():.4g}" in said[0] and "version 3" in said[0]
             assert far_from({}, mosaic, "an older network", grey=grey) == []
+
+
+def test_what_networks_are_shown_is_compared_with_their_training_by_brightness_contrast_and_roughness():
+    rng = np.random.default_rng(0)
+    rough = rng.normal(100, 20, (8, 1, 64, 64))
+    smooth = np.repeat(np.repeat(rng.normal(100, 20, (8, 1, 16, 16)), 4, -1), 4, -2)
+    trained = brightness_of([{"image": image, "target": np.array([float(number < 2)])} for number, image in enumerate(rough)])
+    assert trained["share"] == [0.25] and trained["texture"][0] == pytest.approx(np.abs(np.diff(rough)).mean() / rough.std(), rel=0.02)
+    for name, images, colour in (
+        ("the same", rough, "green"),
+        ("brighter", rough + 30, "amber"),
+        ("far brighter", rough + 60, "red"),
+        ("flatter", rough / 3 + 70, "amber"),
+        ("smoother", smooth, "red"),
+    ):
+        parts = []
+        for half in (images[:4], images[4:]):
+            ground = Ground()
+            ground.add(half)
+            parts.append(ground.plain())
+        here = described(parts)
+        assert here["mean"][0] == pytest.approx(images.mean()) and here["std"][0] == pytest.approx(images.std())
+        found = light(doubts(trained, here, "version 3"))
+        assert found["light"] == colour, name
+        assert all("version 3" in reason for reason in found["reasons"]) and bool(found["reasons"]) == (colour != "green")
+    assert light(unlike_share(0.13, 0.45, "connected tiles"))["light"] == "red"
+    assert light(doubts(trained, described([]), "nobody"))["light"] == "green"
 
 
 @pytest.mark.parametrize(

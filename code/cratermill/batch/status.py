@@ -56,6 +56,7 @@ def collect(plan: Plan, observe: Observe | None = None) -> dict[str, Any]:
         "finished": all(cell.state == state.DONE for cell in run.states),
         "cells": [asdict(cell) for cell in run.states],
         "silent": run.silent,
+        "warnings": warnings_of(plan),
         "time": time.time(),
     }
 
@@ -85,6 +86,8 @@ def show(plan: Plan, *, watch: bool = False, as_json: bool = False, observe: Obs
         print(json.dumps(found, indent=1))
     else:
         found = _watch(plan, observe, interval_s) if watch else _print(plan, observe)
+        for text in warnings_of(plan):
+            print(f"warning: {text}")
         if found["finished"] and (line := results_line(plan)):
             print(line)
     return 1 if any(cell["state"] in state.ENDED_BADLY for cell in found["cells"]) else 0
@@ -122,6 +125,12 @@ def results_of(plan: Plan) -> list[str]:
     """The files that people read which the summaries of a run have made, as they name them."""
     made = [read_json(plan.product(cell) / state.CELL_FILE) or {} for cell in plan.cells if cell.always and state.is_done(plan, cell)]
     return list(dict.fromkeys(str(path) for one in made for path in (one.get("metrics") or {}).get("results", ())))
+
+
+def warnings_of(plan: Plan) -> list[str]:
+    """What the summaries and composites of a run have to warn of."""
+    made = [read_json(plan.product(cell) / state.CELL_FILE) or {} for cell in plan.cells if cell.always and state.is_done(plan, cell)]
+    return list(dict.fromkeys(str(text) for one in made for text in (one.get("metrics") or {}).get("warnings", ())))
 
 
 def results_line(plan: Plan) -> str | None:

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from ..core.errors import InputError
+from ..samples.brightness import Ground
 from ..training.cell import CellParams
 from ..training.checkpoint import Checkpoint, load
 from ..training.device import is_bf16_fast, torch_device
@@ -28,6 +29,7 @@ class Ensemble:
     def __init__(self, checkpoints: Iterable[Checkpoint], paths: list[Path], device: torch.device | None = None):
         self.device = device or torch_device()
         self.networks: list[Normalised] = []
+        self.ground = Ground()
         for checkpoint, path in zip(checkpoints, paths, strict=True):
             if not self.networks:
                 self.checkpoint = replace(checkpoint, state_dict={})
@@ -45,6 +47,11 @@ class Ensemble:
     def __len__(self) -> int:
         return len(self.networks)
 
+    def shown(self) -> dict[str, Any]:
+        """What the networks were shown since the last call, beside what they learned from; for the traffic light of a map."""
+        sums, self.ground = self.ground.plain(), Ground()
+        return {"here": sums, "trained": self.checkpoint.seen}
+
     def renormalise(self, norm: np.ndarray) -> None:
         """Other offsets and divisors (2, C) for raw input than those of the training."""
         self.checkpoint = replace(self.checkpoint, norm=norm)
@@ -54,6 +61,7 @@ class Ensemble:
     @torch.inference_mode()
     def probabilities(self, image_BCHW: np.ndarray, extra_BM: np.ndarray | None = None) -> torch.Tensor:
         """Sigmoid of each member's logits for raw inputs: (members, B, ...) float32."""
+        self.ground.add(image_BCHW)
         image = torch.from_numpy(image_BCHW).to(self.device)
         if is_bf16_fast() or self.device.type == "cuda":
             image = image.to(memory_format=torch.channels_last)

@@ -8,6 +8,7 @@ from ..config import Config
 from ..core.errors import WorkError
 from ..core.notices import notice
 from ..families import get_family
+from ..families.likeness import said
 from .index import write_results_page
 from .plan_maps import at_work, map_warnings, other_weights
 
@@ -27,7 +28,10 @@ def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
     for text in warnings:
         notice(text)
     result = family.composite(one, [plan.product(part) for part in present], workspace)
+    doubts = said(result["name"], result) if "light" in result else []
+    for text in doubts:
+        notice(text)
     here = {part.index for part in present}
     made = [*result.get("results", []), config.project.relative(config.project.map_folder(cell.params["name"]))]
     made.append(config.project.relative(write_results_page(config.root)))
-    return {**result, "results": made, "warnings": warnings, "missing": [part.key for part in parts if part.index not in here]}
+    return {**result, "results": made, "warnings": [*warnings, *doubts], "missing": [part.key for part in parts if part.index not in here]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +31,10 @@ th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #e6e6
 th { position: sticky; top: 0; background: #f0f0ec; }
 td.text, th.text { text-align: left !important; }
 dt { font-weight: 600; } dd { margin: 0 0 .4rem 1rem; overflow-wrap: anywhere; }
+.light { padding: .5rem 1rem; border-left: 8px solid #2e7d32; }
+.light.unknown { border-color: #8a8a86; }
+.light.amber { border-color: #9a6a00; }
+.light.red { border-color: #b3261e; }
 .warning { background: #fff3d6; padding: .5rem 1rem; border-left: 4px solid #9a6a00; }
 .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .5em; border: 1px solid #8886; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; padding: 0; list-style: none; }
@@ -96,6 +100,24 @@ def section(heading: str, *content: str) -> str:
 
 def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{html.escape(text)}</p>' if kind else f"<p>{html.escape(text)}</p>"
+
+
+LIGHTS = {
+    "green": "The ground is like that of the training.",
+    "amber": "Doubtful: the ground, or what was found, differs from the training.",
+    "unknown": "The networks' checkpoints don't say what ground they learned from.",
+    "red": "What was found means little: the ground, or what was found, is unlike the training.",
+}
+
+
+def traffic_light(light: str, reasons: Iterable[str]) -> str:
+    """How far a map is to be trusted: green, amber or red, and why."""
+    listed = "".join(f"<li>{html.escape(reason)}</li>" for reason in reasons)
+    return (
+        f'<div class="light {light}"><strong>{light}</strong> {LIGHTS[light]}<ul>{listed}</ul></div>'
+        if listed
+        else (f'<p class="light {light}"><strong>{light}</strong> {LIGHTS[light]}</p>')
+    )
 
 
 def picture(path: Path, caption: str, beside: Path | None = None) -> str:

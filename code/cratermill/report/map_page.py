@@ -56,6 +56,8 @@ def summary(craters: pd.DataFrame, made_of: dict) -> str:
             }
         )
     ]
+    if "light" in made_of:
+        parts.append(html.traffic_light(made_of["light"], made_of["reasons"]))
     if made_of.get("missing"):
         text = f"Not on this map, because their cells are missing: {', '.join(made_of['missing'])}. Launch again to make them."
         parts.append(html.paragraph(text, "warning"))

@@ -1,7 +1,9 @@
-"""How bright the ground is that a network learned from, and whether a mosaic is like it: networks take contrast for granted."""
+"""What the ground is like that a network learned from, and whether a mosaic is like it: contrast is taken for granted."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +21,102 @@ RATIO = 4.0
 """Deviations whose ratio exceeds this are, too."""
 
 
-def brightness_of(samples: Any) -> dict[str, list[float]]:
-    """``mean`` and ``std`` per channel of raw images, from at most ``SAMPLES`` evenly spaced samples (dicts with ``image`` (C, h, w))."""
-    chosen = np.unique(np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).round().astype(int))
-    images = [np.asarray(samples[int(number)]["image"], np.float64) for number in chosen]
-    pixels = np.concatenate([image.reshape(len(image), -1) for image in images], axis=1)
-    pixels = np.where(np.isfinite(pixels), pixels, np.nan)
-    if np.isnan(pixels).all(axis=1).any():
+class Ground:
+    """What raw images are like, per channel: how bright, how varied, how rough. Holds sums of at most ``SAMPLES`` images."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.sums: dict[str, np.ndarray] = {}
+
+    def add(self, images_CHW: Iterable[np.ndarray]) -> None:
+        for image in islice(images_CHW, SAMPLES - self.images):
+            self.images += 1
+            pixels = np.asarray(image, np.float64)
+            steps = [np.abs(np.diff(pixels, axis=axis)).reshape(len(pixels), -1) for axis in (-1, -2) if pixels.ndim > 1]
+            flat = pixels.reshape(len(pixels), -1)
+            found = {"pixels": np.isfinite(flat).sum(1), "sum": np.nansum(flat, 1), "squares": np.nansum(flat**2, 1)}
+            step = np.concatenate(steps, axis=1) if steps else np.zeros((len(pixels), 0))
+            found |= {"steps": np.nansum(step, 1), "pairs": np.isfinite(step).sum(1)}
+            self.sums = {name: self.sums.get(name, 0.0) + value for name, value in found.items()}
+
+    def plain(self) -> dict[str, list[float]]:
+        return {name: np.asarray(value, float).tolist() for name, value in self.sums.items()}
+
+
+def described(sums: list[dict[str, list[float]]]) -> dict[str, list[float]]:
+    """``mean``, ``std`` and ``texture`` (mean difference of neighbouring pixels ÷ std) per channel of all these sums of :class:`Ground`
+    together; nothing where a channel has no data."""
+    known = [one for one in sums if one]
+    if not known:
         return {}
-    return {"mean": np.nanmean(pixels, axis=1).tolist(), "std": np.nanstd(pixels, axis=1).tolist()}
+    total = {name: np.sum([one[name] for one in known], axis=0) for name in known[0]}
+    if not (total["pixels"] > 0).all():
+        return {}
+    mean = total["sum"] / total["pixels"]
+    std = np.sqrt(np.maximum(total["squares"] / total["pixels"] - mean**2, 0))
+    texture = np.divide(total["steps"], total["pairs"] * std, out=np.zeros_like(std), where=(total["pairs"] * std) > 0)
+    return {"mean": mean.tolist(), "std": std.tolist(), "texture": texture.tolist()}
+
+
+def brightness_of(samples: Any) -> dict[str, list[float]]:
+    """What :func:`described` says of raw images, from at most ``SAMPLES`` evenly spaced samples (dicts with ``image`` (C, h, w)); and
+    ``share``, the mean of what is asked for (``target``), where that is yes or no."""
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).round().astype(int))
+    drawn, ground = [samples[int(number)] for number in chosen], Ground()
+    ground.add([np.asarray(one["image"], np.float64) for one in drawn])
+    found = described([ground.plain()])
+    targets = [np.asarray(one["target"], np.float64) for one in drawn if "target" in one]
+    if found and targets and all(((one >= 0) & (one <= 1)).all() for one in targets):
+        found["share"] = [float(np.mean([one.mean() for one in targets]))]
+    return found
+
+
+RED, AMBER, GREEN, UNKNOWN = "red", "amber", "green", "unknown"
+LIMITS = {"mean": (1.0, FAR), "std": (2.0, RATIO), "texture": (1.5, 2.0), "share": (2.0, 3.0)}
+"""From where on something is doubtful, and far: deviations of the training between means, and ratios of the others."""
+Doubt = tuple[str, str]
+"""A colour and the reason for it."""
+
+
+def doubts(trained: dict[str, list[float]], here: dict[str, list[float]], who: str, grey: bool = True) -> list[Doubt]:
+    """What is unlike the training in what ``who`` has been shown. Without ``grey`` brightness was matched, and isn't compared."""
+    found: list[Doubt] = []
+    words = {"mean": "brightness", "std": "contrast", "texture": "roughness (differences of neighbouring pixels ÷ contrast)"}
+    for name, word in words.items():
+        if name not in trained or name not in here or (not grey and name != "texture"):
+            continue
+        pairs = list(zip(trained[name], here[name], strict=False))
+        spread = trained["std"] if name == "mean" else [0.0] * len(pairs)
+        off = [_off(there, seen, one, name) for (there, seen), one in zip(pairs, spread, strict=False)]
+        worst = int(np.argmax(off)) if off else 0
+        if off and (colour := _colour(off[worst], name)):
+            there, seen = pairs[worst]
+            found.append((colour, f"{word} of the ground is {seen:.3g}, {there:.3g} in the training of {who}"))
+    return found
+
+
+def unlike_share(trained: float, here: float, what: str) -> list[Doubt]:
+    colour = _colour(_off(trained, here, 0.0, "share"), "share")
+    return [(colour, f"{what} are {here:.0%}, {trained:.0%} in the training")] if colour else []
+
+
+def _off(there: float, here: float, spread: float, name: str) -> float:
+    if name == "mean":
+        return abs(here - there) / spread if spread else float(here != there) * 2 * FAR
+    low, high = sorted((abs(there), abs(here)))
+    return high / low if low > 0 else (1.0 if high == 0 else np.inf)
+
+
+def _colour(off: float, name: str) -> str | None:
+    doubtful, far = LIMITS[name]
+    return RED if off > far else AMBER if off > doubtful else None
+
+
+def light(found: list[Doubt]) -> dict[str, Any]:
+    """The traffic light of a map: its ``light`` and the ``reasons``, the gravest first."""
+    order = {RED: 0, AMBER: 1}
+    reasons = sorted(dict.fromkeys(found), key=lambda one: order[one[0]])
+    return {"light": reasons[0][0] if reasons else GREEN, "reasons": [f"{colour}: {text}" for colour, text in reasons]}
 
 
 def far_from(trained: dict[str, list[float]], mosaic: Mosaic, who: str, *, grey: bool, remembered: Path | None = None) -> list[str]:

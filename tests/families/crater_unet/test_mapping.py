@@ -124,6 +124,8 @@ def test_prediction_lies_on_the_mosaic(mapped):
 def test_pictures_and_page_are_there(mapped):
     for name in ("overlay.png", "size_frequency.png", "index.html", "size_frequency.csv", "provenance.json"):
         assert output(mapped, name).stat().st_size > 500, name
+    assert 'class="light unknown"' in output(mapped, "index.html").read_text()  # the checkpoint doesn't know its training's ground
+    assert mapped[3]["light"] == "unknown"
 
 
 def test_the_list_does_not_depend_on_where_the_mosaic_begins_or_on_the_blocks(mapped, tmp_path, monkeypatch):

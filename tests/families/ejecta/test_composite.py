@@ -158,6 +158,11 @@ def test_provenance_names_what_the_map_was_made_of(made):
     assert found["craters"] == list(case.CRATERS) and found["config"]["map"]["versions"] == {"connection": 3, "ejecta": 2}
 
 
+def test_more_connected_tiles_than_in_the_training_turn_the_light_red(made):
+    page = (made[2] / "index.html").read_text()
+    assert made[3]["light"] == "red" and 'class="light red"' in page and "connected tiles are" in page and "2% in the training" in page
+
+
 def test_warnings_stand_on_the_page_and_in_the_provenance(made, tmp_path, monkeypatch):
     config, products, _, _ = made
     monkeypatch.setattr("cratermill.families.ejecta.Ejecta.map_warnings", lambda self, config: ["the mosaic is <dark>"])

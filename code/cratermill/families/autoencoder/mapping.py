@@ -14,12 +14,13 @@ from ...core.errors import InputError, WorkError
 from ...core.files import read_json, write_json, write_table
 from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
-from ...samples.brightness import far_from
+from ...samples.brightness import Ground, far_from
 from ...samples.crops import Cutter
 from ...samples.inputs import digest
 from ...samples.store import joined
 from ...training.checkpoint import load
 from .. import family_data, map_options
+from ..likeness import light_of
 from ..members import Marks, Trainings, best_iteration, evaluated_row, find_checkpoints
 from ..pictures import write_list
 from .clusters import Recipe, group, nuisance_columns, require_enough
@@ -176,20 +177,22 @@ def make_chunk(config: Config, params: dict[str, Any], workspace: Workspace) -> 
     """Crops and latents of one chunk: ``latents.npy`` and ``rows.parquet``."""
     row = _row(config)
     network, _ = trained_network(checkpoint_path(config), version_of(config), row, config.run.trainer.accelerator)
-    folder, latents, tables = Path(workspace.folder), [], []
+    folder, latents, tables, ground = Path(workspace.folder), [], [], Ground()
     with open_mosaic(config) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row), config.data.statistics)
         craters = _craters(config, cutter)[0].iloc[params["start"] : params["stop"]]
         done = 0
         for piece, crops in cut_in_chunks(cutter, craters, row):
             workspace.keep_going()
+            ground.add(crops[:, None])
             latents.append(encode(network, crops))
             tables.append(piece)
             done += len(piece)
             workspace.report(item=done, items=len(craters), doing="craters")
     np.save(folder / LATENTS, np.concatenate(latents))
     write_table(folder / ROWS, joined(tables))
-    return {"craters": done, "left_out": len(craters) - done}
+    shown = {"here": ground.plain(), "trained": load(checkpoint_path(config), NAME).seen}
+    return {"craters": done, "left_out": len(craters) - done, "ground": {"the network": shown}}
 
 
 def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Workspace) -> dict[str, Any]:
@@ -239,7 +242,7 @@ def join(config: Config, products: list[Path], workspace: Workspace) -> dict:
         made = write_products(
             folder, rows, features, _Cut(cutter, rows, row), row, mosaic, options.window, options.thumbnails, options.display
         )
-    counts = {"craters": len(rows), "left_out": _listed(products) - len(rows)}
+    counts = {"craters": len(rows), "left_out": _listed(products) - len(rows), "name": folder.name, **light_of(products)}
     write_json(folder / "clusters.json", {**counts, **figures})
     return {**counts, "clusters": clustering.count, "results": [config.project.relative(path) for path in made]}
 

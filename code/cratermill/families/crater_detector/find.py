@@ -71,6 +71,7 @@ class Finder:
 
     @torch.inference_mode()
     def _in_window(self, image: np.ndarray) -> list[np.ndarray]:
+        self.ensemble.ground.add(image[None, None])
         below, right = (-length % self.divisor for length in image.shape)
         # Beyond the edge there is nothing, as in pieces of training; mirrored ground would show rims.
         padded = np.pad(image.astype(np.float32), ((0, below), (0, right)), constant_values=float(image.mean()))

@@ -130,7 +130,9 @@ def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict[st
     found = finder.look(image, levels, level) if share else np.zeros((0, 5))
     table = seen_in(found, grid, box)
     write_table(workspace.folder / CRATERS, table)
-    return {"craters": len(table), "seen": share}
+    # Networks learn from pieces of several scales, which look alike; the level that is as fine as the mosaic is compared.
+    ground = {f"version {version}": finder.ensemble.shown()} if params["scales"][level] == 1 else {}
+    return {"craters": len(table), "seen": share, "ground": ground}
 
 
 def marks_of(params: dict[str, Any], version: int, split: int) -> dict[str, str]:

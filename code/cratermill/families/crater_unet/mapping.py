@@ -110,7 +110,7 @@ def thresholds_mark(trainings: Trainings, version: int, split: int, row: Hparams
 def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
     """``craters.csv`` and ``prediction.npz`` of one block."""
     options, run = map_options(config, NAME), map_run(config, NAME)
-    box, tables, seen = Box(*params["box"]), [], None
+    box, tables, seen, ground = Box(*params["box"]), [], None, {}
     weights, split = params["weights"][NAME], str(run.split)
     versions = [chosen_version(config, NAME, weights)] if run.versions[NAME] == BEST else params["versions"]
     with open_mosaic(config, NAME) as mosaic:
@@ -125,12 +125,13 @@ def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> d
             grid = around(mosaic.grid.body, box, resolution, margin, predictor.hparams.divisor)
             probability, seen = predict(predictor, mosaic, grid, options)
             tables.append(found_in(predictor, probability, reading, grid, box, version))
+            ground[f"version {version}"] = predictor.ensemble.shown()
             if mean:
                 mean.add(probability, grid)
     write_table(workspace.folder / CRATERS, pd.concat(tables, ignore_index=True))
     if mean:
         mean.save(workspace.folder / PREDICTION)
-    return {"craters": sum(map(len, tables)), "seen": seen}
+    return {"craters": sum(map(len, tables)), "seen": seen, "ground": ground}
 
 
 def predict(predictor: Predictor, mosaic: Mosaic, grid: Any, options: MapOptions) -> tuple[np.ndarray, float]:

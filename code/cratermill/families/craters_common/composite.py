@@ -20,6 +20,7 @@ from ...craters.scores import sectors as sectors_of
 from ...geo.bodies import Body
 from ...geo.mosaic import Mosaic
 from .. import get_family, map_options
+from ..likeness import light_of
 from .layout import extent
 from .maps import map_name, map_run, open_mosaic, params_of
 from .rasters import write_prediction
@@ -57,11 +58,17 @@ def composite(config: Config, family: str, row: Sizes, join: Join, products: lis
         pictures = draw(folder, mosaic, table, catalogue, row, resolution, area_km2)
         if getattr(options, "prediction", False):
             write_prediction(folder / "prediction.tif", products, mosaic.grid, workspace)
-    warnings = get_family(family).page_warnings(config)
-    facts = {"config": config.dump(), "made_of": made_of, "blocks": len(products), "area_km2": area_km2, "warnings": warnings}
+    warnings, likeness = get_family(family).page_warnings(config), light_of(products)
+    facts = {"config": config.dump(), "made_of": made_of, "blocks": len(products), "area_km2": area_km2, "warnings": warnings, **likeness}
     write_json(folder / "provenance.json", facts)
-    write_page(folder, table, scores, pictures, area_km2, warnings)
-    return {"name": folder.name, "craters": len(table), "blocks": len(products), **{k: v for k, v in scores.items() if k.startswith("F1_")}}
+    write_page(folder, table, scores, pictures, area_km2, likeness, warnings)
+    return {
+        "name": folder.name,
+        "craters": len(table),
+        "blocks": len(products),
+        **likeness,
+        **{k: v for k, v in scores.items() if k.startswith("F1_")},
+    }
 
 
 def radii_m_of(row: Sizes, resolution_m: float) -> tuple[float, float]:
@@ -132,6 +139,7 @@ def write_page(
     scores: dict[str, float],
     pictures: list[tuple[Path, str]],
     area_km2: float,
+    likeness: dict[str, Any],
     warnings: Iterable[str] = (),
 ) -> Path:
     from ...report import html
@@ -140,7 +148,7 @@ def write_page(
     for rule in RULES if scores else ():
         values = [f"{title} {scores[f'{title}_{rule.name}']:.3f}" for title in ("Precision", "Recall", "F1")]
         facts[f"Scores, {rule.name} rule"] = ", ".join(values)
-    sections = [html.facts(facts), *(html.paragraph(text, "warning") for text in warnings)]
+    sections = [html.facts(facts), html.traffic_light(**likeness), *(html.paragraph(text, "warning") for text in warnings)]
     sections += [*(html.picture(path, caption) for path, caption in pictures)]
     sections.append(html.section("Craters", html.table(pd.DataFrame(table.drop(columns="geometry")))))
     return html.write_page(folder / "index.html", f"Craters {folder.name}", sections)

@@ -19,8 +19,10 @@ from ...core.work import Workspace
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window, pixel_areas_m2
 from ...geo.mosaic import Mosaic
+from ...samples.brightness import AMBER, RED, Doubt, unlike_share
 from .. import get_family
 from ..ejecta_common.stitch import hull
+from ..likeness import light_of
 from .blend import NO_OWNER, Blended, Layer, blend
 from .crater_files import CraterFiles, read_facts
 from .fan import fan_out
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 PROVENANCE = "provenance.json"
 BLOCK_PX = 1024
 OPEN_FILES = 16
+USUAL_REACH = (6.0, 10.0)
+"""Mean distances of ejecta, in crater radii, that are doubtful, and beyond belief: continuous ejecta end two to four radii out."""
+USUALLY_DIVIDED = (0.4, 0.6)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,31 @@ def composite(config: Config, products: list[Path], workspace: Workspace) -> dic
         write_json(folder / PROVENANCE, made)
         pictures = write_pictures(folder, mosaic, parts, tables["craters"])
     write_map_page(folder, tables, made, pictures)
-    return {"name": folder.name, "craters": len(parts), "mapped": sum(part.facts["pixels"] > 0 for part in parts)}
+    mapped = sum(part.facts["pixels"] > 0 for part in parts)
+    return {"name": folder.name, "craters": len(parts), "mapped": mapped, "light": made["light"], "reasons": made["reasons"]}
+
+
+def likeness(config: Config, parts: list[Part]) -> dict[str, Any]:
+    """The map's traffic light: the ground that the networks saw, how many tiles are connected, how far ejecta reach, how divided the
+    members are."""
+    products = [part.product for part in parts if part.product]
+    notes = [(read_json(product / "cell.json", {}).get("metrics") or {}) for product in products]
+    tiles, connected = (sum(part.facts[name] for part in parts) for name in ("tiles", "connected"))
+    found: list[Doubt] = []
+    trained: dict[str, list[float]] = next(
+        (note["ground"]["connection"]["trained"] for note in notes if "connection" in note.get("ground", {})), {}
+    )
+    if "share" in trained and tiles:
+        found += unlike_share(trained["share"][0], connected / tiles, "connected tiles")
+    reach = [part.facts["mean_extent_m"] / part.facts["radius_m"] for part in parts if part.facts["mean_extent_m"]]
+    if reach and (middle := float(np.median(reach))) > USUAL_REACH[0]:
+        colour = RED if middle > USUAL_REACH[1] else AMBER
+        found.append((colour, f"ejecta lie {middle:.1f} crater radii from the centre in the mean (median of {len(reach)} craters)"))
+    shares = [note["divided"] for note in notes if note.get("divided") is not None]
+    if shares and (middle := float(np.median(shares))) > USUALLY_DIVIDED[0]:
+        colour = RED if middle > USUALLY_DIVIDED[1] else AMBER
+        found.append((colour, f"the members disagree on {middle:.0%} of what some of them take for ejecta (median)"))
+    return light_of(products, found, grey=not map_run(config).match_brightness)
 
 
 def shown_fids(show: Literal["all"] | list[int]) -> set[int] | None:
@@ -264,5 +293,6 @@ def provenance(config: Config, workspace: Workspace, parts: list[Part]) -> dict:
         "craters": [part.fid for part in parts],
         "missing": missing_craters(workspace),
         "warnings": get_family("ejecta").page_warnings(config),
+        **likeness(config, parts),
         "crater_files": sorted(path.name for part in parts for path in part.files.published),
     }

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ..ensemble import Ensemble
     from .predict import EjectaEnsemble
 
+UNDECIDED = (0.25, 0.75)
+"""Shares of members that say yes between which they disagree."""
+
 
 @dataclass(frozen=True)
 class Members:
@@ -49,7 +52,15 @@ def map_crater(config: Config, params: dict[str, Any], workspace: Workspace) -> 
         connected = vote(members, mosaic, crater, tiles, workspace)
         pieces = segment(members.ejecta, mosaic, crater, connected, workspace)
         facts = write_crater(workspace.folder, crater, mosaic.grid, pieces, connected, len(tiles), map_run(config).threshold)
-    return facts
+    ensembles = {"ejecta": members.ejecta} | ({"connection": members.connection} if members.connection else {})
+    return {**facts, "divided": divided(pieces), "ground": {name: one.shown() for name, one in ensembles.items()}}
+
+
+def divided(pieces: Pieces) -> float | None:
+    """Share of the pixels that some member takes for ejecta of which members disagree: between a quarter and three quarters of them."""
+    shares = [share[share > 0] for _, (share, _) in pieces]
+    taken = np.concatenate(shares) if shares else np.zeros(0)
+    return float(((taken > UNDECIDED[0]) & (taken < UNDECIDED[1])).mean()) if len(taken) else None
 
 
 def vote(members: Members, mosaic: Mosaic, crater: Crater, tiles: pd.DataFrame, workspace: Workspace) -> pd.DataFrame:
