@@ -97,7 +97,7 @@ def test_recycled_ids_are_other_jobs(root, slurm):  # noqa: F811
     slurm.jobs = [JobTask(101, 0, "RUNNING", name="somebody's")]
     slurm.accounting = [JobTask(101, 0, "COMPLETED", name="somebody's")]
     assert slurm_state.look(runner.plan).states[0].state == "lost"
-    assert operations.cancel(runner.plan) == [] and slurm.cancelled == []
+    assert runner.cancel() == [] and slurm.cancelled == []
 
 
 def test_from_another_cluster_nothing_is_submitted_again(root, slurm, monkeypatch):  # noqa: F811

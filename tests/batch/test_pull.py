@@ -77,7 +77,7 @@ def test_jobs_that_pull_share_all_cells(root, slurm):  # noqa: F811
     assert runner.wanted(run) == [8]
     slurm.jobs = [slurm.as_(job, "TIMEOUT") for job in slurm.jobs]
     assert {cell.kind for cell in slurm_state.look(runner.plan).states} == {"timeout", "error"}
-    assert operations.cancel(runner.plan) == []
+    assert runner.cancel() == []
 
 
 def test_workers_take_each_cell_once_in_order_of_needs(root):

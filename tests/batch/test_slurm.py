@@ -296,7 +296,7 @@ def test_stopped_without_requeue_is_a_time_out_with_a_checkpoint(root, slurm):
 def test_cancel_some_cells(root, slurm):
     runner = executor(root, [{"n": n} for n in range(4)], default={"pack": 2})
     runner.submit()
-    assert operations.cancel(runner.plan, {1}) == [0, 1], "they share a job"
+    assert runner.cancel({1}) == [0, 1], "they share a job"
     assert slurm.cancelled == ["101_0"]
     assert [cell.kind for cell in slurm_state.look(runner.plan).states] == ["cancelled", "cancelled", None, None]
 

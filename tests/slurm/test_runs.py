@@ -218,7 +218,7 @@ def test_without_accounting_states_are_right_even_when_the_queue_has_forgotten(m
     bench.launch()
     # Nobody looks at the killed one until Slurm has forgotten it.
     cluster.wait_until(lambda: bench.steps(4) >= 3, "steps of the last cell")
-    operations.cancel(bench.plan, {4})
+    bench.executor.cancel({4})
     ids = {submission.job_id for submission in ledger.read(bench.plan)}
     cluster.wait_until(lambda: not any(job.job_id in ids for job in scheduler.queue()), "jobs forgotten", timeout=60)
     began = time.monotonic()
@@ -262,7 +262,7 @@ def test_thousand_cells(cluster, root, monkeypatch):
     looked = time.process_time() - began
     assert looked < 1 and len(asked) <= 2
     print(f"1000 cells: submitted in {seconds:.2f} s, status in {looked:.2f} s with {len(asked)} queries")
-    assert operations.cancel(bench.plan) == list(range(1000))
+    assert bench.executor.cancel() == list(range(1000))
     assert bench.counts() == {"failed": 1000}
 
 

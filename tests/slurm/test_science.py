@@ -10,7 +10,7 @@ import pytest
 
 from cratermill.batch import operations
 from cratermill.batch.cell import run_cell
-from cratermill.batch.cluster import launch
+from cratermill.batch.cluster import cancel, launch
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
 from cratermill.batch.slurm import SlurmExecutor
@@ -159,7 +159,7 @@ def test_two_nodes_of_two_processes_survive_preemption(project, cluster):
         following.wait_done(cell.index, timeout=300)
         assert json.loads(plan.state_path(cell.index).read_text())["attempt"] == (2 if partition == "low" else 1)
         curves.append(curve(plan, cell))
-        operations.cancel(plan)
+        cancel(plan)
     assert len(curves[0]) == len(curves[1]) == MORE_EPOCHS["connection"]
     for one, other in zip(*curves, strict=True):
         # Not bit-equal: the first step after a start sums gradients in another order than later ones.

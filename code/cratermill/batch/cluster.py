@@ -10,12 +10,14 @@ from typing import Any
 
 from ..core.errors import CratermillError, InputError
 from ..core.paths import Project
-from . import preflight, slurm_state, state, status
+from . import ledger, operations, preflight, slurm_state, state, status
 from .dry_run import text_of
 from .estimate import number_of
+from .executor import executor_of, given_to, note_given
 from .plan import Plan, freeze
 from .profile import Profile, load_profile
 from .slurm import SlurmExecutor, Submitted
+from .slurm import cancel as cancel_jobs
 from .slurm_state import SlurmRun
 from .workspace import check_products
 
@@ -34,7 +36,8 @@ def choose_profile(name: str | None, root: Path, known_stages: Collection[str] =
 
 def require_slurm(profile: Profile) -> None:
     if profile.executor != "slurm":
-        raise InputError(f"Profile {profile.name} is for this machine", next_step="choose a cluster's profile, or --executor local")
+        where = "this machine" if profile.executor == "local" else f"{profile.executor}: launch again does what is missing or failed"
+        raise InputError(f"Profile {profile.name} is for {where}", next_step="choose a profile of Slurm, or --executor local")
 
 
 def launch(
@@ -50,21 +53,31 @@ def launch(
 
     Stays in the foreground only while the user's quota leaves no room for the rest; it may be killed and given again.
     """
-    require_slurm(profile)
     check_products(plan, overwrite)
-    profile = preflight.with_site_limits(profile)
-    preflight.require(preflight.run_checks(plan, profile, more_checks))
+    executor = executor_of(plan, profile, say)
+    executor.check(more_checks)
     freeze(plan)
-    executor = SlurmExecutor(plan, profile, say)
-    submitted = executor.submit()
-    _tell(plan, submitted, say)
-    if submitted.left:
-        submitted = executor.feed(submitted)
-        say("all submitted")
-    return status.show(plan, watch=True, observe=slurm_state.watch) if wait else 0
+    note_given(plan, profile)
+    outcome = executor.submit()
+    if isinstance(outcome, Submitted) and isinstance(executor, SlurmExecutor):
+        _tell_of_jobs(plan, outcome, say)
+        if outcome.left:
+            executor.feed(outcome)
+            say("all submitted")
+    say(status.results_line(plan) or f"results will lie in {Project(plan.root).results}; their names are said by status once all is done")
+    say(f"Next: cratermill status {plan.run} --watch")
+    return status.show(plan, watch=True, observe=observer(plan)) if wait else outcome.exit_code
 
 
-def _tell(plan: Plan, submitted: Submitted, say: Callable[[str], None]) -> None:
+def observer(plan: Plan) -> status.Observe | None:
+    """How to look at a run: through the scheduler that it was given to, or (None) by its own files."""
+    if ledger.read(plan):
+        return slurm_state.watch
+    executor = given_to(plan)
+    return None if executor is None else lambda _: executor.observe()
+
+
+def _tell_of_jobs(plan: Plan, submitted: Submitted, say: Callable[[str], None]) -> None:
     if not submitted.submissions and not submitted.left:
         found = status.counts(slurm_state.look(plan).states)
         say(f"{plan.run}: nothing to submit ({status.counts_text(found)})")
@@ -74,20 +87,29 @@ def _tell(plan: Plan, submitted: Submitted, say: Callable[[str], None]) -> None:
         say(
             f"{number_of(len(submitted.left), 'cell')} left for when there is room in your quota; Ctrl-C is harmless, launch again to go on"
         )
-    say(status.results_line(plan) or f"results will lie in {Project(plan.root).results}; their names are said by status once all is done")
-    say(f"Next: cratermill status {plan.run} --watch")
 
 
 def describe(plan: Plan, profile: Profile) -> dict[str, Any]:
     """What a launch would submit now, with the site's limits; without a scheduler, what the run's files say."""
+    executor = executor_of(plan, profile)
+    if not isinstance(executor, SlurmExecutor):
+        return executor.describe(executor.observe())
     try:
-        profile, run = preflight.with_site_limits(profile), slurm_state.look(plan)
+        executor.profile, run = preflight.with_site_limits(profile), executor.observe()
     except CratermillError:
         run = SlurmRun(plan, state.read_states(plan))
-    return SlurmExecutor(plan, profile).describe(run)
+    return executor.describe(run)
 
 
 def dry_run(plan: Plan, profile: Profile, as_json: bool = False, say: Callable[[str], None] = print) -> int:
     found = describe(plan, profile)
-    say(json.dumps(found) if as_json else text_of(found))
+    say(text_of(found) if profile.executor == "slurm" and not as_json else json.dumps(found, indent=None if as_json else 1))
     return 0
+
+
+def cancel(plan: Plan, only: Collection[int] | None = None) -> list[int]:
+    """Cancel what a run, or some of its cells, have in a queue; returns the cells concerned."""
+    if not ledger.read(plan) and (executor := given_to(plan)) is not None:
+        return executor.cancel(only)
+    operations.require_submitted(plan)
+    return cancel_jobs(plan, only)

@@ -1,6 +1,6 @@
 """What every way of running a plan offers, and the state of a run as a value: read once per look and handed on.
 
-Another scheduler is one file with such a class, and one entry of EXECUTORS.
+Another scheduler is one file with such a class, and an entry point that names it (docs/another-scheduler.md).
 """
 
 from __future__ import annotations
@@ -8,15 +8,19 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ..core.files import read_json, write_json
 from . import state
 from .plan import Plan
-from .profile import Profile, Resources
+from .profile import EXECUTORS, Profile, Resources, all_executors
 from .state import CellState
 
-EXECUTORS = {"local": "local:LocalExecutor", "slurm": "slurm:SlurmExecutor"}
-"""Names that profiles may say, and the classes behind them."""
+if TYPE_CHECKING:
+    from .preflight import Check
+
+GIVEN = "profile.json"
+"""In a run's folder: the profile by which it was last given to a scheduler."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,13 @@ class Executor(Protocol):
 
     plan: Plan
 
+    @classmethod
+    def by_profile(cls, plan: Plan, profile: Profile, say: Callable[[str], None]) -> Executor:
+        """The executor for a plan at a site; `say` shows a line to the user. Asks nobody yet."""
+
+    def check(self, more: Callable[[], list[Check]] | None = None) -> None:
+        """InputError where a launch can't succeed, before anything is written; `more` are checks that know of the work."""
+
     def observe(self) -> Run:
         """The run as it stands; asks the scheduler once and writes nothing."""
 
@@ -60,12 +71,27 @@ class Executor(Protocol):
     def submit(self, only: Collection[int] | None = None, resources: Mapping[int, Resources] | None = None) -> Outcome:
         """Do it: here and now, or by giving it to a scheduler. WorkError when somebody else is at it or the scheduler says no."""
 
+    def cancel(self, only: Collection[int] | None = None) -> list[int]:
+        """End the jobs of cells, or of all; returns the cells concerned."""
+
 
 def executor_of(plan: Plan, profile: Profile, say: Callable[[str], None] = print) -> Executor:
     """The executor that a profile names."""
-    module, _, name = EXECUTORS[profile.executor].partition(":")
-    made = getattr(importlib.import_module(f".{module}", __package__), name).by_profile(plan, profile, say)
-    return cast(Executor, made)
+    where = EXECUTORS.get(profile.executor) or all_executors()[profile.executor]
+    module, _, name = where.partition(":")
+    made: type[Executor] = getattr(importlib.import_module(module), name)
+    return made.by_profile(plan, profile, say)
+
+
+def note_given(plan: Plan, profile: Profile) -> None:
+    """Write down by which profile a run was given to a scheduler."""
+    write_json(plan.folder / GIVEN, profile.model_dump())
+
+
+def given_to(plan: Plan, say: Callable[[str], None] = print) -> Executor | None:
+    """The executor that a run was given to, by what `note_given` wrote; None where it wasn't."""
+    known = read_json(plan.folder / GIVEN)
+    return executor_of(plan, Profile(**known), say) if isinstance(known, dict) else None
 
 
 def wanted(run: Run, only: Collection[int] | None = None) -> list[int]:

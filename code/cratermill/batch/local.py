@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError, WorkError
 from ..core.machine import cores
@@ -23,6 +23,9 @@ from .locks import run_lock
 from .plan import Plan
 from .profile import Profile, Resources
 from .signals import StopFlag
+
+if TYPE_CHECKING:
+    from .preflight import Check
 
 STOP_GRACE_S, KILL_GRACE_S = 120.0, 5.0
 # A look that writes down what it learnt holds the run for a moment.
@@ -78,6 +81,13 @@ class LocalExecutor:
     @classmethod
     def by_profile(cls, plan: Plan, profile: Profile, say: Callable[[str], None]) -> LocalExecutor:
         return cls(plan, workers=profile.workers, workers_per_gpu=profile.workers_per_gpu)
+
+    def check(self, more: Callable[[], list[Check]] | None = None) -> None:
+        """What it needs shows itself when it runs."""
+
+    def cancel(self, only: Collection[int] | None = None) -> list[int]:
+        """InputError: whoever runs it holds it in the foreground."""
+        raise InputError(f"{self.plan.run} runs on this machine", next_step="Ctrl-C ends a launch that still runs; launch again to go on")
 
     def observe(self) -> Run:
         """The run by what its cells wrote."""

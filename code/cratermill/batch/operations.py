@@ -1,4 +1,4 @@
-"""What can be done with a run on a cluster: retry with what its cells lacked, cancel, logs, efficiency."""
+"""What can be done with a run on a cluster: retry with what its cells lacked, logs, efficiency."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
-from . import ledger, scheduler, slurm_state, state
+from . import ledger, slurm_state, state
 from .estimate import number_of
 from .ledger import Submission
-from .locks import run_lock
 from .plan import Cell, Plan
 from .profile import Profile, Resources, Retry
-from .slurm import SlurmExecutor, Submitted, targets_of
+from .slurm import SlurmExecutor, Submitted
 from .slurm_state import SlurmRun
 from .state import CellState
 
 # Kinds of failure that are the work's own fault: the same again would fail the same again.
 OWN_FAULT = ("error", "crash", "input", "disk")
-# A launch that submits is done within this time, one that feeds sleeps in between.
-LOCK_WAIT_S = 30.0
 MISSING = (state.WAITING, state.BLOCKED, state.LOST, state.STOPPED)
 
 
@@ -117,28 +114,6 @@ def retry(executor: SlurmExecutor, **choice: Any) -> tuple[RetryPlan, Submitted 
     if not chosen.cells:
         return chosen, None
     return chosen, executor.submit(only=set(chosen.cells), resources=chosen.resources)
-
-
-def cancel(plan: Plan, only: Collection[int] | None = None) -> list[int]:
-    """Cancel the queued and running jobs of a run, or those of some cells; returns the cells concerned.
-
-    A job of several cells is cancelled as a whole. Running cells save themselves first.
-    """
-    with run_lock(plan, LOCK_WAIT_S):
-        run = slurm_state.look(plan)
-        if run.silent:
-            raise scheduler.Silent(run.silent)
-        targets, concerned = set[str](), set[int]()
-        for cell in plan.cells:
-            if (only is None or cell.index in only) and run.active(cell.index):
-                submission = run.latest[cell.index]
-                targets.update(targets_of(submission, cell.index))
-                concerned.update(index for index in submission.together(cell.index) if run.active(index))
-        for submission in run.submissions:
-            if mine := submission.cells & concerned:
-                ledger.mark_cancelled(plan, submission, mine)
-        scheduler.cancel(sorted(targets))
-    return sorted(concerned)
 
 
 def log_files(plan: Plan, index: int) -> list[Path]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from ..core.errors import InputError, nearest
 from ..core.yaml_files import read_yaml_file
@@ -15,6 +15,19 @@ from ..core.yaml_files import read_yaml_file
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", strip_whitespace=True)]
 Bound = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f,]*$", strip_whitespace=True)]
 Flag = Annotated[str, StringConstraints(pattern=r"^--?[A-Za-z][^\x00-\x1f\x7f]*$")]
+
+
+EXECUTORS = {"local": f"{__package__}.local:LocalExecutor", "slurm": f"{__package__}.slurm:SlurmExecutor"}
+"""Names that profiles may say, and the classes behind them (`executor.py`)."""
+GROUP = "cratermill.executors"
+"""Entry points by which other packages bring executors, `name = "module:Class"`; see docs/another-scheduler.md."""
+
+
+def all_executors() -> dict[str, str]:
+    """EXECUTORS and those of installed packages; takes a look at every package's metadata."""
+    from importlib.metadata import entry_points
+
+    return {**{entry.name: entry.value for entry in entry_points(group=GROUP)}, **EXECUTORS}
 
 
 class _Part(BaseModel):
@@ -71,7 +84,7 @@ class Profile(_Part):
     """One cluster. `stages` holds what differs from `default` per stage; `modules` and `activate` prepare each job's shell."""
 
     name: str
-    executor: Literal["slurm", "local"] = "slurm"
+    executor: str = Field("slurm", description="slurm, local, or one that a package brings")
     partition: Word | None = Field(None, description="one, or several with commas")
     account: Word | None = None
     qos: Word | None = None
@@ -92,6 +105,13 @@ class Profile(_Part):
     retry: Retry = Retry()
     workers: int = Field(1, ge=1, description="local only")
     workers_per_gpu: int = Field(1, ge=1, description="local only")
+
+    @field_validator("executor")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in EXECUTORS and name not in (known := all_executors()):
+            raise ValueError(f"no executor of that name. Valid: {', '.join(known)}")
+        return name
 
     @model_validator(mode="after")
     def _sound(self) -> Profile:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.errors import CratermillError
-from . import chunks, dependencies, disk, dry_run, executor, ledger, provenance, scheduler, slurm_state, works
+from . import chunks, dependencies, disk, dry_run, executor, ledger, preflight, provenance, scheduler, slurm_state, works
 from .chunks import Chunk
 from .dependencies import After
 from .estimate import number_of
@@ -22,6 +22,8 @@ from .plan import Plan
 from .profile import Profile, Resources
 from .slurm_state import SlurmRun
 
+# A launch that submits is done within this time, one that feeds sleeps in between.
+LOCK_WAIT_S = 30.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
 # A look that writes down what it learnt holds the run for a moment.
 WAIT_FOR_LOOK_S = 5.0
@@ -60,6 +62,11 @@ class SlurmExecutor:
     def by_profile(cls, plan: Plan, profile: Profile, say: Callable[[str], None]) -> SlurmExecutor:
         return cls(plan, profile, say)
 
+    def check(self, more: Callable[[], list[preflight.Check]] | None = None) -> None:
+        """All that can be known before anything is queued; also asks for the site's limits."""
+        self.profile = preflight.with_site_limits(self.profile)
+        preflight.require(preflight.run_checks(self.plan, self.profile, more))
+
     # ------------------------------------------------------------------ looking
 
     def observe(self) -> SlurmRun:
@@ -93,6 +100,9 @@ class SlurmExecutor:
             wanted = self.wanted(run, only)
             run, stale = self._replace_waiting(run, wanted)
             return self._submit(run, sorted({*wanted, *stale}), resources, number)
+
+    def cancel(self, only: Collection[int] | None = None) -> list[int]:
+        return cancel(self.plan, only)
 
     def feed(self, submitted: Submitted, resources: Mapping[int, Resources] | None = None) -> Submitted:
         """Submit what is left as the queue gets room; stays until all is submitted, and may be killed and launched again."""
@@ -223,6 +233,28 @@ class SlurmExecutor:
         """The copy of the code that jobs run; PYTHONPATH can't name a path with a colon, there they run what is installed."""
         path = str(provenance.code_path(self.plan.root))
         return None if ":" in path else path
+
+
+def cancel(plan: Plan, only: Collection[int] | None = None) -> list[int]:
+    """Cancel the queued and running jobs of a run, or those of some cells; returns the cells concerned.
+
+    A job of several cells is cancelled as a whole. Running cells save themselves first.
+    """
+    with run_lock(plan, LOCK_WAIT_S):
+        run = slurm_state.look(plan)
+        if run.silent:
+            raise scheduler.Silent(run.silent)
+        targets, concerned = set[str](), set[int]()
+        for cell in plan.cells:
+            if (only is None or cell.index in only) and run.active(cell.index):
+                submission = run.latest[cell.index]
+                targets.update(targets_of(submission, cell.index))
+                concerned.update(index for index in submission.together(cell.index) if run.active(index))
+        for submission in run.submissions:
+            if mine := submission.cells & concerned:
+                ledger.mark_cancelled(plan, submission, mine)
+        scheduler.cancel(sorted(targets))
+    return sorted(concerned)
 
 
 def cut(chunk: Chunk, size: int) -> tuple[Chunk, Sequence[tuple[int, ...]]]:

@@ -17,7 +17,7 @@ from ..core.paths import Project
 from . import ledger, locks, slurm_state, state
 from . import plan as plans
 from .estimate import duration_text
-from .executor import Run
+from .executor import Run, given_to
 from .observe import progress_text
 from .plan import Plan
 from .state import CellState
@@ -112,13 +112,20 @@ def _row_of_run(path: Path, queue: list[JobTask]) -> dict[str, Any]:
         plan = plans.load(path)
     except CratermillError:
         return {**row, "config": "", "body": ""}
-    run = slurm_state.look(plan, queue=queue) if ledger.read(plan) else local_run(plan)
+    run = _look(plan, queue)
     found = counts(run.states)
     settled = next(
         (name for name in (state.RUNNING, state.QUEUED, *state.ENDED_BADLY, state.STOPPED, state.WAITING) if name in found), None
     )
     known = {name: str(plan.config.get(name) or "") for name in ("name", "body")}
     return {**row, "state": settled or state.DONE, "counts": found, "config": known["name"], "body": known["body"]}
+
+
+def _look(plan: Plan, queue: list[JobTask]) -> Run:
+    if ledger.read(plan):
+        return slurm_state.look(plan, queue=queue)
+    executor = given_to(plan)
+    return local_run(plan) if executor is None else executor.observe()
 
 
 def results_of(plan: Plan) -> list[str]:

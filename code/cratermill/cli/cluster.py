@@ -87,12 +87,11 @@ def cancel(run: str = RUN, cells: list[str] = CELLS) -> None:
 
     Running cells save themselves first; retry or the next launch goes on from there.
     """
-    from ..batch import operations
+    from ..batch.cluster import cancel as cancel_cells
     from ..batch.estimate import number_of
 
     plan = find_plan(run)
-    operations.require_submitted(plan)
-    concerned = operations.cancel(plan, parse_cells(cells, plan))
+    concerned = cancel_cells(plan, parse_cells(cells, plan))
     typer.echo(f"{number_of(len(concerned), 'cell')} cancelled" if concerned else "none of these cells is queued or running")
 
 

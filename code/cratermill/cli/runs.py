@@ -11,7 +11,9 @@ from .output import CONFIG, JSON, SET, print_json
 
 launch = group("launch", "Plan and run; again: only what is missing.")
 
-EXECUTOR = typer.Option(None, "--executor", help="Where cells run: local or slurm; the profile's when left out, local without one.")
+EXECUTOR = typer.Option(
+    None, "--executor", help="Where cells run: local, slurm or a package's; the profile's when left out, local without one."
+)
 PROFILE = typer.Option(None, "--profile", envvar="CRATERMILL_PROFILE", help="A file of configs/clusters, without .yaml.")
 WAIT = typer.Option(False, "--wait", help="On a cluster: stay until all cells have ended; exit code 1 if some failed.")
 LAUNCH_WORKERS = typer.Option(None, "--workers", min=1, help="Parallel workers here; the local profile's when left out, else 1.")
@@ -40,17 +42,6 @@ def find_plan(run: str):
     from ..core.paths import find_root
 
     return find_run(find_root(Path.cwd()), run)
-
-
-def observer(plan):
-    """How to look at a run: through the scheduler where it was submitted to one, else (None) by its own files."""
-    from ..batch import ledger
-
-    if not ledger.read(plan):
-        return None
-    from ..batch.slurm_state import watch
-
-    return watch
 
 
 @app.command()
@@ -167,6 +158,7 @@ def status(
 
     Its cells by state, with progress and causes; exit code 1 if some failed.
     """
+    from ..batch.cluster import observer
     from ..batch.status import show
 
     plan = find_plan(run)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..batch.plan import Plan
     from ..config import Config
 
-EXECUTORS = ("local", "slurm")
 PREPARE = "prepare"
 
 
@@ -42,8 +41,8 @@ def launched(
     ``workers`` is the local profile's when left out, 1 without a profile. ``changes`` (key=value) overrule the config for this launch,
     ``until`` is the last stage of ``all``, ``picture`` a file for the plan's graph in a dry run.
     """
-    if executor not in (None, *EXECUTORS):
-        raise InputError(f"executor {executor!r}", valid=", ".join(EXECUTORS), next_step="choose one of these")
+    if executor is not None:
+        _require_executor(executor)
     config = load_config(config_path, changes)
     site = _site(executor, profile, config)
     workers = workers or (site.workers if site else 1)
@@ -54,7 +53,7 @@ def launched(
         _show_graph(plan, picture, as_json)
     if kind != "train" and not dry_run:
         refuse_other_weights(config, plan, overwrite)
-    if site is not None and site.executor == "slurm":
+    if site is not None and site.executor != "local":
         from ..batch import cluster
 
         if dry_run:
@@ -69,6 +68,13 @@ def launched(
 def launch(kind: str, config_path: Path, **options: Any) -> int:
     """The exit code of :func:`launched`."""
     return launched(kind, config_path, **options)[0]
+
+
+def _require_executor(name: str) -> None:
+    from ..batch.profile import EXECUTORS, all_executors
+
+    if name not in EXECUTORS and name not in (known := all_executors()):
+        raise InputError(f"executor {name!r}", valid=", ".join(known), next_step="choose one of these")
 
 
 def make_plan(kind: str, config: Config, until: str, dry_run: bool, workers: int, quiet: bool) -> Plan:
@@ -152,13 +158,13 @@ def _freeze(plan: Plan, kind: str, overwrite: bool, as_json: bool) -> int:
 
 def _site(executor: str | None, profile: str | None, config: Config):
     """The profile to run by, None where there is none; refuses an executor that is not the profile's."""
-    if profile is None and executor != "slurm":
+    if profile is None and executor in (None, "local"):
         return None
     from ..batch.cluster import choose_profile
     from . import STAGES
 
     site = choose_profile(profile, config.root, STAGES)
-    if executor == "local" and site.executor == "slurm":
+    if executor == "local" and site.executor != "local":
         return None  # the profile may come from the environment, and this once the work is to stay here
     if executor not in (None, site.executor):
         raise InputError(
