@@ -222,7 +222,7 @@ def render(plan: Plan, found: dict[str, Any]) -> Group:
     now = time.time()
     for cell in shown[:ROWS_SHOWN]:
         mark = Text(cell["state"], style=COLOURS.get(cell["state"], ""))
-        table.add_row(str(cell["index"]), Text(cell["key"]), mark, _time_text(cell, now), Text(_what(cell)))
+        table.add_row(str(cell["index"]), Text(cell["key"]), mark, time_text(cell, now), Text(what_text(cell)))
     more = len(shown) - ROWS_SHOWN
     parts: list[Text | Table] = [Text(f"{plan.run}: {counts_text(found['counts'])}", style="bold"), *_stage_lines(found)]
     parts += [Text(found["silent"], style="yellow")] if found["silent"] else []
@@ -244,13 +244,13 @@ def _stage_lines(found: dict[str, Any]) -> list[Text]:
     return lines
 
 
-def _what(cell: dict[str, Any]) -> str:
+def what_text(cell: dict[str, Any]) -> str:
     if cell["state"] == state.RUNNING:
         return ", ".join(filter(None, (progress_text(cell["progress"]), f"on {cell['host']}" if cell["host"] else "")))
     return (cell["cause"] or "").split("\n")[0]
 
 
-def _time_text(cell: dict[str, Any], now: float) -> str:
+def time_text(cell: dict[str, Any], now: float) -> str:
     if cell["state"] == state.RUNNING and cell["started"]:
         return duration_text(now - cell["started"])
     return duration_text(cell["seconds"]) if cell["seconds"] else ""

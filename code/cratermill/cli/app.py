@@ -21,6 +21,7 @@ ORDER = (
     "versions",
     "weights",
     "show",
+    "view",
     "launch",
     "status",
     "logs",

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import typer
 
-from .app import group
+from .app import app, group
 from .output import CONFIG
+from .runs import find_plan
 
 show = group("show", "Look at training samples and at what augmentation does.")
 
@@ -41,3 +42,29 @@ def augment(
     from ..pipeline.show import augment as draw
 
     typer.echo(draw(config, recipe, to))
+
+
+@app.command()
+def view(
+    what: str = typer.Argument(metavar="MAP|MOSAIC|RUN", help="A map by name or folder, a mosaic's file, or a run."),
+    layers: list[Path] = typer.Option([], "--layer", metavar="FILE", help="Also show this raster, crater list or these polygons."),
+    port: int = typer.Option(0, "--port", min=0, max=65535, help="On this machine alone; any that is free when left out."),
+) -> None:
+    """Walk through a map or a mosaic in a browser, or watch a run there.
+
+    Layers with opacity, polar views, coordinates, distances; a click on a crater shows its row and a picture from above. Read-only, on
+    loopback, behind a token.
+    """
+    from ..batch.cluster import observer
+    from ..core.errors import InputError
+    from ..pipeline.view import run_page
+    from ..pipeline.view import view as serve
+
+    plan = None
+    if not Path(what).exists():
+        try:
+            plan = find_plan(what)
+        except InputError:
+            plan = None  # a map's name, then
+    run = (lambda: lambda: run_page(plan, observer(plan))) if plan is not None else None
+    serve(what, layers, port, typer.echo, run)

@@ -35,7 +35,7 @@ def lay(folder: Path, names: tuple[str, ...], store: Path | None = None) -> tupl
     for name in names:
         first = (store or folder) / FOLDER / name
         if not _is_current(first, name):
-            _copy(name, first)
+            write_text(first, content(name))
         if folder / FOLDER / name != first:
             link_or_copy(first, folder / FOLDER / name)
     return names
@@ -53,11 +53,10 @@ def _is_current(path: Path, name: str) -> bool:
     return path.exists() and path.stat().st_mtime >= source(name).stat().st_mtime
 
 
-def _copy(name: str, to: Path) -> None:
-    if name != "tables.js":
-        write_text(to, source(name).read_text(encoding="utf-8"))
-        return
-    write_text(to, as_script(source(name).read_text(encoding="utf-8")))
+def content(name: str) -> str:
+    """A library as pages take it."""
+    text = source(name).read_text(encoding="utf-8")
+    return as_script(text) if name == "tables.js" else text
 
 
 def as_script(module: str) -> str:

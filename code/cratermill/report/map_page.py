@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from . import html
+from .assets import MAPS
 from .palette import hex_colour
 
 FILES = {
@@ -27,18 +28,19 @@ PER_CRATER = {
 }
 
 
-def write_map_page(folder: Path, tables: dict[str, pd.DataFrame], made_of: dict, pictures: list[tuple[Path, str]]) -> Path:
-    """``index.html`` of a map. ``tables``: craters, overlaps_pairs, areas; ``pictures``: PNGs and captions."""
+def write_map_page(folder: Path, tables: dict[str, pd.DataFrame], made_of: dict, pictures: list[tuple[Path, str]], walk: str = "") -> Path:
+    """``index.html`` of a map. ``tables``: craters, overlaps_pairs, areas; ``pictures``: PNGs and captions; ``walk``: a viewer."""
     craters = tables["craters"]
     sections = [
         summary(craters, made_of),
+        *([html.section("Map", walk, html.paragraph(f"All layers and the poles: cratermill view {folder.name}"))] if walk else []),
         *(html.picture(path, caption) for path, caption in pictures),
         html.section("Craters", html.table(craters, {fid: hex_colour(fid) for fid in craters["crat_FID"]})),
         html.section("Overlaps", overlaps(tables["overlaps_pairs"])),
         html.section("Areas with overlaps given to their owners", html.table(tables["areas"])),
         html.section("Files", html.files(folder, FILES), html.paragraph("For each crater:"), html.facts(PER_CRATER)),
     ]
-    return html.write_page(folder / "index.html", f"Ejecta map {folder.name}", sections)
+    return html.write_page(folder / "index.html", f"Ejecta map {folder.name}", sections, MAPS if walk else ())
 
 
 def summary(craters: pd.DataFrame, made_of: dict) -> str:

@@ -27,6 +27,7 @@ from .rasters import write_prediction
 
 if TYPE_CHECKING:
     from ...config import Config
+    from ...report.viewer import Layer
     from .tiles import Sizes
 
 Join = Callable[[list[Path], Any, Body], pd.DataFrame]
@@ -56,12 +57,15 @@ def composite(config: Config, family: str, row: Sizes, join: Join, products: lis
             scores = compare(folder, every, catalogue, row, resolution, body)
         area_km2 = surface_area_m2(body, boundary) / 1e6
         pictures = draw(folder, mosaic, table, catalogue, row, resolution, area_km2)
+        from ...report.viewer import static_viewer
+
+        walk = static_viewer(folder, mosaic, {}, judged(folder, table, catalogue))
         if getattr(options, "prediction", False):
             write_prediction(folder / "prediction.tif", products, mosaic.grid, workspace)
     warnings, likeness = get_family(family).page_warnings(config), light_of(products)
     facts = {"config": config.dump(), "made_of": made_of, "blocks": len(products), "area_km2": area_km2, "warnings": warnings, **likeness}
     write_json(folder / "provenance.json", facts)
-    write_page(folder, table, scores, pictures, area_km2, likeness, warnings)
+    write_page(folder, table, scores, pictures, area_km2, likeness, warnings, walk)
     return {
         "name": folder.name,
         "craters": len(table),
@@ -69,6 +73,20 @@ def composite(config: Config, family: str, row: Sizes, join: Join, products: lis
         **likeness,
         **{k: v for k, v in scores.items() if k.startswith("F1_")},
     }
+
+
+def judged(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame | None) -> list[Layer]:
+    """Rims of what was found, with hits, new ones and misses apart where there was a list to compare with."""
+    from ...report.viewer import FOUND, MISSED, NEW, circles
+
+    if catalogue is None or not len(table):
+        return [circles("found", "found craters", pd.DataFrame(table), None, FOUND)]
+    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in ("new_craters", "missed_craters")}
+    places = [set(zip(one["lon"].round(6), one["lat"].round(6), strict=True)) for one in (tables["new_craters"],)]
+    hit = [place not in places[0] for place in zip(table["lon"].round(6), table["lat"].round(6), strict=True)]
+    layers = [circles("found", "found, and in the list", pd.DataFrame(table[hit]), None, FOUND)]
+    layers.append(circles("new", "new: found, and in no list", tables["new_craters"], None, NEW))
+    return [*layers, circles("missed", "missed: in the list alone", tables["missed_craters"], None, MISSED)]
 
 
 def radii_m_of(row: Sizes, resolution_m: float) -> tuple[float, float]:
@@ -141,14 +159,19 @@ def write_page(
     area_km2: float,
     likeness: dict[str, Any],
     warnings: Iterable[str] = (),
+    walk: str = "",
 ) -> Path:
     from ...report import html
+    from ...report.assets import MAPS
 
     facts = {"Craters": len(table), "Area counted": f"{area_km2:,.0f} km²"}
     for rule in RULES if scores else ():
         values = [f"{title} {scores[f'{title}_{rule.name}']:.3f}" for title in ("Precision", "Recall", "F1")]
         facts[f"Scores, {rule.name} rule"] = ", ".join(values)
     sections = [html.facts(facts), html.traffic_light(**likeness), *(html.paragraph(text, "warning") for text in warnings)]
+    if walk:
+        legend = "Blue: found" + (" and in the list; orange: new, in no list; purple: missed" if scores else "")
+        sections.append(html.section("Map", walk, html.paragraph(f"{legend}. With the poles: cratermill view {folder.name}")))
     sections += [*(html.picture(path, caption) for path, caption in pictures)]
     sections.append(html.section("Craters", html.table(pd.DataFrame(table.drop(columns="geometry")))))
-    return html.write_page(folder / "index.html", f"Craters {folder.name}", sections)
+    return html.write_page(folder / "index.html", f"Craters {folder.name}", sections, MAPS if walk else ())

@@ -62,6 +62,7 @@ class Part:
 def composite(config: Config, products: list[Path], workspace: Workspace) -> dict:
     """Join the mapped craters below ``results/output_masks/<name>``: rasters, polygons, tables, preview, page."""
     from ...report.map_page import write_map_page
+    from ...report.viewer import circles, static_viewer
 
     run, folder = map_run(config), config.project.map_folder(map_name(config))
     with open_mosaic(config) as mosaic:
@@ -72,7 +73,9 @@ def composite(config: Config, products: list[Path], workspace: Workspace) -> dic
         made = provenance(config, workspace, parts)
         write_json(folder / PROVENANCE, made)
         pictures = write_pictures(folder, mosaic, parts, tables["craters"])
-    write_map_page(folder, tables, made, pictures)
+        rims = circles("rims", "craters", tables["craters"], "crat_FID")
+        walk = static_viewer(folder, mosaic, {"ejecta": folder / "ejecta-map_all.tif"}, [rims])
+    write_map_page(folder, tables, made, pictures, walk)
     mapped = sum(part.facts["pixels"] > 0 for part in parts)
     return {"name": folder.name, "craters": len(parts), "mapped": mapped, "light": made["light"], "reasons": made["reasons"]}
 
