@@ -199,6 +199,63 @@ def rings_import(
     typer.echo(f"Written: {target}")
 
 
+CHIPS = typer.Argument(
+    metavar="CHIPS", help="A folder or zip of pictures, an .npy stack, or prepared chips such as data/x/chip_classifier."
+)
+CLASSES = typer.Option("0,1", "--classes", help="Names of the classes, as in the config; their order gives the keys.")
+
+
+@label.command()
+def chips(
+    source: Path = CHIPS,
+    into: Path = typer.Argument(metavar="PAGE", help="The page to write, FILE.html."),
+    classes: str = CLASSES,
+    scores: Path | None = typer.Option(None, "--scores", help="predictions.csv of a version: what it is least sure of comes first."),
+    most: int = typer.Option(1000, "--most", min=1, help="Chips of one page."),
+    as_json: bool = JSON,
+) -> None:
+    """Write a contact sheet on which chips are labelled by keys.
+
+    One file that opens in any browser, offline; it exports labels.csv, which 'label chips-import' takes in.
+    """
+    from ..labelling.chips import write_sheet
+
+    made = write_sheet(source, into, _names(classes), scores, most)
+    if as_json:
+        print_json({"page": str(into), "shown": made.shown, "of": made.of, "labelled": made.labelled})
+        return
+    typer.echo(f"{made.shown} of {made.of} chips in {into}, {made.labelled} of them with a label. Open it in a browser, export, then:")
+    typer.echo(f"  cratermill label chips-import labels.csv {source} FOLDER --classes {classes}")
+
+
+@label.command("chips-import")
+def chips_import(
+    labels: Path = typer.Argument(metavar="LABELS", help="The labels.csv that the page exported."),
+    source: Path = CHIPS,
+    into: Path = typer.Argument(metavar="FOLDER", help="Where the folders of classes are, or are made: data.chips of the config."),
+    classes: str = CLASSES,
+    by: str | None = typer.Option(None, "--by", help="Who labelled; the user's name on this machine when left out."),
+    as_json: bool = JSON,
+) -> None:
+    """Turn labels of chips into folders of classes, which chip families read.
+
+    Chips that were labelled before move where their label changed. Who labelled what is kept in FOLDER/labels.csv.
+    """
+    import getpass
+
+    from ..labelling.chips import take_labels
+
+    found = take_labels(labels, source, into, _names(classes), by or getpass.getuser())
+    if as_json:
+        print_json({"folder": str(into), "labels": dict(found)})
+        return
+    typer.echo(f"{sum(found.values())} labels in {into}: {', '.join(f'{name} {found[name]}' for name in _names(classes))}")
+
+
+def _names(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def _body(craters: Path, mosaic: Path | None) -> Body:
     """The body of a mosaic, or else of the crater list; ``InputError`` where neither says it."""
     from ..core.errors import InputError
