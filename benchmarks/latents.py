@@ -1,10 +1,13 @@
 """Autoencoders, clusters and retrieval on real crops.
 
     python benchmarks/latents.py CROPS [--folder DIR] [--epochs 50] [--mae-epochs 20] [--limit N] [--training-seeds 5] [--json FILE]
+    python benchmarks/latents.py CATALOGUE --mosaic MOSAIC [--folder DIR] [--epochs 50] [--limit N] [--json FILE]
 
 CROPS is a folder or zip of 100 px crops with metadata.csv (positions and diameters in metres), cut from a mosaic of 100 m per pixel.
 Networks are trained by the family's own parts with fixed seeds, 8 of 10 crops training and 2 validating, and kept in DIR, so that a second
-run only judges. Pixels are grey values divided by 255, as given, unless said otherwise.
+run only judges. Pixels are grey values divided by 255, as given, unless said otherwise. With a mosaic only the CAE's error is measured,
+on crops cut around the craters of a list, |latitude| to 60: as they are, and stretched one by one to the full range, with principal
+components beside it.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
+from cratermill.craters.catalogue import read_catalogue
 from cratermill.families.autoencoder.clusters import Recipe, group, nuisance_columns, silhouette
+from cratermill.families.autoencoder.crops import finish
 from cratermill.families.autoencoder.encode import encode
 from cratermill.families.autoencoder.hparams import Hparams
 from cratermill.families.autoencoder.judging import associations
@@ -33,6 +38,8 @@ from cratermill.families.autoencoder.network import LatentNetwork, build_network
 from cratermill.families.autoencoder.options import CropData
 from cratermill.families.autoencoder.sources import ReadyMade
 from cratermill.families.autoencoder.task import LatentTask
+from cratermill.geo.mosaic import Mosaic
+from cratermill.samples.crops import Cutter, Geometry
 
 SIZE_PX, SEEDS = 100, 5
 COUNTS, TAKEN_OUT = (2, 3, 5), ("none", "light", "all")
@@ -65,6 +72,34 @@ def read(path: Path, limit: int | None) -> tuple[np.ndarray, pd.DataFrame]:
     table = ready.craters(CropData(crops=str(path), source_m_per_px=100.0), SIZE_PX, 1.5).iloc[:limit]
     crops = ready.crops(table, SIZE_PX)
     return crops, table.assign(**light(crops, 1.5))
+
+
+def cut_from(mosaic: Path, catalogue: Path, limit: int | None) -> np.ndarray:
+    """Crops (N, S, S) around craters in random order, mirrored as the family does; those without missing pixels."""
+    with Mosaic.open(mosaic) as opened:
+        craters = read_catalogue(catalogue, opened.grid.body, pixel_m=opened.grid.resolution_m)
+        craters = craters[craters["lat"].abs() <= 60].sample(frac=1, random_state=0).reset_index(drop=True)
+        cutter = Cutter(opened, Geometry(SIZE_PX, 1.5))
+        craters = craters[cutter.inside(craters)].iloc[:limit]
+        crops, missing = cutter.cut_and_missing(craters)
+    crops = crops[missing == 0]
+    finish(crops, row(model_name="cae", batch_size=32, lr=1e-3, optimizer="Adam", max_epochs=1))  # mirrors them in place
+    return crops
+
+
+def stretched(crops: np.ndarray) -> np.ndarray:
+    low, high = (function(axis=(1, 2), keepdims=True).astype(float) for function in (crops.min, crops.max))
+    return np.rint((crops - low) / np.maximum(high - low, 1) * 255).astype(np.uint8)
+
+
+def of_a_mosaic(options: argparse.Namespace) -> dict[str, list[dict]]:
+    crops, hparams = cut_from(options.mosaic, options.crops, options.limit), networks(options.epochs, options.mae_epochs)["CAE-20"]
+    network, curve = trained(f"CAE-20 {options.crops.stem}", hparams, crops, options.folder)
+    whole = stretched(crops)
+    return {
+        f"{len(crops)} crops as cut": reconstruction(network, curve, hparams, crops),
+        f"{len(crops)} crops stretched one by one; the CAE is that of the others": reconstruction(network, curve, hparams, whole),
+    }
 
 
 def halves(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -283,7 +318,8 @@ def _cell(value) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("crops", type=Path)
+    parser.add_argument("crops", type=Path, help="crops, or with --mosaic a crater list")
+    parser.add_argument("--mosaic", type=Path)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "cratermill-benchmarks")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--mae-epochs", type=int, default=20)
@@ -294,6 +330,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    if options.mosaic:
+        show(of_a_mosaic(options), options.json)
+        return
     crops, table = read(options.crops, options.limit)
     rows = networks(options.epochs, options.mae_epochs)
     made = {name: trained(name, hparams, crops, options.folder) for name, hparams in rows.items()}
@@ -309,10 +348,14 @@ def main() -> None:
     if options.training_seeds:
         trials = training_seeds(crops, table, options.folder, options.training_seeds, options.seed_epochs)
         result["clusters of networks trained anew"] = trials
+    show(result, options.json)
+
+
+def show(result: dict, path: Path | None) -> None:
     for name, found in result.items():
         print(f"\n{name}\n\n{table_text(found) if isinstance(found, list) else found}")
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    if path:
+        path.write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

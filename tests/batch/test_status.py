@@ -84,8 +84,23 @@ def test_estimate_from_earlier_cells(run, root):
     described = describe(other, workers=2)
     assert described["stages"][0]["todo"] == 3 and described["seconds"] is not None
     assert "3 cells to do" in describe_text(described) and "with 2 worker(s)" in describe_text(described)
-    unknown = describe(fake.plan_of(root, [{"stage": "map"}], name="third"))
+    unknown = describe(fake.plan_of(root, [{"stage": "map"}], name="third"), gpus=lambda stage: 1)
     assert unknown["seconds"] is None and "no estimate yet" in describe_text(unknown)
+    assert "unknown, since no cell of these was finished here yet: map" in describe_text(unknown) and unknown["gpu_hours"] is None
+    assert "disk and files: unknown" in describe_text(unknown)
+
+
+def test_costs_follow_from_recorded_rates(root):
+    """GPU-hours, time for so many jobs at a time, disk and files, against a computation by hand."""
+    done = fake.plan_of(root, [{"n": n} for n in range(3)], name="measured")
+    for cell, seconds in zip(done.cells, (50, 100, 900), strict=True):
+        state.note(done, cell, state.DONE, seconds=seconds, bytes=2_000_000, files=3)
+        record = state.read_record(done, cell.index)
+        write_json(done.state_path(cell.index), record | {"seconds": seconds})
+    found = describe(fake.plan_of(root, [{"n": n} for n in range(10, 20)], name="other"), gpus=lambda stage: 2)
+    assert found["gpu_hours"] == pytest.approx(10 * 100 * 2 / 3600) and found["clock_s"]["4"] == 300 and found["clock_s"]["16"] == 100
+    assert (found["bytes"], found["files"], found["unknown"]) == (20_000_000, 30, [])
+    assert "about 20 MB in 30 files" in describe_text(found) and "0.556 GPU-hours" in describe_text(found)
 
 
 def test_durations():

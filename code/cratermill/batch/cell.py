@@ -154,6 +154,8 @@ def _run_locked(
         record = state.Record(plan, cell, turn, **job_facts())  # again: somebody may have had the cell until a moment ago
         record.open()
         _work(plan, cell, science, workspace)
+        with contextlib.suppress(OSError):  # later launches are estimated by it, no more
+            record.value.update(state.size_of(plan.product(cell)))
         return _closed(record, CellResult(cell.index, cell.key, state.DONE, seconds=time.time() - record.value["started"]))
     except Busy as error:
         return _result(cell, state.WAITING, error, kind="busy")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import dependencies
+from . import dependencies, estimate
 from .chunks import Chunk
 from .estimate import duration_text, number_of
 from .ledger import Submission
-from .profile import Profile
+from .profile import Profile, Resources
 from .slurm_state import SlurmRun
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def describe(executor: SlurmExecutor, run: SlurmRun) -> dict[str, Any]:
     plan, profile = executor.plan, executor.profile
     wanted = executor.wanted(run)
     chunks = executor.chunks(wanted, run=run)
+    measured = estimate.describe(plan, gpus=lambda stage: _gpus(profile.resources(stage)))
     scripts = [executor.script(number, f"{plan.run}.{chunk.stage}.{number}", chunk) for number, chunk in enumerate(chunks, start=1)]
     return {
         "run": plan.run,
@@ -34,6 +35,8 @@ def describe(executor: SlurmExecutor, run: SlurmRun) -> dict[str, Any]:
         "stages": [{"stage": chunk.stage, "tasks": chunk.size, **chunk.resources.model_dump()} for chunk in chunks],
         "after": _afters(run, chunks, profile),
         "scripts": scripts,
+        "limits": {"max_array_size": profile.limits.max_array_size, "max_submitted": profile.limits.max_submitted},
+        "measured": {name: value for name, value in measured.items() if name not in ("todo", "stages")} | {"todo": len(measured["todo"])},
     }
 
 
@@ -50,6 +53,11 @@ def _afters(run: SlurmRun, chunks: Sequence[Chunk], profile: Profile) -> list[li
 
 def _in_order(jobs: Sequence[int | str]) -> list[int | str]:
     return sorted(jobs, key=lambda job: (isinstance(job, int) and job < 0, abs(job) if isinstance(job, int) else 0, str(job)))
+
+
+def _gpus(asked: Resources) -> float:
+    """GPUs that one cell has to itself."""
+    return asked.gpus * asked.nodes / asked.side_by_side
 
 
 def _gpu_hours(chunk: Chunk) -> float:
@@ -83,5 +91,9 @@ def text_of(found: dict[str, Any]) -> str:
     lines.append(f"run {found['run']} on {found['profile']}: {cells} in {jobs}, {submissions}")
     chain = duration_text(found["longest_chain_min"] * 60)
     lines.append(f"at most {found['gpu_hours']} GPU-hours, longest chain {chain} (if every job took its whole time limit)")
+    lines += estimate.cost_lines(found["measured"])
+    room = found["limits"]["max_submitted"]
+    if room and found["jobs"] > room:
+        lines.append(f"your quota takes {room} of these jobs at a time: the launch stays and submits the rest as room appears")
     lines.append("nothing was submitted")
     return "\n".join(lines)

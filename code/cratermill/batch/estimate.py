@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 from ..core.files import read_json
@@ -14,22 +15,33 @@ from .plan import Plan
 RECENT_RUNS = 20
 
 
-def known_durations(root: Path) -> dict[tuple[str, str], float]:
-    """Median seconds of finished cells by (stage, family), from the newest runs of this project."""
+AT_A_TIME = (1, 4, 16, 64, 256)
+"""Numbers of jobs at a time for which the time by the clock is told."""
+MEASURED = ("seconds", "bytes", "files")
+Rates = dict[tuple[str, str], dict[str, float]]
+
+
+def known_rates(root: Path) -> Rates:
+    """Median seconds, bytes and files of finished cells by (stage, family), from the newest runs of this project."""
     folders = sorted(Project(root).run("any").parent.glob("*/cells"), key=lambda folder: folder.stat().st_mtime)[-RECENT_RUNS:]
-    seconds: dict[tuple[str, str], list[float]] = {}
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
     for folder in folders:
         for path in folder.glob("*.json"):
             record = read_json(path) or {}
             if record.get("state") == state.DONE and record.get("seconds"):
-                seconds.setdefault(tuple(record["group"]), []).append(record["seconds"])
-    return {group: statistics.median(values) for group, values in seconds.items()}
+                of_group = values.setdefault(tuple(record["group"]), {})
+                for name in MEASURED:
+                    of_group.setdefault(name, []).extend([record[name]] if name in record else [])
+    return {group: {name: statistics.median(found) for name, found in one.items() if found} for group, one in values.items()}
 
 
-def describe(plan: Plan, workers: int = 1, only=None) -> dict:
-    """The launch as data: per stage and family how many cells, how many are left, and an estimate in seconds (or None)."""
+def describe(plan: Plan, workers: int = 1, only=None, gpus: Callable[[str], float] | None = None) -> dict:
+    """The launch as data: per stage and family how many cells, how many are left, and what they take by earlier cells (None: unknown).
+
+    ``gpus``: how many GPUs a cell of a stage has to itself; without, GPU-hours aren't told.
+    """
     graph = Graph(plan, only)
-    durations = known_durations(plan.root)
+    rates = known_rates(plan.root)
     rows: dict[tuple[str, str], dict] = {}
     for index in sorted(graph.wanted):
         group = plan.cells[index].group
@@ -37,12 +49,30 @@ def describe(plan: Plan, workers: int = 1, only=None) -> dict:
         row["cells"] += 1
         row["todo" if index in graph.todo else "done"] += 1
     for group, row in rows.items():
-        row["seconds_per_cell"] = durations.get(group)
-        row["seconds"] = None if group not in durations else durations[group] * row["todo"]
-    needed = [row["seconds"] for row in rows.values() if row["todo"]]
-    total = None if None in needed else sum(needed) / workers
+        known = rates.get(group, {})
+        row["seconds_per_cell"] = known.get("seconds")
+        row |= {name: known[name] * row["todo"] if name in known else None for name in MEASURED}
+    left = [row for row in rows.values() if row["todo"]]
+    total = _sum(left, "seconds")
     todo = [plan.cells[index].key for index in graph.todo]
-    return {"run": plan.run, "workers": workers, "stages": list(rows.values()), "seconds": total, "todo": todo}
+    found = {"run": plan.run, "workers": workers, "stages": list(rows.values()), "todo": todo}
+    found |= {"seconds": None if total is None else total / workers, "bytes": _sum(left, "bytes"), "files": _sum(left, "files")}
+    found["unknown"] = [" ".join(filter(None, (row["stage"], row["family"]))) for row in left if row["seconds"] is None]
+    found["clock_s"] = {str(jobs): _clock(left, jobs) for jobs in AT_A_TIME}
+    if gpus is not None:
+        found["gpu_hours"] = None if total is None else sum(row["seconds"] * gpus(row["stage"]) for row in left) / 3600
+    return found
+
+
+def _sum(rows: list[dict], name: str) -> float | None:
+    return None if any(row[name] is None for row in rows) else sum(row[name] for row in rows)
+
+
+def _clock(rows: list[dict], jobs: int) -> float | None:
+    """Seconds by the clock with so many cells at a time, one stage after another, none waiting in a queue."""
+    if any(row["seconds"] is None for row in rows):
+        return None
+    return sum(-(-row["todo"] // jobs) * row["seconds_per_cell"] for row in rows)
 
 
 def describe_text(description: dict) -> str:
@@ -56,7 +86,25 @@ def describe_text(description: dict) -> str:
         lines.append(f"  estimate: {duration_text(description['seconds'])} with {description['workers']} worker(s)")
     else:
         lines.append("  no estimate yet: no earlier cells of some of these kinds")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  {line}" for line in cost_lines(description))])
+
+
+def cost_lines(description: dict) -> list[str]:
+    """What earlier cells of the same kinds say of time, disk and files; which of it nobody knows yet."""
+    from ..core.room import readable
+
+    lines = []
+    if description["unknown"]:
+        lines.append(f"unknown, since no cell of these was finished here yet: {', '.join(description['unknown'])}")
+    elif description["todo"]:
+        lines.append("by earlier cells: " + ", ".join(f"{jobs} at a time {duration_text(s)}" for jobs, s in description["clock_s"].items()))
+    if description.get("gpu_hours") is not None:
+        lines.append(f"by earlier cells: {description['gpu_hours']:.3g} GPU-hours")
+    if description["bytes"] is not None and description["todo"]:
+        lines.append(f"what cells keep in log/: about {readable(description['bytes'])} in {description['files']:,.0f} files")
+    elif description["todo"]:
+        lines.append("disk and files: unknown")
+    return lines
 
 
 def number_of(count: int, what: str) -> str:

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..core.files import fingerprint, read_json, write_json
@@ -115,6 +116,12 @@ class Record:
             write_json(self.path, self.value)
 
 
+def size_of(product: Path) -> dict[str, int]:
+    """How much disk and how many files a product takes."""
+    sizes = [path.stat().st_size for path in product.rglob("*") if path.is_file()]
+    return {"bytes": sum(sizes), "files": len(sizes)}
+
+
 def _spent(record: dict[str, Any]) -> float:
     """Seconds of the attempt that a record tells of; one that was killed ended at its last beat."""
     if record.get("seconds") or not record.get("started"):
@@ -137,7 +144,7 @@ def note(
 _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("state", "stage", "cause", "kind", "host", "pid_started"), str),
     **dict.fromkeys(("started", "heartbeat", "ended", "seconds", "cpu_s", "max_rss_mb", "before_s"), (int, float)),
-    **dict.fromkeys(("pid", "attempt", "tries"), int),
+    **dict.fromkeys(("pid", "attempt", "tries", "bytes", "files"), int),
     **dict.fromkeys(("progress", "slurm"), dict),
     "group": list,
 }

@@ -55,6 +55,30 @@ def demo(workers: int = typer.Option(2, "--workers", min=1, help="Number of para
     raise typer.Exit(run_demo(workers))
 
 
+@app.command()
+def replicate(
+    name: str = typer.Argument(metavar="NAME", help="A file of configs/replicate, without .yaml.", autocompletion=lambda: replications()),
+    small: bool = typer.Option(False, "--small", help="In minutes, on a synthetic planet: shows that all of it runs."),
+    dry_run: bool = DRY_RUN,
+    workers: int = typer.Option(1, "--workers", min=1, help="Number of parallel workers."),
+) -> None:
+    """Run published work again.
+
+    Data, training, evaluation and maps in one launch; its tables and figures beside the published ones. See docs/replicate.md.
+    """
+    from ..pipeline.replicate import run_replication
+
+    raise typer.Exit(run_replication(name, small, dry_run, workers))
+
+
+def replications() -> list[str]:
+    """Names in configs/replicate, for the shell's completion."""
+    from ..core.paths import find_root
+    from ..pipeline.replicate import replication_names
+
+    return replication_names(find_root(Path.cwd()))
+
+
 @launch.command()
 def train(
     config: Path = CONFIG,

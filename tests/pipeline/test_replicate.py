@@ -1,0 +1,107 @@
+"""Published work by one command: what it needs is named, and what comes out stands beside what was published."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pandas as pd
+import pytest
+import yaml
+
+from cratermill.core.errors import InputError
+from cratermill.core.paths import Project
+from cratermill.pipeline import replicate
+from cratermill.pipeline.load_config import load_config
+
+NAMES = ["autoencoder", "ejmap", "pseudo_label", "sgan", "symmetric_unet"]
+BY_HAND = os.environ.get("CRATERMILL_REPLICATE") == "1"
+
+
+@pytest.fixture
+def project(tmp_path, project_folder, monkeypatch):
+    folder = tmp_path / "it's a project"
+    shutil.copytree(project_folder / "configs", folder / "configs")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("CRATERMILL_FETCHED", raising=False)
+    return folder
+
+
+def test_the_five_are_there(project):
+    assert replicate.replication_names(project) == NAMES
+    with pytest.raises(InputError, match="no replication 'ejmab'\nValid: ejmap"):
+        replicate.run_replication("ejmab")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_small_configurations_are_sound(project, name):
+    spec = replicate.load_replication(project, name)
+    path = replicate._write_config(project, spec, f"replicate-{name.replace('_', '-')}-small", small=True)
+    config = load_config(path)
+    assert config.root == project and config.run.group == config.run.name and "fetched:" not in path.read_text()
+    versions = {run.table: set(run.versions) for run in config.run.train.values()}
+    for table in spec.tables:
+        told = {line.version for line in table.lines.values()}
+        assert told & set().union(*versions.values()), "a small run fills a part of each table"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("ejmap", "ejmap"), ("autoencoder", "moon-wac robbins-moon"), ("symmetric_unet", "mars-themis-day")]
+)
+def test_without_data_the_fetch_line_is_named(project, name, line):
+    with pytest.raises(InputError, match=f"Next: run: cratermill fetch {line}"):
+        replicate.run_replication(name)
+    assert not (project / "log").exists()
+
+
+def test_data_that_cannot_be_fetched_are_described(project):
+    with pytest.raises(InputError, match="data/chips is missing, .*\nValid: class folders of chips"):
+        replicate.run_replication("sgan")
+
+
+def test_merged():
+    base = {"a": {"b": 1, "c": 2}, "d": [1]}
+    assert replicate.merged(base, {"a": {"b": None, "e": 3}, "d": [2]}) == {"a": {"c": 2, "e": 3}, "d": [2]}
+    assert base == {"a": {"b": 1, "c": 2}, "d": [1]}
+
+
+def test_means_stand_beside_what_was_published(project):
+    spec = replicate.load_replication(project, "symmetric_unet")
+    inside = Project(project, "g")
+    folder = inside.version_results("crater_unet", 4)
+    folder.mkdir(parents=True)
+    pd.DataFrame({"Accuracy": [0.5, 0.7], "loss": [1.0, 3.0], "time_per_epoch": [5.0, 7.0]}).to_csv(
+        folder / "test_metrics.csv", index=False
+    )
+    (folder / "hparams.json").write_text('{"kernel_size": 7, "filter_multiple": 1}')
+    (row,) = replicate.table_of(inside, spec.tables[0]).to_dict("records")
+    assert (row["test"], row["kernel_size"], row["time_per_epoch"], row["cells"]) == ("S-4", 7, 6, 2)
+    assert row["Accuracy"] == pytest.approx(0.6) and row["Accuracy published"] == 0.9939 and row["loss published"] == 0.0164
+    page = replicate.write_page(project, spec, "g")
+    assert "Table 1" in page.read_text() and "Table 2" not in page.read_text() and (page.parent / "table_1.csv").exists()
+
+
+@pytest.mark.slow
+def test_small_run_to_its_page(project, monkeypatch, capfd):
+    path = project / "configs" / "replicate" / "symmetric_unet.yaml"
+    content = yaml.safe_load(path.read_text())
+    run = content["small"]["train"]["crater_unet"]
+    run["versions"], run["set"], run["data"]["dots"] = [1], {"max_epochs": 1}, {"tiles": 8, "tile_px": 128}
+    path.write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(replicate, "PLANET", {**replicate.PLANET, "shape": (64, 128), "n_fresh": 2, "tile_shape_px": (8, 16)})
+    assert replicate.run_replication("symmetric_unet", small=True) == 0
+    folder = project / "results" / "replicate" / "replicate-symmetric-unet-small"
+    table = pd.read_csv(folder / "table_1.csv")
+    assert table["test"].tolist() == ["S-1"] and table["Accuracy published"].tolist() == [0.9871] and 0 < table["Accuracy"][0] <= 1
+    assert "A small run on a synthetic planet" in (folder / "index.html").read_text()
+    capfd.readouterr()
+    assert replicate.run_replication("symmetric_unet", small=True) == 0
+    assert "train_" not in capfd.readouterr().out, "nothing is trained twice"
+
+
+@pytest.mark.skipif(not BY_HAND, reason="minutes each; CRATERMILL_REPLICATE=1 runs them")
+@pytest.mark.parametrize("name", NAMES)
+def test_each_small_run(project, name):
+    assert replicate.run_replication(name, small=True) == 0
+    tables = sorted((project / "results" / "replicate").rglob("table_*.csv"))
+    assert len(tables) == len(replicate.load_replication(project, name).tables)
