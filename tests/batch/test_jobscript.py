@@ -1,6 +1,7 @@
 """Job scripts against golden files; with hostile names nothing is executed but the cell. CRATERMILL_GOLDEN=1 writes them anew."""
 
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cratermill.batch import dask_cluster
 from cratermill.batch.jobscript import Job, own_lines, quoted
 from cratermill.batch.profile import Container, Profile, Resources
 from cratermill.batch.submission import script_of
@@ -126,3 +128,17 @@ def test_percent_in_a_folder_is_no_placeholder():
 def test_quoting_for_sbatch():
     assert quoted("gpu:2") == "gpu:2" and quoted(5) == "5"
     assert quoted('a "b" c\\') == '"a \\"b\\" c\\\\"'
+
+
+def test_workers_of_dask_are_jobs_of_the_profile(tmp_path):
+    folder = tmp_path / "it's 5% $(touch owned)"
+    found = dask_cluster.script(FULL, tmp_path, folder)
+    asked = FULL.resources("composite")
+    assert (
+        f"#SBATCH --cpus-per-task={asked.cpus}" in found and "#SBATCH --partition=gpu,gpu-long" in found and "#SBATCH -t 01:00:00" in found
+    )
+    assert '#SBATCH "--reservation=of the night"' in found or '#SBATCH --reservation="of the night"' in found
+    assert "module load cuda/12.4 || exit 1" in found and "source /envs/it/bin/activate" in found and "--protocol tls" in found
+    checked = subprocess.run(["bash", "-n"], input=found, text=True, capture_output=True)
+    assert checked.returncode == 0, checked.stderr
+    assert shlex.quote(str(folder / "use.sh")) in found and "5%%" in found

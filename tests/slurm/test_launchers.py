@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -169,3 +170,38 @@ def test_a_user_s_own_submitit_on_slurm(shell, project_folder):
         lines = lines.replace(old, new)
     (shell.root / "own.py").write_text(lines)
     assert shell(".venv/bin/python own.py").count("['done']") == 2
+
+
+def test_dask_workers_are_jobs_and_lost_ones_come_back(shell, slurm_cluster):
+    write_profile(shell.root)
+    line = [shell.root / ".venv/bin/cratermill", "dask", "start", "--profile", "mine", "--jobs", "2"]
+    started = subprocess.Popen(line, cwd=shell.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        said = until(started, "2 of 2 worker(s) are there")
+        use = next(text for text in said if "source " in text).strip()
+        (key,) = (shell.root / "log/dask").glob("*/key.pem")
+        assert key.stat().st_mode & 0o77 == 0
+        compute = "from cratermill.geo.blocks import in_order, _workers; print(*in_order(abs, range(-5, 0), 8), _workers())"
+        assert shell(f'{use} && python -c "{compute}"').split()[-6:] == ["5", "4", "3", "2", "1", "2"]
+        plain = "unset DASK_DISTRIBUTED__COMM__TLS__CA_FILE DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY"
+        assert "5 4 3 2 1" not in shell(f'{use}; {plain}; python -c "{compute}" || exit 3', code=3)  # nobody without the key
+        jobs = slurm_cluster.run("squeue", "-h", "-n", "cratermill-dask", "-o", "%i").stdout.split()
+        assert len(jobs) == 2
+        slurm_cluster.run("scancel", jobs[0])
+        until(started, "1 of 2 worker(s) are there")
+        until(started, "2 of 2 worker(s) are there")
+    finally:
+        started.send_signal(signal.SIGINT)
+        assert started.wait(60) == 0
+    assert not slurm_cluster.run("squeue", "-h", "-n", "cratermill-dask", "-t", "PD,R", "-o", "%i").stdout.split()
+    assert not key.exists() and not (shell.root / "owned").exists()
+
+
+def until(process, words: str) -> list[str]:
+    """The lines that a program says up to one with these words."""
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if words in line:
+            return said
+    raise AssertionError("".join(said))

@@ -60,10 +60,15 @@ def parameters(job: Job, profile: Profile) -> dict[str, object]:
 
 def own_lines(job: Job, profile: Profile) -> list[str]:
     """Lines of the script for what people may write freely: sbatch's quoting isn't the shell's, which submitit uses. They win."""
-    asked = job.resources
+    # Relative to where sbatch is called; that a % in the folder's name is no placeholder only a whole path can say.
+    output = job.folder.replace("%", "%%") + f"/{OUTPUT}" if "%" in job.folder else None
+    return [f"#SBATCH {text}" for text in site_options(profile, job.resources, output)]
+
+
+def site_options(profile: Profile, asked: Resources, output: str | None = None) -> list[str]:
+    """Options of sbatch that a profile and a stage's resources come to, quoted as sbatch reads them from a script."""
     options = {
-        # Relative to where sbatch is called; that a % in the folder's name is no placeholder only a whole path can say.
-        "output": job.folder.replace("%", "%%") + f"/{OUTPUT}" if "%" in job.folder else None,
+        "output": output,
         "partition": asked.partition or profile.partition,
         "account": profile.account,
         "qos": profile.qos,
@@ -75,7 +80,7 @@ def own_lines(job: Job, profile: Profile) -> list[str]:
     found = [f"--{name}={quoted(value)}" for name, value in options.items() if value is not None]
     found += [_flag(flag) for flag in profile.flags]
     assert not any(ord(character) < 32 for text in found for character in text), f"control character in {found}"
-    return [f"#SBATCH {text}" for text in found]
+    return found
 
 
 def quoted(value: object) -> str:
@@ -93,7 +98,7 @@ def _flag(flag: str) -> str:
 
 def command(job: Job, profile: Profile) -> str:
     """The lines of shell that run a job's cells."""
-    line = f"{_python(job, profile)} -u -m cratermill.batch {shlex.quote(job.folder)}"
+    line = f"{python_words(job, profile)} -u -m cratermill.batch {shlex.quote(job.folder)}"
     if job.resources.tasks > 1:
         # Without its own --cpus-per-task srun gives each process one core (22.05 and later).
         line = f"srun --kill-on-bad-exit=1 --cpus-per-task={job.resources.cpus} {line}"
@@ -119,7 +124,8 @@ def _watched(job: Job, line: str) -> list[str]:
     ]
 
 
-def _python(job: Job, profile: Profile) -> str:
+def python_words(job: Job, profile: Profile) -> str:
+    """What a job's shell runs as Python."""
     if profile.container is not None:
         return _in_container(job, profile.container)
     # A site's own activation brings its own Python.
@@ -134,11 +140,16 @@ def _in_container(job: Job, container: Container) -> str:
     return shlex.join([*words, container.image, "python"])
 
 
+def environment_lines(profile: Profile) -> list[str]:
+    """What a job's shell needs before Python starts."""
+    lines = [f"module load {shlex.quote(name)} || exit 1" for name in profile.modules]
+    # Modules may set PYTHONPATH, and it would win over the environment's own packages; so would those in the user's home.
+    return lines + list(profile.activate or ("unset PYTHONPATH", "export PYTHONNOUSERSITE=1"))
+
+
 def _setup(job: Job, profile: Profile) -> list[str]:
     lines = [f"export CRATERMILL_SUBMISSION={job.number} CRATERMILL_MAX_REQUEUES={profile.max_requeues if profile.requeue else 0}"]
-    lines += [f"module load {shlex.quote(name)} || exit 1" for name in profile.modules]
-    # Modules may set PYTHONPATH, and it would win over the environment's own packages; so would those in the user's home.
-    lines += profile.activate or ("unset PYTHONPATH", "export PYTHONNOUSERSITE=1")
+    lines += environment_lines(profile)
     if job.code:
         lines += [f"export PYTHONPATH={shlex.quote(job.code)}${{PYTHONPATH:+:$PYTHONPATH}}"]
     if job.code and job.configs:
@@ -149,9 +160,10 @@ def _setup(job: Job, profile: Profile) -> list[str]:
 
 
 def _meeting_point(job: Job, profile: Profile) -> list[str]:
+    free_port = 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'
     return [
         "# Rank 0 runs on this node; its port is free now, and other jobs here ask the same way.",
-        f"MASTER_PORT=$({_python(job, profile)} -c 'import socket; s = socket.socket(); s.bind((\"\", 0)); print(s.getsockname()[1])')",
+        f"MASTER_PORT=$({python_words(job, profile)} -c '{free_port}')",
         "MASTER_ADDR=$(hostname)",
         "export MASTER_PORT MASTER_ADDR",
         "# The tasks save themselves on SIGTERM; this shell and srun must outlive that.",

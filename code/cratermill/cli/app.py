@@ -34,6 +34,7 @@ ORDER = (
     "predict",
     "prune",
     "latents",
+    "dask",
     "doctor",
 )
 

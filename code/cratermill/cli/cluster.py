@@ -11,6 +11,7 @@ from .output import JSON, print_json, print_table
 from .runs import RUN, find_plan
 
 report = group("report", "Tables about a run.")
+dask = group("dask", "Workers of dask for steps over whole rasters.")
 
 CELLS = typer.Argument(None, metavar="[CELL...]", help="Numbers or ranges as status shows them, e.g. 3 7-9; without: all.")
 RETRY_PROFILE = typer.Option(None, "--profile", help="A file of configs/clusters, without .yaml; that of the last launch when left out.")
@@ -142,3 +143,26 @@ def check_site(root: Path, name: str | None, probe: bool, as_json: bool) -> int:
     else:
         print_table(("check", "", "detail"), [(check.name, "ok" if check.ok else "FAILED", check.detail) for check in checks])
     return 1 if any(check.ok is False for check in checks) else 0
+
+
+@dask.command("start")
+def dask_start(
+    profile: str | None = typer.Option(None, "--profile", envvar="CRATERMILL_PROFILE", help="A file of configs/clusters, without .yaml."),
+    jobs: int = typer.Option(2, "--jobs", min=1, help="How many workers, each a job that asks for what the stage composite does."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only print the script of a worker's job."),
+) -> None:
+    """Start a dask scheduler here and its workers as jobs.
+
+    It prints how other shells and notebooks use them, and stays; Ctrl-C ends the workers. Lost workers are submitted again.
+    """
+    from ..batch.cluster import choose_profile, require_slurm
+    from ..batch.dask_cluster import script, start
+    from ..core.paths import find_root
+
+    root = find_root(Path.cwd())
+    site = choose_profile(profile, root)
+    require_slurm(site)
+    if dry_run:
+        typer.echo(script(site, root, root / "log" / "dask" / "NAME"))
+        return
+    start(site, root, jobs)

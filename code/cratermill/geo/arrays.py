@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ def sample_array(source: Mosaic, lon: float, lat: float, half_m: float, size_px:
     return described(values, grid, source.bands, np.nan)
 
 
-def write_array(path: str | Path, array: Any, grid: Grid, *, tell: Callable[[int, int], None] | None = None, **options: Any) -> Path:
+def write_array(path: str | Path, array: Any, grid: Grid, **options: Any) -> Path:
     """A dask array, or a DataArray that holds one, (C, h, w) or (h, w) on a grid, as COG, or as Zarr where the name ends in .zarr.
 
     ``options``: those of :func:`cratermill.geo.cog.write_cog`. This process writes the blocks, in order, as they come. Nothing is left
@@ -90,7 +90,7 @@ def write_array(path: str | Path, array: Any, grid: Grid, *, tell: Callable[[int
     bands = lazy.shape[0] if lazy.ndim == 3 else 1
     nodata = options.get("nodata")
     # What is all nodata stays a hole of the file.
-    blocks = ((window, pixels) for window, pixels in computed(lazy, tell) if nodata is None or not _empty(pixels, nodata))
+    blocks = ((window, pixels) for window, pixels in computed(lazy) if nodata is None or not _empty(pixels, nodata))
     return write_cog(path, blocks, grid, dtype=options.pop("dtype", lazy.dtype), bands=bands, **options)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ...core.files import atomic_path
+from ...core.files import atomic_path, stat_fingerprint
 from ...geo.backprojection import to_mosaic
+from ...geo.blocks import BLOCK_PX, in_order
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window
 from .layout import Box
@@ -18,8 +19,6 @@ from .maps import PREDICTION
 
 NO_DATA, FULL = 255, 254
 """Predictions are kept as bytes: 254 is certain, 255 is no data."""
-BLOCK_PX = 1024
-OPEN_BLOCKS = 24
 
 
 class Mean:
@@ -70,18 +69,31 @@ def write_prediction(path: Path, products: list[Path], grid: Grid, workspace: An
 
 
 def predicted_blocks(products: list[Path], grid: Grid, workspace: Any) -> Iterator[tuple[Window, np.ndarray]]:
-    pieces = [(window, product, name) for product in products for window, name in piece_windows(product / PREDICTION)]
-    load = lru_cache(maxsize=OPEN_BLOCKS)(lambda product, name: _values(product / PREDICTION, name))
-    for row in range(0, grid.height, BLOCK_PX):
-        for col in range(0, grid.width, BLOCK_PX):
+    files = [
+        (product / PREDICTION, tuple(stat_fingerprint(product / PREDICTION))) for product in products if (product / PREDICTION).exists()
+    ]
+    pieces = [(window, path, name, mark) for path, mark in files for window, name in piece_windows(path)]
+    places = [
+        Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
+        for row in range(0, grid.height, BLOCK_PX)
+        for col in range(0, grid.width, BLOCK_PX)
+    ]
+    blocks = [(place, met) for place in places if (met := [piece for piece in pieces if _meet(piece[0], place)])]
+    try:
+        for place, values in in_order(_block, blocks, BLOCK_PX**2):
             workspace.keep_going()
-            block = Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
-            values = np.full((block.height, block.width), NO_DATA, np.uint8)
-            for window, product, name in pieces:
-                if _meet(window, block):
-                    _lay(values, block, window, load(product, name))
             if (values != NO_DATA).any():
-                yield block, values
+                yield place, values
+    finally:
+        _values.cache_clear()
+
+
+def _block(block: tuple[Window, list[tuple[Window, Path, str, tuple]]]) -> tuple[Window, np.ndarray]:
+    place, pieces = block
+    values = np.full((place.height, place.width), NO_DATA, np.uint8)
+    for window, *source in pieces:
+        _lay(values, place, window, _values(*source))
+    return place, values
 
 
 def piece_windows(path: Path) -> list[tuple[Window, str]]:
@@ -93,7 +105,9 @@ def piece_windows(path: Path) -> list[tuple[Window, str]]:
         return [(Window(*file[f"place_{name}"], *file[f"shape_{name}"]), name) for name in names]
 
 
-def _values(path: Path, name: str) -> np.ndarray:
+@lru_cache(maxsize=24)
+def _values(path: Path, name: str, mark: tuple) -> np.ndarray:
+    """``mark``: of the file, which another may have replaced."""
     with np.load(path, allow_pickle=False) as file:
         return file[f"values_{name}"]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,8 +13,8 @@ import pandas as pd
 
 from ...core.errors import InputError, WorkError
 from ...core.files import link_or_copy, read_json, write_json, write_table
-from ...core.prefetch import ahead
 from ...core.work import Workspace
+from ...geo.blocks import BLOCK_PX, in_order
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window, pixel_areas_m2
 from ...geo.mosaic import Mosaic
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from ...config import Config
 
 PROVENANCE = "provenance.json"
-BLOCK_PX = 1024
-OPEN_FILES = 16
 USUAL_REACH = (6.0, 10.0)
 """Mean distances of ejecta, in crater radii, that are doubtful, and beyond belief: continuous ejecta end two to four radii out."""
 USUALLY_DIVIDED = (0.4, 0.6)
@@ -172,22 +169,22 @@ def blended_blocks(
     parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps, workspace: Workspace
 ) -> Iterator[tuple[Window, Blended]]:
     """Every block of the mosaic that a crater's window meets, blended; adds to ``overlaps`` on the way."""
-    areas_m2, blocks = pixel_areas_m2(grid), list(met_blocks(parts, grid))
-    with Reader() as reader:
-        for number, (window, layers) in enumerate(read_ahead(blocks, reader.layers), 1):
-            workspace.keep_going()
-            made = blend(layers, (window.height, window.width), alpha)
-            overlaps.add(layers, made.owner, areas_m2[window.row : window.stop_row])
-            workspace.report(item=number, items=len(blocks), doing="blocks")
-            yield window, made
+    areas_m2 = pixel_areas_m2(grid)
+    blocks = [(window, met, areas_m2[window.row : window.stop_row]) for window, met in met_blocks(parts, grid)]
+    for number, (window, made, shared) in enumerate(in_order(partial(blend_block, alpha), blocks, 16 * BLOCK_PX**2), 1):
+        workspace.keep_going()
+        overlaps.join(shared)
+        workspace.report(item=number, items=len(blocks), doing="blocks")
+        yield window, made
 
 
-def read_ahead(
-    blocks: list[tuple[Window, list[Part]]], read: Callable[[Window, list[Part]], list[Layer]]
-) -> Iterator[tuple[Window, list[Layer]]]:
-    """Each block's window and layers, while a thread reads those of the next block."""
-    with ThreadPoolExecutor(1) as pool:
-        yield from ahead(pool, lambda block: (block[0], read(*block)), blocks)
+def blend_block(alpha: float, block: tuple[Window, list[Part], np.ndarray]) -> tuple[Window, Blended, Overlaps]:
+    """One block, given with the areas (h,) of a pixel in each of its rows, blended; and what craters share and own of it."""
+    (window, parts, areas_m2), shared = block, Overlaps()
+    layers = [layer_of(part, window) for part in parts]
+    made = blend(layers, (window.height, window.width), alpha)
+    shared.add(layers, made.owner, areas_m2)
+    return window, made, shared
 
 
 def met_blocks(parts: list[Part], grid: Grid) -> Iterator[tuple[Window, list[Part]]]:
@@ -200,32 +197,13 @@ def met_blocks(parts: list[Part], grid: Grid) -> Iterator[tuple[Window, list[Par
                 yield hull([found for _, found in covered]), [part for part, _ in covered]
 
 
-class Reader:
-    """Reads craters' rasters by window of the mosaic; keeps the files of the last craters open."""
-
-    def __init__(self) -> None:
-        self.files = lru_cache(maxsize=OPEN_FILES)(self._files)
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.files.cache_clear()
-
-    def _files(self, files: CraterFiles) -> tuple[Mosaic, Mosaic]:
-        # A file dropped from the cache closes itself when nobody holds it any more.
-        return Mosaic.open(files.mask, labels=True), Mosaic.open(files.shares, [2])
-
-    def layers(self, window: Window, parts: list[Part]) -> list[Layer]:
-        return [self.layer(part, window) for part in parts]
-
-    def layer(self, part: Part, window: Window) -> Layer:
-        """A crater's part of a block of the mosaic that it meets."""
-        here = common(part.window, window)
-        assert here is not None, "only craters that meet the block are asked for"
-        source = Window(here.row - part.window.row, here.col - part.window.col, here.height, here.width)
-        mask, probability = self.files(part.files)
-        into = Window(here.row - window.row, here.col - window.col, here.height, here.width)
+def layer_of(part: Part, window: Window) -> Layer:
+    """A crater's part of a block of the mosaic that it meets."""
+    here = common(part.window, window)
+    assert here is not None, "only craters that meet the block are asked for"
+    source = Window(here.row - part.window.row, here.col - part.window.col, here.height, here.width)
+    into = Window(here.row - window.row, here.col - window.col, here.height, here.width)
+    with Mosaic.open(part.files.mask, labels=True) as mask, Mosaic.open(part.files.shares, [2]) as probability:
         return Layer(part.fid, into, mask.read(source)[0] > 0, probability.read(source)[0])
 
 

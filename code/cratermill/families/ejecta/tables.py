@@ -35,6 +35,12 @@ class Overlaps:
                 _increase(self.shared_m2, layer.fid, row_sums(shared) @ areas_m2[here[0]])
                 self._add_pairs(layer, layers[index + 1 :], areas_m2)
 
+    def join(self, other: Overlaps) -> None:
+        """Add what another block held."""
+        for name in ("pairs_m2", "shared_m2", "owned_m2"):
+            for key, area in getattr(other, name).items():
+                _increase(getattr(self, name), key, area)
+
     def _add_pairs(self, layer: Layer, others: list[Layer], areas_m2: np.ndarray) -> None:
         for other in others:
             window = common(layer.window, other.window)
