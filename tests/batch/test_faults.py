@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from cratermill.batch.profile import Profile, Resources
 from cratermill.batch.scheduler import JobTask
 from cratermill.core.errors import InputError, WorkError
 from cratermill.core.files import write_json
+from cratermill.core.locks import this_process
 
 from . import fake
 from .test_slurm import SPECS, executor, intent, slurm  # noqa: F401 - a fixture
@@ -239,7 +241,7 @@ def test_without_locks_the_dead_and_the_silent_give_way(root, no_locks):
     claim = root / "x.lock.claim"
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    me = json.loads(json.dumps(locks._me()))
+    me = asdict(this_process())
     claim.write_text(json.dumps(me | {"pid": ended.pid}))
     assert (lock := locks.take(root / "x.lock")) is not None
     lock.close()
@@ -248,6 +250,27 @@ def test_without_locks_the_dead_and_the_silent_give_way(root, no_locks):
     os.utime(claim, (time.time() - locks.SILENT_S - 5,) * 2)
     assert (lock := locks.take(root / "x.lock")) is not None
     lock.close()
+
+
+def test_without_locks_many_heirs_of_the_dead_never_hold_it_together(root, no_locks):
+    claim, most, inside = root / "x.lock.claim", [], []
+    claim.write_text(json.dumps(asdict(replace(this_process(), began="1"))))
+
+    def heir():
+        while (lock := locks.take(root / "x.lock")) is None:
+            time.sleep(0.005)
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        lock.close()
+
+    heirs = [threading.Thread(target=heir) for _ in range(8)]
+    for thread in heirs:
+        thread.start()
+    for thread in heirs:
+        thread.join()
+    assert most == [1] * 8
 
 
 def test_without_locks_a_cell_is_not_run_twice(root, no_locks):

@@ -1,7 +1,7 @@
 """Locks on files that end with their holder, however it ends; on file systems without locks a beat decides.
 
-There the holder keeps a claim beside the lock's file, made so that only one can make it, and touches it every BEAT_S seconds; a claim
-that was silent for SILENT_S, or whose process on this machine is gone, is taken over.
+There the holder keeps a claim (core/locks.py) beside the lock's file; one that was silent for SILENT_S, or whose process on this machine
+is gone, is taken over.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import fcntl
 import functools
 import json
 import os
-import socket
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..core.errors import WorkError
 from ..core.files import read_json
+from ..core.locks import Claim, holder_of, this_process
 from . import disk
 from .plan import Plan
 
@@ -36,30 +35,19 @@ POLL_S = 0.2
 
 
 class Lock:
-    """One held lock; `close` gives it back. `who` is written into its file for those who find it taken."""
+    """One held lock; `close` gives it back. `sign` says for those who find it taken who holds it."""
 
-    def __init__(self, path: Path, descriptor: int, claim: Path | None):
+    def __init__(self, path: Path, descriptor: int, claim: Claim | None):
         self.path, self._descriptor, self._claim = path, descriptor, claim
-        self._closed = threading.Event()
-        if claim is not None:
-            threading.Thread(target=self._beating, name="lock", daemon=True).start()
 
     def sign(self, **more: object) -> None:
-        """Write down who holds it."""
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps({**_me(), **more}).encode(), 0)
+        os.pwrite(self._descriptor, json.dumps({**asdict(this_process()), **more}).encode(), 0)
 
     def close(self) -> None:
-        self._closed.set()
         os.close(self._descriptor)
-        if self._claim is not None and _is_mine(self._claim):
-            self._claim.unlink(missing_ok=True)
-
-    def _beating(self) -> None:
-        while not self._closed.wait(BEAT_S):
-            with contextlib.suppress(OSError):
-                if self._claim is not None and _is_mine(self._claim):
-                    os.utime(self._claim)
+        if self._claim is not None:
+            self._claim.close()
 
 
 def take(path: Path) -> Lock | None:
@@ -67,16 +55,13 @@ def take(path: Path) -> Lock | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     claim = None
     try:
-        if not _flock(descriptor, fcntl.LOCK_EX):
-            claim = path.with_name(path.name + CLAIM)
-            if not _claimed(claim):
-                os.close(descriptor)
-                return None
+        if not _flock(descriptor, fcntl.LOCK_EX) and (claim := Claim.take(_claim_of(path), SILENT_S)) is None:
+            raise BlockingIOError
         # The holder before us may have renamed the folder: then this file is no longer its lock.
         if _same_file(descriptor, path):
             return Lock(path, descriptor, claim)
         if claim is not None:
-            claim.unlink(missing_ok=True)
+            claim.close()
     except BlockingIOError:
         pass
     except BaseException:
@@ -86,10 +71,13 @@ def take(path: Path) -> Lock | None:
     return None
 
 
+def _claim_of(path: Path) -> Path:
+    return path.with_name(path.name + CLAIM)
+
+
 def is_taken(path: Path) -> bool:
     """Whether somebody holds a lock; reading is enough to ask."""
-    claim = path.with_name(path.name + CLAIM)
-    if claim.exists() and not _is_stale(claim, touch=False):
+    if holder_of(_claim_of(path), SILENT_S, touch=False) is not None:
         return True
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -117,70 +105,6 @@ def _flock(descriptor: int, how: int) -> bool:
             raise BlockingIOError(*error.args) from error
         raise
     return True
-
-
-# ---------------------------------------------------------------------- claims
-
-
-def _claimed(claim: Path) -> bool:
-    """Make the claim, unless somebody's lives."""
-    for _ in range(2):
-        try:
-            descriptor = os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        except FileExistsError:
-            if not _is_stale(claim):
-                return False
-            # Several may see that it's stale: the rename is one's alone.
-            with contextlib.suppress(OSError):
-                gone = claim.with_name(f"{claim.name}.{os.getpid()}")
-                claim.rename(gone)
-                gone.unlink()
-            continue
-        os.write(descriptor, json.dumps(_me()).encode())
-        os.close(descriptor)
-        return True
-    return False
-
-
-def _is_stale(claim: Path, touch: bool = True) -> bool:
-    holder = read_json(claim) or {}
-    if holder.get("host") == socket.gethostname() and "pid" in holder:
-        return process_start(holder["pid"]) != holder.get("pid_started")
-    try:
-        return _now_at(claim.parent, touch) - claim.stat().st_mtime > SILENT_S
-    except OSError:
-        return True
-
-
-def _now_at(folder: Path, touch: bool) -> float:
-    """The time as the file server has it; clocks of machines differ."""
-    if not touch:
-        return time.time()
-    path = folder / f".now.{os.getpid()}"
-    path.touch()
-    try:
-        return path.stat().st_mtime
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _is_mine(claim: Path) -> bool:
-    return read_json(claim) == _me()
-
-
-def _me() -> dict[str, object]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "pid_started": process_start(os.getpid())}
-
-
-def process_start(pid: int) -> str | None:
-    """When a process began, in clock ticks since boot (a recycled pid has another value); None if there is none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    after_name = text.rpartition(")")[2].split()
-    # Field 3 is the state: a zombie is dead, it's only not buried yet. Field 22 is the start time.
-    return None if after_name[0] in "ZX" else after_name[19]
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

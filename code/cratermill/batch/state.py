@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.files import fingerprint, read_json, write_json
-from .locks import BEAT_S, SILENT_S, process_start
+from ..core.locks import process_start
+from .locks import BEAT_S, SILENT_S
 from .plan import Cell, Plan
 
 WAITING, QUEUED, RUNNING, DONE = "waiting", "queued", "running", "done"

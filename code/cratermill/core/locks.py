@@ -19,9 +19,8 @@ from pathlib import Path
 
 from .errors import WorkError
 
-BEAT_S = 5.0
 SILENT_S = 60.0
-"""A holder that hasn't touched its lock for so long is gone."""
+"""A holder that hasn't touched its lock for so long is gone; it does so twelve times in that time."""
 POLL_S = 0.5
 
 
@@ -48,13 +47,46 @@ class Holder:
         """Whether it is known to have ended; False where that can't be seen from here."""
         if (self.host, self.space) != (socket.gethostname(), _space()):
             return False
-        return _began(self.pid) != self.began
+        return process_start(self.pid) != self.began
 
 
-def holder_of(path: Path) -> Holder | None:
-    """Who holds a lock now; None where it is free, or its holder is gone."""
+def this_process() -> Holder:
+    """A holder that no other is equal to."""
+    return Holder(socket.gethostname(), os.getpid(), process_start(os.getpid()) or "", _space(), secrets.token_hex(8))
+
+
+def holder_of(path: Path, silent_s: float = SILENT_S, touch: bool = True) -> Holder | None:
+    """Who holds a lock now; None where it is free, or its holder is gone. Without ``touch`` no file is made to learn the server's time."""
     found = _read(path)
-    return None if found is None or _stale(path, found) else found
+    return None if found is None or _stale(path, found, silent_s, touch) else found
+
+
+class Claim:
+    """A held lock; ``close`` gives it back."""
+
+    def __init__(self, path: Path, me: Holder, silent_s: float):
+        self.path, self._me, self._beat_s = path, me, silent_s / 12
+        self._over = threading.Event()
+        self._beat = threading.Thread(target=self._beating, daemon=True, name=f"lock {path.name}")
+        self._beat.start()
+
+    @classmethod
+    def take(cls, path: Path, silent_s: float = SILENT_S) -> Claim | None:
+        """The lock ``path`` (a file to be, in a folder that exists), or None while another process has it."""
+        me = this_process()
+        return cls(path, me, silent_s) if _create(path, me) or _take_over(path, me, silent_s) else None
+
+    def close(self) -> None:
+        self._over.set()
+        self._beat.join()
+        if _read(self.path) == self._me:
+            self.path.unlink(missing_ok=True)
+
+    def _beating(self) -> None:
+        while not self._over.wait(self._beat_s):
+            with contextlib.suppress(OSError):
+                if _read(self.path) == self._me:
+                    os.utime(self.path)
 
 
 @contextlib.contextmanager
@@ -65,9 +97,8 @@ def held(path: Path, doing: str, wait_s: float = 0.0, tell: Callable[[Holder], N
     this process waits. Raises ``Busy``, naming the holder, after ``wait_s``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    me = Holder(socket.gethostname(), os.getpid(), _began(os.getpid()), _space(), secrets.token_hex(8))
     until = time.monotonic() + wait_s
-    while not (_create(path, me) or _take_over(path, me)):
+    while (claim := Claim.take(path)) is None:
         other = _read(path)
         if time.monotonic() >= until:
             who = other.words if other else "another process"
@@ -75,16 +106,10 @@ def held(path: Path, doing: str, wait_s: float = 0.0, tell: Callable[[Holder], N
         if other:
             tell(other)
         time.sleep(POLL_S)
-    over = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, me, over), daemon=True, name=f"lock {path.name}")
-    beat.start()
     try:
         yield
     finally:
-        over.set()
-        beat.join()
-        if _read(path) == me:
-            path.unlink(missing_ok=True)
+        claim.close()
 
 
 def _create(path: Path, me: Holder) -> bool:
@@ -111,17 +136,17 @@ def _create_exclusively(path: Path, mine: Path) -> bool:
     return True
 
 
-def _take_over(path: Path, me: Holder) -> bool:
+def _take_over(path: Path, me: Holder, silent_s: float) -> bool:
     """Whether the holder is gone and the lock is ours now. A folder named after the dead holder lets one process try at a time."""
     old = _read(path)
-    if old is None or not _stale(path, old):
+    if old is None or not _stale(path, old, silent_s):
         return False
     guard = path.with_name(f"{path.name}.{old.token}")
     try:
         guard.mkdir()
     except FileExistsError:
         with contextlib.suppress(OSError):
-            if _age_s(guard) > SILENT_S:  # whoever took over was killed on the way
+            if _age_s(guard) > silent_s:  # whoever took over was killed on the way
                 guard.rmdir()
         return False
     try:
@@ -150,41 +175,42 @@ def _read(path: Path) -> Holder | None:
         return Holder("an unknown host", 0, "", "", "unreadable")
 
 
-def _stale(path: Path, holder: Holder) -> bool:
+def _stale(path: Path, holder: Holder, silent_s: float, touch: bool = True) -> bool:
     try:
-        return holder.gone or _age_s(path) > SILENT_S
+        return holder.gone or _age_s(path, touch) > silent_s
     except FileNotFoundError:
         return False
 
 
-def _age_s(path: Path) -> float:
-    """Seconds since a file was touched, by the clock of its own file system: hosts' clocks differ."""
+def _age_s(path: Path, touch: bool = True) -> float:
+    """Seconds since a file was touched, by the clock of its own file system, if a file may be made there: hosts' clocks differ."""
     probe = path.with_name(f"{path.name}.{secrets.token_hex(8)}.now")
+    now = time.time()
     try:
-        probe.touch()
-        return probe.stat().st_mtime - path.stat().st_mtime
+        if touch:
+            with contextlib.suppress(PermissionError):
+                probe.touch()
+                now = probe.stat().st_mtime
+        return now - path.stat().st_mtime
     finally:
-        probe.unlink(missing_ok=True)
+        if touch:
+            with contextlib.suppress(OSError):
+                probe.unlink()
 
 
-def _beat(path: Path, me: Holder, over: threading.Event) -> None:
-    while not over.wait(BEAT_S):
-        with contextlib.suppress(OSError):
-            if _read(path) == me:
-                os.utime(path)
-
-
-def _began(pid: int) -> str:
-    """When a process began, in the kernel's own count; empty where there is no such process (any more)."""
+def process_start(pid: int) -> str | None:
+    """When a process began, in clock ticks since boot (a recycled number has another value); None if there is none, or none that lives."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        # Field 3 is the state: a zombie is dead, it's only not buried yet. Field 22 is the start time.
+        return None if after_name[0] in "ZX" else after_name[19]
     except (OSError, IndexError):
         pass
     try:  # without /proc
         os.kill(pid, 0)
-        return "alive"
     except OSError:
-        return ""
+        return None
+    return None if Path("/proc/self/stat").exists() else "alive"
 
 
 def _space() -> str:
