@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from cratermill.batch import cluster, ledger, operations, preflight, scheduler, slurm_state, status
+from cratermill.batch import cluster, ledger, preflight, scheduler, slurm_state, state, status
 from cratermill.batch.ledger import Submission
 from cratermill.batch.plan import Cell, Plan, freeze, load, make_plan
 from cratermill.batch.profile import Profile, Resources
@@ -28,15 +29,22 @@ NO_OP = f"{Path(__file__).resolve()}:note"
 SMALL = Resources(cpus=1, mem_gb=0.5, time_min=5)
 
 
-def no_op_plan(root: Path, name: str, cells: int) -> Plan:
-    params = [{"n": n} for n in range(cells)]
+def no_op_plan(root: Path, name: str, cells: int, takes_s: Callable[[int], float] = lambda _: 0, evaluated: bool = False) -> Plan:
+    """Trainings that take so long each, and an evaluation of each where wanted."""
+    params = [{"n": n, "takes_s": takes_s(n)} for n in range(cells)]
     made = [Cell(n, "train", f"cell {n}", given, (), f"log/products/{name}-{n}", fingerprint(given)) for n, given in enumerate(params)]
+    for one in made[: cells * evaluated]:
+        index, params = cells + one.index, {"n": one.index}
+        product = f"log/products/{name}-{index}"
+        made.append(Cell(index, "evaluate", f"cell {index}", params, (one.index,), product, fingerprint(params)))
     return make_plan(name, root, {"name": name}, 0, made)
 
 
 def note(plan: Plan, cell: Cell, _workspace: object) -> dict[str, object]:
-    """Work that only notes when it began."""
-    (plan.root / f"{plan.run}.{cell.index}.begun").write_text(str(time.time()))
+    """Work that only notes when it began, and takes as long as it is told to."""
+    with (plan.root / f"{plan.run}.{cell.index}.begun").open("a") as begun:
+        begun.write(f"{time.time()}\n")
+    time.sleep(cell.params.get("takes_s", 0))
     return {}
 
 
@@ -53,14 +61,14 @@ def submission(root: Path, cells: int, least: int | None = None) -> list[str]:
     began = time.perf_counter()
     cluster.launch(plan, profile, say=lambda _: None)
     whole = time.perf_counter() - began
-    operations.cancel(plan)
+    cluster.cancel(plan)
     again = load(freeze(no_op_plan(root, f"again{cells}", cells)))
     executor = SlurmExecutor(again, preflight.with_site_limits(profile), say=lambda _: None)
     began = time.perf_counter()
     submitted = executor.submit()
     arrays = time.perf_counter() - began
     files = sum(path.is_file() for path in [*again.folder.rglob("*"), *(root / "log/code").rglob("*")])
-    operations.cancel(again)
+    cluster.cancel(again)
     bare = directly(root, executor)
     single = one_by_one(root, executor, least or cells) * cells / (least or cells)
     share = "" if least is None else f" (from {least})"
@@ -157,6 +165,61 @@ def one_cell(root: Path, number: int) -> tuple[float, float]:
     return float(begun.read_text()) - started, started - began
 
 
+# ---------------------------------------------------------------------- waiting
+
+
+def begun(plan: Plan, index: int) -> list[float]:
+    path = plan.root / f"{plan.run}.{index}.begun"
+    return [float(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def run_to_the_end(plan: Plan, meanwhile: Callable[[], None] = lambda: None, **profile: object) -> float:
+    """Seconds from submitting all cells to the end of the last; `meanwhile` is called at every look."""
+    began = time.time()
+    os.environ["CRATERMILL_OTHER_CODE"] = "1"
+    SlurmExecutor(plan, Profile(name="benchmark", **profile), say=lambda _: None, work=NO_OP).submit()
+    while not all(state.is_done(plan, cell) for cell in plan.cells):
+        if time.time() - began > 600:
+            raise SystemExit(f"not done within 10 minutes: {status.counts(slurm_state.look(plan).states)}")
+        meanwhile()
+        time.sleep(0.1)
+    return time.time() - began
+
+
+def first_evaluation(root: Path, same_job: bool) -> str:
+    """12 trainings of .1 s, one of which takes 20 s, and their evaluations: when do those begin?"""
+    plan = load(freeze(no_op_plan(root, f"evaluate{same_job}", 12, lambda n: 20 if n == 3 else 0.1, evaluated=True)))
+    stages = {} if same_job else {"evaluate": SMALL.model_copy(update={"cpus": 2})}
+    began = time.time()
+    run_to_the_end(plan, default=SMALL, stages=stages)
+    starts = sorted(begun(plan, index)[0] - began for index in range(12, 24))
+    how = "in the jobs of their trainings" if same_job else "as jobs of their own"
+    return f"| 12 trainings, one of 20 s; evaluations {how} begin | the slow one's end, 20 s | {starts[0]:.1f} to {starts[-2]:.1f} s | | |"
+
+
+def many_small(root: Path, cells: int, jobs: int) -> str:
+    """Cells of 50 ms, 10 of them of 2 s, by `jobs` jobs that pull, two of which are cancelled on the way, and as one job each."""
+
+    def takes(n: int) -> float:
+        return 2 if n % (cells // 10) == 0 else 0.05
+
+    plan = load(freeze(no_op_plan(root, "pulled", cells, takes)))
+    ended: list[str] = []
+
+    def cancel_two() -> None:
+        if not ended and sum(bool(begun(plan, index)) for index in range(cells)) > cells // 10:
+            (one,) = ledger.read(plan)
+            ended.extend(f"{one.job_id}_{task}" for task in (0, 1))
+            scheduler.cancel(ended)
+
+    pulled = run_to_the_end(plan, cancel_two, default=SMALL.model_copy(update={"pull": jobs}))
+    twice = sum(len(begun(plan, index)) > 1 for index in range(cells))
+    share = 5
+    single = run_to_the_end(load(freeze(no_op_plan(root, "single", cells // share, takes))), default=SMALL) * share
+    what = f"| {cells} cells, 10 of them slow, by {jobs} jobs that pull, 2 cancelled | a job each (from {cells // share})"
+    return f"{what} | {pulled:.1f} s, {twice} begun twice | {single:.0f} s | {single / pulled:.1f} × |"
+
+
 # ---------------------------------------------------------------------- status
 
 
@@ -172,7 +235,7 @@ def looking(root: Path, cells: int) -> str:
     finally:
         scheduler.ask = ask
     assert found == {"queued": cells}, found
-    operations.cancel(plan)
+    cluster.cancel(plan)
     return f"| status of {cells} cells, all in the queue | ≤ 1 s and ≤ 2 queries | {seconds:.2f} s, {len(asked)} ({', '.join(asked)}) | | |"
 
 
@@ -189,6 +252,9 @@ def main() -> None:
         for cells in options.cells:
             print("\n".join(submission(root, cells, least=50 if cells > 50 else None)), flush=True)
         print(looking(root, max(options.cells)), flush=True)
+        for same_job in (True, False):
+            print(first_evaluation(root, same_job), flush=True)
+        print(many_small(root, 300, 8), flush=True)
         print("\n".join(overhead(root, options.runs)))
 
 
