@@ -72,6 +72,7 @@ def publish(plan, epochs: int) -> None:
         else:
             found = pd.DataFrame(rng.random((40, 7)), columns=["tile", "x", "y", "radius_px", "confidence", "arc", "new"])
             write_table(folder / "craters.csv", found)
+            write_table(folder / "precision_recall.csv", pd.DataFrame(rng.random((100, 3))))
             write_table(folder / "scores.csv", pd.DataFrame(rng.random((4 * SIZES, 6))))
             metrics |= {name: float(rng.random()) for name in get_family("crater_unet").metrics}
         made = {"key": cell.key, "stage": cell.stage, "fingerprint": cell.fingerprint, "params": cell.params, "metrics": metrics}

@@ -74,6 +74,6 @@ def gather(cells: pd.DataFrame, into: Path) -> list[dict]:
     """Crater lists and scores by size of all evaluated cells, side by side in ``results/``."""
     for cell in rows_of(cells[cells["stage"] == "evaluate"]):
         tag = f"test-set-{cell.split}_iteration-{cell.iteration}"
-        for name in (CRATERS, SCORES, CURVE):
+        for name in (name for name in (CRATERS, SCORES, CURVE) if (cell.product / name).exists()):  # earlier versions made no curve
             copy_file(cell.product / name, into / "craters" / f"{Path(name).stem}_{tag}.csv")
     return []
