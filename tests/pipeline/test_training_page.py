@@ -7,9 +7,10 @@ import pandas as pd
 from PIL import Image
 
 from cratermill.core.files import write_json, write_table
+from cratermill.core.frames import read_columns
 from cratermill.core.paths import Project
 from cratermill.families import get_family
-from cratermill.pipeline.training_page import read_curve, write_training_page
+from cratermill.pipeline.training_page import write_training_page
 from cratermill.report.training_pictures import best_row, leaderboard_picture, learning_curves
 from cratermill.training.hparams import TrainingHparams
 
@@ -59,7 +60,7 @@ def test_curves_and_board_are_pictures_and_nothing_comes_of_nothing(tmp_path):
     for split, epochs in enumerate((6, 1, 0)):
         write_table(tmp_path / f"{split}.csv", curve(2, epochs))
     (tmp_path / "3.csv").write_text("epoch,loss\n1,broken\n")
-    curves = {(split, 0): read_curve(tmp_path / f"{split}.csv") for split in range(4)}
+    curves = {(split, 0): read_columns(tmp_path / f"{split}.csv") for split in range(4)}
     assert [len(one.get("epoch", ())) for one in curves.values()] == [6, 1, 0, 0]
     assert best_row(curves[0, 0], "F1_Score", rank) == (2, 0.8)
     path = learning_curves(tmp_path / "a.png", curves, "F1_Score", rank)

@@ -1,12 +1,30 @@
-"""Rows of tables."""
+"""Rows and columns of tables."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+
+
+def read_columns(path: Path) -> dict[str, np.ndarray]:
+    """Columns of numbers of a CSV of our own, NaN where nothing stands; none where it is broken.
+
+    For thousands of small files, over each of which pandas takes its time.
+    """
+    import numpy as np
+
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            names, *rows = csv.reader(file)
+        return {name: np.array([value or "nan" for value in column], float) for name, *column in zip(names, *rows, strict=True)}
+    except (OSError, ValueError):
+        return {}
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[Any]:

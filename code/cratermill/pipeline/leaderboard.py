@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from ..core.files import read_json, write_table
+from ..core.frames import read_columns
 from ..core.paths import Project
 from ..core.statistics import interval
 from .data_set import NOT_RECORDED
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 GROUPED = ("data_set", "test_sets")
 """Scores are compared among versions that agree in these."""
+CELL = re.compile(r"_test-set-(\d+)_iteration-(\d+)$")
+CURVE = "curve.csv"
 TEST = "test_"
 """Begins the names of evaluation scores that count the Test data alone."""
 
@@ -95,6 +100,13 @@ def read_table(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype={"test_sets": str})
     except (OSError, ValueError):
         return pd.DataFrame()
+
+
+def cell_tables(project: Project, short: str, version: int, stage: str, name: str) -> dict[tuple[int, int], dict[str, np.ndarray]]:
+    """A table of numbers of every published cell of a version, by (split, iteration); empty where it is broken."""
+    paths = (project.version_log(short, version) / "cells").glob(f"{stage}_*/{name}")
+    found = {path: CELL.search(path.parent.name) for path in paths if (path.parent / "cell.json").exists()}
+    return {(int(match[1]), int(match[2])): read_columns(path) for path, match in sorted(found.items()) if match}
 
 
 def version_table(folder: Path) -> pd.DataFrame | None:

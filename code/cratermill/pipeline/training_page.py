@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from ..core.files import read_json
 from ..core.paths import Project
 from ..report import html
-from ..report.training_pictures import Curve, leaderboard_picture, learning_curves
-from .leaderboard import GROUPED, groups, read_table
+from ..report.training_pictures import leaderboard_picture, learning_curves
+from .leaderboard import CURVE, GROUPED, cell_tables, groups, read_table
 
 if TYPE_CHECKING:
     from ..families.base import Family
 
-CELL = re.compile(r"train_test-set-(\d+)_iteration-(\d+)$")
 MOST_VERSIONS = 40
 """Versions with a section of their own, the best ones and those with missing cells first: more would be a page that no browser likes."""
 MOST_ROWS, LEAST_ROWS = 1200, 10
@@ -94,7 +90,7 @@ def draw_curves(project: Project, family: Family, version: int, folder: Path, sh
     if not shown:
         path.unlink(missing_ok=True)
         return
-    curves = read_curves(project, family.short, version)
+    curves = cell_tables(project, family.short, version, "train", CURVE)
     metric = read_json(folder / "hparams.json", {}).get("val_metric", "loss")
     learning_curves(path, curves, metric, family.hparams_model().validation_rank)
 
@@ -117,20 +113,3 @@ def version_parts(look: Look, folder: Path) -> list[str]:
     shown = {name: value for name, value in hparams.items() if value is not None and name != "keywords"} | hparams.get("keywords", {})
     parts.append(f"<details><summary>Hyper-parameters</summary>{html.facts(shown)}</details>")
     return parts
-
-
-def read_curves(project: Project, short: str, version: int) -> dict[tuple[int, int], Curve]:
-    """The learning curve of every published train cell, by (split, iteration): a value per epoch of each column."""
-    paths = (project.version_log(short, version) / "cells").glob("train_*/curve.csv")
-    found = {path: CELL.search(path.parent.name) for path in paths if (path.parent / "cell.json").exists()}
-    return {(int(match[1]), int(match[2])): read_curve(path) for path, match in sorted(found.items()) if match}
-
-
-def read_curve(path: Path) -> Curve:
-    """Columns of numbers, NaN where nothing stands; none where the file is broken. For thousands of small files pandas takes its time."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            names, *rows = csv.reader(file)
-        return {name: np.array([value or "nan" for value in column], float) for name, *column in zip(names, *rows, strict=True)}
-    except (OSError, ValueError):
-        return {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from ..core.files import read_json
@@ -14,7 +14,7 @@ from ..core.paths import Project
 from ..core.statistics import interval
 from ..report import html, plots
 from ..report.assets import PLOTS
-from .leaderboard import groups, read_table
+from .leaderboard import CURVE, cell_tables, groups, read_table
 from .tuning import scores_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ PAGE = "versions.html"
 MOST_GROUPS, MOST_CURVES, MOST_ROWS, MOST_POINTS = 3, 40, 40, 150
 """Data sets with figures of their own; versions in figures of curves and of splits, the best ones; points of a curve."""
 CRATERS = "eval_craters.csv"
-CELL = re.compile(r"_test-set-(\d+)_iteration-(\d+)$")
 
 
 def write_versions_page(project: Project, family: Family, price: Cost | None = None) -> Path | None:
@@ -127,24 +126,30 @@ class _Group:
         lines: dict[str, dict[str, pd.DataFrame]] = {}
         for version in self.table["version"].tolist()[:MOST_CURVES]:
             metric = read_json(self.project.version_results(self.family.short, version) / "hparams.json", {}).get("val_metric", "loss")
-            found = [table for _, _, table in self.products(version, "train", "curve.csv") if metric in table]
+            found = [table for table in self.tables(version, "train", CURVE) if metric in table]
             if found:
-                mean = pd.concat(found).groupby("epoch", as_index=False)[metric].mean()
+                columns = {name: np.concatenate([table[name] for table in found]) for name in ("epoch", metric)}
+                mean = pd.DataFrame(columns).groupby("epoch", as_index=False).mean()
                 lines.setdefault(metric, {})[f"version {version}"] = mean.iloc[:: max(1, -(-len(mean) // MOST_POINTS))]
         for number, (metric, own) in enumerate(lines.items()):
             caption = f"Validation {metric} by epoch, mean of a version's cells; a click on a name hides its curve."
             yield f"curves{number}_", plots.curves(own, metric), caption
 
     def craters(self) -> Iterator[tuple[str, plots.Figure, str]]:
-        found = [table.assign(version=version) for version in self.best for _, _, table in self.products(version, "evaluate", CRATERS)]
-        if found and (score := "F1_Score") in found[0]:
-            by_crater = pd.concat(found).pivot_table(index="version", columns="crat_FID", values=score).reindex(self.best).dropna(how="all")
+        score, names = "F1_Score", ("crat_FID", "F1_Score")
+        found = [(version, table) for version in self.best for table in self.tables(version, "evaluate", CRATERS) if score in table]
+        if found:
+            columns = {name: np.concatenate([table[name] for _, table in found]) for name in names}
+            columns["version"] = np.repeat([version for version, _ in found], [len(table[score]) for _, table in found])
+            by_crater = (
+                pd.DataFrame(columns)
+                .astype({"crat_FID": int})
+                .pivot_table(index="version", columns="crat_FID", values=score)
+                .reindex(self.best)
+                .dropna(how="all")
+            )
             caption = f"{score} of the pixels of each drawn crater's tiles, those of training included; the best versions."
             yield "craters", plots.heat(by_crater, score, "crater (crat_FID)"), caption
 
-    def products(self, version: int, stage: str, name: str) -> Iterator[tuple[int, int, pd.DataFrame]]:
-        """A table of every published cell of a version: split, iteration, content."""
-        for path in sorted((self.project.version_log(self.family.short, version) / "cells").glob(f"{stage}_*/{name}")):
-            match = CELL.search(path.parent.name)
-            if match and (path.parent / "cell.json").exists() and len(table := read_table(path)):
-                yield int(match[1]), int(match[2]), table
+    def tables(self, version: int, stage: str, name: str) -> Iterable[dict[str, np.ndarray]]:
+        return cell_tables(self.project, self.family.short, version, stage, name).values()
