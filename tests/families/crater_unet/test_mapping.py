@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import geopandas
 import numpy as np
@@ -54,6 +55,23 @@ def mapped(tmp_path_factory):
     checkpoint(folder)
     with pytest.MonkeyPatch.context() as monkeypatch:
         return (folder, *make_map(folder, monkeypatch))
+
+
+def test_any_number_of_workers_in_any_order_gives_the_same_bytes(mapped, tmp_path, monkeypatch):
+    folder, config, _, _ = mapped
+    sees_what_is_there(monkeypatch)
+    cells = FAMILY.map_cells(config)
+    order = np.random.default_rng(5).permutation(len(cells))[:3]
+
+    def work(number):
+        workspace = Workspace(tmp_path / cells[number]["key"])
+        FAMILY.map(config, cells[number], workspace)
+        return workspace.folder
+
+    with ThreadPoolExecutor(3) as workers:
+        for made in workers.map(work, order):
+            for path in made.iterdir():
+                assert path.read_bytes() == (folder / "log" / "cells" / made.name / path.name).read_bytes()
 
 
 def output(mapped, name: str):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import geopandas as gpd
 import numpy as np
@@ -97,6 +98,22 @@ def test_order_of_craters_and_size_of_blocks_change_nothing(made, tmp_path, monk
     pairs = pd.read_csv(folder / "overlaps_pairs.csv")
     assert list(zip(pairs["FID_a"], pairs["FID_b"], strict=True)) == sorted(overlaps.pairs_m2)
     np.testing.assert_allclose(pairs["overlap_km2"] * 1e6, [overlaps.pairs_m2[pair] for pair in sorted(overlaps.pairs_m2)])
+
+
+def test_any_number_of_workers_in_any_order_gives_the_same_bytes(made, tmp_path, monkeypatch):
+    config, products, _, _ = made
+    cells = case.mapping.map_cells(config)
+
+    def work(number):
+        workspace = case.Workspace(tmp_path / cells[number]["key"])
+        case.mapping.map_crater(config, cells[number], workspace)
+        return number, workspace.folder
+
+    with ThreadPoolExecutor(3) as workers:
+        for number, folder in workers.map(work, range(len(cells))[::-1]):
+            assert {path.name for path in folder.iterdir()} == {path.name for path in products[number].iterdir()} - {"cell.json"}
+            for path in folder.iterdir():
+                assert path.read_bytes() == (products[number] / path.name).read_bytes(), path
 
 
 def test_tables_agree_with_the_rasters(made):
