@@ -107,6 +107,9 @@ class Everywhere:
     def __init__(self, size_px: int = 224):
         self.hparams = SimpleNamespace(tile_size_px=size_px)
 
+    def shown(self) -> dict:
+        return {"here": {}, "trained": {}}
+
     def predict(self, mosaic, crater, table):
         size = self.hparams.tile_size_px
         square_images(mosaic, crater.grid(mosaic.grid), table, size)

@@ -232,7 +232,18 @@ def test_changed_upstream(server, place):
     with pytest.raises(WorkError, match=rf"has changed upstream: .* \(sha256 {sha256()}\)\nNext: .*cratermill fetch one --renew"):
         fetch(place, "one", dataset(server.address()))
     fetch(place, "one", dataset(server.address()), renew=True)
-    assert (place.of("one") / "data.bin").read_bytes() == CONTENT[::-1]
+    server.script = [404]
+    with pytest.raises(WorkError, match="404"):
+        fetch(place, "one", dataset(server.address()), renew=True)
+    assert (place.of("one") / "data.bin").read_bytes() == CONTENT[::-1], "what was here stays until the new file is"
+    assert place.complete("one", dataset(server.address())) and not list(place.folder.glob("*.old"))
+
+
+def test_without_network_it_is_said_at_once(place):
+    began = time.monotonic()
+    with pytest.raises(WorkError, match="this machine has no connection to it; on clusters try the login node"):
+        fetch(place, "one", dataset("http://nowhere.invalid/data.bin"))
+    assert time.monotonic() - began < 10, "and not after six tries"
 
 
 # --- archives ---

@@ -52,23 +52,50 @@ def fetch(
     def tell(holder: Holder) -> None:
         progress(f"{holder.words} fetches {name}, waiting for it", 0, 1)
 
-    with held(place.lock(name), f"fetches {name} into {place.folder}", WAIT_FOR_OTHER_S, tell):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(held(place.lock(name), f"fetches {name} into {place.folder}", WAIT_FOR_OTHER_S, tell))
         if renew:
-            _forget(place, name)
-        record = {"files": {}, **place.record(name)}
-        for file in dataset.files:
-            made = record["files"].get(file.name)
-            if made is not None and place._there(name, file, made):
-                continue
+            stack.enter_context(_set_aside(place, name))
+        return _fetch_files(place, name, dataset, source, progress, say)
+
+
+def _fetch_files(
+    place: Place, name: str, dataset: Dataset, source: Path | None, progress: Progress, say: Callable[[str], None]
+) -> dict[str, Any]:
+    record = {"files": {}, **place.record(name)}
+    for file in dataset.files:
+        made = record["files"].get(file.name)
+        if made is None or not place.there(name, file, made):
             record["files"][file.name] = _fetch_file(place, name, dataset, file, made, source, progress, say)
             write_json(place.record_path(name), record)
-        return record
+    return record
 
 
-def _forget(place: Place, name: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(place.of(name))
-    place.record_path(name).unlink(missing_ok=True)
+@contextlib.contextmanager
+def _set_aside(place: Place, name: str) -> Iterator[None]:
+    """Data and record are away within the block: gone when it ends well, back when it doesn't."""
+    pairs = [(path, path.with_name(f".{path.name}.old")) for path in (place.of(name), place.record_path(name))]
+    for path, old in pairs:
+        if path.exists():
+            _remove(old)
+            path.replace(old)
+    try:
+        yield
+    except BaseException:
+        for path, old in pairs:
+            if old.exists():
+                _remove(path)
+                old.replace(path)
+        raise
+    for _, old in pairs:
+        _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _fetch_file(
@@ -217,6 +244,8 @@ class _Getter:
                 after = answer.headers.get("Retry-After", "")
                 asked_s = float(after) if after.isdecimal() else 0.0
             except requests.RequestException as error:
+                if type(getattr(error.args[0] if error.args else None, "reason", None)).__name__ == "NameResolutionError":  # urllib3's
+                    raise Unreachable("this machine has no connection to it; on clusters try the login node, or HTTPS_PROXY") from error
                 trouble = first_line(error)
             have = self._size()
             tries = 1 if have > had >= 0 else tries + 1  # whoever gets on may go on
@@ -339,7 +368,7 @@ def _moved_in(staging: Path, folder: Path, target: Path) -> list[str]:
     for one in sorted(staging.iterdir()):
         place = target / one.name
         if place.exists():  # of an unpacking that was killed before it was recorded
-            shutil.rmtree(place) if place.is_dir() else place.unlink()
+            _remove(place)
         one.replace(place)
         there.append(place.relative_to(folder).as_posix())
     return there

@@ -130,9 +130,10 @@ class Place:
     def complete(self, name: str, dataset: Dataset) -> bool:
         """Whether all files of a data set are here, as they were when they were recorded."""
         files = self.record(name).get("files", {})
-        return all(self._there(name, file, files.get(file.name)) for file in dataset.files)
+        return all(self.there(name, file, files.get(file.name)) for file in dataset.files)
 
-    def _there(self, name: str, file: RemoteFile, made: dict[str, Any] | None) -> bool:
+    def there(self, name: str, file: RemoteFile, made: dict[str, Any] | None) -> bool:
+        """Whether a file, or what was unpacked of it, is here as recorded."""
         if made is None:
             return False
         kept = [self.of(name) / one for one in made["unpacked"]] if file.unpack else [self.of(name) / file.name]
