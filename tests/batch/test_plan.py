@@ -92,6 +92,27 @@ def test_half_a_plan_is_no_plan(tmp_path, text):
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("odd", "part"),
+    [
+        ({"product": "../../a"}, "outside the project"),
+        ({"product": "a\0b"}, "outside the project"),
+        ({"key": "a\x1b[31m"}, "is called"),
+        ({"needs": [0]}, "come after it"),
+        ({"needs": [True]}, "come after it"),
+        ({"shared": {"hparams": -1}}, "no whole plan"),
+        ({"shared": {"hparams": 99}}, "no whole plan"),
+    ],
+)
+def test_plans_that_were_edited_are_refused(root, odd, part):
+    path = freeze(fake.plan_of(root, [{}, {}]))
+    content = json.loads(path.read_text())
+    content["cells"][-1 if "needs" in odd and odd["needs"] == [True] else 0] |= odd
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=part):
+        load(path)
+
+
 def test_broken_plans_are_bugs(root):
     with pytest.raises(AssertionError, match="come after it"):
         fake.plan_of(root, [{"needs": [1]}, {}])

@@ -57,6 +57,7 @@ def test_yaml(text, part):
 
 def test_sound_yaml_and_dates(tmp_path):
     assert read_yaml("a: 2026-13-45\nb: &b {c: 1}\nd: *b") == {"a": "2026-13-45", "b": {"c": 1}, "d": {"c": 1}}
+    assert read_yaml("[1:30:20, 1:30.5, 010, 0, -3, 0x10, 0.5]") == ["1:30:20", "1:30.5", "010", 0, -3, 16, 0.5]
     (tmp_path / "x.yaml").write_bytes("name: Pérouse".encode("cp1252"))
     assert read_yaml_file(tmp_path / "x.yaml") == {"name": "Pérouse"}
     (tmp_path / "x.yaml").write_bytes(b"name: \0")
@@ -130,6 +131,7 @@ def npy(header):
         npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }") + b"\x80\x04N.",
         npy("{'descr': '<U3', 'fortran_order': False, 'shape': (1,), }") + bytes(12),
         npy("__import__('os')"),
+        npy("(" * 5000),
         b"PK\x03\x04",
     ],
 )

@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,13 @@ import pytest
 from scipy import stats
 
 from cratermill.core.errors import WorkError
+from cratermill.core.files import write_json
+from cratermill.core.paths import Project
 from cratermill.core.statistics import interval
+from cratermill.families import get_family
 from cratermill.pipeline.launch import plan_training
 from cratermill.pipeline.load_config import load_config
-from cratermill.pipeline.summarise import require_complete, summarise
+from cratermill.pipeline.summarise import done_cells, require_complete, summarise
 from tests.pipeline.conftest import copy_project
 
 
@@ -92,6 +96,18 @@ def test_summarising_again_names_what_is_missing_once(trained, tmp_path):
     told = subprocess.run([*command, "--json"], cwd=plan.root, capture_output=True, text=True, check=False)
     found = json.loads(told.stdout)
     assert told.returncode == 1 and found["missing"] == [gone.key] and "results/ejc_results/version_8" in found["results"]
+
+
+@pytest.mark.parametrize("odd", ["", "[]", '{"stage": "train"}', '{"stage": "train", "params": {}, "metrics": null}'])
+def test_one_odd_record_of_a_cell_keeps_no_others_from_being_summarised(tmp_path, capsys, odd):
+    config, family = SimpleNamespace(project=Project(tmp_path)), get_family("ejecta")
+    for iteration in (0, 1):
+        params = {"split": 0, "iteration": iteration, "hparams": {}}
+        path = config.project.cell_product(family.short, 3, "train", 0, iteration) / "cell.json"
+        write_json(path, {"stage": "train", "params": params, "metrics": {"F1_Score": 0.5}})
+    path.write_text(odd)
+    assert done_cells(config, family, 3)["iteration"].tolist() == [0]
+    assert ("no whole record of a cell" in capsys.readouterr().err) == bool(odd)
 
 
 def test_interval_is_students_over_split_means():

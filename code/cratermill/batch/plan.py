@@ -111,13 +111,20 @@ def _problems(plan: Plan) -> Iterator[str]:
     for position, cell in enumerate(plan.cells):
         if cell.index != position:
             yield f"cell {cell.key} has index {cell.index}, stands at {position}"
-        if not all(isinstance(need, int) and 0 <= need < position for need in cell.needs):
+        if not cell.key.isprintable():
+            yield f"cell {position} is called {cell.key!r}"
+        if not all(type(need) is int and 0 <= need < position for need in cell.needs):
             yield f"cell {cell.key} needs cells that come after it: {cell.needs}"
         if cell.key in seen_keys:
             yield f"two cells are called {cell.key}"
         if cell.product in seen_products:
             yield f"two cells make {cell.product}"
-        if Path(cell.product).is_absolute() or ".." in Path(cell.product).parts or not Path(cell.product).parts:
+        if (
+            Path(cell.product).is_absolute()
+            or ".." in Path(cell.product).parts
+            or not cell.product.isprintable()
+            or not Path(cell.product).parts
+        ):
             yield f"product outside the project: {cell.product}"
         seen_keys.add(cell.key)
         seen_products.add(cell.product)
@@ -190,7 +197,10 @@ def _sharable(cell: Cell) -> dict:
 
 
 def _whole_cell(written: dict, shared: list) -> Cell:
-    common = {name: shared[place] for name, place in written.get("shared", {}).items()}
+    places = written.get("shared", {})
+    if any(place < 0 for place in places.values()):
+        raise IndexError(places)
+    common = {name: shared[place] for name, place in places.items()}
     needs = common.pop(NEEDS, written["needs"])
     known = {field.name for field in fields(Cell)}
     values = {name: value for name, value in written.items() if name in known}

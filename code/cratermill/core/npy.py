@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 from .errors import InputError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+FLAWS = (OSError, ValueError, EOFError, MemoryError, OverflowError, RecursionError, SyntaxError, TypeError, TokenError, BadZipFile)
+"""What NumPy raises for odd files; headers are read like Python's literals."""
 
 
 def read_npy(path: Path, kinds: str = "buif") -> np.ndarray:
@@ -24,7 +29,7 @@ def read_npy(path: Path, kinds: str = "buif") -> np.ndarray:
         array = _mapped(path)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError, zipfile.BadZipFile) as error:
+    except FLAWS as error:
         raise InputError(
             f"{path} can't be read: {first_line(error)}", valid="an .npy array of numbers", next_step="save it again, without objects"
         ) from error

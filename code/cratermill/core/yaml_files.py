@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ def read_yaml_file(path: Path) -> Any:
 
 
 def read_yaml(text: str) -> Any:
-    """The content as plain values; ``yaml.YAMLError`` names the line of what can't be read and of a repeated key. Dates stay texts."""
+    """The content as plain values; ``yaml.YAMLError`` names the line of what can't be read and of a repeated key.
+
+    Dates stay texts, as do numbers by sixties and eights.
+    """
     import yaml
 
     if len(text) > MOST_BYTES:
@@ -91,6 +95,14 @@ def _loader() -> type:
                 seen[key.tag, key.value] = key.start_mark.line + 1
             return super().construct_mapping(node, deep)
 
+        def construct_number(self, node):
+            """The text of what YAML 1.1 counts by sixties (1:30) or eights (010): nobody means that, and its reader says what is valid."""
+            if ":" in node.value or re.fullmatch(r"[+-]?0[\d_]+", node.value):
+                return node.value
+            return self.construct_yaml_float(node) if node.tag.endswith(":float") else self.construct_yaml_int(node)
+
+    for kind in ("int", "float"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", Loader.construct_number)
     # No key of ours is a date, and 2026-13-45 is none.
     date = "tag:yaml.org,2002:timestamp"
     Loader.yaml_implicit_resolvers = {

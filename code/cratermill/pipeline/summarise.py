@@ -12,6 +12,7 @@ from ..config import Config
 from ..core.errors import WorkError
 from ..core.files import link_or_copy, read_json, write_json, write_table
 from ..core.frames import rows_of
+from ..core.notices import notice
 from ..families import get_family
 from ..families.base import Family
 from ..families.members import CHECKPOINT, validation_scores
@@ -94,11 +95,14 @@ def done_cells(config: Config, family: Family, version: int) -> pd.DataFrame:
     """One row per published cell of a version: stage, split, iteration, product, metrics, hparams."""
     rows = []
     for path in sorted((config.project.version_log(family.short, version) / "cells").glob("*/cell.json")):
-        if path.parent.suffix or (made := read_json(path)) is None:
-            continue  # a replaced or unfinished product
-        params = made["params"]
-        one = {"stage": made["stage"], "split": params["split"], "iteration": params["iteration"], "product": path.parent}
-        rows.append(one | {"params": params, "metrics": made["metrics"], "hparams": params["hparams"]})
+        try:
+            if path.parent.suffix or (made := read_json(path)) is None:
+                continue  # a replaced or unfinished product
+            params = made["params"]
+            one = {"stage": made["stage"], "split": params["split"], "iteration": params["iteration"], "product": path.parent}
+            rows.append(one | {"params": params, "metrics": dict(made["metrics"]), "hparams": params["hparams"]})
+        except (TypeError, KeyError, ValueError):
+            notice(f"{path} is no whole record of a cell and is left out: remove its folder and launch again")
     return pd.DataFrame(rows)
 
 
