@@ -1,10 +1,12 @@
 """Trainings of crater_detector on real THEMIS tiles, judged on held-out tiles that share no ground with the others.
 
-python benchmarks/crater_detection.py FOLDER themis_416_boxes.zip [--version 1] [--iterations 3]
+python benchmarks/crater_detection.py FOLDER themis_416_boxes.zip [--version 1] [--iterations 3] [--epochs 12]
+python benchmarks/crater_detection.py FOLDER lroc_nac_train.zip --pieces 60    (12 large images, of which some are held out whole)
 
 FOLDER becomes a project of its own; given again, only what is missing is done. Each iteration is a training with a seed and validation
-tiles of its own; thresholds and confidence come from these, and the test tiles are looked at once per iteration. A Hough transform is tuned
-on the first iteration's validation tiles. Times are seconds of CPU (user and system, children included).
+tiles of its own; thresholds and confidence come from these, and the test tiles are looked at once per iteration. Tiles that share ground
+stay on one side. A Hough transform is tuned on the first iteration's validation tiles, one parameter after the other. Times are seconds of
+CPU (user and system, children included).
 """
 
 from __future__ import annotations
@@ -56,17 +58,22 @@ class Seen:
     seconds_per_tile: float
 
 
-def project(folder: Path, zip_file: Path, version: int, iterations: int) -> Path:
-    """A run configuration, and a table in which the version has as many iterations."""
+def project(options: argparse.Namespace) -> Path:
+    """A run configuration, and a table in which the version has as many iterations, epochs and pieces."""
+    folder, changed = options.folder, {"trainings_per_test": options.iterations}
+    if options.epochs:
+        changed |= {"max_epochs": options.epochs, "LR_CosineAnnealingLR_T_max": max(1, options.epochs - 2)}
+    if options.pieces:
+        changed["pieces_per_tile"] = options.pieces
     (folder / "configs").mkdir(parents=True, exist_ok=True)
     with TABLE.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"trainings_per_test": str(iterations)} for row in csv.DictReader(file)]
+        rows = [row | {name: str(value) for name, value in changed.items()} for row in csv.DictReader(file)]
     with (folder / "configs" / TABLE.name).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    data = {"kind": "boxes", "path": str(zip_file.resolve())}
-    run = {"table": f"configs/{TABLE.name}", "versions": [version], "data": data}
+    data = {"kind": "boxes", "path": str(options.zip.resolve())}
+    run = {"table": f"configs/{TABLE.name}", "versions": [options.version], "data": data}
     splits = {"count": 1, "test_fraction": 0.16}
     content = {"name": "themis", "seed": SEED, "data": "data/themis", "splits": splits}
     path = folder / "configs" / "themis.yaml"
@@ -151,8 +158,10 @@ def main() -> None:
     parser.add_argument("zip", type=Path)
     parser.add_argument("--version", type=int, default=1)
     parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--epochs", type=int, help="instead of the row's, and its schedule with it")
+    parser.add_argument("--pieces", type=int, help="pieces per tile and epoch instead of the row's: many where there are few large images")
     options = parser.parse_args()
-    path = project(options.folder, options.zip, options.version, options.iterations)
+    path = project(options)
     seconds = run(path)
     config = load_config(path)
     cells = [config.project.cell_product(FAMILY, options.version, "train", 0, iteration) for iteration in range(options.iterations)]

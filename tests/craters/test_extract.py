@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cratermill.core.errors import InputError
+from cratermill.craters import extract as module
 from cratermill.craters.extract import extract
 from cratermill.craters.matching import STRICT, match
 from cratermill.craters.options import Options
@@ -71,6 +72,23 @@ def test_nested_and_touching_craters_are_kept(shape):
     circles = np.array([[100.0, 100, 60], [115, 95, 15], [198, 100, 36], [100, 205, 40]])
     found = extract(shape.draw(circles, (300, 300)), shape, Options(9, 80))
     assert nearest_error(found, circles) < 1.0
+
+
+@pytest.mark.parametrize("shape", SHAPES[:2] + SHAPES[3:], ids=lambda shape: f"{shape.kind}{shape.width_px}")
+def test_candidates_that_are_left_out_before_the_fit_cost_no_crater(shape, monkeypatch):
+    """Nested, crossing and concentric rims: as near to the truth as where every candidate is fitted, from half of them or less."""
+    circles = np.array([[100.0, 100, 60], [115, 95, 15], [100, 100, 30], [260, 100, 40], [310, 110, 38], [285, 150, 12], [150, 250, 45]])
+    mask, counts, real = shape.draw(circles, (340, 380)), [], module.strongest
+
+    def count(candidates, votes):
+        counts.append((len(candidates), len(kept := real(candidates, votes))))
+        return kept
+
+    monkeypatch.setattr(module, "strongest", count)
+    found = extract(mask, shape, Options(9, 80))
+    monkeypatch.setattr(module, "strongest", lambda candidates, votes: candidates)
+    assert nearest_error(found, circles) <= nearest_error(extract(mask, shape, Options(9, 80)), circles) + 0.1 < 1.0
+    assert counts[0][1] <= counts[0][0] / 2
 
 
 def test_a_disc_in_a_disc_is_lost_and_nothing_is_made_up():

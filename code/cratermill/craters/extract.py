@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch.nn import functional
 
 from ..core.errors import InputError
@@ -24,6 +25,8 @@ RADIUS_STEP = 1.1
 BIN_SHARE = 1 / 8
 """Side of a bin of the votes, as a share of the radius: directions are known to a few degrees."""
 BLUR_BINS = 0.9
+NEAR, NEAR_STEPS = 0.25, 2
+"""Candidates within this share of the smaller radius, and so many steps of radii, of one with more votes are not fitted."""
 BLOCK_PX = 1920
 OUTSIDE_PX = 0.5
 
@@ -129,17 +132,34 @@ def radii(options: Options) -> np.ndarray:
 
 
 def vote(points: torch.Tensor, normals: torch.Tensor, size: tuple[int, int], shape: Shape, options: Options) -> torch.Tensor:
-    """Candidates (N, 3) x, y, radius: peaks of the votes for each radius. A whole rim, all of it seen, has about one vote."""
-    found = []
+    """Candidates (N, 3) x, y, radius: peaks of the votes over place and radius. A whole rim, all of it seen, has about one vote."""
+    found, strength = [], []
     for radius in radii(options):
         votes, bin_px = accumulate(points, normals, size, shape, float(radius))
-        place = peaks(votes, options.votes) * bin_px + (bin_px - 1) / 2
+        place, height = peaks(votes, options.votes)
+        place = place * bin_px + (bin_px - 1) / 2
         found.append(torch.cat([place, torch.full_like(place[:, :1], radius)], 1))
-    return torch.cat(found)
+        strength.append(height)
+    return strongest(torch.cat(found), torch.cat(strength))
 
 
-def peaks(votes: torch.Tensor, least: float) -> torch.Tensor:
-    """Columns and rows (N, 2) of the values above ``least`` that none of their eight neighbours exceeds."""
+def strongest(candidates: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
+    """Candidates (N, 3) without those near which, in place and radius, another has more votes: one rim is a peak at several radii, and
+    each would be fitted. Rims of craters in craters are farther apart in size, those of overlapping ones in place."""
+    circles, strength = candidates.cpu().numpy().astype(float), votes.cpu().numpy()
+    kept, levels = np.ones(len(circles), bool), np.unique(circles[:, 2])
+    rows_of = [np.flatnonzero(circles[:, 2] == level) for level in levels]
+    trees = [cKDTree(circles[rows, :2]) for rows in rows_of]
+    for one, rows in enumerate(rows_of):
+        for other in range(max(0, one - NEAR_STEPS), min(len(levels), one + NEAR_STEPS + 1)):
+            rivals = trees[other].query_ball_point(circles[rows, :2], NEAR * levels[min(one, other)])
+            best = [strength[rows_of[other][found]].max() if found else 0.0 for found in rivals]
+            kept[rows] &= np.array(best) <= strength[rows]
+    return candidates[torch.from_numpy(kept).to(candidates.device)]
+
+
+def peaks(votes: torch.Tensor, least: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Columns and rows (N, 2) of the values above ``least`` that none of their eight neighbours exceeds, and the values (N,)."""
     padded = functional.pad(votes, (1, 1, 1, 1))
     places = torch.nonzero(votes > least)
     middle = padded[places[:, 0] + 1, places[:, 1] + 1]
@@ -147,7 +167,7 @@ def peaks(votes: torch.Tensor, least: float) -> torch.Tensor:
     for row in range(3):
         for col in range(3):
             best &= middle >= padded[places[:, 0] + row, places[:, 1] + col]
-    return places[best].flip(1)
+    return places[best].flip(1), middle[best]
 
 
 def accumulate(points: torch.Tensor, normals: torch.Tensor, size: tuple[int, int], shape: Shape, radius: float):

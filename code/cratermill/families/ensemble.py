@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 import torch
 
 from ..core.errors import InputError
+from ..core.files import stat_fingerprint
 from ..samples.brightness import Ground
 from ..training.cell import CellParams
 from ..training.checkpoint import Checkpoint, load
@@ -84,6 +86,19 @@ def _network(checkpoint: Checkpoint, path: Path, device: torch.device) -> Normal
     if is_bf16_fast() or device.type == "cuda":
         network = network.to(memory_format=torch.channels_last)
     return network.to(device).eval()
+
+
+Kind = TypeVar("Kind")
+
+
+def kept(kind: Callable[[list[Path], int], Kind], paths: list[Path], version: int) -> Kind:
+    """What ``kind`` makes of these checkpoints of a version, kept for the process's next cell unless their files change."""
+    return cast(Kind, _kept(kind, version, tuple((path, *stat_fingerprint(path)) for path in paths)))
+
+
+@lru_cache(maxsize=4)
+def _kept(kind: Callable[[list[Path], int], Any], version: int, files: tuple[tuple[Any, ...], ...]) -> Any:
+    return kind([path for path, *_ in files], version)
 
 
 def chunks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:

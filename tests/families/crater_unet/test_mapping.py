@@ -19,6 +19,8 @@ from cratermill.craters.catalogue import read_catalogue, write_catalogue
 from cratermill.craters.matching import STRICT, match
 from cratermill.families import get_family
 from cratermill.families.crater_unet.evaluate import readings
+from cratermill.families.crater_unet.predict import fitted_side
+from cratermill.families.craters_common.tiles import starts
 from cratermill.families.members import row_of
 from cratermill.geo.grid import Grid, square_grid
 from cratermill.geo.mosaic import Mosaic
@@ -317,3 +319,14 @@ def test_keys_of_other_maps_are_refused(tmp_path):
     run = {"versions": {"crater_unet": 1}, "match_brightness": True}
     with pytest.raises(InputError, match="map.match_brightness"):
         FAMILY.map_cells(project(tmp_path, {"name": "m", "data": "data", "map": run}))
+
+
+WINDOWS = [(768, 1024, 0.125, 128), (2500, 1024, 0.125, 32), (700, 512, 0.25, 32)]
+
+
+@pytest.mark.parametrize(("length", "window", "overlap", "divisor"), WINDOWS)
+def test_windows_are_fitted_to_what_they_cover(length, window, overlap, divisor):
+    side = fitted_side(length, window, overlap, divisor)
+    count = len(starts(length, side, max(1, round(side * (1 - overlap)))))
+    assert side % divisor == 0 and count * side <= 1.3 * length + (count - 1) * window * overlap
+    assert side <= window + divisor

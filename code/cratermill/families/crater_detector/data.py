@@ -36,13 +36,13 @@ class Pieces(Dataset):
         self.drawing = Drawing(hparams.piece_px, scales, hparams.mosaic_share, hparams.rotation_deg)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) * self.hparams.pieces_per_tile
 
     def __getitem__(self, key: int | tuple[int, int, int]) -> dict[str, torch.Tensor]:
         epoch, position, index = key if isinstance(key, tuple) else (0, key, key)
         rng = np.random.default_rng(sample_seed(self.seed, epoch, position))
         others = self.rows[rng.integers(0, len(self.rows), MOSAICS[-1][0] ** 2 - 1)]
-        image, circles = piece(self._tile(self.rows[index]), [self._tile(row) for row in others], self.drawing, rng)
+        image, circles = piece(self._tile(self.rows[index % len(self.rows)]), [self._tile(row) for row in others], self.drawing, rng)
         if self.training:
             low, high = self.tiles.meta["range"]
             image = other_light(image, (low, high), rng)
@@ -62,10 +62,11 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     train, val, test = split_tiles(tiles, params, hparams)
     require_parts(train, val, test)
     fixed = seed_of(params.seed, "pieces") % 2**31
+    learning = Pieces(tiles, train, hparams, params.seed, training=True)
     return Datasets(
-        train=Pieces(tiles, train, hparams, params.seed, training=True),
+        train=learning,
         val=Pieces(tiles, val, hparams, fixed),
         test=Pieces(tiles, test, hparams, fixed),
-        sampler=EpochOrder(len(train), params.seed),
+        sampler=EpochOrder(len(learning), params.seed),
         norm=tiles.norm,
     )

@@ -31,6 +31,7 @@ class Hparams(SizedHparams):
     encoder_name: str = Field("resnet10t", description="encoder: a name of timm, or smp:, torchgeo:, terratorch: and a name")
     pretrained: Flag = Field(False, description="begin with the encoder's published weights")
     piece_px: Integer = Field(160, ge=64, description="side of the pieces of tiles that are learnt from; a multiple of 32")
+    pieces_per_tile: Integer = Field(1, ge=1, description="pieces of each tile in an epoch; more where tiles are few and large")
     piece_scale_min: Number = Field(0.385, gt=0, le=1, description="smallest scale of a piece of one tile")
     piece_scale_max: Number = Field(
         1.05, gt=0, description="largest scale; above 1 catalogues lack what would be seen, and the network learns that it is ground"

@@ -28,6 +28,7 @@ from ..craters_common.maps import CRATERS, map_run, mapped_version, nearly_held,
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
 from ..craters_common.prepare import filled, is_missing
 from ..craters_common.tiles import wanted
+from ..ensemble import kept
 from ..members import Trainings, checkpoint_paths, frozen_paths, row_of
 from .evaluate import COLUMNS, reading_of
 from .find import Finder, found_on, quantities
@@ -119,7 +120,7 @@ def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict[st
     """``craters.csv`` of one block of one level: what its networks see there."""
     options, run = map_options(config, NAME), map_run(config, NAME)
     version, level = mapped_version(config, NAME, params), params["level"]
-    finder = Finder(frozen_paths(config, NAME, version, run.split, marks_of(params, version, run.split)), version)
+    finder = kept(Finder, frozen_paths(config, NAME, version, run.split, marks_of(params, version, run.split)), version)
     resolution = params["resolution_m"] / params["scales"][level]
     box = Box(*params["box"])
     with open_mosaic(config, NAME) as mosaic:

@@ -26,6 +26,7 @@ from ..craters_common.pictures import mask_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
 from ..craters_common.prepare import filled, is_missing
 from ..craters_common.rasters import Mean
+from ..ensemble import kept
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths, row_of
 from .evaluate import given_thresholds, readings
 from .predict import COLUMNS, USUAL, Predictor, Reading, circles_of
@@ -119,7 +120,7 @@ def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> d
         for version in versions:
             workspace.keep_going()
             paths = frozen_paths(config, NAME, version, run.split, weights[str(version)][split])
-            predictor = Predictor(paths, version)
+            predictor = kept(Predictor, paths, version)
             reading = readings(config, version, run.split, _own(row_of(config, NAME, version, run.split)))
             margin = reading.options(predictor.hparams, resolution).margin_px
             grid = around(mosaic.grid.body, box, resolution, margin, predictor.hparams.divisor)

@@ -19,7 +19,8 @@ from ..ensemble import Ensemble
 if TYPE_CHECKING:
     from .hparams import Hparams
 
-TOGETHER = 8
+TOGETHER, TOGETHER_PX = 8, 2**21
+"""Tiles, and pixels of windows, that go through the networks at once."""
 LOOSE_SUPPORT, LOOSE_ARC = 0.3, 0.12
 """Where confidence is calibrated, the least that a circle must have of both to be looked at."""
 USUAL = {"level": 0.5, "confidence": 0.7, "arc": 0.25}
@@ -80,7 +81,7 @@ class Predictor:
 
     def wide(self, image: np.ndarray, window_px: int, overlap: float) -> np.ndarray:
         """Probability (H, W) of one large image: windows that overlap by a share of their side, blended towards their edges."""
-        side = -(-min(window_px, max(image.shape)) // self.hparams.divisor) * self.hparams.divisor
+        side = fitted_side(max(image.shape), window_px, overlap, self.hparams.divisor)
         step = max(1, round(side * (1 - overlap)))
         rows, cols = (starts(length, side, step) for length in image.shape)
         padded = (
@@ -89,8 +90,9 @@ class Predictor:
         weight = _ramp(side, side - step)
         total, weights = np.zeros(padded.shape, np.float32), np.zeros(padded.shape, np.float32)
         places = [(row, col) for row in rows for col in cols]
-        for start in range(0, len(places), TOGETHER):
-            batch = places[start : start + TOGETHER]
+        together = max(1, TOGETHER_PX // side**2)
+        for start in range(0, len(places), together):
+            batch = places[start : start + together]
             found = self.tiles(np.stack([padded[row : row + side, col : col + side] for row, col in batch]))
             for (row, col), probability in zip(batch, found, strict=True):
                 total[row : row + side, col : col + side] += probability * weight
@@ -111,6 +113,13 @@ def circles_of(probability: np.ndarray, hparams: Hparams, reading: Reading, reso
         return np.zeros((0, len(COLUMNS)))
     found = extract(np.clip(probability, 0, 1), hparams.shape(), options, device)
     return with_confidence(found, reading.calibration, quantities(found))
+
+
+def fitted_side(length: int, window_px: int, overlap: float, divisor: int) -> int:
+    """Side of windows of at most about ``window_px`` that cover a length with so much overlap and the least beyond it."""
+    shared = window_px * overlap
+    count = max(1, int(np.ceil((length - shared) / max(window_px - shared, 1))))
+    return int(np.ceil((length + (count - 1) * shared) / count / divisor)) * divisor
 
 
 def _ramp(side: int, overlap: int) -> np.ndarray:

@@ -65,6 +65,6 @@ class BlockOptions(CraterList):
 class MapOptions(BlockOptions):
     """``map.options`` where networks that draw craters make the map. Its scores need ``map.catalogue``."""
 
-    window_px: int = Field(512, ge=64, description="side of the network's input")
-    overlap: float = Field(0.25, ge=0, lt=0.9, description="share of their side by which inputs overlap; blended")
+    window_px: int = Field(1024, ge=64, description="largest side of the network's input; it is fitted to the block")
+    overlap: float = Field(0.125, ge=0, lt=0.9, description="share of their side by which inputs overlap; blended")
     prediction: bool = Field(True, description="write the prediction too, as a cloud-optimised GeoTIFF on the mosaic's grid")
