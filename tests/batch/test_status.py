@@ -86,7 +86,9 @@ def test_estimate_from_earlier_cells(run, root):
     assert "3 cells to do" in describe_text(described) and "with 2 worker(s)" in describe_text(described)
     unknown = describe(fake.plan_of(root, [{"stage": "map"}], name="third"), gpus=lambda stage: 1)
     assert unknown["seconds"] is None and "no estimate yet" in describe_text(unknown)
-    assert "unknown, since no cell of these was finished here yet: map" in describe_text(unknown) and unknown["gpu_hours"] is None
+    assert (
+        "unknown, since no cell of these was finished on such a machine yet: map" in describe_text(unknown) and unknown["gpu_hours"] is None
+    )
     assert "disk and files: unknown" in describe_text(unknown)
 
 
@@ -96,10 +98,15 @@ def test_costs_follow_from_recorded_rates(root):
     for cell, seconds in zip(done.cells, (50, 100, 900), strict=True):
         state.note(done, cell, state.DONE, seconds=seconds, bytes=2_000_000, files=3)
         record = state.read_record(done, cell.index)
-        write_json(done.state_path(cell.index), record | {"seconds": seconds})
+        write_json(done.state_path(cell.index), record | {"seconds": seconds, "gpu": True})
     found = describe(fake.plan_of(root, [{"n": n} for n in range(10, 20)], name="other"), gpus=lambda stage: 2)
     assert found["gpu_hours"] == pytest.approx(10 * 100 * 2 / 3600) and found["clock_s"]["4"] == 300 and found["clock_s"]["16"] == 100
     assert (found["bytes"], found["files"], found["unknown"]) == (20_000_000, 30, [])
+    for cell in done.cells:  # what ran without a GPU says nothing of jobs with one
+        write_json(done.state_path(cell.index), state.read_record(done, cell.index) | {"gpu": False})
+    slow = fake.plan_of(root, [{"n": n} for n in range(10, 20)], name="other")
+    assert describe(slow, gpus=lambda stage: 2)["gpu_hours"] is None and describe(slow, gpus=lambda stage: 2)["unknown"]
+    assert describe(slow, gpus=lambda stage: 0)["gpu_hours"] == 0 and describe(slow)["seconds"] == 1000
     assert "about 20 MB in 30 files" in describe_text(found) and "0.556 GPU-hours" in describe_text(found)
 
 

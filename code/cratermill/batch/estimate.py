@@ -13,23 +13,27 @@ from .graph import Graph
 from .plan import Plan
 
 RECENT_RUNS = 20
+MOST_RECORDS = 1000
+"""Records of one run that are looked at, evenly spread; a planet's run has a hundred times as many."""
 
 
 AT_A_TIME = (1, 4, 16, 64, 256)
 """Numbers of jobs at a time for which the time by the clock is told."""
 MEASURED = ("seconds", "bytes", "files")
-Rates = dict[tuple[str, str], dict[str, float]]
+Rates = dict[tuple[tuple[str, str], bool], dict[str, float]]
+"""By (stage, family) and whether a GPU was used."""
 
 
 def known_rates(root: Path) -> Rates:
-    """Median seconds, bytes and files of finished cells by (stage, family), from the newest runs of this project."""
+    """Median seconds, bytes and files of finished cells, from the newest runs of this project."""
     folders = sorted(Project(root).run("any").parent.glob("*/cells"), key=lambda folder: folder.stat().st_mtime)[-RECENT_RUNS:]
-    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    values: dict[tuple[tuple[str, str], bool], dict[str, list[float]]] = {}
     for folder in folders:
-        for path in folder.glob("*.json"):
+        paths = sorted(folder.glob("*.json"))
+        for path in paths[:: max(1, len(paths) // MOST_RECORDS)]:
             record = read_json(path) or {}
             if record.get("state") == state.DONE and record.get("seconds"):
-                of_group = values.setdefault(tuple(record["group"]), {})
+                of_group = values.setdefault((tuple(record["group"]), bool(record.get("gpu"))), {})
                 for name in MEASURED:
                     of_group.setdefault(name, []).extend([record[name]] if name in record else [])
     return {group: {name: statistics.median(found) for name, found in one.items() if found} for group, one in values.items()}
@@ -38,7 +42,8 @@ def known_rates(root: Path) -> Rates:
 def describe(plan: Plan, workers: int = 1, only=None, gpus: Callable[[str], float] | None = None) -> dict:
     """The launch as data: per stage and family how many cells, how many are left, and what they take by earlier cells (None: unknown).
 
-    ``gpus``: how many GPUs a cell of a stage has to itself; without, GPU-hours aren't told.
+    ``gpus``: how many GPUs a cell of a stage has to itself. Where it has any, only cells that used one say how long it takes; without
+    ``gpus`` the cells of this machine do, with a GPU or not.
     """
     graph = Graph(plan, only)
     rates = known_rates(plan.root)
@@ -49,7 +54,7 @@ def describe(plan: Plan, workers: int = 1, only=None, gpus: Callable[[str], floa
         row["cells"] += 1
         row["todo" if index in graph.todo else "done"] += 1
     for group, row in rows.items():
-        known = rates.get(group, {})
+        known = _rates_for(rates, group, None if gpus is None else gpus(group[0]) > 0)
         row["seconds_per_cell"] = known.get("seconds")
         row |= {name: known[name] * row["todo"] if name in known else None for name in MEASURED}
     left = [row for row in rows.values() if row["todo"]]
@@ -62,6 +67,14 @@ def describe(plan: Plan, workers: int = 1, only=None, gpus: Callable[[str], floa
     if gpus is not None:
         found["gpu_hours"] = None if total is None else sum(row["seconds"] * gpus(row["stage"]) for row in left) / 3600
     return found
+
+
+def _rates_for(rates: Rates, group: tuple[str, str], gpu: bool | None) -> dict[str, float]:
+    """What is known of a group; of ``gpu`` True nothing that ran without one, else rather what ran without."""
+    with_gpu, without = rates.get((group, True), {}), rates.get((group, False), {})
+    if gpu is None:
+        return with_gpu or without
+    return with_gpu if gpu else without or with_gpu
 
 
 def _sum(rows: list[dict], name: str) -> float | None:
@@ -95,7 +108,7 @@ def cost_lines(description: dict) -> list[str]:
 
     lines = []
     if description["unknown"]:
-        lines.append(f"unknown, since no cell of these was finished here yet: {', '.join(description['unknown'])}")
+        lines.append(f"unknown, since no cell of these was finished on such a machine yet: {', '.join(description['unknown'])}")
     elif description["todo"]:
         lines.append("by earlier cells: " + ", ".join(f"{jobs} at a time {duration_text(s)}" for jobs, s in description["clock_s"].items()))
     if description.get("gpu_hours") is not None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ class Record:
         now = time.time()
         with self._guard:
             self.value.update(state=state, cause=cause, kind=kind, ended=now, seconds=now - self.value["started"])
-            self.value.update(cpu_s=round(cpu_seconds() - self._usage, 2), max_rss_mb=peak_memory_mb())
+            self.value.update(cpu_s=round(cpu_seconds() - self._usage, 2), max_rss_mb=peak_memory_mb(), gpu=used_gpu())
         self._write()
 
     def _beating(self) -> None:
@@ -115,6 +116,12 @@ class Record:
         with self._guard:
             self._written = self.value["heartbeat"] = time.time()
             write_json(self.path, self.value)
+
+
+def used_gpu() -> bool:
+    """Whether this process has had to do with a GPU; torch is asked only where the work has imported it."""
+    torch = sys.modules.get("torch")
+    return bool(torch and torch.cuda.is_initialized())
 
 
 def size_of(product: Path) -> dict[str, int]:
@@ -148,6 +155,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("pid", "attempt", "tries", "bytes", "files"), int),
     **dict.fromkeys(("progress", "slurm"), dict),
     "group": list,
+    "gpu": bool,
 }
 
 
