@@ -337,6 +337,10 @@ class Trainer(_Part):
     nodes: int = Field(1, ge=1)
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
     loader_workers: Annotated[int | Literal["auto"], _auto_or_from(0)] = "auto"
+    logger: list[Literal["tensorboard", "mlflow", "wandb"]] = Field(
+        ["tensorboard"],
+        description="who is told of scores as training goes: any of tensorboard, mlflow, wandb; [] for nobody",
+    )
 
 
 class Cost(_Part):

@@ -28,13 +28,30 @@ def progress_text(progress: dict[str, Any] | None) -> str:
     if set(progress) == {"doing"}:
         return f"{progress['doing']} …"
     parts = []
+    history, metric_name, left = progress.pop("history", None), progress.pop("metric_name", "metric"), progress.pop("left_s", None)
+    rate, gpu, memory = (progress.pop(name, None) for name in ("rate", "gpu", "gpu_gb"))
+    metric = progress.pop("metric", None)
     for name, total in (("epoch", "epochs"), ("step", "steps"), ("item", "items")):
         if name in progress:
             whole = progress.pop(total, None)
             parts.append(f"{name} {progress.pop(name)}" + (f"/{whole}" if whole else ""))
     for name, value in progress.items():
         parts.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
+    parts += [f"{metric_name} {metric:.4g} {sparkline(history or [])}".rstrip()] if metric is not None else []
+    parts += [f"{rate:.3g} steps/s"] if rate is not None else []
+    parts += [f"{duration_text(left)} left"] if left is not None else []
+    parts += [f"GPU {gpu} %, {memory} GB"] if gpu is not None else []
     return ", ".join(parts)
+
+
+def sparkline(values: list[float | None]) -> str:
+    """The last values as bars of eight heights, from the least to the most; blanks where there is none."""
+    known = [value for value in values if value is not None and value == value]
+    if len(known) < 2:
+        return ""
+    low, high = min(known), max(known)
+    bars = "▁▂▃▄▅▆▇█"
+    return "".join(" " if v is None or v != v else bars[round((v - low) / ((high - low) or 1) * (len(bars) - 1))] for v in values)
 
 
 def fraction(progress: dict[str, Any] | None) -> float | None:

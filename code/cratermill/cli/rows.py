@@ -79,6 +79,35 @@ def check(
     typer.echo(f"{table}: {len(report.table.rows)} rows, all sound")
 
 
+@versions.command()
+def grid(
+    table: Path = TABLE,
+    grid_file: Path = typer.Argument(metavar="GRID", help="A yaml file: from, columns, conditions, sample; see docs/families.md."),
+    family: str = FAMILY,
+    write: bool = typer.Option(False, "--write", help="Add the rows to the table; without this option they are only shown."),
+    as_json: bool = JSON,
+) -> None:
+    """New rows from a row and lists or ranges of some columns.
+
+    They get new numbers and stand behind the old rows, which stay as they are. Every row is checked as a launch would.
+    """
+    from ..families import row_model
+    from ..tables.grid import append_rows, new_rows, read_grid
+
+    wanted = read_grid(grid_file)
+    rows = new_rows(table, row_model(family), wanted)
+    if write and rows:
+        append_rows(table, rows)
+    if as_json:
+        print_json({"rows": rows, "written": write})
+        return
+    changed = ["version", *dict.fromkeys([*wanted.columns, *(name for one in wanted.conditions for name in one.set)])]
+    print_table(changed, [[row[name] for name in changed] for row in rows])
+    numbers = f"versions: [{', '.join(row['version'] for row in rows)}]"
+    typer.echo(f"{len(rows)} rows {'added to' if write else 'would be added to'} {table}" + ("" if write else "; give --write to add them"))
+    typer.echo(f"To train them: train.{family}.{numbers} in a configuration")
+
+
 @weights.command()
 def fetch(config: Path = CONFIG, as_json: bool = JSON) -> None:
     """Download what a config's rows need.

@@ -67,7 +67,9 @@ def begin(fabric: Fabric, config: Config, family: Family, params: CellParams, ro
         task = task.to(memory_format=torch.channels_last)
     workers = loader_workers(config.run.trainer.loader_workers)
     loaders = Loaders(data, hparams.batch_size, workers, fabric.global_rank, fabric.world_size, pin_memory=fabric.device.type == "cuda")
-    return Training(fabric, task, loaders, params, hparams, data.norm, workspace, folder)
+    training = Training(fabric, task, loaders, params, hparams, data.norm, workspace, folder)
+    training.loggers = list(config.run.trainer.logger)
+    return training
 
 
 def row_and_data(config: Config, family: Family, params: CellParams, round: Round) -> tuple[Any, Datasets]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -50,3 +53,32 @@ def loader_workers(wanted: int | str) -> int:
     if wanted != "auto":
         return int(wanted)
     return 0 if cores() <= 4 else min(8, cores() // 2)
+
+
+class GpuLoad:
+    """Load and memory of the GPU at work, by NVML, asked at most every few seconds; nothing where there is none or NVML doesn't answer."""
+
+    EVERY_S = 5.0
+
+    def __init__(self, device: torch.device):
+        self._handle: Any = None
+        self._last: dict[str, Any] = {}
+        self._asked = 0.0
+        if device.type == "cuda":
+            with contextlib.suppress(Exception):  # no driver's library, no rights, another vendor: then nobody knows
+                import pynvml
+
+                pynvml.nvmlInit()
+                uuid = str(torch.cuda.get_device_properties(device).uuid)
+                self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
+
+    def now(self) -> dict[str, Any]:
+        """``gpu`` [%] and ``gpu_gb``."""
+        if self._handle is not None and time.monotonic() - self._asked > self.EVERY_S:
+            self._asked = time.monotonic()
+            with contextlib.suppress(Exception):
+                import pynvml
+
+                used = pynvml.nvmlDeviceGetMemoryInfo(self._handle).used
+                self._last = {"gpu": int(pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu), "gpu_gb": round(used / 1e9, 1)}
+        return self._last

@@ -24,10 +24,14 @@ from ..samples.brightness import brightness_of
 from .batch_norm import share_batch_norm
 from .cell import CellParams
 from .checkpoint import Checkpoint, read_tensors
+from .device import GpuLoad
+from .events import Teller
 from .loaders import Loaders
 from .task import Batch, Task
 
 BEST, LAST, CURVE = "best.ckpt", "last.ckpt", "curve.csv"
+HISTORY = 30
+"""Epochs whose score is told to who watches."""
 SAVE_EVERY_S = 600.0
 """Longest time between two saves of the whole state within an epoch."""
 
@@ -55,7 +59,11 @@ class Training:
         self.epoch = self.batch = 0
         self.loss_sum = self.seconds = 0.0
         self.curve: list[dict[str, float]] = []
-        self._clock = self._saved = time.monotonic()
+        self.loggers: list[str] = []
+        self.pictures: dict[str, int] = {}
+        self.load = GpuLoad(fabric.device)
+        self._clock = self._saved = self._start = time.monotonic()
+        self._began = 0
 
     # --- the loop -------------------------------------------------------------------------------------------------------
 
@@ -63,6 +71,14 @@ class Training:
         """Train to the last epoch, or until the validation score has not risen for ``early_stop_patience`` epochs."""
         if (self.folder / LAST).exists():
             self.resume(self.folder / LAST)
+        self.teller = self.new_teller()
+        try:
+            self.fit_epochs()
+        finally:
+            self.teller.close()
+        self.write_curve()
+
+    def fit_epochs(self) -> None:
         while self.epoch < self.hparams.max_epochs and not self.out_of_patience():
             self.train_epoch()
             scores = self.evaluate(self.loaders.val())
@@ -70,7 +86,6 @@ class Training:
             self.stop_if_asked()
         if self.best_epoch < 0:
             self.save_best({})  # no epoch was asked for: the network as it was built
-        self.write_curve()
 
     def train_epoch(self) -> None:
         self.model.train()
@@ -111,10 +126,13 @@ class Training:
         lr = self.optimizers[0].param_groups[0]["lr"]
         train_loss = self.mean_over_processes(self.loss_sum) / max(1, self.batch)
         self.curve.append({"epoch": self.epoch, "lr": lr, "train_loss": train_loss, **scores})
+        told = {f"validation/{name}": float(value) for name, value in scores.items()}
+        self.teller.tell("scalars", self.epoch, {"training/loss": train_loss, "training/lr": lr, **told})
         if self.best_epoch == self.epoch:
             self.save_best(scores)
         if self.fabric.is_global_zero:
             self.task.end_epoch(self.epoch, self.folder)
+            self.tell_pictures()
         for scheduler in self.schedulers:
             if scheduler is not None:
                 scheduler.step()
@@ -162,8 +180,26 @@ class Training:
         elif time.monotonic() - self._saved > SAVE_EVERY_S:
             self.save_last()
 
+    def new_teller(self) -> Teller:
+        """One process tells of all."""
+        one = self.params
+        facts = {"family": one.family, "version": one.version, "split": one.split, "iteration": one.iteration, **one.hparams}
+        return Teller(self.loggers if self.fabric.is_global_zero else [], self.folder, facts, self.epoch)
+
+    def tell_pictures(self) -> None:
+        """Pictures that a family makes of its progress after an epoch, once each."""
+        for path in sorted(self.folder.glob("*.png")) if self.loggers else ():
+            mark = path.stat().st_mtime_ns
+            if self.pictures.get(path.name) != mark:
+                self.pictures[path.name] = mark
+                self.teller.tell("picture", self.epoch, path.stem, path.read_bytes())
+
     def tell(self) -> None:
         last = self.curve[-1] if self.curve else {}
+        done = (self.epoch * self.loaders.train_batches + self.batch) - self._began
+        seconds = time.monotonic() - self._start
+        rate = done / seconds if seconds > 0 else None
+        left = self.hparams.max_epochs * self.loaders.train_batches - self._began - done
         self.workspace.report(
             epoch=self.epoch,
             epochs=self.hparams.max_epochs,
@@ -171,6 +207,11 @@ class Training:
             steps=self.loaders.train_batches,
             loss=self.loss_sum / self.batch,
             metric=last.get(self.hparams.val_metric),
+            metric_name=self.hparams.val_metric,
+            history=[row.get(self.hparams.val_metric) for row in self.curve[-HISTORY:]],
+            rate=rate,
+            left_s=left / rate if rate else None,
+            **self.load.now(),
         )
 
     # --- keeping -----------------------------------------------------------------------------------------------------------
@@ -222,6 +263,7 @@ class Training:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.epoch, self.batch, self.loss_sum = state["epoch"], state["batch"], state["loss_sum"]
         self.seconds, self.curve = state["seconds"], list(state["curve"])
+        self._began, self._start = self.epoch * self.loaders.train_batches + self.batch, time.monotonic()
         states = state["random_states"]
         set_random_state(states[min(self.fabric.global_rank, len(states) - 1)], self.fabric.device)
 

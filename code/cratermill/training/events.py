@@ -1,0 +1,169 @@
+"""What training tells other programs as it goes: TensorBoard's event files, MLflow or W&B. None of them may hurt a training."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..core.errors import first_line
+from ..core.notices import notice
+
+FOLDER = "events"
+"""Within a cell's folder: ``tensorboard --logdir log/ejc_log/version_3`` finds all cells of a version."""
+LAST_WORDS_S = 10.0
+"""How long the end of a training waits for what is still to be told."""
+MOST_WAITING = 1000
+
+
+class Sink(Protocol):
+    """One program that listens. Its methods may block or raise."""
+
+    def scalars(self, step: int, values: dict[str, float]) -> None: ...
+
+    def picture(self, step: int, name: str, png: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Make = Callable[[Path, dict[str, Any], int], Sink]
+
+
+class TensorBoard:
+    """Event files, written by tensorboard's own writer: torch's would take seconds to import."""
+
+    def __init__(self, folder: Path, facts: dict[str, Any], step: int):
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.plugins.text.summary import text_pb
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self.event, self.writer = Event, EventFileWriter(str(folder / FOLDER), flush_secs=10)
+        # What an attempt that was killed has written from here on is forgotten: it is written again.
+        self.writer.add_event(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
+        if step == 0:
+            rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+            summary = text_pb("hyper-parameters", f"| | |\n|---|---|\n{rows}")
+            self.writer.add_event(Event(wall_time=time.time(), step=0, summary=summary))
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+        self.writer.add_event(self.event(wall_time=time.time(), step=step, summary=summary))
+        self.writer.flush()
+
+    def picture(self, step: int, name: str, png: bytes) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        summary = Summary(value=[Summary.Value(tag=name, image=Summary.Image(encoded_image_string=png))])
+        self.writer.add_event(self.event(wall_time=time.time(), step=step, summary=summary))
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class MLflow:
+    """To ``MLFLOW_TRACKING_URI``, or files of the folder ``mlruns`` in the project; a cell that goes on continues its run."""
+
+    def __init__(self, folder: Path, facts: dict[str, Any], step: int):
+        import mlflow  # an optional package: whoever asks for it installs it
+
+        self.client = mlflow.MlflowClient()
+        name = f"{facts.get('family')}-v{facts.get('version')}_{folder.name.removesuffix('.part')}"
+        experiment = self.client.get_experiment_by_name("cratermill")
+        number = experiment.experiment_id if experiment else self.client.create_experiment("cratermill")
+        mark = folder / "mlflow-run"
+        known = mark.read_text(encoding="utf-8") if mark.exists() else None
+        self.run = known or self.client.create_run(number, run_name=name).info.run_id
+        if known is None:
+            mark.write_text(self.run, encoding="utf-8")
+            for key, value in facts.items():
+                self.client.log_param(self.run, key, str(value)[:250])
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.client.log_metric(self.run, name, value, step=step)
+
+    def picture(self, step: int, name: str, png: bytes) -> None:
+        """MLflow takes pictures as files; those of TensorBoard's are enough."""
+
+    def close(self) -> None:
+        self.client.set_terminated(self.run)
+
+
+class WandB:
+    """To W&B as its own settings say (``WANDB_MODE=offline`` for nodes without a network)."""
+
+    def __init__(self, folder: Path, facts: dict[str, Any], step: int):
+        import wandb  # an optional package: whoever asks for it installs it
+
+        name = f"{facts.get('family')}-v{facts.get('version')}_{folder.name.removesuffix('.part')}"
+        self.run = wandb.init(project="cratermill", name=name, id=name, resume="allow", config=facts, dir=str(folder))
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        self.run.log(values, step=step)
+
+    def picture(self, step: int, name: str, png: bytes) -> None:
+        """Scores alone go there."""
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+SINKS: dict[str, Make] = {"tensorboard": TensorBoard, "mlflow": MLflow, "wandb": WandB}
+
+
+class Teller:
+    """Hands what is told to the sinks in a thread of its own, so that a server which hangs or dies costs training nothing.
+
+    A sink that fails is named once and left alone from then on.
+    """
+
+    def __init__(self, names: list[str], folder: Path, facts: dict[str, Any], step: int):
+        self.waiting: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue(MOST_WAITING)
+        self.names, self.first = names, (folder, facts, step)
+        self.thread = threading.Thread(target=self._work, daemon=True, name="teller")
+        if names:
+            self.thread.start()
+
+    def tell(self, what: str, *given: Any) -> None:
+        """``scalars`` or ``picture``; dropped where nobody has listened for long."""
+        if self.names:
+            with contextlib.suppress(queue.Full):
+                self.waiting.put_nowait((what, given))
+
+    def close(self) -> None:
+        if self.names:
+            with contextlib.suppress(queue.Full):
+                self.waiting.put_nowait(None)
+            self.thread.join(LAST_WORDS_S)
+
+    def _work(self) -> None:
+        sinks: dict[str, Sink] = {}
+        for name in self.names:
+            self._try(sinks, name, partial(self._open, sinks, name))
+        while (told := self.waiting.get()) is not None:
+            what, given = told
+            for name, sink in list(sinks.items()):
+                self._try(sinks, name, partial(getattr(sink, what), *given))
+        for name, sink in list(sinks.items()):
+            self._try(sinks, name, sink.close)
+
+    def _open(self, sinks: dict[str, Sink], name: str) -> None:
+        sinks[name] = SINKS[name](*self.first)
+
+    @staticmethod
+    def _try(sinks: dict[str, Sink], name: str, work: Callable[[], Any]) -> None:
+        try:
+            work()
+        except ModuleNotFoundError as error:
+            notice(f"trainer.logger {name}: the package {error.name} isn't installed; training goes on without it")
+            sinks.pop(name, None)
+        except Exception as error:  # noqa: BLE001 - whatever a logger does wrong, training goes on
+            notice(f"trainer.logger {name} failed and is left alone from here on, training goes on: {first_line(error)}")
+            sinks.pop(name, None)
