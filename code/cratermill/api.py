@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray
 
     from .config import Config
+    from .geo.mosaic import Mosaic
 
 MAP_RASTERS = {"owner": "ml_FID_map_all.tif", "probability": "max_probability_all.tif", "composite": "ejecta-map_all.tif"}
 PREDICTION = "prediction.tif"
@@ -32,17 +33,25 @@ def open_mosaic(
 ) -> xarray.DataArray:
     """A mosaic as a DataArray (band, y, x), read lazily by dask; CRS and transform as rioxarray keeps them (``array.rio.crs``).
 
-    ``bands``: numbers from 1, names, or formulas such as ``"b1 / b3"``; all but alpha when left out. ``masked``: floats with NaN where
-    there is no data (nodata, masks, alpha and ISIS's special values), so that ``array.notnull()`` is the mask of valid data; otherwise the
-    file's own type. ``chunk_px``: about the side of a chunk, in pixels. ``x`` and ``y`` are in the CRS's units, ``lon`` and ``lat``, on
-    cylindrical grids, in degrees as the file counts them (−180…180 or 0…360); ``array.attrs["radius_m"]`` is the body's.
+    ``path``: anything that GDAL reads, by its path or its address (``https://…``, ``s3://…``: only the blocks that are used are fetched),
+    or a Zarr store. ``bands``: numbers from 1, names, or formulas such as ``"b1 / b3"`` (of a Zarr store numbers); all but alpha when
+    left out. ``masked``: floats with NaN where there is no data (nodata, masks, alpha and ISIS's special values), so that
+    ``array.notnull()`` is the mask of valid data; otherwise the file's own type. ``chunk_px``: about the side of a chunk, in pixels.
+    ``x`` and ``y`` are in the CRS's units, ``lon`` and ``lat``, on cylindrical grids, in degrees as the file counts them (−180…180 or
+    0…360); ``array.attrs["radius_m"]`` is the body's.
 
     Raises ``InputError`` for files that can't be read, have no CRS, or lack a band.
     """
     from .geo.arrays import as_array
+
+    return as_array(_opened(path, bands), masked=masked, chunk_px=chunk_px)
+
+
+def _opened(path: str | Path, bands: Sequence[int | str] | None) -> Mosaic:
+    from .geo.arrays import open_zarr
     from .geo.mosaic import Mosaic
 
-    return as_array(Mosaic.open(path, bands), masked=masked, chunk_px=chunk_px)
+    return open_zarr(path, bands) if str(path).rstrip("/").endswith(".zarr") else Mosaic.open(path, bands)
 
 
 def sample_tile(
@@ -59,15 +68,14 @@ def sample_tile(
 ) -> xarray.DataArray:
     """A square around a point as seen from above: (band, y, x) of ``size_px`` pixels a side, floats, NaN where there is no data.
 
-    ``mosaic``: a path, or a DataArray with a CRS, as :func:`open_mosaic` gives it; only the pixels that the tile needs are read. ``lon``
-    and ``lat`` in degrees, east positive, −180…180 or 0…360. The square is ``extent_m`` metres wide, or ``radii`` times ``radius_m`` to
-    each side. The tile has a CRS of its own, azimuthal equidistant around the point, so that neither seam nor pole shows. ``auto``
-    averages where the tile's pixels are larger than the mosaic's and is bilinear otherwise; ``nearest`` keeps labels.
+    ``mosaic``: a path or an address, or a DataArray with a CRS, as :func:`open_mosaic` gives it; only the pixels that the tile needs are
+    read. ``lon`` and ``lat`` in degrees, east positive, −180…180 or 0…360. The square is ``extent_m`` metres wide, or ``radii`` times
+    ``radius_m`` to each side. The tile has a CRS of its own, azimuthal equidistant around the point, so that neither seam nor pole shows.
+    ``auto`` averages where the tile's pixels are larger than the mosaic's and is bilinear otherwise; ``nearest`` keeps labels.
 
     Raises ``InputError`` unless exactly one of ``radius_m`` and ``extent_m`` is given and positive.
     """
     from .geo.arrays import ArrayMosaic, sample_array
-    from .geo.mosaic import Mosaic
 
     given = [size for size in (radius_m, extent_m) if size is not None]
     if len(given) != 1 or not given[0] > 0 or not radii > 0 or size_px < 1:
@@ -77,7 +85,7 @@ def sample_tile(
         )
     half_m = radii * radius_m if radius_m is not None else given[0] / 2
     if isinstance(mosaic, (str, Path)):
-        with Mosaic.open(mosaic, bands) as source:
+        with _opened(mosaic, bands) as source:
             return sample_array(source, lon, lat, half_m, size_px, method)
     if bands is not None:
         raise InputError("bands= with an array", valid="bands of a path", next_step="choose them before: array.sel(band=…)")

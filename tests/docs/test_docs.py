@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -105,3 +106,49 @@ def test_yaml_in_the_pages_is_yaml():
     for page in PAGES:
         for block in re.findall(r"^```yaml\n(.*?)^```$", text(page), re.MULTILINE | re.DOTALL):
             assert isinstance(yaml.safe_load(block), dict), page.name
+
+
+ENGINES = {
+    "torch": ("training/loop.py", "multi-gpu.md"),
+    "submitit": ("batch/submission.py", "submitit.md"),
+    "terratorch": ("networks/terratorch_backbones.py", "families.md"),
+    "torchgeo": ("networks/backbones.py", "families.md"),
+    "xarray": ("geo/arrays.py", "api.md"),
+    "rioxarray": ("api.py", "api.md"),
+    "dask": ("geo/blocks.py", "rasters.md"),
+    "dask_jobqueue": ("batch/dask_cluster.py", "rasters.md"),
+    "numexpr": ("core/formulas.py", "formulas.md"),
+    "imgaug": ("samples/augment.py", "families.md"),
+    "pandas": ("craters/catalogue.py", "api.md"),
+}
+"""Libraries that carry a feature: the module that does it, and the page that names them."""
+
+
+@pytest.mark.parametrize("package", ENGINES)
+def test_named_libraries_do_the_work_that_the_pages_say(package):
+    module, page = ENGINES[package]
+    assert package.replace("_", "-") in text(ROOT / "docs" / page).lower()
+    assert calls_of(ROOT / "code" / "cratermill" / module, package), f"{module} never calls {package}"
+
+
+def calls_of(path: Path, package: str) -> list[str]:
+    """Calls in a module of what it imports from a package when it runs, whatever it is called there."""
+    tree = ast.parse(text(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    bound = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            bound |= {(one.asname or one.name).split(".")[0] for one in node.names if one.name.split(".")[0] == package}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == package:
+            bound |= {one.asname or one.name for one in node.names}
+    called = (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [name for name in called if name.split(".")[0] in bound]
+
+
+def test_a_library_that_is_only_named_would_be_noticed(tmp_path):
+    (tmp_path / "x.py").write_text(
+        "import dask\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import xarray\nxarray.open_zarr()\n"
+    )
+    assert not calls_of(tmp_path / "x.py", "dask") and not calls_of(tmp_path / "x.py", "xarray")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Hashable
+import warnings
+from collections.abc import Hashable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rasterio.windows import Window as RasterioWindow
 
-from ..core.errors import InputError
+from ..core.errors import InputError, first_line
 from ..core.files import fingerprint
 from .band_statistics import marks_of
 from .blocks import computed, lazy_raster
@@ -41,7 +42,8 @@ def as_array(mosaic: Mosaic, *, masked: bool = True, chunk_px: int = CHUNK_PX) -
     """
     dtype = floats_of(mosaic.dtype) if masked else mosaic.dtype
     height, width = (max(chunk_px // side, 1) * side for side in mosaic.block_shape)
-    name = f"mosaic-{fingerprint([marks_of(mosaic), list(mosaic.bands), masked, height, width])[:32]}"
+    marks = marks_of(mosaic)
+    name = f"mosaic-{fingerprint([marks, list(mosaic.bands), masked, height, width])[:32]}" if marks else None
     pixels = lazy_raster(partial(_read_masked, mosaic, masked), (mosaic.count, *mosaic.grid.shape), dtype, (height, width), name)
     return described(pixels, mosaic.grid, mosaic.bands, np.nan if masked else mosaic.nodata)
 
@@ -110,6 +112,31 @@ def _write_zarr(path: Path, lazy: Any, grid: Grid, options: dict[str, Any]) -> P
     return path
 
 
+def open_zarr(path: str | Path, bands: Sequence[int | str] | None = None) -> ArrayMosaic:
+    """The one raster of a Zarr store, or the one called ``mosaic``; addresses are read through fsspec."""
+    import rioxarray  # noqa: F401  # registers .rio
+    import xarray
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of stores without consolidated metadata, as ours are
+            store = xarray.open_zarr(str(path), consolidated=None, mask_and_scale=False, decode_coords="all")
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise InputError(f"{path} can't be opened: {first_line(error)}", valid="a Zarr store", next_step="check the path") from error
+    names = [name for name, one in store.data_vars.items() if one.ndim in (2, 3)]
+    chosen = "mosaic" if "mosaic" in names else names[0] if len(names) == 1 else None
+    if chosen is None:
+        raise InputError(f"{path} holds {len(names)} rasters: {', '.join(map(str, names))}", valid="one, or one called mosaic")
+    found = ArrayMosaic(store[chosen].rename(str(path)))
+    if bands is None:
+        return found
+    if any(band not in found.bands for band in bands):
+        raise InputError(
+            f"{path} has no bands {list(bands)}", valid=", ".join(map(str, found.bands)), next_step="compute others with xarray"
+        )
+    return ArrayMosaic(found._array.sel(band=list(bands)))
+
+
 class ArrayMosaic(Mosaic):
     """A DataArray (band, y, x) or (y, x) with a CRS, read as a mosaic is: NaN and its nodata value are missing pixels."""
 
@@ -122,7 +149,10 @@ class ArrayMosaic(Mosaic):
         self.dtype = self._stored = np.dtype(self._array.dtype)
         if self.dtype.kind not in "uif":
             raise InputError(f"an array of {self.dtype}", valid="integer or floating-point pixels")
-        self.block_shape = self._array.shape[1:]
+        self.block_shape = (
+            self._array.encoding.get("preferred_chunks", {}).get("y", 512),
+            self._array.encoding.get("preferred_chunks", {}).get("x", 512),
+        )
         nodata = self._array.rio.nodata
         known = nodata is not None and bool(np.isfinite(nodata))
         low, high = (-HUGE, HUGE) if self.dtype.kind == "f" else (None, None)

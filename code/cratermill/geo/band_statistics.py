@@ -69,8 +69,8 @@ def statistics(mosaic: Mosaic, remembered: Path | None = None) -> Statistics:
 
 
 def marks_of(mosaic: Mosaic) -> list:
-    """What the pixels come from: every file behind the name (sources of a VRT, masks beside it) with size and time."""
-    return [[name, *stat_fingerprint(Path(name))] for name in sorted(mosaic.files()) if Path(name).is_file()]
+    """What the pixels come from: every file behind the name (sources of a VRT, masks beside it) with size and time; of others the name."""
+    return [[name, *(stat_fingerprint(Path(name)) if Path(name).is_file() else [])] for name in sorted(mosaic.files())]
 
 
 def _parsed(kept: dict | None) -> Statistics | None:

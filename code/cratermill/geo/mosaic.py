@@ -65,6 +65,7 @@ class Mosaic:
 
     def __init__(self, path: str | Path, bands: Bands = None, *, labels: bool = False):
         self.path = Path(path)
+        self._name = str(path)  # addresses such as https://… aren't paths
         self._lock = threading.Lock()
         self._dataset: Any = None  # rasterio has no types
         self._pid: int | None = None
@@ -88,7 +89,7 @@ class Mosaic:
 
     @classmethod
     def open(cls, path: str | Path, bands: Bands = None, *, labels: bool = False) -> Mosaic:
-        """Open a GeoTIFF, COG, VRT or anything else that GDAL reads.
+        """Open a GeoTIFF, COG, VRT or anything else that GDAL reads, by its path or its address (``https://…``, ``s3://…``).
 
         ``bands``: None for all but alpha, a number for "exactly so many", or a list of 1-based numbers, which may repeat (``[1, 1, 1]``
         makes three of a grey one), names and formulas (``["b1", "b2", "b1 / b3"]``, see band_formulas.py). ``labels``: pixels are numbers
@@ -178,7 +179,7 @@ class Mosaic:
     def files(self) -> list[str]:
         """Every file that the pixels come from: the one named, sources of a VRT, masks and descriptions beside it."""
         with self._lock:
-            return [str(self.path), *self._handle().files]
+            return [self._name, *self._handle().files]
 
     def another(self) -> Mosaic:
         """The same mosaic with a handle of its own."""
@@ -209,7 +210,7 @@ class Mosaic:
     def _handle(self):
         # A forked worker shares the file offset with its parent, so it opens its own.
         if self._dataset is None or self._pid != os.getpid():
-            self._dataset, self._pid = _open(self.path, cores() if os.getpid() == _STARTED else 1), os.getpid()
+            self._dataset, self._pid = _open(self._name, cores() if os.getpid() == _STARTED else 1), os.getpid()
         return self._dataset
 
     def _read(self, piece: RasterioWindow) -> Raw:
@@ -259,16 +260,22 @@ def _explained(path: Path, where: str = "") -> Iterator[None]:
         ) from error
 
 
-def _open(path: Path, threads: int):
+def _open(name: str, threads: int):
     """Compressed blocks of one window are unpacked by so many threads."""
+    remote = "://" in name
+    # A server's folder needn't be listed to read one of its files.
+    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if remote else {}
     try:
-        with rasterio.Env(GDAL_NUM_THREADS=threads):
-            return rasterio.open(path)
-    except GDAL_ERRORS as error:
+        with rasterio.Env(GDAL_NUM_THREADS=threads, **options):
+            return rasterio.open(name)
+    except rasterio.errors.RasterioError as error:
+        step = "the file is probably truncated or damaged: copy or download it again"
+        if remote:
+            step = "check the address, and for s3:// the credentials"
+        elif not Path(name).exists():
+            step = "check the path"
         raise InputError(
-            f"{path} can't be opened: {_cause(error)}",
-            valid="a raster file that GDAL reads (GeoTIFF, COG, VRT, …)",
-            next_step="check the path" if not path.exists() else "the file is probably truncated or damaged: copy or download it again",
+            f"{name} can't be opened: {_cause(error)}", valid="a raster file that GDAL reads (GeoTIFF, COG, VRT, …)", next_step=step
         ) from error
 
 
@@ -286,7 +293,7 @@ def place_of(path: Path) -> Grid | None:
     """The grid of a raster file; None for a plain picture, which has no CRS. ``InputError`` for what GDAL can't open."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with _open(path, 1) as dataset:
+        with _open(str(path), 1) as dataset:
             plain = dataset.crs is None or dataset.transform.is_identity
             return None if plain else grid_of(dataset.crs, dataset.transform, dataset.shape, path)
 
