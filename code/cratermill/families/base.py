@@ -129,6 +129,10 @@ class Family:
         """
         return []
 
+    def result_warnings(self, metrics: list[dict[str, Any]]) -> list[str]:
+        """What is odd about a version's evaluations, by the metrics of each; said in the log and in ``status``."""
+        return []
+
     maps = False
     """Whether maps are made by this family."""
 

@@ -51,20 +51,23 @@ def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
 def summarise(config: Config, missing: list[tuple[str, dict]], plan: Any) -> dict:
     """Summarise every version of a plan, then the leaderboards and pages of its families."""
     versions = sorted({(cell.params["family"], cell.params["version"]) for cell in plan.cells if cell.stage == "train"})
-    written = []
+    written: list[Path] = []
+    warnings: list[str] = []
     for name, version in versions:
         gone = [key for key, params in missing if (params["family"], params["version"]) == (name, version)]
-        written += summarise_version(config, get_family(name), version, gone)
+        written += summarise_version(config, get_family(name), version, gone, warnings)
     for family in map(get_family, sorted({name for name, _ in versions})):
         written.append(leaderboard(config.project, family))
         written += filter(None, [write_versions_page(config.project, family, config.run.cost)])
         written.append(write_training_page(config.project, family))
     written.append(write_results_page(config.root))
-    return {"missing": [key for key, _ in missing], "results": [config.project.relative(path) for path in written]}
+    for text in warnings:
+        notice(text)
+    return {"missing": [key for key, _ in missing], "warnings": warnings, "results": [config.project.relative(path) for path in written]}
 
 
-def summarise_version(config: Config, family: Family, version: int, missing: list[str]) -> list[Path]:
-    """``results/{short}_results/version_N`` from all of the version's done cells, whichever run made them."""
+def summarise_version(config: Config, family: Family, version: int, missing: list[str], warnings: list[str]) -> list[Path]:
+    """``results/{short}_results/version_N`` from all of the version's done cells, whichever run made them; adds to ``warnings``."""
     into = config.project.version_results(family.short, version)
     cells = done_cells(config, family, version)
     if cells.empty:
@@ -77,6 +80,7 @@ def summarise_version(config: Config, family: Family, version: int, missing: lis
     extra = family.gather(config, version, cells, into)
     evaluated = cells[cells["stage"] == "evaluate"]
     if not evaluated.empty:
+        warnings += [f"{family.name} version {version}: {text}" for text in family.result_warnings(list(evaluated["metrics"]))]
         write_table(into / "eval_metrics.csv", metrics_table(evaluated, extra))
     write_json(into / "hparams.json", cells.iloc[0]["hparams"])
     write_json(into / "missing.json", missing)

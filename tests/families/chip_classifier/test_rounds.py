@@ -85,6 +85,18 @@ def test_limits_say_which_classes_are_pseudo_labelled(one, limits, classes):
     assert ((found.probability > 0.5) == (found.label == 1)).all() and set(found.rows) <= set(chips.unlabelled)
 
 
+def test_it_is_said_where_nothing_gets_a_pseudo_label(one, capsys):
+    config, params, hparams, previous = one
+    folder, images, chips = parts_of(config, params, hparams)
+    row = hparams.model_copy(update={"pseudo_below": 1e-9, "pseudo_above": None})
+    found = pseudo_labels(previous, row, images, folder.rows["label"].to_numpy(), chips)
+    assert not len(found.rows) and "gets a pseudo-label: probabilities run from" in capsys.readouterr().err
+    family = get_family("chip_classifier")
+    said = family.result_warnings([{"pseudo_labels": 0}, {"pseudo_labels": 12}, {}])
+    assert len(said) == 1 and "in 1 of 2 trainings no chip got a pseudo-label" in said[0]
+    assert family.result_warnings([{"pseudo_labels": 12}, {}]) == []
+
+
 def test_classes_are_drawn_equally_often_where_asked_for(one):
     config, params, hparams, previous = one
     family, share = get_family("chip_classifier"), {}

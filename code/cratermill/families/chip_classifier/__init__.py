@@ -11,7 +11,7 @@ from ..chips_common.family import ChipFamily
 
 class ChipClassifier(ChipFamily):
     name, short = "chip_classifier", "chip_classifier"
-    metrics = ("Macro_F1", "Balanced_Accuracy", "Accuracy", "Precision", "Recall")
+    metrics = ("Macro_F1", "Balanced_Accuracy", "Accuracy", "Precision", "Recall", "pseudo_labels")
 
     def hparams_model(self):
         from .hparams import Hparams
@@ -39,6 +39,14 @@ class ChipClassifier(ChipFamily):
         from .evaluate import evaluate
 
         return evaluate(config, params, workspace)
+
+    def result_warnings(self, metrics: list[dict]) -> list[str]:
+        labelled = [one["pseudo_labels"] for one in metrics if "pseudo_labels" in one]
+        none = sum(number == 0 for number in labelled)
+        if not none:
+            return []
+        text = f"in {none} of {len(labelled)} trainings no chip got a pseudo-label, so the last round learned from the labelled chips alone"
+        return [text + "; raise pseudo_below or lower pseudo_above"]
 
     def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
         names = super().log_names(stage, params)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.notices import notice
 from ...core.seeds import seed_of
 from ...samples.sampler import EpochOrder
 from ...samples.splits import stratified_mask
@@ -74,6 +75,12 @@ def pseudo_labels(previous: Checkpoint, hparams: Hparams, images: np.ndarray, la
     below = probability < (hparams.pseudo_below if hparams.pseudo_below is not None else -1)
     above = probability > (hparams.pseudo_above if hparams.pseudo_above is not None else 2)
     chosen = below | above
+    if not chosen.any():
+        span = f"{probability.min():.3g} to {probability.max():.3g}" if len(probability) else "nothing to nothing"
+        notice(
+            f"chip_classifier version {hparams.version}: none of {len(probability)} unlabelled chips gets a pseudo-label: "
+            f"probabilities run from {span}, limits are pseudo_below {hparams.pseudo_below} and pseudo_above {hparams.pseudo_above}"
+        )
     return PseudoLabels(chips.unlabelled[chosen], probability[chosen], above[chosen].astype(np.int64), degree)
 
 
