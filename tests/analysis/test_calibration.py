@@ -5,20 +5,15 @@ import pandas as pd
 import pytest
 import rasterio
 
-from cratermill.analysis.calibration import FINE, Histogram, apply, crossed, figures, fit, histogram, reliability, rising, summary
+from cratermill.analysis.calibration import Histogram, crossed, histogram, reliability, summary
 from cratermill.analysis.masks import Mask
 from cratermill.analysis.plane import Crater, Place
 from cratermill.analysis.shapes import Drawn
 from cratermill.analysis.shares import Shares, ensemble_areas, share_files, write_disagreement
+from cratermill.core.calibration import FINE, apply, counted, figures, fit
 from cratermill.geo.cog import write_cog
 from cratermill.geo.grid import pixel_areas_m2
 from tests.analysis import cases
-
-
-def counts(forecast, true):
-    """(4, FINE) of one crater's pixels."""
-    bins = np.clip((forecast * FINE).astype(int), 0, FINE - 1)
-    return np.stack([np.bincount(bins, weights, FINE) for weights in (None, true, forecast, forecast**2)])
 
 
 def craters(true_share, seed=0, number=6, pixels=20000):
@@ -27,7 +22,7 @@ def craters(true_share, seed=0, number=6, pixels=20000):
     rows = []
     for _ in range(number):
         forecast = random.random(pixels)
-        rows.append(counts(forecast, (random.random(pixels) < true_share(forecast)).astype(float)))
+        rows.append(counted(forecast, (random.random(pixels) < true_share(forecast)).astype(float)))
     return Histogram.of(rows)
 
 
@@ -43,7 +38,7 @@ def test_an_honest_forecast_has_no_error_and_a_boaster_is_found_out():
 def test_brier_score_is_the_mean_square():
     random = np.random.default_rng(3)
     forecast, true = random.random(5000), (random.random(5000) < 0.3).astype(float)
-    assert figures(counts(forecast, true))[1] == pytest.approx(((forecast - true) ** 2).mean(), abs=1e-3)
+    assert figures(counted(forecast, true))[1] == pytest.approx(((forecast - true) ** 2).mean(), abs=1e-3)
 
 
 @pytest.mark.parametrize("method", ["temperature", "isotonic"])
@@ -58,10 +53,6 @@ def test_corrections_help_craters_that_they_were_not_fitted_on(method):
     assert apply(how, np.array([0.1, 0.5, 0.95])) == pytest.approx(tempered(np.array([0.1, 0.5, 0.95])), abs=0.03)
     before, after = summary(bold), summary(crossed(bold, method))
     assert after["ECE"] < 0.2 * before["ECE"] and after["Brier"] < before["Brier"]
-
-
-def test_rising_pools_what_falls():
-    assert rising(np.array([0.1, 0.5, 0.3, 0.9]), np.array([1.0, 1, 3, 1])).tolist() == pytest.approx([0.1, 0.35, 0.35, 0.9])
 
 
 def test_vote_shares_of_a_crater_give_histograms_areas_and_disagreement(tmp_path):

@@ -212,3 +212,50 @@ def test_a_grey_mosaic_is_refused_until_its_band_is_repeated(project, mapped, tm
     assert outcomes[0].state == "failed" and "1 band(s)" in outcomes[0].cause and f"bands: {[1] * trained_on}" in outcomes[0].cause
     assert outcomes[1].state == "done", outcomes[1].cause
     assert (plan.product(plan.cells[0]) / "vote_share_crater_2.tif").exists()
+
+
+def test_probabilities_are_corrected_by_validation_tiles(project, mapped, tmp_path):
+    """The votes stay; the correction is the one that suits what each network says of the tiles it was validated with."""
+    config = copy_project(project, tmp_path)
+    content = yaml.safe_load(config.read_text())
+    chosen = {**content["map"], "craters": [2], "name": "sure", "options": {"calibrate": "temperature"}}
+    config.write_text(yaml.safe_dump(content | {"map": chosen}))
+    run_all(plan_mapping(load_config(config)))
+    folder = load_config(config).project.map_folder("sure")
+    found = read_json(folder / "provenance.json")["calibration"]
+    before, after = (rasterio.open(one / "vote_share_crater_2.tif").read() for one in (mapped, folder))
+    assert np.array_equal(before[0], after[0], equal_nan=True)
+    forecast, true = validation_forecasts(load_config(config))
+    logit = np.log(np.clip(forecast, 1e-4, 1 - 1e-4) / (1 - np.clip(forecast, 1e-4, 1 - 1e-4)))
+    losses = {t: -np.mean(np.where(true, -np.logaddexp(0, -logit / t), -np.logaddexp(0, logit / t))) for t in np.geomspace(0.06, 18, 200)}
+    best = min(losses, key=lambda t: losses[t])
+    assert found["temperature"] == pytest.approx(best, rel=0.05) and found["pixels"] == forecast.size
+    assert found["Brier_before"] == pytest.approx(((forecast - true) ** 2).mean(), abs=2e-3)
+    seen = np.isfinite(before[1])
+    moved = abs(after[1] - before[1])[seen].max()
+    assert moved > 0 if abs(np.log(best)) > 0.05 else moved < 0.02
+    load_config(config).data.stack("ejc_data", "tiles_32px").rename(tmp_path / "gone")
+    content["map"] = {**chosen, "craters": [3], "name": "lost"}
+    config.write_text(yaml.safe_dump(content))
+    plan = plan_mapping(load_config(config))
+    freeze(plan)
+    result = run_cell(plan, plan.cells[0].index, science)
+    assert result.state != "done" and "can't be calibrated" in result.cause
+
+
+def validation_forecasts(config) -> tuple[np.ndarray, np.ndarray]:
+    """What each of the two networks says of its own validation tiles, and the truth, (n,) each."""
+    from cratermill.families import get_family, members
+    from cratermill.families.ejecta.predict import EjectaEnsemble
+    from cratermill.training.cell import CellParams
+    from cratermill.training.checkpoint import load
+
+    forecasts, truths = [], []
+    for path in members.find_checkpoints(config, "ejecta", 8, 0).values():
+        one, alone = load(path), EjectaEnsemble.load([path], "ejecta", 8)
+        val = get_family("ejecta").datasets(config, CellParams("ejecta", 8, 0, one.iteration, one.seed, one.hparams)).val
+        for at in range(len(val)):
+            extra = val[at]["extra"][None].numpy() if "extra" in val[at] else None
+            forecasts.append(alone.probabilities(val[at]["image"][None].numpy(), extra).numpy().ravel())
+            truths.append(val[at]["target"].numpy().ravel() > 0)
+    return np.concatenate(forecasts).astype(float), np.concatenate(truths)

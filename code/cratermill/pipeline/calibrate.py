@@ -28,7 +28,8 @@ def calibrated(
     """
     import pandas as pd
 
-    from ..analysis.calibration import crossed, fit, reliability, summary
+    from ..analysis.calibration import crossed, reliability, summary
+    from ..core.calibration import fit
 
     found = histograms(folder, truth, craters, grid)
     if not found:

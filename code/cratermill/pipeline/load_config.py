@@ -12,9 +12,10 @@ from ..config import Config, RunConfig, explain
 from ..core.errors import InputError, nearest
 from ..core.paths import find_root
 from ..core.yaml_files import read_yaml_file
-from ..families import FAMILIES, family_data, family_names, get_family, map_options
+from ..families import FAMILIES, family_data, family_names, map_options
 from ..fetching.registry import resolved
 from .changes import changed
+from .plan_maps import makers_among
 
 
 def load_config(path: Path, changes: Iterable[str] = ()) -> Config:
@@ -63,6 +64,5 @@ def _require_sound(config: Config) -> None:
     for name in config.run.train:
         family_data(config, name)
     for one in map(config.of_map, config.maps):
-        for name in one.map_run.versions:
-            if get_family(name).maps:
-                map_options(one, name)
+        for name in makers_among(one.map_run.versions):
+            map_options(one, name)

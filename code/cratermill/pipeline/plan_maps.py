@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,7 @@ def require_countable(count: int, next_step: str) -> None:
 def map_maker(config: Config) -> Family:
     """The family that makes the map at work; ``InputError`` where the versions name none, or several."""
     versions = config.map.versions if config.map else {}
-    helpers = {helper for name in versions for helper in get_family(name).maps_with if helper in versions}
-    makers = [name for name in versions if get_family(name).maps and name not in helpers]
+    makers = makers_among(versions)
     if len(makers) != 1:
         raise InputError(
             f"map.versions names {list(versions)}",
@@ -42,6 +41,12 @@ def map_maker(config: Config) -> Family:
             next_step="correct the config",
         )
     return get_family(makers[0])
+
+
+def makers_among(versions: Iterable[str]) -> list[str]:
+    """The families that make maps, without those that others of them build on."""
+    helpers = {helper for name in versions for helper in get_family(name).maps_with}
+    return [name for name in versions if get_family(name).maps and name not in helpers]
 
 
 def each_map(config: Config) -> Iterator[Config]:

@@ -80,10 +80,18 @@ class Ejecta(Family):
 
         return map_name(config, trainings)
 
+    def map_model(self):
+        from .options import MapOptions
+
+        return MapOptions
+
     def map_cells(self, config, trainings=None):
+        from .. import map_options
         from ..ejecta_common.planned import map_cells
 
-        return map_cells(config, trainings)
+        # Only where it is asked for: maps of before stay as they are.
+        asked = map_options(config, self.name).model_dump(exclude_defaults=True)
+        return [cell | asked for cell in map_cells(config, trainings)]
 
     def map_warnings(self, config) -> list[str]:
         from ..ejecta_common.mapping import map_warnings

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ...config import Config
 
-PROVENANCE = "provenance.json"
+PROVENANCE, CALIBRATION = "provenance.json", "calibration.json"
 USUAL_REACH = (6.0, 10.0)
 """Mean distances of ejecta, in crater radii, that are doubtful, and beyond belief: continuous ejecta end two to four radii out."""
 USUALLY_DIVIDED = (0.4, 0.6)
@@ -266,6 +266,8 @@ def provenance(config: Config, workspace: Workspace, parts: list[Part]) -> dict:
     weights |= {"versions": {family: int(version) for family, found in used.items() for version in found}}
     weights |= {"checkpoints": {family: digests for family, found in used.items() for digests in found.values()}}
     weights |= {"threshold": run.threshold, "smallest_cluster_px": run.smallest_cluster_px}
+    if made_with.get("calibrate"):
+        weights["calibration"] = read_json(config.project.map_log(made_with["name"]) / CALIBRATION)
     return {
         "run": plan and plan.run,
         "code": plan and {key: value for key, value in plan.provenance.items() if key != "earlier"},

@@ -100,6 +100,11 @@ def load_members(config: Config, params: dict[str, Any]) -> Members:
         brightness = brightness_of(mosaic, config.data.statistics) if params["match_brightness"] else None
         members = _load(frozen, paths, brightness)
         require_bands(mosaic, members.ejecta.checkpoint.norm.shape[1] - 1)
+    if method := params.get("calibrate"):
+        from .calibrate import correction
+
+        own = paths[list(chosen).index("ejecta")]
+        members.ejecta.correct(correction(config, members.ejecta, list(own), marks["ejecta"], method, params["name"]))
     return members
 
 

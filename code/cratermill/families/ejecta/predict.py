@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 
+from ...core.calibration import apply
 from ..ejecta_common import tile_images as views
 from ..ensemble import Ensemble, chunks
 from .channels import distance_channel, midinput_vector, tile_distances_m
@@ -15,9 +17,18 @@ if TYPE_CHECKING:
     from ...geo.mosaic import Mosaic
     from ..ejecta_common.craters import Crater
 
+STEPS = 4096
+"""Probabilities are corrected by a table of so many steps."""
+
 
 class EjectaEnsemble(Ensemble):
-    """Segments a crater's ejecta on the tiles that hold them."""
+    """Segments a crater's ejecta on the tiles that hold them. ``corrected``: probabilities by the forecasts 0 … 1 (n,), or None."""
+
+    corrected: torch.Tensor | None = None
+
+    def correct(self, how: dict[str, Any]) -> None:
+        """Correct the members' probabilities from now on, but not their votes."""
+        self.corrected = torch.from_numpy(apply(how, np.linspace(0, 1, STEPS + 1)).astype(np.float32)).to(self.device)
 
     def inputs(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray | None]:
         """Raw channels (N, B + 1, S, S) and mid-level vectors (N, M) of a crater's tiles."""
@@ -43,6 +54,8 @@ class EjectaEnsemble(Ensemble):
         for part in chunks(table):
             probability = self.probabilities(*self.inputs(mosaic, crater, part))[:, :, 0]
             share[done : done + len(part)] = (probability > 0.5).float().mean(0).cpu().numpy()
+            if self.corrected is not None:
+                probability = self.corrected[(probability * STEPS).round().long()]
             mean[done : done + len(part)] = probability.mean(0).cpu().numpy()
             done += len(part)
         return share, mean

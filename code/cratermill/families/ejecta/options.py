@@ -1,0 +1,13 @@
+"""What may stand in ``map.options`` of a map of ejecta."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class MapOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    calibrate: Literal["temperature", "isotonic"] | None = Field(
+        None, description="correct the map's probabilities by what the networks said on the tiles they were validated with; votes stay"
+    )
