@@ -370,6 +370,7 @@ class RunConfig(_Part):
     img_norm: ImgNorm | None = Field(None, description="{mean: [...], std: [...]} per band; measured on the mosaic when left out")
     train: dict[str, FamilyRun] = Field(default_factory=dict)
     trainer: Trainer = Trainer()
+    search: dict[str, Any] | None = Field(None, description="rows to look for, by 'cratermill search'")
     cost: Cost | None = Field(None, description="what training costs, for the page that compares versions")
     map: MapRuns | None = None
     changed: list[str] = Field(default_factory=list, description="what --set changed in this launch; written by the program")

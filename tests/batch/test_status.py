@@ -120,6 +120,9 @@ def test_progress_text():
         progress_text({"epoch": 3, "epochs": 10, "step": 7, "loss": 0.123456, "rate": "12/s"})
         == "epoch 3/10, step 7, loss 0.1235, rate 12/s"
     )
+    told = {"epoch": 3, "epochs": 10, "metric": 0.5, "metric_name": "F1_Score", "history": [0.1, None, 0.3, 0.5], "steps_per_s": 2.5}
+    told |= {"left_s": 90, "gpu": 87, "gpu_gb": 11.2}
+    assert progress_text(told) == "epoch 3/10, F1_Score 0.5 ▁ ▄█, 2.5 steps/s, 90 s left, GPU 87 %, 11.2 GB"
     assert progress_text({"doing": "loading networks"}) == "loading networks …"
     assert progress_text(None) == "" and progress_text({"step": 7, "metric": None}) == "step 7"
 

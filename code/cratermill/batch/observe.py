@@ -29,7 +29,7 @@ def progress_text(progress: dict[str, Any] | None) -> str:
         return f"{progress['doing']} …"
     parts = []
     history, metric_name, left = progress.pop("history", None), progress.pop("metric_name", "metric"), progress.pop("left_s", None)
-    rate, gpu, memory = (progress.pop(name, None) for name in ("rate", "gpu", "gpu_gb"))
+    rate, gpu, memory = (progress.pop(name, None) for name in ("steps_per_s", "gpu", "gpu_gb"))
     metric = progress.pop("metric", None)
     for name, total in (("epoch", "epochs"), ("step", "steps"), ("item", "items")):
         if name in progress:

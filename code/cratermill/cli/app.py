@@ -23,6 +23,7 @@ ORDER = (
     "show",
     "view",
     "launch",
+    "search",
     "status",
     "logs",
     "retry",

@@ -152,6 +152,35 @@ def _launch(kind: str, config: Path, **options) -> None:
 
 
 @app.command()
+def search(
+    config: Path = CONFIG,
+    executor: str = EXECUTOR,
+    profile: str = PROFILE,
+    workers: int | None = LAUNCH_WORKERS,
+    dry_run: bool = DRY_RUN,
+    as_json: bool = JSON,
+) -> None:
+    """Let Optuna look for better rows, as 'search' in the config says.
+
+    Rows of a table of its own are trained like any others, here or on a cluster, pruned early, chosen by validation alone.
+    """
+    from ..pipeline.launch import run_rows
+    from ..pipeline.search import describe, open_search, require_done
+
+    say = (lambda _: None) if as_json else typer.echo
+    one = open_search(config, run_rows(config, executor, profile, workers), say)
+    if dry_run:
+        typer.echo(describe(one))
+        return
+    found = one.go()
+    if as_json:
+        print_json(found)
+    require_done(found)
+    say(f"best: version {found['best']} of {found['table']}, validation score {found['score']:.4g}: {found['columns']}")
+    say(f"results: {found['page']}")
+
+
+@app.command()
 def runs(as_json: bool = JSON) -> None:
     """List the runs of this project.
 

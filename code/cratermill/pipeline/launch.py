@@ -260,6 +260,21 @@ def run_plan(plan: Plan, *, workers: int = 1, workers_per_gpu: int = 1, overwrit
     return result.exit_code
 
 
+def run_rows(config_path: Path, executor: str | None, profile: str | None, workers: int | None) -> Callable[[Plan], int]:
+    """A function that runs a plan to its end, here or on a cluster, as ``launch`` with the same options would."""
+    site = _site(executor, profile, load_config(config_path))
+    count = workers or (site.workers if site else 1)
+
+    def run(plan: Plan) -> int:
+        if site is not None and site.executor == "slurm":
+            from ..batch import cluster
+
+            return cluster.launch(plan, site, overwrite=False, wait=True)
+        return run_plan(plan, workers=count, workers_per_gpu=site.workers_per_gpu if site else 1)
+
+    return run
+
+
 def _describe(plan: Plan, workers: int, as_json: bool) -> int:
     from ..batch.estimate import describe, describe_text
 

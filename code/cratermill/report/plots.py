@@ -109,7 +109,7 @@ def cost(table: pd.DataFrame, score: str, spent: str) -> Figure:
 def rows(name: str, table: pd.DataFrame) -> str:
     """A table of many rows, as values that the table's library draws when they are scrolled to."""
     head = "".join(f"<th>{html.escape(str(column))}</th>" for column in table)
-    values = [[_plain(value) for value in row] for row in table.itertuples(index=False)]
+    values = [[plain(value) for value in row] for row in table.itertuples(index=False)]
     return (
         f'<script type="application/json" id="{name}">{_json(values)}</script>'
         f'<div class="wide"><table class="data" data-source="{name}"><thead><tr>{head}</tr></thead><tbody></tbody></table></div>'
@@ -157,10 +157,10 @@ def _codes(values: pd.Series) -> tuple[list[Any], list[str]]:
 
 
 def _list(values: Any) -> list[Any]:
-    return [_plain(value) for value in values]
+    return [plain(value) for value in values]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """As JSON has it, four digits of a number, nothing for what is no number."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)) or value is pd.NA:
         return None

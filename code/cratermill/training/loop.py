@@ -209,7 +209,7 @@ class Training:
             metric=last.get(self.hparams.val_metric),
             metric_name=self.hparams.val_metric,
             history=[row.get(self.hparams.val_metric) for row in self.curve[-HISTORY:]],
-            rate=rate,
+            steps_per_s=rate,
             left_s=left / rate if rate else None,
             **self.load.now(),
         )
