@@ -375,3 +375,27 @@ def test_data_folder_is_never_the_fetched_one(project):
         registry.resolved(project, {"data": "fetched:drawn"})
     Path(project / "data" / "drawn").mkdir(parents=True)
     assert registry.resolved(project, {"data": "fetched:drawn"}) == {"data": "data/drawn"}
+
+
+def test_command_line(project, monkeypatch, capsys):
+    """Listed, fetched, and what is wrong with a shared folder."""
+    from typer.testing import CliRunner
+
+    from cratermill.cli import app
+
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("CRATERMILL_FETCHED", raising=False)
+
+    def run(*words):
+        done = CliRunner().invoke(app, ["fetch", *words])
+        return done.exit_code, done.output
+
+    code, said = run("--list")
+    assert code == 0 and "moon   moon  by hand  -             never     A moon" in said
+    code, said = run("moon", "--from", str(project / "by hand"))
+    assert code == 0 and "recorded now, at the first download" in said and "fetched:moon/" in said
+    assert time.strftime("%Y-%m-%d") in run("--list")[1]
+    assert run("mon")[0] == 2 and run("moon", "--shared")[0] == 2
+    monkeypatch.setenv("CRATERMILL_FETCHED", str(project / "nowhere"))
+    code, said = run("moon", "--shared")
+    assert code == 2 and "names no folder" in said

@@ -98,8 +98,10 @@ def fetch(
     if listed or not names:
         _list_data(root, as_json)
         return
-    if shared and len(places) == 1:
-        raise InputError(f"--shared without ${registry.SHARED}", valid="a folder that the group may write to", next_step="export it")
+    if shared and (len(places) == 1 or not places[-1].folder.is_dir()):
+        given = f", which names no folder: {places[-1].folder}" if len(places) > 1 else " without it"
+        step = f"make the folder, and export {registry.SHARED}"
+        raise InputError(f"--shared is for ${registry.SHARED}{given}", valid="a folder that the group may write to", next_step=step)
     wanted = {name: registry.load(root, name) for name in dict.fromkeys(names)}
     made: dict[str, Any] = {}
     for name, dataset in wanted.items():
