@@ -33,13 +33,13 @@ def write_run(root):
     return path
 
 
-def on_both(here, there, planned):
-    """Make one plan on this machine and the same on the cluster; returns both, done."""
+def on_both(here, there, planned, pull):
+    """Make one plan on this machine and the same by so many jobs of the cluster that pull its cells; returns both, done."""
     plan, other = planned(load_config(here)), planned(load_config(there))
     freeze(plan)
     for cell in plan.cells:
         assert run_cell(plan, cell.index, science).state == "done", cell.key
-    assert launch(other, profile(), say=lambda _: None) == 0
+    assert launch(other, profile(default={"cpus": 1, "mem_gb": 3.0, "time_min": 10, "pull": pull}), say=lambda _: None) == 0
     Follower(other).wait_all("done", timeout=240)
     return plan, other
 
@@ -49,12 +49,12 @@ def test_every_family_gives_the_same_numbers_and_files_as_on_this_machine(cluste
     prepare(here)
     shutil.copytree(tmp_path / "here", tmp_path / "there's")
     there = tmp_path / "there's" / here.relative_to(tmp_path / "here")
-    plan, other = on_both(here, there, plan_training)
+    plan, other = on_both(here, there, plan_training, pull=2)
     assert {cell.params["family"] for cell in plan.cells if cell.stage == "train"} == set(yaml.safe_load(here.read_text())["train"])
     for cell, twin in zip(plan.cells, other.cells, strict=True):
         if cell.stage in ("train", "evaluate"):
             assert metrics(plan, cell) == metrics(other, twin), cell.key
-    on_both(here, there, plan_mapping)
+    on_both(here, there, plan_mapping, pull=1)
     assert tree(here) == tree(there)
     maps = [next(root.rglob("results/output_masks/*/crater_clusters_kmeans.csv")) for root in (tmp_path / "here", tmp_path / "there's")]
     assert maps[0].read_bytes() == maps[1].read_bytes()
