@@ -43,11 +43,12 @@ LOADS = {"train": "loading network and data", "evaluate": "loading network and d
 """What a stage does before its first step, for people who wait."""
 
 _NETWORKS = (
-    *("torch", "torch._dynamo", "cratermill.pipeline.train", "timm", "segmentation_models_pytorch", "cratermill.networks.segmenter"),
-    *("cratermill.samples.sampler", "sklearn.model_selection", "cv2", "pandas", "geopandas"),
+    *("torch", "torch._dynamo", "timm", "segmentation_models_pytorch", "cratermill.networks.segmenter"),
+    *("cv2", "pandas", "geopandas", "rasterio"),
 )
 LIBRARIES = {
-    **dict.fromkeys(("train", "evaluate", "map"), _NETWORKS),
+    "train": (*_NETWORKS, "cratermill.pipeline.train", "cratermill.samples.sampler", "sklearn.model_selection"),
+    **dict.fromkeys(("evaluate", "map"), _NETWORKS),
     **dict.fromkeys(("summarise", "composite", "analyse", "compare"), ("matplotlib.pyplot", "pandas", "geopandas", "rasterio")),
 }
 """What stages load, one after another."""
