@@ -82,9 +82,22 @@ def test_the_copy_of_the_code_works_wherever_it_lies(root, project_folder):
         "import cratermill; from cratermill.batch import provenance; from cratermill.geo.bodies import get_body\n"
         "from cratermill.networks.listing import listing\n"
         "print(cratermill.__file__); print(provenance.code_hash()); print(get_body('mars').name, len(listing('smp')['names']) > 5)\n"
+        "from importlib.resources import files; print(len(files('cratermill.report').joinpath('viewer.js').read_text()) > 99)\n"
     )
     here = {**os.environ, "PYTHONPATH": str(copy), "CRATERMILL_CONFIGS": str(project_folder / "configs")}
     said = subprocess.run([sys.executable, "-c", code], env=here, cwd=root, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     lines = said.stdout.splitlines()
-    assert lines[0] == f"{copy}/cratermill/__init__.pyc" and lines[1] == provenance.code_hash() and lines[2].lower() == "mars true"
+    assert (
+        lines[0] == f"{copy}/cratermill/__init__.pyc"
+        and lines[1] == provenance.code_hash()
+        and lines[2].lower() == "mars true"
+        and lines[3] == "True"
+    )
+
+
+def test_nothing_that_jobs_run_reads_the_file_beside_it_by_its_path(project_folder):
+    """In the copy there are no such paths; importlib.resources finds what lies in it."""
+    package = project_folder / "code" / "cratermill"
+    found = [path.relative_to(package).as_posix() for path in package.rglob("*.py") if "__file__).with_name(" in path.read_text()]
+    assert found == ["ejmap_import/checkpoints.py"], "that one is for login nodes"

@@ -22,7 +22,9 @@ from typing import Any
 from ..core.files import atomic_path
 from ..core.paths import Project
 
-SOURCE_SUFFIXES = {".py", ".yaml", ".csv", ".toml", ".json"}
+SOURCES = (".py", ".js")
+"""Ends of the files of the package that it reads when it runs."""
+SOURCE_SUFFIXES = {*SOURCES, ".yaml", ".csv", ".toml", ".json"}
 LARGEST_UNTRACKED_BYTES = 1_000_000
 
 
@@ -55,9 +57,10 @@ def _sources() -> dict[str, bytes]:
     package = Path(__file__).parents[1]
     if package.parent.suffix == ".zip":
         with zipfile.ZipFile(package.parent) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".py")]
+            names = [name for name in archive.namelist() if name.endswith(SOURCES)]
             return {name.partition("/")[2]: archive.read(name) for name in names}
-    return {path.relative_to(package).as_posix(): path.read_bytes() for path in package.resolve().rglob("*.py")}
+    package = package.resolve()
+    return {path.relative_to(package).as_posix(): path.read_bytes() for end in SOURCES for path in package.rglob(f"*{end}")}
 
 
 def keep_code(root: Path) -> Path:
@@ -78,7 +81,8 @@ def _archive() -> bytes:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, content in _sources().items():
             archive.writestr(f"cratermill/{name}", content)
-            archive.writestr(f"cratermill/{name}c", _byte_code(name, content))
+            if name.endswith(".py"):
+                archive.writestr(f"cratermill/{name}c", _byte_code(name, content))
     return stream.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from .assets import MAPS
 from .images import grey_or_colour, reduced_rgba, reduced_shape
 from .palette import hex_colour
 
-SCRIPT = Path(__file__).with_name("viewer.js")
 FOUND, NEW, MISSED, OTHER = "#56b4e9", "#e69f00", "#cc79a7", "#ffffff"
 """Rims of craters that a list has, too, of new ones, of missed ones, and of further lists: told apart by the colour-blind."""
 STATIC_PX = 4096
@@ -101,7 +101,7 @@ def viewer(view: View, layers: list[Layer], more: dict[str, Any] | None = None, 
 <ul id="viewer-layers" aria-label="layers"></ul><div id="viewer-row" aria-live="polite"></div>
 <script type="application/json" id="viewer-data">{data}</script>
 <script>addEventListener("DOMContentLoaded", () => {{ if (!globalThis.L) return;
-{SCRIPT.read_text(encoding="utf-8")} }});</script>"""
+{files("cratermill.report").joinpath("viewer.js").read_text(encoding="utf-8")} }});</script>"""
 
 
 def circles(name: str, label: str, table: pd.DataFrame, key: str | None, colour: str = "", rows: bool = True) -> Layer:
