@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.files import fingerprint, read_json, stat_fingerprint, write_json
 from ..core.notices import notice
+from .blocks import in_order
 from .grid import Window
 
 if TYPE_CHECKING:
@@ -89,10 +91,7 @@ def _keep(path: Path, mark: str, found: Statistics) -> None:
 
 
 def _counted(mosaic: Mosaic) -> Statistics:
-    import dask
-
-    blocks = [dask.delayed(_block_sums, pure=False)(mosaic, window) for window in block_windows(mosaic)]
-    found = dask.compute(*blocks)
+    found = list(in_order(partial(_block_sums, mosaic), list(block_windows(mosaic)), SAMPLED_PX * 8))
     bands = list(zip(*(sums for sums, _ in found), strict=True))
     if not all(sum(part.count for part in band) for band in bands):
         raise InputError(f"{mosaic.path}: no pixel holds data", valid="a mosaic with pixels that differ from its nodata value")

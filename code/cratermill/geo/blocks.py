@@ -73,7 +73,7 @@ def computed(array: Any) -> Iterator[tuple[Window, np.ndarray]]:
 def _in_batches(tasks: Sequence[Any], result_bytes: int) -> Iterator[Any]:
     _connect()
     # Two batches are there at a time: one that is used, one that is computed.
-    together = int(np.clip(IN_FLIGHT_BYTES // (2 * max(result_bytes, 1)), 1, max(8, 4 * _workers())))
+    together = int(np.clip(IN_FLIGHT_BYTES // (2 * max(result_bytes, 1)), 1, max(16, 16 * _workers())))
     batches = [tasks[start : start + together] for start in range(0, len(tasks), together)]
     with ThreadPoolExecutor(1) as pool:
         for batch in ahead(pool, _compute, batches):
