@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,10 @@ os.environ.update(
     OMP_NUM_THREADS="1",  # networks of tests are so small that threads only wait for each other
     CUBLAS_WORKSPACE_CONFIG=":4096:8",
 )
+
+# Shells ignore SIGINT for what they start in the background, and every program would inherit that: Ctrl-C couldn't be tried.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = ROOT.parent / "shared" / "real-data"
