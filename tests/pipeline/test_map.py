@@ -21,7 +21,7 @@ from cratermill.core.files import read_json
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_mapping
 from cratermill.pipeline.load_config import load_config, parse_config
-from cratermill.pipeline.plan_maps import refuse_other_weights
+from cratermill.pipeline.plan_maps import map_warnings, refuse_other_weights
 from tests.docs.notebooks import run_notebook, texts
 from tests.pipeline.conftest import copy_project
 
@@ -158,7 +158,7 @@ def test_other_checkpoints_are_a_conflict_not_a_mixture(project, mapped):
         path.write_bytes(content)
 
 
-def test_a_damaged_checkpoint_fails_its_cells_and_is_named(project, mapped, tmp_path):
+def test_a_damaged_checkpoint_fails_its_cells_and_is_named(project, mapped, tmp_path, capsys):
     config = copy_project(project, tmp_path)
     loaded = load_config(config)
     shutil.rmtree(loaded.project.map_log(NAME))
@@ -171,9 +171,11 @@ def test_a_damaged_checkpoint_fails_its_cells_and_is_named(project, mapped, tmp_
     result = run_cell(plan, 0, science)
     assert result.state == "failed" and "damaged" in result.cause and "iteration-0" in result.cause
     assert not plan.product(plan.cells[0]).exists()
+    said = map_warnings(loaded, plan.cells[0].params)  # what the launch said, and the composite of whatever was made says
+    assert len(said) == 1 and "damaged" in said[0] and said[0] in capsys.readouterr().err
 
 
-def test_matched_brightness_forgets_another_camera(project, mapped, tmp_path):
+def test_matched_brightness_forgets_another_camera(project, mapped, tmp_path, capsys):
     """A mosaic in other units maps like the first when both are matched to the training's brightness."""
     config = copy_project(project, tmp_path)
     content = yaml.safe_load(config.read_text())
@@ -193,6 +195,11 @@ def test_matched_brightness_forgets_another_camera(project, mapped, tmp_path):
             shares.append(dataset.read())
     assert np.isfinite(shares[0]).sum() > 500
     np.testing.assert_allclose(*(share[1] for share in shares), atol=0.02)
+    assert "other.tif" not in capsys.readouterr().err
+    config.write_text(yaml.safe_dump(content | {"map": {**content["map"], "mosaic": "other.tif", "craters": [2]}}))
+    plan_mapping(load_config(config))
+    said = capsys.readouterr().err
+    assert f"{pixels[0].mean() * 40 + 3000:.4g}"[:3] in said and "other.tif" in said  # as it is, launching says how far it is off
 
 
 def test_a_grey_mosaic_is_refused_until_its_band_is_repeated(project, mapped, tmp_path):

@@ -66,6 +66,10 @@ def test_curves_and_board_are_pictures_and_nothing_comes_of_nothing(tmp_path):
     path = learning_curves(tmp_path / "a.png", curves, "F1_Score", rank)
     assert Image.open(path).size == (1320, 440)
     assert learning_curves(tmp_path / "b.png", {}, "F1_Score", rank) is None
+    other = {(3, 0): {name: 7 - 2 * values for name, values in curves[0, 0].items()}}
+    assert learning_curves(tmp_path / "other.png", other, "F1_Score", rank).read_bytes() != path.read_bytes()
+    again = learning_curves(tmp_path / "again.png", curves, "F1_Score", rank)
+    assert again.read_bytes() == path.read_bytes()  # nothing of what was drawn between
     assert leaderboard_picture(tmp_path / "c.png", pd.DataFrame({"version": [1]})) is None
     assert leaderboard_picture(tmp_path / "c.png", pd.DataFrame({"version": [1], "val_loss_mean": [0.5]})) is None  # no test scores yet
     alone = {"version": 1, "F1_mean": 0.5, "F1_ci95_low": np.nan, "F1_ci95_high": np.nan}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,7 @@ def learning_curves(path: Path, curves: dict[tuple[int, int], Curve], metric: st
         return None
     splits = sorted({split for split, _ in curves})
     colours = {split: SPLIT_COLOURS[place % len(SPLIT_COLOURS)] for place, split in enumerate(splits)}
-    figure = Figure(figsize=(12, 4))
-    # Margins that fit what stands here: to have them measured is to draw everything twice.
-    left, right = figure.subplots(1, 2, gridspec_kw={"left": 0.065, "right": 0.985, "bottom": 0.13, "top": 0.96, "wspace": 0.16})
+    figure, left, right = _emptied(*_two_axes())
     _lines(left, curves, "train_loss", colours, alpha=0.45, linestyles="--")
     _lines(left, curves, "loss", colours)
     _lines(right, curves, metric, colours)
@@ -50,6 +49,24 @@ def learning_curves(path: Path, curves: dict[tuple[int, int], Curve], metric: st
         right.set_ylim(0, 1)
     right.legend(fontsize=8, loc="lower right")
     return save_figure(figure, path, dpi=110)
+
+
+@cache
+def _two_axes() -> tuple[Figure, Axes, Axes]:
+    """One figure for the curves of all versions: most of the time goes into axes and their ticks."""
+    figure = Figure(figsize=(12, 4))
+    # Margins that fit what stands there: to have them measured is to draw everything twice.
+    left, right = figure.subplots(1, 2, gridspec_kw={"left": 0.065, "right": 0.985, "bottom": 0.13, "top": 0.96, "wspace": 0.16})
+    return figure, left, right
+
+
+def _emptied(figure: Figure, *both: Axes) -> tuple[Figure, Axes, Axes]:
+    for axes in both:
+        for artist in (*axes.lines, *axes.collections):
+            artist.remove()
+        axes.relim()
+        axes.autoscale(True)
+    return figure, both[0], both[1]
 
 
 def best_row(curve: Curve, metric: str, rank: Callable) -> tuple[int, float]:
