@@ -69,13 +69,13 @@ def test_other_planes_points_lines_and_collections(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "part"),
     [
-        (None, "row 2 has no geometry"),
-        (shapely.Polygon(), "row 2 has no geometry"),
+        (None, "row 2: no geometry"),
+        (shapely.Polygon(), "row 2: no geometry"),
         (shapely.Point(10, 95), "row 2: its geometry reaches x = 10, y = 95"),
         (shapely.Point(1e6, 0), "row 2: its geometry reaches x = 1e.06"),
-        (shapely.segmentize(shapely.box(-120, -60, 120, 60), 5), "row 2 has a shape that is wider than half the body"),
-        (shapely.box(-170, -80, 170, 80), "row 2 has a shape that is wider than half the body"),
-        (shapely.box(-180, -5, 180, 5), "row 2 has a shape whose outline is nothing but a seam"),
+        (shapely.segmentize(shapely.box(-120, -60, 120, 60), 5), "row 2: the shape is wider than half the body"),
+        (shapely.box(-170, -80, 170, 80), "row 2: the shape is wider than half the body"),
+        (shapely.box(-180, -5, 180, 5), "row 2: the outline is nothing but a seam"),
     ],
 )
 def test_rows_without_a_place_are_named(tmp_path, shape, part):

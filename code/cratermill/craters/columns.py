@@ -6,7 +6,7 @@ Names are compared without case and punctuation, or by the ten letters that shap
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,21 +219,27 @@ def _require_agreement(frame: pd.DataFrame, path: Path, given: list[Size], radiu
         with np.errstate(all="ignore"):
             factors = [radius / (values * other.half * unit) for unit in ([other.unit_m] if other.unit_m else UNITS.values())]
             wrong = np.all([~((one < CONTRADICTION) & (one > 1 / CONTRADICTION)) for one in factors], axis=0) & np.isfinite(values)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise InputError(
-                f"{path}, row {row + 1}: {given[0].column} is {frame[given[0].column].iloc[row]}, {other.column} is {values[row]:g}: "
-                f"they contradict each other ({wrong.sum()} such row(s))",
-                valid="sizes that agree within 10 %",
-                next_step="correct or remove one of the columns",
-            )
+        refuse_rows(
+            path,
+            wrong,
+            lambda row, other=other, values=values: (
+                f"{given[0].column} is {frame[given[0].column].iloc[row]}, {other.column} is {values[row]:g}: they contradict each other"
+            ),
+            "sizes that agree within 10 %",
+            "correct or remove one of the columns",
+        )
+
+
+def refuse_rows(path: Path, wrong: np.ndarray, what: Callable[[int], str], valid: str, next_step: str | None = None) -> None:
+    """``InputError`` that names the first of the wrong rows (N,) bool and ``what`` is wrong with it, if there are any."""
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"{path}, row {row + 1}: {what(row)} ({wrong.sum()} such row(s))", valid=valid, next_step=next_step)
 
 
 def positive(frame: pd.DataFrame, column: str, path: Path) -> np.ndarray:
     values = numbers(frame, column, path, 0, np.inf, "a positive size")
-    if not (values > 0).all():
-        row = int(np.argmin(values > 0))
-        raise InputError(f"{path}, row {row + 1}: {column} is {values[row]:g}", valid="a positive size")
+    refuse_rows(path, ~(values > 0), lambda row: f"{column} is {values[row]:g}", "a positive size")
     return values
 
 
@@ -242,14 +248,13 @@ def numbers(frame: pd.DataFrame, column: str, path: Path, low: float, high: floa
     given = frame[column]
     found = _as_numbers(given)
     wrong = ~(np.isfinite(found) & (found >= low) & (found <= high))
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        text = str(given.iloc[row])
-        hint = "write numbers with a decimal point" if re.fullmatch(r"\s*[+-]?[\d.]*,\d+\s*", text) else None
-        raise InputError(
-            f"{path}, row {row + 1}: {column} is {shown(given.iloc[row])} ({wrong.sum()} such row(s))", valid=valid, next_step=hint
-        )
+    comma = wrong.any() and re.fullmatch(r"\s*[+-]?[\d.]*,\d+\s*", str(given.iloc[int(np.argmax(wrong))]))
+    refuse_rows(path, wrong, _cell(given), valid, "write numbers with a decimal point" if comma else None)
     return found
+
+
+def _cell(given: pd.Series) -> Callable[[int], str]:
+    return lambda row: f"{given.name} is {shown(given.iloc[row])}"
 
 
 def _as_numbers(given: pd.Series) -> np.ndarray:
@@ -282,13 +287,13 @@ def _whole_numbers(frame: pd.DataFrame, column: str, path: Path) -> np.ndarray:
     """A column of numbers with a single bad cell is refused: numbering its rows instead would silently rename every crater."""
     found = _as_numbers(frame[column])
     whole = np.isfinite(found) & (found == np.floor(found)) & (np.abs(found) < 2**53)
-    if not whole.all():
-        row = int(np.argmin(whole))
-        raise InputError(
-            f"{path}, row {row + 1}: {column} is {shown(frame[column].iloc[row])} ({(~whole).sum()} such row(s))",
-            valid="a whole number of its own for each crater, below 2^53",
-            next_step="correct these cells; a list without any such column has its rows numbered",
-        )
+    refuse_rows(
+        path,
+        ~whole,
+        _cell(frame[column]),
+        "a whole number of its own for each crater, below 2^53",
+        "correct these cells; a list without any such column has its rows numbered",
+    )
     return found.astype(np.int64)
 
 
@@ -305,13 +310,7 @@ def flags(given: pd.Series, path: Path) -> np.ndarray:
     """A column of 0 and 1 (or True and False, in any case) as (N,) bool; blank counts as 0."""
     said = given.map(lambda value: "0" if pd.isna(value) else str(value).strip().lower() or "0")
     known = said.map({"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True})
-    if known.isna().any():
-        row = int(np.argmax(known.isna()))
-        raise InputError(
-            f"{path}, row {row + 1}: {given.name} is {shown(given.iloc[row])} ({known.isna().sum()} such row(s))",
-            valid="0 or 1, False or True, blank for 0",
-            next_step="correct these cells",
-        )
+    refuse_rows(path, known.isna().to_numpy(), _cell(given), "0 or 1, False or True, blank for 0", "correct these cells")
     return known.to_numpy(bool)
 
 

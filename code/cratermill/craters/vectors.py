@@ -79,6 +79,10 @@ def _layer(path: Path, wanted: str | None) -> tuple[str | None, list[str]]:
     )
 
 
+def _refuse(path: Path, wrong: np.ndarray, what: str, valid: str) -> None:
+    columns.refuse_rows(path, wrong, lambda _: what, valid, "correct these rows, or add columns center_lon and center_lat")
+
+
 def centres(frame: geopandas.GeoDataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Longitude and latitude of the middle of every row's shape, found on the body and not in the file's plane, which may cut it.
 
@@ -87,18 +91,18 @@ def centres(frame: geopandas.GeoDataFrame, path: Path) -> tuple[np.ndarray, np.n
     """
     shapes = frame.geometry.values
     empty = shapely.is_missing(shapes) | shapely.is_empty(shapes)
-    _refuse(empty, path, "has no geometry, and the file no columns of longitudes and latitudes", "a point or a rim for each crater")
+    _refuse(path, empty, "no geometry, and the file has no columns of longitudes and latitudes", "a point or a rim for each crater")
     xyz, row, ring = _outlines(frame, path)
     following = _following(ring)
     middle, seams = _edge_means(xyz, following, row, ring, len(frame))
-    _refuse(seams, path, "has a shape whose outline is nothing but a seam of the file's plane", "rims of single craters")
+    _refuse(path, seams, "the outline is nothing but a seam of the file's plane", "rims of single craters")
     length = np.linalg.norm(middle, axis=1)
     far = np.zeros(len(frame), bool)
     far[row[np.einsum("ij,ij->i", xyz, xyz[following]) < np.cos(np.radians(WIDEST_DEG))]] = True  # which way round can't be told
     with np.errstate(invalid="ignore", divide="ignore"):
         middle = middle / length[:, None]
         far[row[~(np.einsum("ij,ij->i", xyz, middle[row]) >= np.cos(np.radians(WIDEST_DEG)))]] = True
-    _refuse(far, path, "has a shape that is wider than half the body", "rims of single craters, in the file's own CRS")
+    _refuse(path, far, "the shape is wider than half the body", "rims of single craters, in the file's own CRS")
     return wrap_lon(np.degrees(np.arctan2(middle[:, 1], middle[:, 0]))), np.degrees(np.arcsin(np.clip(middle[:, 2], -1, 1)))
 
 
@@ -114,14 +118,13 @@ def _outlines(frame: geopandas.GeoDataFrame, path: Path) -> tuple[np.ndarray, np
     row = row_of_part[ring]
     lon, lat = _degrees(frame, places)
     wrong = ~(np.isfinite(lon) & np.isfinite(lat) & (np.abs(lat) <= 90 + 1e-9) & (lon >= -360) & (lon <= 720))
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        raise InputError(
-            f"{path}, row {row[first] + 1}: its geometry reaches x = {places[first, 0]:g}, y = {places[first, 1]:g} "
-            f"({len(np.unique(row[wrong]))} such row(s))",
-            valid="longitudes −360…720°, latitudes −90…90°, or metres within the file's projection",
-            next_step="correct the shape, or the CRS of the file",
-        )
+    columns.refuse_rows(
+        path,
+        np.bincount(row, weights=wrong, minlength=len(frame)) > 0,
+        lambda _: "its geometry reaches x = {:g}, y = {:g}".format(*places[np.argmax(wrong)]),
+        "longitudes −360…720°, latitudes −90…90°, or metres within the file's projection",
+        "correct the shape, or the CRS of the file",
+    )
     # A vertex at a pole belongs to the plane's edge, along which outlines around the pole are closed: the ring closes without it.
     pole = np.abs(lat) > 90 - AT_POLE_DEG
     alone = np.bincount(ring[~pole], minlength=len(parts))[ring] < 3
@@ -191,13 +194,3 @@ def _cuts(a: np.ndarray, b: np.ndarray, row: np.ndarray) -> np.ndarray:
     low, high = np.where(swapped[:, None], ends[1], ends[0]), np.where(swapped[:, None], ends[0], ends[1])
     _, which, counts = np.unique(np.column_stack([row, low, high]), axis=0, return_inverse=True, return_counts=True)
     return counts[which.ravel()] > 1
-
-
-def _refuse(wrong: np.ndarray, path: Path, reason: str, valid: str) -> None:
-    if wrong.any():
-        rows = np.flatnonzero(wrong)
-        raise InputError(
-            f"{path}, row {rows[0] + 1} {reason} ({len(rows)} such row(s))",
-            valid=valid,
-            next_step="correct these rows, or add columns center_lon and center_lat",
-        )
