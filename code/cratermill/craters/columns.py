@@ -219,22 +219,18 @@ def _require_agreement(frame: pd.DataFrame, path: Path, given: list[Size], radiu
         with np.errstate(all="ignore"):
             factors = [radius / (values * other.half * unit) for unit in ([other.unit_m] if other.unit_m else UNITS.values())]
             wrong = np.all([~((one < CONTRADICTION) & (one > 1 / CONTRADICTION)) for one in factors], axis=0) & np.isfinite(values)
-        refuse_rows(
-            path,
-            wrong,
-            lambda row, other=other, values=values: (
-                f"{given[0].column} is {frame[given[0].column].iloc[row]}, {other.column} is {values[row]:g}: they contradict each other"
-            ),
-            "sizes that agree within 10 %",
-            "correct or remove one of the columns",
-        )
+        row = int(np.argmax(wrong))
+        both = f"{given[0].column} is {frame[given[0].column].iloc[row]}, {other.column} is {values[row]:g}"
+        said = f"{both}: they contradict each other"
+        refuse_rows(path, wrong, said, "sizes that agree within 10 %", "correct or remove one of the columns")
 
 
-def refuse_rows(path: Path, wrong: np.ndarray, what: Callable[[int], str], valid: str, next_step: str | None = None) -> None:
+def refuse_rows(path: Path, wrong: np.ndarray, what: str | Callable[[int], str], valid: str, next_step: str | None = None) -> None:
     """``InputError`` that names the first of the wrong rows (N,) bool and ``what`` is wrong with it, if there are any."""
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"{path}, row {row + 1}: {what(row)} ({wrong.sum()} such row(s))", valid=valid, next_step=next_step)
+        said = what if isinstance(what, str) else what(row)
+        raise InputError(f"{path}, row {row + 1}: {said} ({wrong.sum()} such row(s))", valid=valid, next_step=next_step)
 
 
 def positive(frame: pd.DataFrame, column: str, path: Path) -> np.ndarray:

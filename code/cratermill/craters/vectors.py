@@ -80,7 +80,7 @@ def _layer(path: Path, wanted: str | None) -> tuple[str | None, list[str]]:
 
 
 def _refuse(path: Path, wrong: np.ndarray, what: str, valid: str) -> None:
-    columns.refuse_rows(path, wrong, lambda _: what, valid, "correct these rows, or add columns center_lon and center_lat")
+    columns.refuse_rows(path, wrong, what, valid, "correct these rows, or add columns center_lon and center_lat")
 
 
 def centres(frame: geopandas.GeoDataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +121,7 @@ def _outlines(frame: geopandas.GeoDataFrame, path: Path) -> tuple[np.ndarray, np
     columns.refuse_rows(
         path,
         np.bincount(row, weights=wrong, minlength=len(frame)) > 0,
-        lambda _: "its geometry reaches x = {:g}, y = {:g}".format(*places[np.argmax(wrong)]),
+        "its geometry reaches x = {:g}, y = {:g}".format(*(places[np.argmax(wrong)] if len(places) else (0, 0))),
         "longitudes −360…720°, latitudes −90…90°, or metres within the file's projection",
         "correct the shape, or the CRS of the file",
     )
