@@ -246,6 +246,9 @@ def test_disputed_ground_is_suggested_first(data, tmp_path):
     _, more = next_tiles(sources(data), tmp_path / "a map", 6)
     places = [set(map(tuple, one[["crat_FID", "x", "y"]].to_numpy())) for one in (table, more)]
     assert len(places[1]) == 6 and not places[0] & places[1]
+    (tmp_path / "no votes").mkdir()
+    with pytest.raises(InputError, match="holds no vote shares of these 5 craters"):
+        next_tiles(sources(data), tmp_path / "no votes", 6)
 
 
 def test_the_verbs(data, truth, tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.masks import SHARE_NAME, turns
+from ..core.errors import InputError
 from ..geo.grid import Window
 from ..geo.mosaic import Mosaic
 from .folder import Tile
@@ -44,8 +45,17 @@ def brightness(mosaic: Mosaic, ground: Ground) -> np.ndarray:
 
 
 def candidates(ground: Ground, looks: np.ndarray, fids: Iterable[int], votes: Path | None) -> Candidates:
-    """Every tile within reach of the named craters. ``votes``: a map's folder with the shares of its members' votes."""
-    tiles, rows, disputes = [], [], []
+    """Every tile within reach of the named craters. ``votes``: a map's folder with the shares of its members' votes.
+
+    InputError where the map holds votes of none of them; craters that it lacks count as agreed upon.
+    """
+    tiles, rows, disputes, fids = [], [], [], list(fids)
+    if votes is not None and fids and not any((votes / SHARE_NAME.format(fid=fid)).exists() for fid in fids):
+        raise InputError(
+            f"{votes} holds no vote shares of these {len(fids)} craters ({SHARE_NAME.format(fid='{FID}')})",
+            valid="a map made by an ensemble of networks",
+            next_step="leave out --map: tiles are then chosen by how unlike they are to those drawn",
+        )
     for fid in fids:
         crater, near = ground.craters[fid], np.flatnonzero(ground.strata(fid) >= 0)
         own = [ground.tile(fid, ground.corners[at]) for at in near]
