@@ -98,3 +98,84 @@ def test_weights_come_from_the_local_cache(tmp_path, monkeypatch):
     # Four channels are red, green, blue and near infrared, which are the published channels 2, 1, 0 and 3.
     four = build_classifier(str(wanted), 4, pretrained=True, image_size=(64, 64)).encoder.net
     assert torch.equal(four.patch_embed.proj.weight, source.patch_embed.proj.weight[:, [2, 1, 0, 3]])
+
+
+# --- terratorch's own decoders and heads ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("decoder", "encoder", "keywords"),
+    [
+        ("UNetDecoder", "resnet18", {"channels": [32, 16, 16, 8, 8]}),
+        ("UperNetDecoder", "terratorch:terramind_v1_tiny", {"channels": 16, "head_dropout": 0.1}),
+        ("FCNDecoder", "torchgeo:resnet18", {"channels": 8, "num_convs": 2, "head_channel_list": [8]}),
+        ("LinearDecoder", "terratorch:prithvi_eo_tiny", {"upsampling_size": 16}),
+    ],
+)
+def test_decoders_of_terratorch_on_any_encoder(decoder, encoder, keywords):
+    network = build_segmenter(decoder, encoder, 4, midinput_size=4, image_size=(64, 64), **keywords).eval()
+    with torch.no_grad():
+        assert network(torch.zeros(2, 4, 64, 64), torch.zeros(2, 4)).shape == (2, 1, 64, 64)
+        assert not torch.equal(*(network(torch.ones(1, 4, 64, 64), value * torch.ones(1, 4)) for value in (0.0, 3.0)))
+
+
+@pytest.mark.parametrize(("decoder", "keywords"), [("UperNetDecoder", {"channels": 16}), ("FCNDecoder", {"channels": 8, "num_convs": 2})])
+def test_the_same_weights_in_terratorchs_own_task_give_the_same_logits(decoder, keywords):
+    from terratorch.tasks import SemanticSegmentationTask
+
+    torch.manual_seed(0)
+    ours = build_segmenter(decoder, "terratorch:prithvi_eo_tiny", 4, 2, image_size=(64, 64), **keywords).eval()
+    depth = len(ours.encoder.net.blocks)
+    necks = [{"name": "SelectIndices", "indices": [round((i + 1) * depth / 4) - 1 for i in range(4)]}, {"name": "ReshapeTokensToImage"}]
+    necks += [{"name": "LearnedInterpolateToPyramidal"}] if decoder == "UperNetDecoder" else []
+    arguments = {"backbone": "prithvi_eo_tiny", "backbone_bands": ["RED", "GREEN", "BLUE", "NIR_NARROW"], "backbone_img_size": 64}
+    arguments |= {"backbone_pretrained": False, "decoder": decoder, "necks": necks, "num_classes": 2}
+    arguments |= {f"decoder_{name}": value for name, value in keywords.items()}
+    task = SemanticSegmentationTask(model_args=arguments, model_factory="EncoderDecoderFactory")
+    renamed = {
+        name.replace("encoder.net.", "encoder.", 1).replace("neck.0.", f"neck.{len(necks) - 1}.", 1): value
+        for name, value in ours.state_dict().items()
+    }
+    task.model.load_state_dict(renamed)
+    image = torch.randn(2, 4, 64, 64)
+    with torch.no_grad():
+        theirs = task.eval()(image).output
+        assert torch.allclose(ours(image), theirs, atol=1e-5)
+        assert theirs.std() > 1e-3
+
+
+def test_keywords_of_decoders_are_columns_and_flaws_are_named(tmp_path):
+    from tests.tables.test_table import EJECTA, write
+
+    row = {name: value for name, value in EJECTA.items() if not name.startswith("MDL_")}
+    good = row | {"model_name": "UperNetDecoder", "MDL_UperNetDecoder_channels": "16", "MDL_UperNetDecoder_head_dropout": "0.2"}
+    good |= {"MDL_UperNetDecoder_encoder_name": "terratorch:prithvi_eo_tiny"}
+    (found,) = read_table(write(tmp_path / "good.csv", [good]), row_model("ejecta")).rows
+    assert found.keywords_of("MDL") == {"channels": 16, "head_dropout": 0.2, "encoder_name": "terratorch:prithvi_eo_tiny"}
+    bad = good | {"model_name": "UperNetDecode"}
+    assert "UperNetDecoder" in str(read_table(write(tmp_path / "bad.csv", [bad]), row_model("ejecta")).problems[0])
+    lacking = row | {"model_name": "UNetDecoder"}
+    assert "MDL_UNetDecoder_channels" in str(read_table(write(tmp_path / "less.csv", [lacking]), row_model("ejecta")).problems)
+    with pytest.raises(InputError, match="UNetDecoder with the encoder smp:resnet18 can't be built"):
+        build_segmenter("UNetDecoder", "resnet18", 4, image_size=(64, 64), channels=[8, 8])
+
+
+def test_terramind_begins_with_its_published_weights(tmp_path, monkeypatch):
+    """Those of the bands that the channels are taken for."""
+    from terratorch.registry import TERRATORCH_BACKBONE_REGISTRY
+
+    from tests.networks.test_weights import place
+
+    wanted = Backbone("terratorch", "terramind_v1_tiny")
+    assert all(weights_of(Backbone("terratorch", f"terramind_{name}")) for name in ("v01_base", "v1_small", "v1_base", "v1_large"))
+    torch.manual_seed(1)
+    source = TERRATORCH_BACKBONE_REGISTRY[wanted.name](modalities=["S2L2A"])
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    place(tmp_path, weights_of(wanted), lambda path: torch.save(source.state_dict(), path))
+    ours = build_classifier(str(wanted), 4, pretrained=True, image_size=(224, 224)).encoder.net.eval()
+    assert torch.equal(ours.encoder[0].attn.qkv.weight, source.encoder[0].attn.qkv.weight)
+    # An image that is zero in all bands but these gives the published network the same tokens.
+    image, bands = torch.zeros(1, 12, 224, 224), [3, 2, 1, 8]
+    image[:, bands] = torch.rand(1, 4, 224, 224)
+    with torch.no_grad():
+        assert torch.allclose(ours(image[:, bands])[-1], source.eval()(image)[-1], atol=1e-5)

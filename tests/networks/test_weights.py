@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 from cratermill.core.errors import InputError, WorkError
 from cratermill.families import row_model
@@ -200,3 +202,77 @@ def test_fetch_from_an_address(cache, tmp_path):
     assert weights.fetch() == weights.local()
     with pytest.raises(WorkError, match="can't fetch"):
         Weights("timm:net", url=(tmp_path / "nothing.pth").as_uri()).fetch()
+
+
+# --- a mirror instead of the network, and checksums ----------------------------------------------------------------------------
+
+
+def mirrored(mirror: Path, weights: Weights, content: bytes, name: str | None = None) -> Path:
+    """A file as the hub's cache of another machine holds it: content by its checksum, and a link of its name."""
+    folder = mirror / f"models--{weights.repository.replace('/', '--')}"
+    blob = folder / "blobs" / hashlib.sha256(content).hexdigest()
+    link = folder / "snapshots" / (weights.revision or COMMIT) / (name or weights.files[0])
+    for path in (blob, link, folder / "refs" / "main"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    blob.write_bytes(content)
+    link.symlink_to(Path("../..") / "blobs" / blob.name)
+    (folder / "refs" / "main").write_text(COMMIT)
+    return blob
+
+
+def test_a_mirror_stands_for_the_network(rows, cache, tmp_path):
+    mirror, needed = tmp_path / "a mirror", required_weights(rows)
+    mirrored(mirror, needed[0], b"one")
+    mirrored(mirror, needed[1], b"two", "pytorch_model.bin")
+    plain = mirror / needed[2].repository / needed[2].files[0]
+    plain.parent.mkdir(parents=True)
+    plain.write_bytes(b"three")
+    paths = fetch_weights(rows, mirror=mirror)
+    assert [path.read_bytes() for path in paths] == [b"one", b"two", b"three"]
+    assert all(path.is_relative_to(cache) for path in paths)
+    assert [one.is_whole(one.local()) for one in needed] == [True] * 3
+    require_weights(rows)
+    assert fetch_weights(rows) == paths  # they are there: neither network nor mirror is asked
+
+
+def test_what_a_mirror_lacks_or_holds_damaged_is_said(rows, cache, tmp_path):
+    mirror, needed = tmp_path / "a mirror", required_weights(rows)
+    with pytest.raises(WorkError, match=r"does not hold the weights of timm:resnet10t.*timm/resnet10t.c3_in1k"):
+        fetch_weights(rows, mirror=mirror)
+    mirrored(mirror, needed[0], b"one").write_bytes(b"other")
+    with pytest.raises(WorkError, match="checksum"):
+        fetch_weights(rows, mirror=mirror)
+    assert needed[0].local() is None
+    source = mirror / "net-5994471a.pth"  # the SHA-256 of b"12345" begins so
+    source.write_bytes(b"12345")
+    addressed = Weights("timm:net", url="https://nowhere.example/net-5994471a.pth")
+    assert addressed.is_whole(addressed.fetch(mirror)) is True
+    addressed.local().write_bytes(b"1234")
+    with pytest.raises(WorkError, match="checksum"):
+        addressed.fetch()
+
+
+def test_weights_that_a_row_names_on_the_hub_are_fetched_too(cache, tmp_path, monkeypatch):
+    from cratermill.cli import app
+    from tests.families.autoencoder.case import project
+
+    table = "version,version_run,test-set,trainings_per_test,model_name,crop_px,weights,val_frac,batch_size,lr,optimizer,max_epochs\n"
+    table += "1,True,[0],1,mae_huge,224,facebook/vit-mae-huge,0.2,4,0.001,Adam,1\n2,True,[0],1,mae_base,224,,0.2,4,0.001,Adam,1\n"
+    config = project(tmp_path / "project")
+    (config.parent / "autoencoder.csv").write_text(table)
+    named = Weights("facebook/vit-mae-huge (hub)", "facebook/vit-mae-huge", ("model.safetensors", "pytorch_model.bin"))
+    mirrored(tmp_path / "mirror", named, b"mae", "pytorch_model.bin")
+    run = CliRunner()
+    missing = run.invoke(app, ["weights", "check", str(config)])
+    assert missing.exit_code == 2 and "facebook/vit-mae-huge" in missing.output
+    answer = run.invoke(app, ["weights", "fetch", str(config), "--mirror", str(tmp_path / "mirror")])
+    assert answer.exit_code == 0 and named.local().read_bytes() == b"mae", answer.output
+    assert run.invoke(app, ["weights", "check", str(config)]).exit_code == 0
+    named.local().resolve().write_bytes(b"bad")
+    assert "WRONG" in (bad := run.invoke(app, ["weights", "check", str(config)])).output and bad.exit_code == 2
+
+
+def test_published_maes_have_rows(project_folder):
+    table = project_folder / "configs" / "autoencoder_version_hparams.csv"
+    rows = load_versions(table, row_model("autoencoder"), [11, 12, 13])
+    assert [row.hub_names() for row in rows] == [[f"facebook/vit-mae-{size}"] for size in ("base", "large", "huge")]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from cratermill.core.errors import InputError
+from cratermill.pipeline.launch import prepare
 from cratermill.pipeline.load_config import load_config
 from cratermill.pipeline.show import augment, planes, sample
+from tests.families.autoencoder import case as latents
+from tests.families.chips_common import case as chips
+from tests.families.crater_detector.test_detector import ROW as DETECTOR
+from tests.families.crater_unet.planet import ROW as UNET
 from tests.pipeline.conftest import copy_project
 
 
@@ -25,8 +33,31 @@ def test_a_sample_is_drawn_as_the_network_gets_it(prepared, tmp_path):
         sample(config, "sgan", 0)
 
 
+def prepared_of(family: str, folder: Path) -> Path:
+    """A small prepared project of a family; its config."""
+    if family in ("sgan", "chip_classifier"):
+        return chips.prepared(folder, family).source
+    if family == "autoencoder":
+        config = latents.project(folder)
+    else:
+        (folder / "configs").mkdir(parents=True)
+        row = {name: value for name, value in {"crater_unet": UNET, "crater_detector": DETECTOR}[family].items() if name != "test_set"}
+        pd.DataFrame([row | {"test-set": "[0]", "data": "dots", "size_min": 3}]).to_csv(folder / "configs" / "t.csv", index=False)
+        config = folder / "configs" / "run.yaml"
+        data = "{dots: {tiles: 12, tile_px: 96}}"
+        config.write_text(f"name: d\ndata: data\ntrain: {{{family}: {{table: configs/t.csv, data: {data}}}}}\n")
+    prepare(config)
+    return config
+
+
+@pytest.mark.parametrize("family", ["crater_unet", "crater_detector", "sgan", "chip_classifier", "autoencoder"])
+def test_a_sample_of_every_family_can_be_drawn(family, tmp_path):
+    with Image.open(sample(prepared_of(family, tmp_path / "project"), family, 1)) as drawn:
+        assert drawn.height > 300 and np.asarray(drawn.convert("L")).std() > 10
+
+
 def test_planes_keep_every_channel_and_say_what_is_no_picture():
-    item = {"image": torch.zeros(2, 4, 6), "target": torch.ones(1, 4, 6), "extra": torch.tensor([0.5])}
+    item = {"image": torch.zeros(2, 4, 6), "target": torch.ones(1, 4, 6), "extra": torch.tensor([0.5]), "circles": torch.zeros(9, 3)}
     found = planes(item)
     assert list(found) == ["image 0, extra [0.5]", "image 1", "target"]
     assert found["target"].shape == (4, 6)

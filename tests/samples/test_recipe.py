@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from cratermill.core.errors import InputError
 from cratermill.families import row_model
+from cratermill.families.chips_common.data import Chips
+from cratermill.families.crater_unet.data import Tiles
+from cratermill.families.crater_unet.hparams import Hparams as CraterRow
 from cratermill.samples.augment import Augmenter
 from cratermill.samples.recipe import CHANGES, Recipe, read_recipe, recipe_folder, recipe_names
 from cratermill.tables.table import read_table
+from tests.families.crater_unet.planet import ROW as CRATERS
 from tests.tables.test_table import EJECTA, write
 
 IMAGE = np.kron(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8), np.ones((4, 4, 1), np.uint8))
@@ -79,3 +86,29 @@ def test_rows_name_recipes_and_hold_their_content(tmp_path):
     (folder / "gentle.yaml").write_text("changes: {Add: {value: [-50, 50]}}\nsome_of: [0, 1]\n")
     assert type(row).from_plan(frozen) == row, "a plan keeps what it was frozen with"
     assert read_table(path, row_model("ejecta"), lambda row: False).rows[0].model_dump(mode="json") != frozen, "and another is another row"
+
+
+def test_chips_and_crater_tiles_take_recipes():
+    """Light by the recipe, always the same; what is drawn moves with what is seen."""
+    add = {"name": "add", "changes": {"Add": {"value": (30, 60)}}, "some_of": (1, 1)}
+    still = Chips(IMAGE[None, :, :, 0], np.eye(2, dtype=np.float32)[:1], 3, Recipe(**add, moves=False))
+    shown = still[0, 0, 0]["image"].numpy()[0]
+    middle = (IMAGE[..., 0] > 70) & (IMAGE[..., 0] < 190)  # what neither end of the bytes cuts
+    shift = np.unique((shown - IMAGE[..., 0])[middle])
+    assert len(shift) == 1 and 30 <= shift[0] <= 60
+    assert np.array_equal(still[0, 0, 0]["image"], still[0, 0, 0]["image"])
+    assert not np.array_equal(Chips(IMAGE[None, :, :, 0], still.targets, 3)[0, 0, 0]["image"][0], shown)
+
+    rows, cols = np.mgrid[:128, :128]
+    disc = np.hypot(cols - 20, rows - 44) <= 9
+    table = pd.DataFrame({"resolution_m": [1.0]})
+    tiles = SimpleNamespace(
+        image=np.where(disc, 120, 40)[None].astype(np.uint8), circles=[np.array([[20.0, 44.0, 9.0]])], tiles=table, meta={"range": [0, 255]}
+    )
+    hparams = CraterRow.from_plan(CRATERS | {"target": "fill", "size_min": 2, "img_augment": Recipe(**add, moves=True)})
+    drawn = [Tiles(tiles, np.array([0]), hparams, 1, training=True)[epoch, 0, 0] for epoch in range(6)]
+    for one in drawn:
+        image, target = one["image"].numpy()[0], one["target"].numpy()[0]
+        assert np.array_equal(image > image.mean(), target > 0) or ((image > image.mean()) != (target > 0)).mean() < 0.02
+    assert len({tuple(np.argwhere(one["target"].numpy()[0]).mean(0).round()) for one in drawn}) > 1
+    assert len({float(one["image"].min()) for one in drawn}) > 1

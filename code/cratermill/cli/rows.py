@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -109,7 +110,11 @@ def grid(
 
 
 @weights.command()
-def fetch(config: Path = CONFIG, as_json: bool = JSON) -> None:
+def fetch(
+    config: Path = CONFIG,
+    mirror: Path | None = typer.Option(None, "--mirror", help="Copy from a folder laid out like the hub's cache, without network."),
+    as_json: bool = JSON,
+) -> None:
     """Download what a config's rows need.
 
     Rows with pretrained True start from published weights. On a cluster, run this on a login node.
@@ -119,7 +124,7 @@ def fetch(config: Path = CONFIG, as_json: bool = JSON) -> None:
 
     rows = _rows(config)
     with shown() as progress:
-        paths = fetch_weights(rows, progress)
+        paths = fetch_weights(rows, progress, mirror)
     if as_json:
         print_json(paths)
     else:
@@ -132,20 +137,28 @@ def check_weights(config: Path = CONFIG, as_json: bool = JSON) -> None:
 
     Looks at this machine only, not at the network; exit code 2 if some are missing.
     """
+    from ..core.errors import InputError
     from ..networks.weights import require_weights, required_weights
 
     rows = _rows(config)
     needed = required_weights(rows)
-    found = [{"network": one.network, "file": one.local()} for one in needed]
+    files = [(one, one.local()) for one in needed]
+    found: list[dict[str, Any]] = [
+        {"network": one.network, "file": file, "whole": one.is_whole(file) if file else None} for one, file in files
+    ]
     if as_json:
         print_json(found)
     elif needed:
-        print_table(("network", "file"), [(one["network"], one["file"] or "missing") for one in found])
+        said = {True: "right", False: "WRONG", None: "unknown"}
+        cells = [(one["network"], said[one["whole"]] if one["file"] else "-", one["file"] or "missing") for one in found]
+        print_table(("network", "checksum", "file"), cells)
     else:
         typer.echo("No row asks for published weights.")
     if as_json:
-        raise typer.Exit(2 if any(one["file"] is None for one in found) else 0)
+        raise typer.Exit(2 if any(one["file"] is None or one["whole"] is False for one in found) else 0)
     require_weights(rows, str(config))
+    if any(one["whole"] is False for one in found):
+        raise InputError("weights are damaged", valid="the published checksums", next_step="delete these files and fetch them again")
 
 
 def _rows(config: Path) -> list:

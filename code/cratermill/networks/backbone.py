@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LIBRARIES = ("timm", "smp", "torchgeo", "terratorch")
+DECODERS = ("UNetDecoder", "UperNetDecoder", "FCNDecoder", "LinearDecoder", "MLPDecoder")
+"""Of terratorch, by the names of its registry."""
+SEGMENTERS = ("Unet", "Unet++", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3+", "Linknet", "MAnet", "UPerNet", "Segformer", *DECODERS)
+"""What rows may name: models of segmentation-models-pytorch, and decoders of terratorch."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,11 @@ class FeatureMaps(nn.Module):
         self.channels = [map_.shape[1] for map_ in found]
         self.strides = [image_size[0] / map_.shape[2] for map_ in found]
 
+    @property
+    def out_channels(self) -> list[int]:
+        """Asked by terratorch's factory."""
+        return list(self.channels)
+
     def _try(self, image: Tensor, name: str) -> list[Tensor]:
         training = self.training
         try:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..core.errors import InputError, nearest
 from .adapt import load_adapted, read_state
-from .backbone import Backbone
+from .backbone import DECODERS, SEGMENTERS, Backbone
 from .backbones import build_features, timm_arguments
 from .features import FeatureMaps, Pyramid
 from .names import resolve
@@ -45,16 +45,21 @@ def build_segmenter(
     """A segmenter by its names in a row; its logits are (N, ``classes``, H, W).
 
     ``encoder_name`` None means resnet34. With ``midinput_size`` above 0 the network takes (image, midinput). ``keywords`` go to smp's
-    model. Raises ``InputError`` for unknown names, combinations that can't be built, and weights that are not in the local cache.
+    model, or to terratorch's decoder and head. Raises ``InputError`` for unknown names, combinations that can't be built, and weights
+    that are not in the local cache.
     """
-    if model_name not in architectures():
+    if model_name not in SEGMENTERS:
         raise InputError(
-            f"unknown segmentation model '{model_name}'", valid=nearest(model_name, architectures()), next_step="correct model_name"
+            f"unknown segmentation model '{model_name}'", valid=nearest(model_name, SEGMENTERS), next_step="correct model_name"
         )
     backbone = resolve(encoder_name or DEFAULT_ENCODER, "smp")
-    build: Any = architectures()[model_name]
     common = {"encoder_weights": None, "in_channels": in_chans, "classes": classes, "activation": None, **keywords}
     try:
+        if model_name in DECODERS:
+            from .terratorch_models import build_by_factory
+
+            return build_by_factory(model_name, backbone, in_chans, classes, pretrained, midinput_size, image_size, keywords)
+        build: Any = architectures()[model_name]
         if _native(backbone, model_name):
             model = build(**(common | _native_arguments(backbone, pretrained, image_size)))
             if pretrained and backbone.library == "smp":

@@ -7,13 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from ..core.errors import InputError
+from ..core.notices import notice
+from .adapt import load_adapted, read_state
 from .backbone import Backbone
 from .features import FeatureMaps
 from .hub import hub_place
 
 BANDS = ("RED", "GREEN", "BLUE", "NIR_NARROW", "SWIR_1", "SWIR_2", "NIR_BROAD", "RED_EDGE_1", "RED_EDGE_2", "RED_EDGE_3")
 """What the channels are called: terratorch picks published first-layer weights by band."""
+
+TERRAMIND_MODALITY = "untok_sen2l2a@224"
 
 UNUSABLE = ("dinov3", "convnext", "IdentityBackbone")
 """Names that need code from elsewhere, fail in terratorch 1.2 (its ConvNeXt V2; timm has it), or are no network."""
@@ -39,6 +45,13 @@ def build_terratorch(backbone: Backbone, in_chans: int, weights: Path | None, im
         )
     builder = registry()[backbone.name]
     net = builder(**_arguments(builder, backbone, in_chans, weights, image_size))
+    if weights:
+        taken = ", ".join(BANDS[:in_chans])
+        notice(
+            f"{backbone}: its published weights are those of a satellite's bands; the image's {in_chans} channel(s) are taken for {taken}"
+        )
+    if weights and backbone.name.startswith("terramind"):
+        load_adapted(net, terramind_state(net, read_state(weights), in_chans), str(backbone))
     return FeatureMaps(net, str(backbone), in_chans, image_size)
 
 
@@ -63,11 +76,24 @@ def _arguments(builder: Callable, backbone: Backbone, in_chans: int, weights: Pa
     return arguments | {"out_indices": [1, 3, 5, 7] if "swin" in backbone.name else [0, 1, 2, 3, 4]}
 
 
+def terramind_state(net: nn.Module, state: dict[str, Tensor], in_chans: int) -> dict[str, Tensor]:
+    """Published weights of TerraMind for one image: of its embedding of Sentinel-2's bands (D, pixels × bands) those of the channels."""
+    from terratorch.models.backbones.terramind.model.terramind_register import PRETRAINED_BANDS
+
+    theirs, own = f"encoder_embeddings.{TERRAMIND_MODALITY}.", "encoder_embeddings.image."
+    known = PRETRAINED_BANDS[TERRAMIND_MODALITY]
+    weight = state[f"{theirs}proj.weight"].reshape(-1, net.state_dict()[f"{own}proj.weight"].shape[1] // in_chans, len(known))
+    chosen = weight[..., [known.index(band) for band in BANDS[:in_chans]]]
+    position = {f"{own}pos_emb": net.state_dict()[f"{own}pos_emb"]}  # a sine table of the image's own size
+    return state | position | {f"{own}proj.weight": chosen.flatten(1), f"{own}mod_emb": state[f"{theirs}mod_emb"]}
+
+
 def published(name: str) -> tuple[str, str, str | None] | None:
     """(repository, file, revision) on the Hugging Face hub of a backbone's weights, or None; see ``weights``."""
     from terratorch.models.backbones import prithvi_vit
+    from terratorch.models.backbones.terramind.model import terramind_register
 
-    known = prithvi_vit.pretrained_weights.get(name)
+    known = (prithvi_vit.pretrained_weights | terramind_register.pretrained_weights).get(name)
     if known:
         return known["hf_hub_id"], known["hf_hub_filename"], None
     default = inspect.signature(registry()[name]).parameters.get("weights")

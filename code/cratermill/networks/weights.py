@@ -5,13 +5,17 @@ Networks are built from the local cache alone. What isn't there is an error that
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..core.errors import InputError, WorkError
+from ..core.files import atomic_path, write_text
 from .listing import listing
 
 if TYPE_CHECKING:
@@ -31,6 +35,9 @@ class Row(Protocol):
 
     def backbones(self) -> list[tuple[str, str, str]]:
         """(column, name, home library) of every network that the row names."""
+
+    def hub_names(self) -> list[str]:
+        """Repositories of the hub that the row names outright."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +65,74 @@ class Weights:
                 return Path(found)
         return None
 
-    def fetch(self) -> Path:
-        """Download into the local cache unless it is there; raises ``WorkError`` without network."""
+    def fetch(self, mirror: Path | None = None) -> Path:
+        """Download into the local cache, or copy from a mirror, unless it is there.
+
+        ``mirror``: a folder as the hub's or torch's cache is laid out, or with files below ``owner/name/``. Raises ``WorkError`` without
+        network, for what the mirror lacks, and where the content isn't what its checksum says.
+        """
         local = self.local()
         if local is None:
-            local = self._download()
+            local = self._download() if mirror is None else self._from_mirror(mirror)
+        if self.is_whole(local) is False:
+            raise damaged(local, ValueError("its content does not have the checksum that it was published with"))
         return local
+
+    def is_whole(self, path: Path) -> bool | None:
+        """Whether a file has the checksum that it was published with; None where none is known.
+
+        The hub's cache names content by its SHA-256; files at addresses carry its beginning in their names, as torch has it.
+        """
+        if self.url:
+            found = re.search(r"-([0-9a-f]{8,64})\.\w+$", Path(self.url).name)
+            expected = found[1] if found else None
+        else:
+            expected = path.resolve().name if re.fullmatch(r"[0-9a-f]{64}", path.resolve().name) else None
+        return None if expected is None else sha256(path).startswith(expected)
+
+    def _from_mirror(self, mirror: Path) -> Path:
+        if self.url:
+            name = Path(self.url).name
+            source = next((path for path in (mirror / name, mirror / "hub" / "checkpoints" / name) if path.is_file()), None)
+            if source is not None:
+                return _copied(source, _torch_cache() / name)
+        elif (found := self._in_mirror(mirror)) is not None:
+            return self._into_cache(*found)
+        wanted = self.url or f"{self.repository} ({' or '.join(self.files)})"
+        raise WorkError(
+            f"the mirror {mirror} does not hold the weights of {self.network}: {wanted}",
+            valid="a folder in the layout of the hub's cache, or with owner/name/file",
+            next_step="add them to the mirror, or run without --mirror where there is network",
+        )
+
+    def _in_mirror(self, mirror: Path) -> tuple[Path, str, str] | None:
+        """A file, its name in the repository, and its commit."""
+        from huggingface_hub import try_to_load_from_cache
+
+        for name in self.files:
+            for cache in (mirror, mirror / "hub"):
+                found = try_to_load_from_cache(self.repository or "", name, cache_dir=cache, revision=self.revision)
+                if isinstance(found, str):
+                    return Path(found), name, Path(found).relative_to(_repository_in(cache, self.repository or "") / "snapshots").parts[0]
+            if (plain := mirror / (self.repository or "") / name).is_file():
+                return plain, name, self.revision or sha256(plain)[:40]
+        return None
+
+    def _into_cache(self, source: Path, name: str, commit: str) -> Path:
+        """A copy in the hub's own layout: content by its checksum, a link of the file's name, and what the revision stands for."""
+        from huggingface_hub import constants
+
+        if self.is_whole(source) is False:
+            raise damaged(source, ValueError("its content does not have the checksum that it was published with"))
+        folder = _repository_in(Path(constants.HF_HUB_CACHE), self.repository or "")
+        blob, link = folder / "blobs" / sha256(source), folder / "snapshots" / commit / name
+        _copied(source, blob)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(blob, link.parent))
+        if self.revision != commit:
+            write_text(folder / "refs" / (self.revision or "main"), commit)
+        return link
 
     def _download(self) -> Path:
         try:
@@ -150,6 +219,7 @@ def required_weights(rows: Iterable[Row]) -> list[Weights]:
 
     needed: dict[Weights, None] = {}
     for row in rows:
+        needed |= {Weights(f"{name} (hub)", name, ("model.safetensors", "pytorch_model.bin")): None for name in row.hub_names()}
         for _column, name, home in row.backbones() if row.begins_pretrained else []:
             backbone = resolve(name, home)
             weights = weights_of(backbone)
@@ -166,14 +236,14 @@ def missing_weights(rows: Iterable[Row]) -> list[Weights]:
     return [weights for weights in required_weights(rows) if weights.local() is None]
 
 
-def fetch_weights(rows: Iterable[Row], report: Report | None = None) -> list[Path]:
-    """Download what rows need and isn't here yet; ``report`` is called before each file and at the end."""
+def fetch_weights(rows: Iterable[Row], report: Report | None = None, mirror: Path | None = None) -> list[Path]:
+    """Download what rows need and isn't here yet, or copy it from a ``mirror``; ``report`` is called before each file and at the end."""
     needed = required_weights(rows)
     paths = []
     for done, weights in enumerate(needed):
         if report:
             report(weights.network, done, len(needed))
-        paths.append(weights.fetch())
+        paths.append(weights.fetch(mirror))
     if report:
         report("", len(needed), len(needed))
     return paths
@@ -189,6 +259,21 @@ def require_weights(rows: Iterable[Row], config: str = "CONFIG") -> None:
             valid="weights in the local cache, or pretrained False in these rows",
             next_step=f"run 'cratermill weights fetch {config}' where there is network (on a cluster: the login node)",
         )
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copied(source: Path, target: Path) -> Path:
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return target
+
+
+def _repository_in(cache: Path, repository: str) -> Path:
+    return cache / f"models--{repository.replace('/', '--')}"
 
 
 def _torch_cache() -> Path:

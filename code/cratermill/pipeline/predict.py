@@ -91,9 +91,7 @@ def read_masks(
     if not version.isdigit():
         raise InputError(f"--masks {row}", valid="a family and a version of its table, such as crater_unet:41")
     table = root / "configs" / f"{name}_version_hparams.csv"
-    chosen = [one for one in load_versions(table, family.hparams_model()) if one.version == int(version)]
-    if not chosen:
-        raise InputError(f"{table} has no version {version}", next_step="name another version")
+    chosen = load_versions(table, family.hparams_model(), [int(version)])
     into = _place(into, f"{path.stem}_masks", overwrite)
     with tempfile.TemporaryDirectory(prefix=f".{into.name[:40]}.", dir=into.parent) as folder:
         config = parse_config({"name": "predict", "data": "data"}, Path(folder))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DRAWS = 4
 """Epochs of a sample, and draws of a change, that are shown."""
 TILE_PX = 224
+LISTED = 4
+"""Columns at most of what is a list and no picture."""
 
 
 def sample(path: Path, name: str, number: int, version: int | None = None, to: Path | None = None) -> Path:
@@ -41,9 +43,12 @@ def sample(path: Path, name: str, number: int, version: int | None = None, to: P
 
 
 def planes(item: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The pictures (h, w) in a sample, each by what it is; vectors, such as a label, are part of the names."""
+    """The pictures (h, w) in a sample, each by what it is; vectors, such as a label, are part of the names.
+
+    Lists, such as circles (N, 3), are neither.
+    """
     values = {name: np.asarray(value) for name, value in item.items()}
-    pictures = {name: value for name, value in values.items() if value.ndim >= 2}
+    pictures = {name: value for name, value in values.items() if value.ndim > 2 or (value.ndim == 2 and value.shape[1] > LISTED)}
     said = "".join(f", {name} {value.round(3).tolist()}" for name, value in values.items() if value.ndim < 2)
     found: dict[str, np.ndarray] = {}
     for name, value in pictures.items():

@@ -38,6 +38,11 @@ class Augmenter:
     def __getstate__(self) -> dict[str, Any]:
         return {"kind": self.kind, "recipe": self.recipe, "_colours": {}}
 
+    @property
+    def moves(self) -> bool:
+        """Whether pixels change their places."""
+        return self.recipe is None or self.recipe.moves
+
     def colour(self, image_HWC: np.ndarray, seed: int, value_range: tuple[float, float] | None = None) -> np.ndarray:
         """The image (H, W, C) with none, one or two of the changes, in its own dtype.
 
@@ -73,7 +78,7 @@ class Augmenter:
         """All arrays (H, W) or (H, W, C) under one flip up-down (p = 0.5), then for ejecta one turn by 0, 90, 180 or 270°,
         for connection one flip left-right (p = 0.5). The results are contiguous.
         """
-        if self.recipe is not None and not self.recipe.moves:
+        if not self.moves:
             return [array.copy() for array in arrays]
         flip_up, second = draw_geometry(self.kind, seed)
         flip_left, turns = (bool(second), 0) if self.kind == "connection" else (False, second)

@@ -56,8 +56,8 @@ def is_keyword(column: str) -> bool:
 @cache
 def known(prefix: str) -> dict[str, dict[str, Keyword]]:
     """The keywords of every loss (LS), scheduler (LR), optimiser (OPT) or segmentation model (MDL)."""
-    packages = ("torch", "timm", "segmentation-models-pytorch")
-    modules = (__name__, "cratermill.training.registry", "cratermill.networks.segmenter")
+    packages = ("torch", "timm", "segmentation-models-pytorch", *(("terratorch",) if prefix == "MDL" else ()))
+    modules = (__name__, "cratermill.training.registry", "cratermill.networks.segmenter", "cratermill.networks.terratorch_models")
     # What is registered from outside counts, too.
     kept = f"keywords-{prefix}-{fingerprint(sorted(_entries(prefix)))[:8]}" if prefix != "MDL" else "keywords-MDL"
     found = remembered(kept, packages, modules, lambda: _described(prefix))
@@ -74,9 +74,11 @@ def _entries(prefix: str) -> Mapping[str, registry.Entry]:
 def _described(prefix: str) -> dict[str, dict[str, list[Any]]]:
     """The same as plain values, read off the libraries."""
     if prefix == "MDL":
+        from ..networks.backbone import DECODERS
         from ..networks.segmenter import architectures
+        from ..networks.terratorch_models import keyword_signatures
 
-        callables: dict[str, Callable[..., Any]] = dict(architectures())
+        callables: dict[str, Callable[..., Any]] = dict(architectures()) | keyword_signatures(DECODERS)
     else:
         callables = {name: entry.load() for name, entry in _entries(prefix).items()}
     keywords = {name: _keywords(function, OURS[prefix]) for name, function in callables.items()}

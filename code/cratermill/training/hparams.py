@@ -105,6 +105,10 @@ class RowHparams(BaseModel):
         """(column, name, home library) of every network that the row names."""
         return []
 
+    def hub_names(self) -> list[str]:
+        """Repositories of the Hugging Face hub whose weights the row names outright."""
+        return []
+
     def build_network(self, bands: int = 3, pretrained: bool | None = None) -> Any:
         """The row's network for a mosaic of so many bands; ``pretrained`` overrules the row's."""
         raise NotImplementedError

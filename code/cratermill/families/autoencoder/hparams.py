@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -51,8 +53,8 @@ class Hparams(RowHparams):
     latent: Literal["cls", "mean"] = Field("cls", description="latent of mae: the CLS token or the mean of the patches, nothing hidden")
     weights: str | None = Field(
         None,
-        description="begin with these: a local folder or file of published ViT-MAE weights, their name in the hub's local cache, or an "
-        "autoencoder.pth; blank: random",
+        description="begin with these: a local folder or file of published ViT-MAE weights, their name on the hub (facebook/vit-mae-base; "
+        "cratermill weights fetch brings it), or an autoencoder.pth; blank: random",
     )
     backbone: str | None = Field(None, description="network of timm, or torchgeo: and a name; for model_name backbone")
     pretrained: Flag = Field(True, description="backbone with its published weights, from the local cache; False: random ones")
@@ -121,6 +123,10 @@ class Hparams(RowHparams):
 
     def backbones(self) -> list[tuple[str, str, str]]:
         return [("backbone", self.backbone, "timm")] if self.model_name == "backbone" and self.backbone else []
+
+    def hub_names(self) -> list[str]:
+        named = self.weights and re.fullmatch(r"[\w.-]+/[\w.-]+", self.weights)
+        return [self.weights] if self.weights and named and not Path(self.weights).exists() else []
 
     def build_network(self, bands: int = 1, pretrained: bool | None = None):
         from .network import build_network

@@ -65,7 +65,7 @@ def file_of(path: Path) -> Path:
         raise InputError(
             f"there are no weights at {path}",
             valid="a .safetensors, .bin or .pth file, a folder with one, or a name in the hub's local cache, like facebook/vit-mae-base",
-            next_step="download them first; nothing is fetched during a run",
+            next_step="run 'cratermill weights fetch CONFIG' where there is network; nothing is fetched during a run",
         )
     return found[0]
 

@@ -51,7 +51,7 @@ def datasets(config: Config, params: CellParams, hparams: Hparams, round: Round)
             seed = seed_of(config.run.seed, "chips", "leak", params.split, params.iteration, round.number)
             train, train_targets, val, val_targets = resplit(train, train_targets, val, val_targets, hparams.val_frac, seed)
     return Datasets(
-        train=Chips(images[train], train_targets, params.seed if hparams.img_augment else None),
+        train=Chips(images[train], train_targets, params.seed, hparams.img_augment),
         val=Chips(images[val], val_targets),
         test=Chips(images[chips.test], one_hot(labels[chips.test], 2)),
         sampler=EpochOrder(len(train), params.seed, balanced_weights(train_targets) if hparams.balance_classes else None),

@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 
 from ...core.errors import InputError
 from ...core.seeds import seed_of
-from ...samples.augment import moved
-from ...samples.sampler import sample_seed
+from ...samples.augment import Augmenter, moved
+from ...samples.sampler import build_augmenter, sample_seed
 from .. import family_data
 from .chipset import UNLABELLED
 from .prepare import LABELLED, PREDICT, TEST, ChipFolder
@@ -22,6 +22,7 @@ from .splits import draw_labels, held_out
 
 if TYPE_CHECKING:
     from ...config import Config
+    from ...samples.recipe import Recipe
     from ...training.cell import CellParams
     from .hparams import ChipHparams
 
@@ -107,25 +108,28 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 class Chips(Dataset):
-    """``image`` (1, s, s) float32, grey 0–255; ``target`` (K,) float32 probabilities. ``turns``: seed of random orientations, or None."""
+    """``image`` (1, s, s) float32, grey 0–255; ``target`` (K,) float32 probabilities.
 
-    def __init__(self, images_NHW: np.ndarray, targets_NK: np.ndarray, turns: int | None = None):
-        self.images, self.targets, self.turns = images_NHW, targets_NK, turns
+    ``augment``: a row's img_augment, drawn by ``seed``.
+    """
+
+    def __init__(self, images_NHW: np.ndarray, targets_NK: np.ndarray, seed: int = 0, augment: bool | Recipe = False):
+        self.images, self.targets, self.seed, self.changes = images_NHW, targets_NK, seed, build_augmenter("ejecta", augment)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, key: Key) -> dict[str, torch.Tensor]:
         epoch, position, index = key if isinstance(key, tuple) else (0, 0, key)
-        seed = None if self.turns is None else sample_seed(self.turns, epoch, position)
-        return {"image": as_tensor(self.images[index], seed), "target": torch.from_numpy(self.targets[index])}
+        image = as_tensor(self.images[index], sample_seed(self.seed, epoch, position), self.changes)
+        return {"image": image, "target": torch.from_numpy(self.targets[index])}
 
 
 class Mixed(Dataset):
     """Every unlabelled chip (``unlabelled``) together with a labelled one (``image``, ``target``) drawn at random, classes alike."""
 
-    def __init__(self, unlabelled_NHW: np.ndarray, labelled: Chips, seed: int, turns: bool = False):
-        self.unlabelled, self.labelled, self.seed, self.turns = unlabelled_NHW, labelled, seed, turns
+    def __init__(self, unlabelled_NHW: np.ndarray, labelled: Chips, seed: int):
+        self.unlabelled, self.labelled, self.seed = unlabelled_NHW, labelled, seed
         numbers = labelled.targets.argmax(axis=1)
         self.members = [np.flatnonzero(numbers == number) for number in range(labelled.targets.shape[1])]
 
@@ -137,11 +141,13 @@ class Mixed(Dataset):
         drawn = sample_seed(self.seed, epoch, position)
         members = self.members[position % len(self.members)]
         one = self.labelled[epoch, position, int(members[drawn % len(members)])]
-        return {**one, "unlabelled": as_tensor(self.unlabelled[index], drawn >> 8 if self.turns else None)}
+        return {**one, "unlabelled": as_tensor(self.unlabelled[index], drawn >> 8, self.labelled.changes)}
 
 
-def as_tensor(chip_HW: np.ndarray, turn_seed: int | None) -> torch.Tensor:
-    """A chip (1, s, s) float32, in an orientation that follows from the seed, if there is one."""
-    if turn_seed is not None:
-        chip_HW = moved(chip_HW, bool(turn_seed >> 2 & 1), False, turn_seed & 3)
+def as_tensor(chip_HW: np.ndarray, seed: int, changes: Augmenter | None = None) -> torch.Tensor:
+    """A chip (1, s, s) float32; with ``changes`` in an orientation, and by a recipe in a light, that follow from the seed."""
+    if changes is not None and changes.recipe is not None:
+        chip_HW = changes.colour(chip_HW[..., None], seed)[..., 0]
+    if changes is not None and changes.moves:
+        chip_HW = moved(chip_HW, bool(seed >> 2 & 1), False, seed & 3)
     return torch.from_numpy(chip_HW[None].astype(np.float32))

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ...training.fields import Flag, Integer
+from ...training.fields import Augmentation, Integer
 from ...training.hparams import RowHparams
 
 
@@ -21,7 +21,9 @@ class ChipHparams(RowHparams):
         None, ge=2, description="labels that training knows, equally many per class; all others are hidden. Blank: all labels are known"
     )
     chip_size_px: Integer = Field(32, ge=8, description="side of the network's input; chips are resampled to it")
-    img_augment: Flag = Field(False, description="turn and mirror training chips at random (8 orientations)")
+    img_augment: Augmentation = Field(
+        False, description="turn and mirror training chips at random (8 orientations); or the name of a recipe in configs/augment"
+    )
 
     @property
     def needs_unlabelled(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ...samples.augment import moved
+from ...samples.augment import KINDS, Augmenter, moved
 from ...samples.sampler import EpochOrder, sample_seed
 from ...training.cell import CellParams, Datasets
 from ..craters_common.prepare import TileSet, folder_of
@@ -27,6 +27,8 @@ class Tiles(Dataset):
     def __init__(self, tiles: TileSet, rows: np.ndarray, hparams: Hparams, seed: int = 0, training: bool = False):
         self.tiles, self.rows, self.hparams, self.seed, self.training = tiles, rows, hparams, seed, training
         self.shape = hparams.shape()
+        recipe = hparams.img_augment
+        self.changes = {} if isinstance(recipe, bool) else {kind: Augmenter(kind, recipe) for kind in KINDS}
         self.resolution_m = tiles.tiles["resolution_m"].to_numpy(float)
 
     def __len__(self) -> int:
@@ -43,7 +45,7 @@ class Tiles(Dataset):
         # Mirrored like the image: what is seen there must not be called wrong.
         target, *_ = fitting(self.shape.draw(circles, (height, width)).astype(np.float32), self.hparams.divisor)
         if self.training and self.hparams.img_augment:
-            image, target = self._augmented(image, target, np.random.default_rng(sample_seed(self.seed + 1, epoch, position)))
+            image, target = self._augmented(image, target, sample_seed(self.seed + 1, epoch, position))
         return {"image": torch.from_numpy(image[None]), "target": torch.from_numpy(target[None])}
 
     def _drawn(self, image: np.ndarray, circles: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +56,14 @@ class Tiles(Dataset):
         top, left = rng.integers(0, image.shape[0] - side + 1), rng.integers(0, image.shape[1] - side + 1)
         return image[top : top + side, left : left + side], circles - (left, top, 0)
 
-    def _augmented(self, image: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _augmented(self, image: np.ndarray, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.changes:
+            # Only squares can be turned by right angles.
+            changes = self.changes["ejecta" if image.shape[0] == image.shape[1] else "connection"]
+            image = changes.colour(image[..., None], seed, self.tiles.meta["range"])[..., 0]
+            image, target = changes.geometry([image, target], seed)
+            return image, target
+        rng = np.random.default_rng(seed)
         up, left, turns = bool(rng.integers(2)), bool(rng.integers(2)), int(rng.integers(4)) if image.shape[0] == image.shape[1] else 0
         image, target = moved(image, up, left, turns), moved(target, up, left, turns)
         low, high = self.tiles.meta["range"]

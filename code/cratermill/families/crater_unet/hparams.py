@@ -7,13 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ...training.fields import Flag, Integer, Integers, Number, OneOf
+from ...networks.backbone import SEGMENTERS
+from ...training.fields import Augmentation, Flag, Integer, Integers, Number, OneOf
 from ...training.hparams import RowHparams
 from ...training.registry import LossName
 from ..craters_common.sizes import SizedHparams
 
 SYMMETRIC = "SymmetricUNet"
-MODELS = (SYMMETRIC, "Unet", "Unet++", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3+", "Linknet", "MAnet", "UPerNet", "Segformer")
+MODELS = (SYMMETRIC, *SEGMENTERS)
 DEEPEST = 128
 """The Symmetric U-Net halves its input seven times."""
 
@@ -32,7 +33,7 @@ class Hparams(SizedHparams):
         description="craters: the tiles that train.crater_unet.data of the run config names; dots: grey dots on black (the paper's S)"
     )
     model_name: ModelName = Field(
-        description="SymmetricUNet, or a segmentation model of segmentation-models-pytorch with keywords in MDL_{model}_{keyword}; "
+        description="SymmetricUNet, or a model of segmentation-models-pytorch or decoder of terratorch, keywords in MDL_{model}_{keyword}; "
         "MDL_{model}_encoder_name is an encoder of smp, or timm: (tu-), torchgeo:, terratorch: and a name; blank: resnet34"
     )
     kernel_size: Integer = Field(3, ge=1, le=31, description="SymmetricUNet: side of the convolutions; odd (the paper: 3, 7, 11)")
@@ -49,9 +50,10 @@ class Hparams(SizedHparams):
     size_unit: Literal["radius_px", "radius_km", "diameter_km"] = Field(
         description="what size_min and size_max measure; the paper says diameters of 2-32 km, its authors' masks hold radii of 2-32 km"
     )
-    img_augment: Flag = Field(
+    img_augment: Augmentation = Field(
         False,
-        description="flip and turn training tiles by right angles, and vary brightness and contrast; "
+        description="flip and turn training tiles by right angles, and vary brightness and contrast; or the name of a recipe in "
+        "configs/augment; "
         "this turns the light too, which costs accuracy where the sun always stands on one side",
     )
     crop_px: Integer | None = Field(

@@ -7,12 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from ...networks.backbone import SEGMENTERS
 from ...training.fields import Bounds, Flag, Integer, Number, OneOf
 from ...training.hparams import TrainingHparams
 
-MODELS = ("Unet", "Unet++", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3+", "Linknet", "MAnet", "UPerNet", "Segformer")
-
-ModelName = Annotated[str, OneOf(lambda: MODELS)]
+ModelName = Annotated[str, OneOf(lambda: SEGMENTERS)]
 
 
 class Hparams(TrainingHparams):
@@ -23,8 +22,8 @@ class Hparams(TrainingHparams):
     not_trained_on: ClassVar[tuple[str, ...]] = (*TrainingHparams.not_trained_on, "eval_conn_version")
 
     model_name: ModelName = Field(
-        description="segmentation model of segmentation-models-pytorch, keywords in MDL_{model}_{keyword}. MDL_{model}_encoder_name "
-        "is an encoder of smp, or timm: (tu-), torchgeo:, terratorch: and a name; blank: resnet34"
+        description="model of segmentation-models-pytorch, or decoder of terratorch; keywords in MDL_{model}_{keyword}. "
+        "MDL_{model}_encoder_name is an encoder of smp, or timm: (tu-), torchgeo:, terratorch: and a name; blank: resnet34"
     )
     accept_midinput: Flag = Field(description="give the network the mean colour around the crater, added to the encoder's feature maps")
     buffer_bounds: Bounds | None = Field(

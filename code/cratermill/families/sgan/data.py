@@ -26,9 +26,9 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     labels = folder.rows["label"].to_numpy()
     real = np.concatenate([chips.labelled, chips.unlabelled])
     seed = seed_of(config.run.seed, "chips", "order", params.split, params.iteration)
-    known = Chips(images[chips.labelled], one_hot(labels[chips.labelled], hparams.classes), seed if hparams.img_augment else None)
+    known = Chips(images[chips.labelled], one_hot(labels[chips.labelled], hparams.classes), seed, hparams.img_augment)
     return Datasets(
-        train=Mixed(images[real], known, seed, hparams.img_augment),
+        train=Mixed(images[real], known, seed),
         val=Chips(images[chips.val], one_hot(labels[chips.val], hparams.classes)),
         test=Chips(images[chips.test], one_hot(labels[chips.test], hparams.classes)),
         sampler=EpochOrder(len(real), seed),
