@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.files import read_json
-from ..samples.brightness import UNKNOWN, Doubt, described, doubts, light
+from ..samples.brightness import UNKNOWN, Doubt, described, doubts, light, unlike_share
 
 
 def light_of(products: Iterable[Path], more: Iterable[Doubt] = (), grey: bool = True) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def light_of(products: Iterable[Path], more: Iterable[Doubt] = (), grey: bool = 
     Each notes what its networks were shown (:meth:`~.ensemble.Ensemble.shown`) in its metrics as ``ground``; ``more``: what the family
     has to add.
     """
-    notes = [(read_json(product / "cell.json", {}).get("metrics") or {}).get("ground") or {} for product in products]
+    notes = _notes(products)
     found, compared = list(more), False
     for who in sorted({name for note in notes for name in note}):
         own = [note[who] for note in notes if who in note]
@@ -24,6 +24,16 @@ def light_of(products: Iterable[Path], more: Iterable[Doubt] = (), grey: bool = 
         compared |= bool(here and trained)
         found += doubts(trained, here, who, grey)
     return light(found) if found or compared else {"light": UNKNOWN, "reasons": []}
+
+
+def unusually_connected(products: Iterable[Path], tiles: int, connected: int) -> list[Doubt]:
+    """Where the share of tiles that are connected to their crater is unlike the training's of the connection networks."""
+    trained: dict[str, list[float]] = next((note["connection"]["trained"] for note in _notes(products) if "connection" in note), {})
+    return unlike_share(trained["share"][0], connected / tiles, "connected tiles") if "share" in trained and tiles else []
+
+
+def _notes(products: Iterable[Path]) -> list[dict[str, Any]]:
+    return [(read_json(product / "cell.json", {}).get("metrics") or {}).get("ground") or {} for product in products]
 
 
 def said(name: str, found: dict[str, Any]) -> list[str]:

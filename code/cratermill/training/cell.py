@@ -44,6 +44,8 @@ class Datasets:
     norm: Any
     mark: str = ""
     """A hash of the data, for the checkpoint to tell later what it learned from."""
+    shown: Any = None
+    """Images as a map would show them, where ``val`` changes their scale or light."""
 
 
 FIRST = Round()

@@ -219,7 +219,8 @@ class Training:
     @cached_property
     def seen(self) -> dict[str, list[float]]:
         """How bright the raw images are, by validation samples: they are drawn as those of training are, and not augmented."""
-        return brightness_of(self.loaders.data.val)
+        data = self.loaders.data
+        return brightness_of(data.val if data.shown is None else data.shown)
 
     def save_best(self, scores: dict[str, float]) -> None:
         if self.fabric.is_global_zero:

@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
+from cratermill.batch.cell import run_cell
+from cratermill.batch.plan import freeze
 from cratermill.core.files import write_json
+from cratermill.craters.catalogue import write_catalogue
 from cratermill.craters.matching import STRICT, match
 from cratermill.families import get_family
 from cratermill.families.crater_detector.evaluate import read_off
@@ -23,10 +26,12 @@ from cratermill.families.crater_detector.task import DetectorTask
 from cratermill.families.craters_common.certainty import Certainty
 from cratermill.families.craters_common.layout import Box, around
 from cratermill.networks.circle_net import peaks
+from cratermill.pipeline import run_cell as science
+from cratermill.pipeline.launch import plan_all
 from cratermill.pipeline.planning import train_plan, wanted_rows
 from cratermill.pipeline.train import train
 from cratermill.training.cell import CellParams
-from tests.families.crater_unet.planet import BODY, Workspace, project
+from tests.families.crater_unet.planet import BODY, Workspace, project, ring_planet
 
 FAMILY = get_family("crater_detector")
 ROW = {
@@ -226,3 +231,25 @@ def test_detectors_of_boxes_learn_and_answer(head):
     with torch.no_grad():
         task.score(batch)
     assert 0 <= task.scores(lambda values: values)["F1_strict"] <= 1
+
+
+def test_a_launch_goes_from_tiles_of_a_mosaic_to_a_map_with_its_light(tmp_path):
+    """Prepared, trained for an epoch, evaluated, mapped at all its levels and joined, as ``launch all`` plans it."""
+    _, craters = ring_planet(tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif", height=200, count=20)
+    write_catalogue(tmp_path / "known.csv", craters)
+    write_table(tmp_path, [ROW | {"data": "craters", "max_epochs": 1, "size_max": 20, "threshold": 0.01}])
+    data = {"kind": "mosaic", "catalogue": "known.csv", "tile_px": 64, "missing": None}
+    mapped = {"versions": {"crater_detector": 1}, "catalogue": "known.csv", "options": {"block_px": 160, "missing": None}}
+    train_part = {"crater_detector": {"table": "configs/t.csv", "data": data}}
+    config = project(tmp_path, {"name": "rings", "data": "data", "train": train_part, "map": mapped})
+    FAMILY.prepare(config, wanted_rows(config)["crater_detector"], lambda *_: None)
+    plan = plan_all(config, wanted_rows(config))
+    freeze(plan)
+    assert {cell.stage for cell in plan.cells} == {"train", "evaluate", "summarise", "map", "composite"}
+    for cell in plan.cells:
+        result = run_cell(plan, cell.index, science)
+        assert result.state == "done", f"{cell.key}: {result.cause}"
+    folder = config.project.map_folder("crater_detector-1_test-set-0")
+    table = pd.read_csv(folder / "craters.csv")
+    assert table["confidence"].is_monotonic_decreasing and {"lon", "lat", "radius_m", "levels_seen"} <= set(table)
+    assert 'class="light green"' in (folder / "index.html").read_text(), "the mosaic is the training's own"

@@ -25,11 +25,12 @@ from ...geo.cog import write_cog
 from ...geo.extent import extent
 from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
-from ...samples.brightness import far_from
+from ...samples.brightness import Ground, far_from
 from ...samples.crops import MOST_MISSING, Cutter, Geometry
 from ...samples.inputs import digest
 from ...training.checkpoint import Checkpoint, load
 from .. import family_data, get_family, map_options
+from ..likeness import light_of
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths
 from ..pictures import write_list
 from .chipset import resized
@@ -56,11 +57,17 @@ class Classifier:
         checkpoints: list[Checkpoint] = [load(path, family, version) for path in paths]
         self.row = cast("ChipHparams", get_family(family).hparams_model().from_plan(checkpoints[0].hparams))
         self.networks = [classifier(one, self.row) for one in checkpoints]
+        self.ground, self.seen = Ground(), checkpoints[0].seen
+
+    def shown(self) -> dict[str, Any]:
+        """What they were shown, beside what they learned from."""
+        return {"the network": {"here": self.ground.plain(), "trained": self.seen}}
 
     @torch.no_grad()
     def __call__(self, chips_NHW: np.ndarray) -> np.ndarray:
         """Probabilities (N, K) of chips (N, s, s) uint8 of the row's size."""
         parts = [np.zeros((0, self.row.class_count))]
+        self.ground.add(chips_NHW[:, None])
         for start in range(0, len(chips_NHW), BATCH):
             chips = torch.from_numpy(chips_NHW[start : start + BATCH, None].astype(np.float32))
             parts.append(np.mean([probabilities(network(chips).double().numpy()) for network in self.networks], axis=0))
@@ -226,7 +233,7 @@ def map_part(config: Config, family: str, params: dict[str, Any], workspace: Wor
             probability[order] = looked_at(network, cutter, table.iloc[order])
             columns = [f"p_{name}" for name in setting.classes(network.row.class_count)]
             write_table(workspace.folder / RATED, table.assign(**dict(zip(columns, probability.T, strict=True))))
-            return {"craters": len(table), "version": version}
+            return {"craters": len(table), "version": version, "ground": network.shown()}
         scan = Scan(mosaic.grid, params["window_px"], params["step"])
         radius_m, strips = scan.radius_m(setting.half_side_radii), []
         for row, lon, lat, shown in scan.strip(params["start"], params["stop"]):
@@ -235,7 +242,7 @@ def map_part(config: Config, family: str, params: dict[str, Any], workspace: Wor
             strips.append(looked_at(network, cutter, places)[shown])
             workspace.report(item=row + 1 - params["start"], items=params["stop"] - params["start"], doing="rows")
     np.savez_compressed(workspace.folder / SCANNED, probability=np.stack(strips, axis=1).transpose(2, 1, 0).astype(np.float32))
-    return {"windows": len(strips) * scan.grid.width, "version": version}
+    return {"windows": len(strips) * scan.grid.width, "version": version, "ground": network.shown()}
 
 
 def looked_at(network: Classifier, cutter: Cutter, places: pd.DataFrame) -> np.ndarray:
@@ -278,11 +285,11 @@ def composite(config: Config, family: str, products: list[Path], workspace: Work
             found, facts = joined_scans(setting, row, [(path, params[path]) for path in products], folder, mosaic.grid)
         table = crater_table(found, mosaic.grid.body)
         write_craters(folder, table, mosaic.grid.body, counted_boundary(*extent(mosaic.grid)))
-        warnings = get_family(family).page_warnings(config)
-        write_map_page(folder, table, facts, mosaic, warnings)
-    provenance = {"config": config.dump(), "made_of": params[products[0]], "parts": len(products), "warnings": warnings}
+        warnings, likeness = get_family(family).page_warnings(config), light_of(products)
+        write_map_page(folder, table, facts, mosaic, likeness, warnings)
+    provenance = {"config": config.dump(), "made_of": params[products[0]], "parts": len(products), "warnings": warnings, **likeness}
     write_json(folder / "provenance.json", provenance)
-    return {"name": folder.name, **facts}
+    return {"name": folder.name, **facts, **likeness}
 
 
 def joined_list(setting: Setting, row: ChipHparams, products: list[Path], folder: Path, grid: Grid) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -324,12 +331,14 @@ def joined_scans(
     return found.reset_index(drop=True), {"scans": len(sides), "craters": len(found)}
 
 
-def write_map_page(folder: Path, table: pd.DataFrame, facts: dict[str, Any], mosaic: Mosaic, warnings: list[str]) -> None:
+def write_map_page(
+    folder: Path, table: pd.DataFrame, facts: dict[str, Any], mosaic: Mosaic, likeness: dict[str, Any], warnings: list[str]
+) -> None:
     from ...report import html
     from ...report.crater_pictures import overlay
 
     sections = [html.facts({name.replace("_", " "): value for name, value in facts.items()})]
-    sections += [html.paragraph(text, "warning") for text in warnings]
+    sections += [html.traffic_light(**likeness), *(html.paragraph(text, "warning") for text in warnings)]
     sections.append(html.picture(overlay(folder / "overlay.png", mosaic, table), "what the network takes for craters"))
     sections.append(html.section("Craters", html.table(table.drop(columns="geometry"))))
     html.write_page(folder / "index.html", f"Craters {folder.name}", sections)

@@ -15,7 +15,8 @@ from ...core.work import Workspace
 from ...craters.catalogue import write_catalogue
 from ..ejecta_common.craters import Crater
 from ..ejecta_common.mapping import PORTION, Brightness, brightness_of, match, require_bands, tiles_to_map
-from ..ejecta_common.planned import map_name, open_mosaic
+from ..ejecta_common.planned import map_name, map_run, open_mosaic
+from ..likeness import light_of, unusually_connected
 from ..members import chosen_version, frozen_paths
 from .evaluate import connected_tiles
 from .predict import ConnectionEnsemble
@@ -48,7 +49,7 @@ def map_crater(config: Config, params: dict[str, Any], workspace: Workspace) -> 
     table = tiles.reset_index(drop=True).assign(crat_FID=crater.fid, lon=lon, lat=lat, votes=votes, probability=found.mean(0))
     kept = connected_tiles(table, ensemble.hparams.iter_threshold)
     write_table(workspace.folder / TILES, table.assign(connected=table.index.isin(kept.index).astype(int)))
-    return {"tiles": len(table), "connected": len(kept)}
+    return {"tiles": len(table), "connected": len(kept), "ground": {"connection": ensemble.shown()}}
 
 
 @lru_cache(maxsize=1)
@@ -71,5 +72,7 @@ def composite(config: Config, products: list[Path], workspace: Workspace) -> dic
     with open_mosaic(config) as mosaic:
         write_catalogue(folder / "tiles.gpkg", table, mosaic.grid.body)
     facts = {"craters": len(products), "tiles": len(table), "connected": int(table["connected"].sum())}
-    write_json(folder / "provenance.json", {"config": config.dump(), **facts})
-    return {"name": folder.name, **facts}
+    doubts = unusually_connected(products, facts["tiles"], facts["connected"])
+    likeness = light_of(products, doubts, grey=not map_run(config).match_brightness)
+    write_json(folder / "provenance.json", {"config": config.dump(), **facts, **likeness})
+    return {"name": folder.name, **facts, **likeness}

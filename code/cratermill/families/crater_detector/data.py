@@ -56,6 +56,19 @@ class Pieces(Dataset):
         return np.asarray(self.tiles.image[row], np.float32), self.tiles.circles[row]
 
 
+class WholeTiles(Dataset):
+    """``image`` (1, h, w) of tiles as they are, which is how the level of a map sees them that is as fine as the mosaic."""
+
+    def __init__(self, tiles: TileSet, rows: np.ndarray):
+        self.tiles, self.rows = tiles, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {"image": np.asarray(self.tiles.image[self.rows[index]], np.float32)[None]}
+
+
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     tiles = TileSet(folder_of(config, params.family, hparams.data))
     require_craters(tiles, hparams)
@@ -69,4 +82,5 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
         test=Pieces(tiles, test, hparams, fixed),
         sampler=EpochOrder(len(learning), params.seed),
         norm=tiles.norm,
+        shown=WholeTiles(tiles, val),
     )

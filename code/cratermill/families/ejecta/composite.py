@@ -18,10 +18,10 @@ from ...geo.blocks import BLOCK_PX, in_order
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window, pixel_areas_m2
 from ...geo.mosaic import Mosaic
-from ...samples.brightness import AMBER, RED, Doubt, unlike_share
+from ...samples.brightness import AMBER, RED
 from .. import get_family
 from ..ejecta_common.stitch import hull
-from ..likeness import light_of
+from ..likeness import light_of, unusually_connected
 from .blend import NO_OWNER, Blended, Layer, blend
 from .crater_files import CraterFiles, read_facts
 from .fan import fan_out
@@ -83,12 +83,7 @@ def likeness(config: Config, parts: list[Part]) -> dict[str, Any]:
     products = [part.product for part in parts if part.product]
     notes = [(read_json(product / "cell.json", {}).get("metrics") or {}) for product in products]
     tiles, connected = (sum(part.facts[name] for part in parts) for name in ("tiles", "connected"))
-    found: list[Doubt] = []
-    trained: dict[str, list[float]] = next(
-        (note["ground"]["connection"]["trained"] for note in notes if "connection" in note.get("ground", {})), {}
-    )
-    if "share" in trained and tiles:
-        found += unlike_share(trained["share"][0], connected / tiles, "connected tiles")
+    found = unusually_connected(products, tiles, connected)
     reach = [part.facts["mean_extent_m"] / part.facts["radius_m"] for part in parts if part.facts["mean_extent_m"]]
     if reach and (middle := float(np.median(reach))) > USUAL_REACH[0]:
         colour = RED if middle > USUAL_REACH[1] else AMBER
