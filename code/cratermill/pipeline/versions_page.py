@@ -99,7 +99,9 @@ class _Group:
     def __init__(self, project: Project, family: Family, number: int, table: pd.DataFrame, cells: pd.DataFrame, score: str):
         self.project, self.family, self.number, self.table, self.cells, self.score = project, family, number, table, cells, score
         own = {"rank", "version", score, "low", "high"}
-        self.names = [str(name) for name in table if name not in own and table[name].notna().any()]
+        names = [str(name) for name in table if name not in own and table[name].notna().any()]
+        # Columns of rows first: they are what people choose.
+        self.names = sorted(names, key=lambda name: name in ("hours", "device", "cost [€]") or name.startswith("val_"))
         self.best = table["version"].tolist()[:MOST_ROWS]
 
     def parts(self) -> Iterator[str]:
