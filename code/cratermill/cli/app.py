@@ -15,6 +15,7 @@ ORDER = (
     "planet",
     "fetch",
     "replicate",
+    "new",
     "prepare",
     "import-ejmap",
     "label",

@@ -173,6 +173,24 @@ def prepare(config: Path = CONFIG, workers: int = WORKERS, changes: list[str] = 
             typer.secho(f"Warning: {warning}", err=True)
 
 
+@app.command()
+def new(
+    config: Path = typer.Argument(metavar="CONFIG", help="The file to make, e.g. configs/mine.yaml."),
+    family: str = typer.Option(..., "--family", help="Which experiment: ejecta, connection, crater_detector, crater_unet, …"),
+    mosaic: Path | None = typer.Option(None, "--mosaic", help="Your mosaic; its body is read off it."),
+    craters: Path | None = typer.Option(None, "--craters", help="Your crater list."),
+) -> None:
+    """Make a run configuration to begin with.
+
+    It says which lines need your eyes, and what is to be done next. An existing file is never replaced.
+    """
+    from ..pipeline.scaffold import new_config
+
+    path, steps = new_config(config, family, mosaic, craters)
+    typer.echo(f"{path} is written. Next:")
+    typer.echo("\n".join(f"  {number}. {step}" for number, step in enumerate(steps, 1)))
+
+
 TRUST = (
     "Also convert EJMAP's pickled checkpoints. Reading a pickle can run code that its maker has put in: "
     "they are read in a process of their own with stand-ins for all classes but tensors, yet trust only files whose origin you know."

@@ -291,7 +291,21 @@ def prepare(
 
     config = load_config(config_path, changes)
     whole_or_refuse(config)
-    return make(config, wanted_rows(config), progress or (lambda *_: None), workers)
+    rows = wanted_rows(config)
+    made = make(config, rows, progress or (lambda *_: None), workers)
+    _say_what_is_carried(config, rows, made)
+    return made
+
+
+def _say_what_is_carried(config: Config, rows: Rows, made: dict[str, dict]) -> None:
+    from .carried import carried, smallest_crater
+
+    for number, (name, facts) in enumerate(made.items()):
+        found = carried(config, name, rows[name])
+        more = smallest_crater(config) if number == 0 else ([], [])
+        for what, own, other in zip(("notes", "warnings"), found, more, strict=True):
+            if own or other:
+                facts[what] = [*facts.get(what, []), *own, *other]
 
 
 def summarise_run(plan: Plan) -> dict:

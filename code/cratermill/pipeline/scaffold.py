@@ -1,0 +1,95 @@
+"""``cratermill new``: a run configuration to begin with, which says what must be changed in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core.errors import InputError
+from ..core.files import link_or_copy, write_text
+from ..core.paths import DataFolder, find_root
+from ..families import get_family
+
+EJECTA = ("connection", "ejecta")
+WITH_LISTS = ("crater_unet", "crater_detector")
+CHANGE = "# CHANGE"
+
+
+def new_config(path: Path, family: str, mosaic: Path | None, craters: Path | None) -> tuple[Path, list[str]]:
+    """Write ``path``; returns it and what is to be done next. Never replaces a file."""
+    get_family(family)  # names the nearest valid ones
+    if path.exists():
+        raise InputError(f"{path} is there already", valid="the name of a new file", next_step="choose another name")
+    if path.suffix not in (".yaml", ".yml"):
+        raise InputError(f"{path} is no yaml file", valid="a name that ends in .yaml, such as configs/mine.yaml")
+    for what, one in (("mosaic", mosaic), ("crater list", craters)):
+        if one is not None and not one.exists():
+            raise InputError(f"the {what} {one} is missing", next_step="check the path")
+    root = find_root(path.parent if path.parent.exists() else Path.cwd())
+    data = DataFolder(root / "data" / path.stem)
+    lines, next_steps = _lines(path.stem, family, root, data, mosaic, craters)
+    write_text(path, "\n".join(lines) + "\n")
+    return path, [
+        *next_steps,
+        f"look at the lines marked {CHANGE} in {path}",
+        f"cratermill prepare {path}",
+        f"cratermill launch all {path} --dry-run",
+    ]
+
+
+def _lines(name: str, family: str, root: Path, data: DataFolder, mosaic: Path | None, craters: Path | None) -> tuple[list[str], list[str]]:
+    next_steps = []
+    lines = [
+        f"# Made by 'cratermill new'; docs/config.md explains every key. Lines marked {CHANGE} need your eyes.",
+        f"name: {name}",
+        "seed: 0",
+    ]
+    lines.append(f"data: data/{name}   # what prepare makes, and what was drawn, lies here")
+    if mosaic is not None:
+        lines += [f"mosaic: {_path(root, mosaic)}", f"body: {_body(mosaic)}   # read off the mosaic"]
+    else:
+        lines += [f"mosaic: data/{name}/mosaics/cylindrical_mosaic.tif   {CHANGE}: your mosaic", f"body: mercury   {CHANGE}: its body"]
+    rows = f"configs/{family}_version_hparams.csv"
+    lines += ["", "train:", f"  {family}:", f"    table: {rows}", f"    versions: [0]   {CHANGE}: rows of that table"]
+    if not (root / rows).exists():
+        next_steps.append(f"make the table {rows}")
+    if family in EJECTA:
+        if craters is not None:
+            target = data.root / "ejc_data" / f"fresh_craters{craters.suffix}"
+            link_or_copy(craters, target)
+            next_steps.append(f"the crater list is now {target}; say which craters train in its column train (docs/data.md)")
+        else:
+            next_steps.append(f"put the crater list into {data.root / 'ejc_data'}, as fresh_craters.gpkg, .shp or .csv (docs/data.md)")
+        next_steps.append("ejecta must be drawn for some craters: cratermill label start CONFIG (docs/drawing.md)")
+        lines += ["", "splits: {count: 5, test_fraction: 0.2}", "", "# map:", f"#   versions: {{{family}: 0}}"]
+    elif family in WITH_LISTS:
+        listed = _path(root, craters) if craters is not None else f"data/{name}/craters.csv"
+        lines += ["    data:", "      kind: mosaic", f"      catalogue: {listed}" + ("" if craters else f"   {CHANGE}: your crater list")]
+        lines += [
+            f"      tile_px: 256   {CHANGE}: several times the largest crater that the row looks for",
+            "",
+            "# map:",
+            f"#   versions: {{{family}: 0}}",
+        ]
+    elif family == "autoencoder":
+        listed = _path(root, craters) if craters is not None else f"data/{name}/craters.csv   {CHANGE}: your crater list"
+        lines += ["    data:", f"      catalogue: {listed}"]
+    else:
+        lines += [
+            "    data:",
+            f"      chips: data/{name}/chips.zip   {CHANGE}: a folder or zip with a folder per class; more keys: docs/few-labels.md",
+        ]
+    return lines, next_steps
+
+
+def _path(root: Path, path: Path) -> str:
+    """Relative to the project where it lies in it."""
+    whole = path.resolve()
+    text = whole.relative_to(root).as_posix() if whole.is_relative_to(root) else str(whole)
+    return f'"{text}"' if any(sign in text for sign in " #:'\"{}[]") else text
+
+
+def _body(mosaic: Path) -> str:
+    from ..geo.mosaic import Mosaic
+
+    with Mosaic.open(mosaic) as opened:
+        return opened.grid.body.name.lower()

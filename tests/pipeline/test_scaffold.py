@@ -1,0 +1,39 @@
+"""A configuration to begin with: right for the data given, loadable, and never over an existing file."""
+
+import pytest
+from typer.testing import CliRunner
+
+from cratermill.cli import app
+from cratermill.core.errors import InputError
+from cratermill.pipeline.load_config import load_config
+from cratermill.pipeline.scaffold import new_config
+from tests.mosaics import global_grid, noise, write_mosaic
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "configs").mkdir()
+    grid = global_grid()
+    write_mosaic(tmp_path / "my mosaic.tif", noise(grid), grid)
+    (tmp_path / "craters.csv").write_text("crat_FID,lon,lat,radius_m\n1,0,0,5000\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("family", ["connection", "ejecta", "crater_unet", "crater_detector", "chip_classifier", "sgan", "autoencoder"])
+def test_it_loads_and_knows_the_mosaic(root, family):
+    path, steps = new_config(root / "configs" / "mine.yaml", family, root / "my mosaic.tif", root / "craters.csv")
+    config = load_config(path)
+    assert config.run.body == "mercury" and config.mosaic == root / "my mosaic.tif" and list(config.run.train) == [family]
+    assert "# CHANGE" in path.read_text() and any("prepare" in step for step in steps)
+    assert (root / "data/mine/ejc_data/fresh_craters.csv").exists() == (family in ("connection", "ejecta"))
+    with pytest.raises(InputError, match="is there already"):
+        new_config(path, family, None, None)
+
+
+def test_without_data_the_keys_to_change_are_named_and_wrong_input_writes_nothing(root, monkeypatch):
+    monkeypatch.chdir(root)
+    for words, said in (("--family ejekta", "ejecta"), ("--family ejecta --mosaic no.tif", "no.tif is missing")):
+        result = CliRunner().invoke(app, ["new", "configs/a.yaml", *words.split()])
+        assert result.exit_code == 2 and said in result.output and not (root / "configs/a.yaml").exists()
+    result = CliRunner().invoke(app, ["new", "configs/a.yaml", "--family", "crater_detector"])
+    assert result.exit_code == 0 and (root / "configs/a.yaml").read_text().count("# CHANGE") >= 4 and "1. " in result.output
