@@ -58,7 +58,7 @@ def all_plan(config: Config, rows: Rows, until: str = STAGES[-1], unprepared: bo
 
     ``unprepared``: a plan to look at only, of data that are to be prepared yet.
     """
-    cells = _training_cells(config, rows, unprepared) if any(rows.values()) and until != "prepare" else []
+    cells = _training_cells(config, rows, unprepared, until) if any(rows.values()) and until != "prepare" else []
     if config.maps and until in STAGES[STAGES.index("map") :]:
         add_maps(config, cells, lambda family: [row.version for row in rows.get(family, [])] or trained_versions(config, family))
     return _make_plan(config, "all", up_to(cells, until) if cells else [])
@@ -88,7 +88,7 @@ def _make_plan(config: Config, kind: str, cells: list[Cell]) -> Plan:
     return make_plan(f"{config.run.name}-{kind}", config.root, config.dump(), config.run.seed, cells)
 
 
-def _training_cells(config: Config, rows: Rows, unprepared: bool = False) -> list[Cell]:
+def _training_cells(config: Config, rows: Rows, unprepared: bool = False, until: str = STAGES[-1]) -> list[Cell]:
     cells = _TrainCells(config, unprepared)
     count = sum(_trainings(config, name, row) for name, family_rows in rows.items() for row in family_rows)
     # Each is trained and evaluated.
@@ -96,8 +96,9 @@ def _training_cells(config: Config, rows: Rows, unprepared: bool = False) -> lis
     for name, family_rows in rows.items():
         for row in family_rows:
             cells.add(name, row)
-    cells.evaluate()
-    cells.summarise()
+    if until != "train":  # training alone needs nobody's evaluations
+        cells.evaluate()
+        cells.summarise()
     return cells.cells
 
 
