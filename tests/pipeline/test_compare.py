@@ -72,7 +72,21 @@ def test_ejmaps_tables_and_ours(compared):
 def test_two_maps_against_each_other(project, monkeypatch):
     monkeypatch.chdir(project)
     found = run_comparison("the map", "the map", options=CompareOptions(scales=[], pictures=0), into=project / "itself")
-    assert (found["F1"], found["F1_low"], found["craters"]) == (1.0, 1.0, 3)
+    assert (found["F1"], found["F1_low"], found["craters"]) == (1.0, 1.0, 3) and not found["notes"]
+
+
+def test_a_map_of_another_mosaic_of_the_body(project, monkeypatch):
+    """Twice the resolution, and columns that begin on another meridian: the same ejecta but for half a pixel."""
+    monkeypatch.chdir(project)
+    fine = cases.grid(first_lon=-90.0).resized((960, 1920))
+    folder = project / "results" / "output_masks" / "a later mosaic"
+    for fid in (1, 4):
+        mask = np.roll(cases.disc_and_ray(*cases.polar(fine, *cases.CRATERS[fid])), 8, axis=1)
+        cases.write_mask(folder / f"cylindrical_mask_crater_{fid}.tif", mask, fine)
+    cases.write_cog(project / "fine.tif", np.zeros((1, *fine.shape), np.uint8), fine)
+    write_json(folder / "provenance.json", {"config": {"data": "data/world", "map": {"versions": {}, "mosaic": "fine.tif"}}})
+    found = run_comparison("the map", "a later mosaic", options=CompareOptions(scales=[2], pictures=1), into=project / "dates")
+    assert found["F1"] > 0.97 and found["craters"] == 2 and "compared at the map's" in found["notes"][0]
 
 
 def test_truth_that_cannot_be_used_is_named(project, tmp_path, monkeypatch):

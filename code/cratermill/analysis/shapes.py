@@ -63,15 +63,22 @@ def cut(window: Window, side: int) -> Iterator[Window]:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A raster mask."""
+    """A raster mask, which may lie on another grid of the body than the map's."""
 
     mask: Mask | Tiles
 
     def squares(self, place: Place) -> list[Window]:
-        return occupied(place, self.mask)
+        return occupied(self._of_mask(place), self.mask)
 
     def on_plane(self, place: Place, window: Window) -> np.ndarray:
-        return place.read(window, self.mask)
+        return self._of_mask(place).read(window, self.mask)
+
+    def _of_mask(self, place: Place) -> Place:
+        """The same plane, as it lies on the mask's own grid."""
+        return place if self.lies_on(place.mosaic) else Place(place.crater, self.mask.grid, place.grid.resolution_m)
+
+    def lies_on(self, grid: Grid) -> bool:
+        return self.mask.grid is grid or self.mask.grid == grid
 
 
 @dataclass(frozen=True)
@@ -116,9 +123,10 @@ class Together:
 
 def any_on_plane(place: Place, window: Window, ejecta: list[Ejecta]) -> np.ndarray:
     """Where any of several craters' ejecta lie, (h, w) bool; masks far away cost next to nothing."""
-    found = place.read(window, Together([one.mask for one in ejecta if isinstance(one, Drawn)]))
+    here = [one for one in ejecta if isinstance(one, Drawn) and one.lies_on(place.mosaic)]
+    found = place.read(window, Together([one.mask for one in here]))
     for one in ejecta:
-        if not isinstance(one, Drawn):
+        if one not in here:
             found = found | one.on_plane(place, window)
     return found
 

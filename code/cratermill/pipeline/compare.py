@@ -13,7 +13,7 @@ from ..core.files import write_json, write_table
 from ..core.frames import rows_of
 from .calibrate import calibrated
 from .index import refresh
-from .map_sources import MapSources, find_map, results_folder, sources_of
+from .map_sources import PROVENANCE, MapSources, find_map, results_folder, sources_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +80,7 @@ class Comparison:
     options: CompareOptions
     progress: Progress
     pictures: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     calibration: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> dict[str, object]:
@@ -104,7 +105,12 @@ class Comparison:
     def _ejecta(self, grid: Grid, craters: dict[int, Crater]) -> tuple[dict[int, Ejecta], dict[int, Ejecta]]:
         from ..analysis.shapes import ejecta_of
 
-        mapped, truth = ejecta_of(self.sources.folder, grid), ejecta_of(self.truth, grid)
+        own = self._grid_of_truth(grid)
+        mapped, truth = ejecta_of(self.sources.folder, grid), ejecta_of(self.truth, own)
+        if own != grid:
+            self.notes.append(
+                f"The truth has pixels of {own.resolution_m:.0f} m, the map of {grid.resolution_m:.0f} m: compared at the map's."
+            )
         common = sorted(set(truth) & set(craters) & set(mapped))
         if not common:
             numbers = [", ".join(map(str, sorted(found)[:8])) or "none" for found in (mapped, truth)]
@@ -115,6 +121,16 @@ class Comparison:
                 next_step="name the files mask_crater_{FID}.tif, or fill the column crat_FID, by the map's crater list",
             )
         return mapped, truth
+
+    def _grid_of_truth(self, grid: Grid) -> Grid:
+        """Of another map, made of another mosaic of the body, that one's; else the map's."""
+        from ..geo.bodies import require_same_body
+
+        if not (self.truth / PROVENANCE).exists():
+            return grid
+        with sources_of(self.truth).open_grid() as raster:
+            require_same_body(grid.body, raster.grid.body, f"the map {self.truth}")
+            return raster.grid
 
     def _each(self, fids: list[int], craters, mapped: dict, truth: dict, grid: Grid) -> list[Compared]:
         from ..analysis.compare import compare
@@ -176,7 +192,7 @@ class Comparison:
             plots.append((reliability_picture(self.folder / "reliability.png", tables["calibration"]), caption))
         whole = tables["scores"].iloc[0]
         summary = {"craters": len(found), **left, "truth": self.truth.name}
-        summary["notes"] = [NOTES[name].format(", ".join(map(str, fids))) for name, fids in left.items() if fids]
+        summary["notes"] = self.notes + [NOTES[name].format(", ".join(map(str, fids))) for name, fids in left.items() if fids]
         summary |= {name: float(whole[name]) for name in whole.index if name.startswith(("Precision", "Recall", "F1", "IoU"))}
         per_crater = tables["dl_hm_metrics"]["F1"]
         summary |= {"F1_of_craters_mean": float(per_crater.mean()), "F1_of_craters_min": float(per_crater.min())}
