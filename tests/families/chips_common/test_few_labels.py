@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cratermill.core.files import write_json
 from cratermill.core.paths import Project
-from cratermill.families.chips_common.few_labels import draw_few_labels
+from cratermill.families.chips_common.few_labels import SHOWN, draw_few_labels
 
 
 def cell(project, short, version, iteration, hparams, score):
@@ -39,3 +40,14 @@ def test_every_row_that_hides_labels_stands_in_the_table_with_its_interval(tmp_p
 def test_without_hidden_labels_there_is_no_curve(tmp_path):
     cell(Project(tmp_path), "sgan", 1, 0, {"method": "sgan", "labels": None}, 0.9)
     assert draw_few_labels(Project(tmp_path)) is None
+
+
+def test_versions_of_a_group_have_a_curve_of_their_own(tmp_path):
+    inside = Project(tmp_path, "mine")
+    cell = inside.version_log("sgan", 3) / "cells" / "train_a" / "cell.json"
+    metrics = dict.fromkeys(SHOWN, 0.5)
+    write_json(
+        cell, {"params": {"version": 3, "split": 0, "iteration": 0, "hparams": {"method": "sgan", "labels": 10}}, "metrics": metrics}
+    )
+    path = draw_few_labels(inside)
+    assert path is not None and path.parent.name == "mine" and draw_few_labels(Project(tmp_path)) is None

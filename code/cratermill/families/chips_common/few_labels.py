@@ -36,7 +36,7 @@ def collected(project: Project) -> pd.DataFrame:
     """One row per done train cell of both families that hides labels: method, version, labels, split, iteration, scores on test chips."""
     found = []
     for short in ("sgan", "chip_classifier"):
-        for path in sorted((project.log / f"{short}_log").glob("version_*/cells/train_*/cell.json")):
+        for path in sorted(project.version_log(short, 0).parent.glob("version_*/cells/train_*/cell.json")):
             made = None if path.parent.suffix else read_json(path)
             hparams = made["params"]["hparams"] if made else {}
             if made and hparams.get("labels") is not None:
