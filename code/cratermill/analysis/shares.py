@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import pandas as pd
 from ..geo.arrays import write_array
 from ..geo.blocks import lazy_raster
 from ..geo.grid import Grid, Window, pixel_areas_m2
-from ..geo.mosaic import Mosaic
+from ..geo.mosaic import Mosaic, close_kept, kept_open
 from .masks import turns
 
 if TYPE_CHECKING:
@@ -50,12 +49,19 @@ class Shares:
 
     def read(self, window: Window) -> np.ndarray:
         """A window of the mosaic's grid, of any turn: (h, w) float32, NaN outside."""
+        return self._of(self._raster, window)
+
+    def read_block(self, window: Window) -> np.ndarray:
+        """The same by a file of the calling thread's own."""
+        return self._of(kept_open(self.path, (self.band,)), window)
+
+    def _of(self, raster: Mosaic, window: Window) -> np.ndarray:
         out = np.full((window.height, window.width), np.nan, np.float32)
         for turn in turns(window, self.place, self.grid.period_px):
             row, col = max(window.row, self.place.row), max(window.col, self.place.col + turn)
             stop_row, stop_col = min(window.stop_row, self.place.stop_row), min(window.stop_col, self.place.stop_col + turn)
             part = Window(row - self.place.row, col - self.place.col - turn, stop_row - row, stop_col - col)
-            out[row - window.row : stop_row - window.row, col - window.col : stop_col - window.col] = self._raster.read(part)[0]
+            out[row - window.row : stop_row - window.row, col - window.col : stop_col - window.col] = raster.read(part)[0]
         return out
 
     def blocks(self, side: int) -> Iterator[tuple[Window, np.ndarray]]:
@@ -66,15 +72,6 @@ class Shares:
                 known = np.isfinite(self._raster.read(part)[0])
                 if known.any():
                     yield Window(part.row + self.place.row, part.col + self.place.col, part.height, part.width), known
-
-    @contextmanager
-    def another(self) -> Iterator[Shares]:
-        """The same with a file handle of its own, for as long as that is needed."""
-        own = replace(self)
-        try:
-            yield own
-        finally:
-            own.close()
 
     def close(self) -> None:
         raster = self.__dict__.pop("_raster", None)
@@ -111,7 +108,10 @@ def ensemble_areas(files: dict[int, Path], grid: Grid, threshold: float) -> pd.D
 
 def write_disagreement(path: Path, files: dict[int, Path], grid: Grid) -> Path:
     """Where the members disagree: 4 s (1 − s) of the vote share s, the most of any crater; 0 agreed, 1 half and half, NaN without tiles."""
-    return write_array(path, most_of(files, grid, disagreement), grid, nodata=np.nan, names=["disagreement"], resampling="average")
+    try:
+        return write_array(path, most_of(files, grid, disagreement), grid, nodata=np.nan, names=["disagreement"], resampling="average")
+    finally:
+        close_kept()
 
 
 def most_of(files: dict[int, Path], grid: Grid, what: Callable[[np.ndarray], np.ndarray] = np.asarray) -> dask.array.Array:
@@ -124,8 +124,7 @@ def _most(crater_shares: list[Shares], what: Callable[[np.ndarray], np.ndarray],
     out = np.full((1, block.height, block.width), np.nan, np.float32)
     for shares in crater_shares:
         if turns(block, shares.place, shares.grid.period_px):
-            with shares.another() as own:
-                np.fmax(out, what(own.read(block)), out=out)
+            np.fmax(out, what(shares.read_block(block)), out=out)
     return out
 
 

@@ -11,6 +11,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
 from ..core.errors import InputError
+from ..core.files import stat_fingerprint
 from ..core.machine import cores
 from .band_formulas import Bands, chosen_bands
 from .band_statistics import Statistics, statistics
@@ -246,6 +248,22 @@ class Mosaic:
             width = min(window.width - at, period - col)
             yield at, col, width
             at += width
+
+
+def kept_open(path: Path, bands: tuple[int, ...] | None = None, *, labels: bool = False) -> Mosaic:
+    """A file for the calling thread alone, kept open for its next blocks, since opening takes longer than reading one; the last few are
+    kept until :func:`close_kept`."""
+    return _kept(path, bands, labels, tuple(stat_fingerprint(path)), threading.get_ident())
+
+
+@lru_cache(maxsize=32)
+def _kept(path: Path, bands: tuple[int, ...] | None, labels: bool, mark: tuple, thread: int) -> Mosaic:
+    # A file dropped from the cache closes itself when nobody holds it any more; another of the same name has another mark.
+    return Mosaic.open(path, bands, labels=labels)
+
+
+def close_kept() -> None:
+    _kept.cache_clear()
 
 
 @contextlib.contextmanager

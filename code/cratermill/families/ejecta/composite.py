@@ -17,7 +17,7 @@ from ...core.work import Workspace
 from ...geo.blocks import BLOCK_PX, in_order
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window, pixel_areas_m2
-from ...geo.mosaic import Mosaic
+from ...geo.mosaic import Mosaic, close_kept, kept_open
 from ...samples.brightness import AMBER, RED
 from .. import get_family
 from ..ejecta_common.stitch import hull
@@ -156,7 +156,10 @@ def write_rasters(folder: Path, parts: list[Part], grid: Grid, alpha: float, wor
     """The global rasters in one pass over the blocks that any crater touches; returns what craters share and own."""
     overlaps = Overlaps()
     blocks = blended_blocks(parts, grid, alpha, overlaps, workspace)
-    fan_out(blocks, [partial(output.write, folder, grid) for output in OUTPUTS])
+    try:
+        fan_out(blocks, [partial(output.write, folder, grid) for output in OUTPUTS])
+    finally:
+        close_kept()
     return overlaps
 
 
@@ -198,8 +201,8 @@ def layer_of(part: Part, window: Window) -> Layer:
     assert here is not None, "only craters that meet the block are asked for"
     source = Window(here.row - part.window.row, here.col - part.window.col, here.height, here.width)
     into = Window(here.row - window.row, here.col - window.col, here.height, here.width)
-    with Mosaic.open(part.files.mask, labels=True) as mask, Mosaic.open(part.files.shares, [2]) as probability:
-        return Layer(part.fid, into, mask.read(source)[0] > 0, probability.read(source)[0])
+    mask, probability = kept_open(part.files.mask, labels=True), kept_open(part.files.shares, (2,))
+    return Layer(part.fid, into, mask.read(source)[0] > 0, probability.read(source)[0])
 
 
 # --- everything else ----------------------------------------------------------------------------------------------------------
