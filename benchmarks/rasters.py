@@ -1,0 +1,238 @@
+"""Steps over whole rasters as dask graphs, against the loops that they replaced; on one core and on two; and when the mosaic grows.
+
+    python benchmarks/rasters.py [--folder DIR] [--rows 5760] [--grown 4] [--largest] [--json FILE]
+
+The mosaic has 3 bands of bytes in a smooth pattern (deflated, in tiles of 512 px) and as many craters as its area asks for, each with a
+mask and probabilities of 1000 × 1000 px. ``--grown``: how many times as wide and high the largest mosaic of the growth rows is;
+``--largest``: statistics and composite of 46 080 × 92 160 × 3 too (a few GB on the disk). The baselines are the former loops: a reader
+thread one block ahead for the composite, a loop over blocks for the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import lru_cache, partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import dask
+import numpy as np
+import rasterio
+from measure import Measured, Row, measure, show
+
+from cratermill.analysis.shares import Shares, disagreement, share_files, write_disagreement
+from cratermill.core.prefetch import ahead
+from cratermill.families.ejecta.blend import Layer, blend
+from cratermill.families.ejecta.composite import OUTPUTS, Part, blended_blocks, met_blocks, write_rasters
+from cratermill.families.ejecta.crater_files import CraterFiles, write_mask
+from cratermill.families.ejecta.fan import fan_out
+from cratermill.families.ejecta.tables import Overlaps, common
+from cratermill.geo.band_statistics import _block_sums, _counted, block_windows
+from cratermill.geo.bodies import get_body
+from cratermill.geo.cog import write_cog
+from cratermill.geo.grid import Grid, Window, pixel_areas_m2
+from cratermill.geo.mosaic import Mosaic
+
+SIDE_PX, BLOCK_PX = 1000, 1024
+CRATERS_AT_5760 = 60
+WORK = SimpleNamespace(keep_going=lambda: None, report=lambda **_: None)
+
+
+# --- data -----------------------------------------------------------------------------------------------------------------------
+
+
+def grid_of(rows: int) -> Grid:
+    body = get_body("mercury")
+    step = body.half_circumference_m / rows
+    affine = rasterio.Affine(step, 0, -body.half_circumference_m, 0, -step, body.half_circumference_m / 2)
+    return Grid(body.cylindrical_crs(), affine, (rows, 2 * rows))
+
+
+def make(folder: Path, rows: int) -> Path:
+    """A mosaic and the files of its craters, made once."""
+    place = folder / str(rows)
+    if (place / "done").exists():
+        return place
+    place.mkdir(parents=True, exist_ok=True)
+    grid = grid_of(rows)
+    profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "height": rows, "width": 2 * rows, "nodata": 0}
+    profile |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1, "BIGTIFF": "YES"}
+    wave = (40 * np.sin(np.arange(2 * rows) / 97)).astype(np.int16)
+    with rasterio.open(place / "mosaic.tif", "w", **profile, crs=grid.crs.to_wkt(), transform=grid.affine) as file:
+        for row in range(0, rows, 512):
+            height = min(512, rows - row)
+            up = (40 * np.cos(np.arange(row, row + height) / 61)).astype(np.int16)[:, None]
+            pixels = np.stack([(120 + 5 * band + wave + up) // 8 * 8 for band in range(3)]).astype(np.uint8)
+            file.write(pixels, window=((row, row + height), (0, 2 * rows)))
+    rng = np.random.default_rng(rows)
+    for fid in range(round(CRATERS_AT_5760 * (rows / 5760) ** 2)):
+        row, col = int(rng.integers(0, rows - SIDE_PX)), int(rng.integers(0, 2 * rows - SIDE_PX))
+        write_crater(place, fid, Window(row, col, SIDE_PX, SIDE_PX), grid)
+    (place / "done").touch()
+    return place
+
+
+def write_crater(place: Path, fid: int, window: Window, grid: Grid) -> None:
+    y, x = np.mgrid[-1 : 1 : SIDE_PX * 1j, -1 : 1 : SIDE_PX * 1j]
+    share = np.round(np.clip(1.1 - np.hypot(x, y) * (1 + 0.3 * np.sin(7 * np.arctan2(y, x) + fid)), 0, 1), 2).astype(np.float32)
+    files = CraterFiles(place, fid)
+    write_mask(files, [(window, (share >= 0.5).astype(np.uint8))], grid, window, {})
+    write_cog(files.shares, [(window, np.stack([share, share]))], grid, window=window, nodata=np.nan, dtype="float32", bands=2)
+
+
+def parts_of(place: Path, grid: Grid) -> list[Part]:
+    return [Part(fid, place, {}, Shares.open(fid, path, grid).place) for fid, path in sorted(share_files(place).items())]
+
+
+# --- before: the loops that dask graphs replaced --------------------------------------------------------------------------------
+
+
+def old_statistics(place: Path) -> int:
+    with Mosaic.open(place / "mosaic.tif") as mosaic:
+        return sum(part.count for window in block_windows(mosaic) for part in _block_sums(mosaic, window)[0])
+
+
+def old_blocks(parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps) -> Iterator:
+    areas_m2, blocks = pixel_areas_m2(grid), list(met_blocks(parts, grid))
+    opened = lru_cache(maxsize=16)(lambda files: (Mosaic.open(files.mask, labels=True), Mosaic.open(files.shares, [2])))
+
+    def layer(part: Part, window: Window) -> Layer:
+        here = common(part.window, window)
+        source = Window(here.row - part.window.row, here.col - part.window.col, here.height, here.width)
+        into = Window(here.row - window.row, here.col - window.col, here.height, here.width)
+        mask, probability = opened(part.files)
+        return Layer(part.fid, into, mask.read(source)[0] > 0, probability.read(source)[0])
+
+    with ThreadPoolExecutor(1) as pool:
+        for window, layers in ahead(pool, lambda block: (block[0], [layer(part, block[0]) for part in block[1]]), blocks):
+            made = blend(layers, (window.height, window.width), alpha)
+            overlaps.add(layers, made.owner, areas_m2[window.row : window.stop_row])
+            yield window, made
+
+
+def old_disagreement(path: Path, place: Path, grid: Grid) -> None:
+    with ExitStack() as stack:
+        opened = [Shares.open(fid, file, grid) for fid, file in sorted(share_files(place).items())]
+        for one in opened:
+            stack.callback(one.close)
+
+        def blocks() -> Iterator[tuple[Window, np.ndarray]]:
+            for row in range(0, grid.height, BLOCK_PX):
+                for col in range(0, grid.width, BLOCK_PX):
+                    block = Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
+                    near = [one for one in opened if common(one.place, block)]
+                    if near:
+                        yield block, np.fmax.reduce([disagreement(one.read(block)) for one in near])
+
+        write_cog(path, blocks(), grid, nodata=np.nan, dtype="float32", bands=1, names=["disagreement"], resampling="average")
+
+
+# --- what is measured -----------------------------------------------------------------------------------------------------------
+
+
+def on_cores(count: int, work: Callable, *arguments) -> object:
+    """With so many of dask's threads, and of GDAL's."""
+    os.environ["SLURM_CPUS_PER_TASK"] = str(count)
+    with dask.config.set(num_workers=count), tempfile.TemporaryDirectory() as scratch:
+        return work(*arguments, Path(scratch))
+
+
+def statistics(new: bool, place: Path, scratch: Path) -> int:
+    if not new:
+        return old_statistics(place)
+    with Mosaic.open(place / "mosaic.tif") as mosaic:
+        return int(_counted(mosaic).count.sum())
+
+
+def blended(new: bool, place: Path, scratch: Path) -> float:
+    """The blocks of a composite and its areas, without the writing of files, which is the same before and after."""
+    grid, overlaps = grid_of(int(place.name)), Overlaps()
+    parts = parts_of(place, grid)
+    blocks = blended_blocks(parts, grid, 0.5, overlaps, WORK) if new else old_blocks(parts, grid, 0.5, overlaps)
+    for _ in blocks:
+        pass
+    return sum(overlaps.owned_m2.values())
+
+
+def whole_composite(new: bool, place: Path, scratch: Path) -> float:
+    grid = grid_of(int(place.name))
+    parts = parts_of(place, grid)
+    if new:
+        return sum(write_rasters(scratch, parts, grid, 0.5, WORK).owned_m2.values())
+    overlaps = Overlaps()
+    fan_out(old_blocks(parts, grid, 0.5, overlaps), [partial(output.write, scratch, grid) for output in OUTPUTS])
+    return sum(overlaps.owned_m2.values())
+
+
+def disagreements(new: bool, place: Path, scratch: Path) -> int:
+    grid = grid_of(int(place.name))
+    path = scratch / "disagreement.tif"
+    write_disagreement(path, share_files(place), grid) if new else old_disagreement(path, place, grid)
+    return path.stat().st_size
+
+
+STEPS = {
+    "statistics of 3 bands": statistics,
+    "blocks of a composite, overlaps and areas": blended,
+    "a composite with its three rasters": whole_composite,
+    "map of disagreement": disagreements,
+}
+
+
+def compared(place: Path, runs: int) -> tuple[list[Row], dict[str, str]]:
+    rows, notes = [], {}
+    for name, step in STEPS.items():
+        old, one, two = (measure(on_cores, count, step, new, place, runs=runs) for count, new in ((1, False), (1, True), (2, True)))
+        assert old.value == one.value == two.value, name
+        rows.append(Row(f"{name}, one core", "the loop before", one, old, 1.0, 2048))
+        notes[f"{name}, two cores"] = (
+            f"{one.seconds / two.seconds:.2f} × one core by the clock ({two.seconds:.2f} s, CPU {two.cpu_s:.2f} s)"
+        )
+    return rows, notes
+
+
+def growth(folder: Path, rows: int, times: int) -> dict[str, str]:
+    notes = {}
+    places = [make(folder, rows), make(folder, rows * times)]
+    for name in ("statistics of 3 bands", "a composite with its three rasters"):
+        small, large = (measure(on_cores, 2, STEPS[name], True, place, runs=1) for place in places)
+        notes[f"{name}, {times**2} × the pixels"] = said(large) + f"; {large.cpu_s / small.cpu_s / times**2:.2f} × the CPU time per pixel"
+    return notes
+
+
+def said(one: Measured) -> str:
+    return f"{one.seconds:.1f} s, CPU {one.cpu_s:.1f} s, {one.peak_mb:.0f} MB"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--rows", type=int, default=5760)
+    parser.add_argument("--grown", type=int, default=4)
+    parser.add_argument("--largest", action="store_true")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    folder = given.folder or Path(tempfile.mkdtemp(prefix="rasters-"))
+    try:
+        rows, notes = compared(make(folder, given.rows), given.runs)
+        if given.grown > 1:
+            notes |= growth(folder, given.rows, given.grown)
+        if given.largest:
+            place = make(folder, 46_080)
+            for name in ("statistics of 3 bands", "a composite with its three rasters"):
+                notes[f"{name}, 46 080 × 92 160"] = said(measure(on_cores, 2, STEPS[name], True, place, runs=1))
+        show(rows, notes, given.json)
+    finally:
+        if given.folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
