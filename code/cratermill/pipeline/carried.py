@@ -22,15 +22,18 @@ def carried(config: Config, name: str, rows: list[Any]) -> tuple[list[str], list
     family, run = get_family(name), config.run.train[name]
     notes, warnings, seen = list[str](), list[str](), set[str]()
     for row in rows:
-        mark = fingerprint([family.data_fingerprint(config, row)])
         splits = run.splits_of(row)
-        if mark in seen or not splits:
+        if not splits:
             continue
-        seen.add(mark)
         seed = seed_of(config.run.seed, name, row.version, splits[0], 0)
         try:
+            mark = fingerprint([family.data_fingerprint(config, row)])
+            if mark in seen:
+                continue
+            seen.add(mark)
             data = family.datasets(config, CellParams(name, row.version, splits[0], 0, seed, row.model_dump(mode="json")))
         except CratermillError as error:
+            # Such as weights to begin with that aren't here: launching refuses them, and the data is prepared.
             warnings.append(f"version {row.version}, split {splits[0]}: {error.given}")
             continue
         counts = [len(part) for part in (data.train, data.val, data.test)]
