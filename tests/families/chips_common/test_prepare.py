@@ -132,11 +132,9 @@ def test_hard_negatives_of_a_cut_are_no_copies_of_their_crater_but_stay_on_its_s
     cut = "{mosaic: mosaic.tif, catalogue: craters.csv, max_abs_lat: 70, hard_share: 1.0, negatives_per_crater: 4}"
     config = prepared(planet, "sgan", data=f"{{cut: {cut}, classes: [plain, crater], duplicates: drop}}")
     rows = folder_of(config).rows
-    assert (
-        (rows["label"] == 1).sum() == 6
-        and (rows["label"] == 0).sum() > 12
-        and not prepare(planet / "configs" / "sgan.yaml")["sgan"]["warnings"]
-    )
+    warned = prepare(planet / "configs" / "sgan.yaml")["sgan"]["warnings"]
+    assert (rows["label"] == 1).sum() == 6 and (rows["label"] == 0).sum() > 12
+    assert all(text.startswith("version 1") for text in warned)  # that few chips carry little, and nothing of copies
     beside = rows.groupby("group")["label"].nunique() == 2
     assert beside.any() and (rows.groupby("group")["test_0"].nunique() == 1).all()
 
@@ -166,7 +164,8 @@ def test_folders_that_are_no_class_are_counted_in_a_warning(tmp_path):
     path = write_project(tmp_path, "sgan", data="{chips: pictures, classes: [plain, crater]}")
     for _ in range(2):  # the second time nothing is made
         warned = prepare(path)["sgan"]["warnings"]
-        assert warned == ["folders that data.classes doesn't name are left out: ghost (10 pictures)"]
+        assert warned[0] == "folders that data.classes doesn't name are left out: ghost (10 pictures)"
+        assert all(text.startswith("version 1") for text in warned[1:])
 
 
 def test_mnists_own_test_chips_test_and_ten_classes_share_the_labels(tmp_path):
