@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from ..core.delimited import read_cells
 from ..core.errors import InputError, nearest
 from ..samples.recipe import recipe_folder
-from ..training.fields import integer
+from ..training.fields import OneOf, integer
 from ..training.hparams import RowHparams
 from . import keywords
 
@@ -282,7 +282,9 @@ class _Row:
 
 
 def _choices(annotation: Any) -> list[str]:
-    """The names in a Literal, also inside Optional."""
+    """The names in a Literal or of a registry, also inside Optional."""
+    if isinstance(annotation, OneOf):
+        return list(annotation.names())
     parts = [[part] if isinstance(part, str) else _choices(part) for part in get_args(annotation)]
     return [choice for part in parts for choice in part]
 
@@ -292,7 +294,8 @@ _RANGES = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
 
 def valid_values(field: FieldInfo) -> str:
     """What may stand in a column, as its model says it: the names, or the range of its numbers; "" where anything of its type may."""
-    if choices := _choices(field.annotation):
+    # pydantic takes the marks of a column off its type, unless they stand inside Optional.
+    if choices := [name for part in (field.annotation, *field.metadata) for name in _choices(part)]:
         return ", ".join(choices)
     limits = [(words, getattr(one, bound, None)) for one in field.metadata for bound, words in _RANGES.items()]
     return ", ".join(words.format(limit) for words, limit in limits if limit is not None)
