@@ -396,6 +396,8 @@ def test_command_line(project, monkeypatch, capsys):
     assert code == 0 and "recorded now, at the first download" in said and "fetched:moon/" in said
     assert time.strftime("%Y-%m-%d") in run("--list")[1]
     assert run("mon")[0] == 2 and run("moon", "--shared")[0] == 2
+    code, said = run("moon", "--renew", "--from", str(project / "not there"))
+    assert code == 2 and "not there holds no " in said
     monkeypatch.setenv("CRATERMILL_FETCHED", str(project / "nowhere"))
     code, said = run("moon", "--shared")
     assert code == 2 and "names no folder" in said

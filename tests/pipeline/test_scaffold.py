@@ -1,5 +1,7 @@
 """A configuration to begin with: right for the data given, loadable, and never over an existing file."""
 
+import shlex
+
 import pytest
 from typer.testing import CliRunner
 
@@ -37,3 +39,22 @@ def test_without_data_the_keys_to_change_are_named_and_wrong_input_writes_nothin
         assert result.exit_code == 2 and said in result.output and not (root / "configs/a.yaml").exists()
     result = CliRunner().invoke(app, ["new", "configs/a.yaml", "--family", "crater_detector"])
     assert result.exit_code == 0 and (root / "configs/a.yaml").read_text().count("# CHANGE") >= 4 and "1. " in result.output
+
+
+def test_odd_names_make_configurations_that_load_and_the_list_is_a_copy(root, monkeypatch):
+    monkeypatch.chdir(root)
+    for name, called in (("my é #1", "my-1"), ("007", "007"), ("true", "true"), ("é", "ejecta")):
+        path, steps = new_config(root / "configs" / f"{name}.yaml", "ejecta", root / "my mosaic.tif", root / "craters.csv")
+        config = load_config(path)
+        assert config.run.name == called and config.data.root == root / "data" / called
+        assert any(
+            shlex.split(step)[:2] == ["cratermill", "prepare"] and shlex.split(step)[2] == str(path)
+            for step in steps
+            if step.startswith("cratermill")
+        )
+    listed = root / "data/my-1/ejc_data/fresh_craters.csv"
+    listed.write_text("crat_FID,lon,lat,radius_m,train\n1,0,0,5000,1\n")
+    assert "train" not in (root / "craters.csv").read_text()
+    with pytest.raises(InputError, match="fresh_craters.csv is there already"):
+        new_config(root / "configs" / "my 1.yaml", "ejecta", None, root / "craters.csv")
+    assert "train" in listed.read_text() and not (root / "configs" / "my 1.yaml").exists()

@@ -105,6 +105,10 @@ def _fetch_file(
 
     pooch.get_logger().setLevel("WARNING")
     folder = place.of(name)
+    if source and not (source / file.name).is_file():
+        raise InputError(
+            f"{source} holds no {file.name}", valid=f"a folder with the files of {name}", next_step="check the folder given with --from"
+        )
     urls = [(source / file.name).resolve().as_uri()] if source else list(file.urls)
     if not urls:
         raise InputError(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import filecmp
+import json
+import re
+import shlex
 from pathlib import Path
 
 from ..core.errors import InputError
-from ..core.files import link_or_copy, write_text
+from ..core.files import copy_file, write_text
 from ..core.paths import DataFolder, find_root
+from ..core.yaml_files import read_yaml
 from ..families import get_family
 
 EJECTA = ("connection", "ejecta")
@@ -25,22 +30,23 @@ def new_config(path: Path, family: str, mosaic: Path | None, craters: Path | Non
         if one is not None and not one.exists():
             raise InputError(f"the {what} {one} is missing", next_step="check the path")
     root = find_root(path.parent if path.parent.exists() else Path.cwd())
-    data = DataFolder(root / "data" / path.stem)
-    lines, next_steps = _lines(path.stem, family, root, data, mosaic, craters)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or family  # runs and folders are named by it
+    lines, next_steps = _lines(name, path, family, root, mosaic, craters)
     write_text(path, "\n".join(lines) + "\n")
+    given = shlex.quote(str(path))
     return path, [
         *next_steps,
         f"look at the lines marked {CHANGE} in {path}",
-        f"cratermill prepare {path}",
-        f"cratermill launch all {path} --dry-run",
+        f"cratermill prepare {given}",
+        f"cratermill launch all {given} --dry-run",
     ]
 
 
-def _lines(name: str, family: str, root: Path, data: DataFolder, mosaic: Path | None, craters: Path | None) -> tuple[list[str], list[str]]:
-    next_steps = []
+def _lines(name: str, path: Path, family: str, root: Path, mosaic: Path | None, craters: Path | None) -> tuple[list[str], list[str]]:
+    data, next_steps = DataFolder(root / "data" / name), []
     lines = [
         f"# Made by 'cratermill new'; docs/config.md explains every key. Lines marked {CHANGE} need your eyes.",
-        f"name: {name}",
+        f"name: {_yaml(name)}",
         "seed: 0",
     ]
     lines.append(f"data: data/{name}   # what prepare makes, and what was drawn, lies here")
@@ -51,15 +57,19 @@ def _lines(name: str, family: str, root: Path, data: DataFolder, mosaic: Path | 
     rows = f"configs/{family}_version_hparams.csv"
     lines += ["", "train:", f"  {family}:", f"    table: {rows}", f"    versions: [0]   {CHANGE}: rows of that table"]
     if not (root / rows).exists():
-        next_steps.append(f"make the table {rows}")
+        next_steps.append(f"make the table {rows}: copy the one of cratermill's own configs/, or see docs/families.md for its columns")
     if family in EJECTA:
         if craters is not None:
             target = data.root / "ejc_data" / f"fresh_craters{craters.suffix}"
-            link_or_copy(craters, target)
+            if target.exists() and not filecmp.cmp(craters, target, shallow=False):
+                raise InputError(
+                    f"{target} is there already", valid="a configuration of another name", next_step="leave --craters out to keep it"
+                )
+            copy_file(craters, target)  # no link: it will be edited
             next_steps.append(f"the crater list is now {target}; say which craters train in its column train (docs/data.md)")
         else:
             next_steps.append(f"put the crater list into {data.root / 'ejc_data'}, as fresh_craters.gpkg, .shp or .csv (docs/data.md)")
-        next_steps.append("ejecta must be drawn for some craters: cratermill label start CONFIG (docs/drawing.md)")
+        next_steps.append(f"ejecta must be drawn for some craters: cratermill label start {shlex.quote(str(path))} (docs/drawing.md)")
         lines += ["", "splits: {count: 5, test_fraction: 0.2}", "", "# map:", f"#   versions: {{{family}: 0}}"]
     elif family in WITH_LISTS:
         listed = _path(root, craters) if craters is not None else f"data/{name}/craters.csv"
@@ -85,7 +95,18 @@ def _path(root: Path, path: Path) -> str:
     """Relative to the project where it lies in it."""
     whole = path.resolve()
     text = whole.relative_to(root).as_posix() if whole.is_relative_to(root) else str(whole)
-    return f'"{text}"' if any(sign in text for sign in " #:'\"{}[]") else text
+    return _yaml(text)
+
+
+def _yaml(text: str) -> str:
+    """``text`` as yaml reads it back: in quotes where it would be a number, a comment or a key."""
+    import yaml
+
+    try:
+        plain = read_yaml(text) == text
+    except yaml.YAMLError:
+        plain = False
+    return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 def _body(mosaic: Path) -> str:
