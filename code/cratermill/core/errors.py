@@ -51,6 +51,13 @@ _MACHINE = {
     ),
 }
 """What an operating system refuses, in words, and what to do."""
+_BY_TEXT = {
+    "failed to map segment": errno.ENOMEM,
+    "cannot allocate memory": errno.ENOMEM,
+    "can't allocate memory": errno.ENOMEM,
+    "too many open files": errno.EMFILE,
+}
+"""How the loader of libraries, GDAL and torch say the same without a number."""
 
 
 def of_machine(error: BaseException) -> CratermillError | None:
@@ -58,6 +65,8 @@ def of_machine(error: BaseException) -> CratermillError | None:
     if isinstance(error, MemoryError):
         said, step = _MACHINE[errno.ENOMEM]
         return WorkError(f"{said}: {first_line(error)}" if str(error) else said, next_step=step)
+    if isinstance(error, ImportError | OSError | RuntimeError) and getattr(error, "errno", None) is None:
+        return _by_text(first_line(error))
     if not isinstance(error, OSError):
         return None
     where = error.filename or "the disk"
@@ -75,6 +84,14 @@ def of_machine(error: BaseException) -> CratermillError | None:
     if error.errno == errno.ENOENT and _has_no_folder():
         return InputError("the current folder does not exist any more", valid="a folder that is there", next_step="cd to the project again")
     return None
+
+
+def _by_text(text: str) -> CratermillError | None:
+    number = next((number for part, number in _BY_TEXT.items() if part in text.lower()), None)
+    if number is None:
+        return None
+    said, step = _MACHINE[number]
+    return WorkError(f"{said}: {text}", next_step=step)
 
 
 def _has_no_folder() -> bool:
