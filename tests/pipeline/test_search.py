@@ -121,5 +121,7 @@ def test_what_it_may_take_and_what_is_wrong_is_said_first(project):
     ):
         with pytest.raises(InputError, match=said):
             open_search(project(**changes), Cluster(), print).go()
+        with pytest.raises(InputError, match=said):
+            describe(open_search(project(**changes), None, None))
     with pytest.raises(InputError, match="trialz"):
         open_search(project(trialz=3), Cluster(), print)

@@ -57,6 +57,8 @@ def test_random_rows_are_different_repeatable_and_within_their_range(tmp_path, t
         ("from: 0\ncolumns: {lr: {low: 1, high: 2}}\n", "has no n"),
         ("from: 0\ncolumns: {lr: {low: 2, high: 1, n: 3}}\n", "low < high"),
         ("from: 0\ncolumns: {seed: 3}\n", "can't be used"),
+        ("from: 0\ncolumns: {lr: []}\n", "at least 1 item"),
+        ("from: [0\n", "can't read the grid"),
     ],
 )
 def test_what_cannot_be_a_row_is_refused_and_nothing_written(tmp_path, table, text, said):
@@ -69,6 +71,8 @@ def test_what_cannot_be_a_row_is_refused_and_nothing_written(tmp_path, table, te
 def test_rows_are_shown_before_they_are_written(tmp_path, table):
     grid_of(tmp_path, "from: 0\ncolumns: {lr: [0.01, 0.02]}\n")
     old, command = table.read_bytes(), ["versions", "grid", str(table), str(tmp_path / "grid.yaml"), "--family", "ejecta"]
+    missing = CliRunner().invoke(app, [*command[:3], str(tmp_path / "none.yaml"), *command[4:]])
+    assert missing.exit_code == 2 and "can't read the grid" in missing.output
     shown = CliRunner().invoke(app, command)
     assert shown.exit_code == 0 and "2 rows would be added" in shown.output and table.read_bytes() == old
     assert CliRunner().invoke(app, [*command, "--write"]).exit_code == 0 and len(table.read_bytes()) > len(old)

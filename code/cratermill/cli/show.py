@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -67,4 +68,5 @@ def view(
         except InputError:
             plan = None  # a map's name, then
     run = (lambda: lambda: run_page(plan, observer(plan))) if plan is not None else None
-    serve(what, layers, port, typer.echo, run)
+    with suppress(KeyboardInterrupt):  # how it ends
+        serve(what, layers, port, typer.echo, run)

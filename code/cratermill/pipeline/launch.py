@@ -79,6 +79,8 @@ def _require_executor(name: str) -> None:
 
 def make_plan(kind: str, config: Config, until: str, dry_run: bool, workers: int, quiet: bool) -> Plan:
     """The plan of a launch; that of ``all`` prepares the data first where they aren't, but never in a dry run."""
+    if kind not in (*PLANNERS, "all"):
+        raise InputError(f"a launch of {kind!r}", valid=", ".join((*PLANNERS, "all")), next_step="choose one of these")
     if kind != "all":
         return PLANNERS[kind](config)
     if until not in (PREPARE, *STAGES):

@@ -317,7 +317,8 @@ def open_search(config_path: Path, run: Run, say: Callable[[str], None]) -> Sear
 
 def describe(search: Search) -> str:
     """For ``--dry-run``: rungs and the most cells that this may take."""
-    run, row = search.config.run.train[search.keys.family], search.row
+    row = search.row  # says what is wrong with the keys
+    run = search.config.run.train[search.keys.family]
     each = len(run.splits_of(row)) * (run.iterations or row.trainings_per_test)
     most, going = 0, search.keys.trials
     for _ in search.rungs:

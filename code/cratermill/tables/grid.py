@@ -8,7 +8,7 @@ import itertools
 import math
 import random
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -53,7 +53,7 @@ class Range(BaseModel):
         return round(value) if self.integer else float(f"{value:.4g}")
 
 
-Choices = list[Any] | Range
+Choices = Annotated[list[Any], Field(min_length=1)] | Range
 
 
 class Condition(BaseModel):
@@ -118,8 +118,13 @@ class GridFile(BaseModel):
 
 
 def read_grid(path: Path) -> GridFile:
+    import yaml
+
     try:
         return GridFile.model_validate(read_yaml_file(path))
+    except (OSError, yaml.YAMLError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"can't read the grid {path}: {reason}", next_step="see 'Many rows at once' in docs/families.md") from error
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()]
         raise InputError(
