@@ -10,7 +10,7 @@ import shapely
 from shapely.affinity import translate
 
 from cratermill.core.errors import InputError
-from cratermill.craters.catalogue import read_catalogue
+from cratermill.craters.catalogue import read_catalogue, write_catalogue
 from cratermill.geo.bodies import get_body
 
 MOON = get_body("moon")
@@ -145,3 +145,34 @@ def test_columns_that_count_west_without_saying_so_are_told_by_their_shapes(tmp_
         write([320.0, 70.0])
     assert list(write([40.0, 290.0]).lon) == [40, -70] and not capsys.readouterr().err
     assert list(write([90.0, 90.0]).lon) == [90, 90] and "the columns are used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("crs", "said"),
+    [
+        (None, "names no CRS: its shapes are taken for degrees east"),
+        ("IAU_2015:49901", "Mars (2015) / Ographic, which counts longitudes westwards"),
+        ("IAU_2015:49900", ""),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp"])
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
+def test_degrees_of_which_the_file_leaves_the_sense_open_are_said(tmp_path, capsys, crs, said, suffix):
+    path = tmp_path / f"list{suffix}"
+    geopandas.GeoDataFrame({"diam_km": [60.0]}, geometry=[shapely.Point(10, 5)], crs=crs).to_file(path)
+    assert read_catalogue(path)["lon"].tolist() == pytest.approx([10])
+    stderr = capsys.readouterr().err
+    assert said in stderr and bool(stderr) == bool(said)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".geojson", ".parquet"])
+def test_shapes_of_a_crs_that_counts_west_come_back_where_they_were(tmp_path, capsys, suffix):
+    rim = shapely.Point(10, 5).buffer(1)
+    geopandas.GeoDataFrame({"diam_km": [60.0]}, geometry=[rim], crs="IAU_2015:49901").to_parquet(tmp_path / "west.parquet")
+    craters = read_catalogue(tmp_path / "west.parquet")
+    assert craters["lon"].tolist() == pytest.approx([-10])
+    path = write_catalogue(tmp_path / f"east{suffix}", craters)
+    again = read_catalogue(path)
+    assert again["lon"].tolist() == pytest.approx([-10])
+    assert again.geometry[0].centroid.x == pytest.approx(10 if suffix == ".parquet" else -10)  # GeoParquet keeps the axes
+    assert capsys.readouterr().err == ""

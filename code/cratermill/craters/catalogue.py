@@ -223,6 +223,7 @@ def _write_vector(path: Path, craters: pd.DataFrame, body: Body | None) -> Path:
         with atomic_path(path) as temporary:
             table.to_parquet(temporary, index=False)
         return path
+    table = vectors.eastwards(table)
     if path.suffix != ".shp":
         with atomic_path(path) as temporary:
             for start in range(0, max(len(table), 1), BLOCK):
