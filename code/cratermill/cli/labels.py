@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,7 @@ def take(
     for note in found.notes:
         typer.echo(f"  {note}")
     if written:
-        typer.echo(f"Added to {written[0].parents[1]}. Next: cratermill prepare {config}")
+        typer.echo(f"Added to {written[0].parents[1]}. Next: cratermill prepare {shlex.quote(str(config))}")
     elif not dry_run:
         typer.echo("Nothing to add: mark tiles as complete (priority 0 in the list, or done 1 in tiles.gpkg), or give --touched.")
 
@@ -225,7 +226,7 @@ def chips(
         print_json({"page": str(into), "shown": made.shown, "of": made.of, "labelled": made.labelled})
         return
     typer.echo(f"{made.shown} of {made.of} chips in {into}, {made.labelled} of them with a label. Open it in a browser, export, then:")
-    typer.echo(f"  cratermill label chips-import labels.csv {source} FOLDER --classes {classes}")
+    typer.echo(f"  cratermill label chips-import labels.csv {shlex.quote(str(source))} FOLDER --classes {shlex.quote(classes)}")
 
 
 @label.command("chips-import")
@@ -303,4 +304,4 @@ def _laid(folder: DrawingFolder, new: list[Tile], config: Path | None, as_json: 
         print_json(facts)
         return
     typer.echo(f"{len(new)} new tiles of {len(craters)} craters in {folder.root}")
-    typer.echo(f"Open {folder.project} in QGIS, draw, then: cratermill label import {config or 'CONFIG'}")
+    typer.echo(f"Open {folder.project} in QGIS, draw, then: cratermill label import {shlex.quote(str(config or 'CONFIG'))}")
