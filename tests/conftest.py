@@ -29,11 +29,13 @@ REAL_DATA = ROOT.parent / "shared" / "real-data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of ``tests/run.sh --fast``."""
+    """Mark the tests of ``tests/run.sh --fast``; files that take long come first, so that none is still running alone at the end."""
     chosen = [ROOT / line for line in (ROOT / "tests" / "fast.txt").read_text(encoding="utf-8").splitlines()]
     for item in items:
         if any(item.path.is_relative_to(part) for part in chosen) and not item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.fast)
+    long = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("slurm")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture

@@ -16,5 +16,5 @@ if [ "${1:-}" = --fast ]; then
   chosen+=(-m fast)
 fi
 
-# Three files at a time: much of a test of the cluster is waiting.
-exec .venv/bin/python -m pytest -rs -n 3 --dist loadfile ${chosen[@]+"${chosen[@]}"} "$@"
+# Three files at a time: much of a test of the cluster is waiting. In the order of tests/conftest.py: long ones first.
+exec .venv/bin/python -m pytest -rs -n 3 --dist loadfile --no-loadscope-reorder ${chosen[@]+"${chosen[@]}"} "$@"
