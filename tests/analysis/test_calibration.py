@@ -13,6 +13,7 @@ from cratermill.analysis.shares import Shares, ensemble_areas, share_files, writ
 from cratermill.core.calibration import FINE, apply, counted, figures, fit
 from cratermill.geo.cog import write_cog
 from cratermill.geo.grid import pixel_areas_m2
+from cratermill.pipeline.calibrate import calibrated
 from tests.analysis import cases
 
 
@@ -77,3 +78,6 @@ def test_vote_shares_of_a_crater_give_histograms_areas_and_disagreement(tmp_path
         values = raster.read(1)
     assert np.nanmax(values) == 1 and np.array_equal(values == 1, share == 0.5) and np.array_equal(np.isnan(values), np.isnan(share))
     assert isinstance(ensemble_areas({}, on, 0.5), pd.DataFrame)
+    assert calibrated(tmp_path, {7: truth}, {7: Crater(7, lon, lat, radius_m)}, on)[1]["vote_share"]["Brier"] > 0
+    write_cog(tmp_path / "vote_share_crater_7.tif", np.full((2, *share.shape), np.nan, np.float32), on, nodata=np.nan)
+    assert calibrated(tmp_path, {7: truth}, {7: Crater(7, lon, lat, radius_m)}, on) is None  # no forecast anywhere is no perfect one

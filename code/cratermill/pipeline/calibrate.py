@@ -63,7 +63,8 @@ def histograms(folder: Path, truth: dict[int, Ejecta], craters: dict[int, Crater
             shares = Shares.open(fid, files[fid], grid, band)
             rows[kind].append(histogram(place, shares, truth[fid]))
             shares.close()
-    return {kind: Histogram.of(found) for kind, found in rows.items()} if fids else {}
+    made = {kind: Histogram.of(found) for kind, found in rows.items()} if fids else {}
+    return {kind: one for kind, one in made.items() if one.weighted(_ones(one)).any()}  # no pixel with a forecast: nothing to judge
 
 
 def _ones(one: Histogram):

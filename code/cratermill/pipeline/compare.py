@@ -187,7 +187,7 @@ class Comparison:
             (score_bars(self.folder / "scores.png", tables["scores"]), "F1 of all craters together by part, 95 % intervals over craters."),
             (blanket_pairs(self.folder / "blankets.png", tables["blankets"]), "Blanket radii."),
         ]
-        if "calibration" in tables and len(tables["calibration"]):  # else no crater had a forecast to judge
+        if "calibration" in tables:
             caption = "Reliability: of pixels with this forecast so many are ejecta; the line is perfect, 95 % intervals over craters."
             plots.append((reliability_picture(self.folder / "reliability.png", tables["calibration"]), caption))
         whole = tables["scores"].iloc[0]
