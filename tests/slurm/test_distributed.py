@@ -22,7 +22,7 @@ def test_two_nodes_of_two_processes_equal_one_process(slurm_cluster, tmp_path, m
     plan = without_batch_norm(prepared, tmp_path / "four", "devices: 2, nodes: 2, ")
     resources = {"cpus": 1, "mem_gb": 3.5, "time_min": 10, "nodes": 2, "tasks_per_node": 2}
     profile = Profile(name="test", partition="main", default=resources)
-    SlurmExecutor(load(plan.path), profile, say=lambda _: None).launch(only={0})
+    SlurmExecutor(load(plan.path), profile, say=lambda _: None).submit(only={0})
     try:
         Follower(plan).wait_done(0, timeout=240)
     finally:

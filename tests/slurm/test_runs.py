@@ -124,7 +124,7 @@ def test_lost_node(cluster, root):
 
 def test_a_bad_night_then_retry(cluster, root):
     specs = [
-        {"key": "hungry", "do": "hog", "hog_mb": 150, "hold_s": 3},
+        {"key": "hungry", "do": "hog", "hog_mb": 120, "hold_s": 3},
         {"key": "slow", "do": "deaf", "deaf_s": 60},
         {"key": "wrong", "do": "fail"},
         {"key": "long", "steps": 200, "step_s": 0.25},
@@ -208,7 +208,7 @@ def test_without_accounting_states_are_right_even_when_the_queue_has_forgotten(m
     cluster = on(make_slurm_cluster(nodes=2, accounting=False, set={"MinJobAge": 2}))
     assert not scheduler.has_accounting()
     specs = [
-        {"do": "hog", "hog_mb": 150, "hold_s": 3},
+        {"do": "hog", "hog_mb": 120, "hold_s": 3},
         {"do": "kill"},
         {"do": "fail"},
         {"steps": 2},
