@@ -44,7 +44,11 @@ def science(plan, cell, workspace):
     if do == "deaf" and len(lines(trace / f"{cell.index}.begun")) == 1:
         time.sleep(cell.params["deaf_s"])
     if do == "cores":
-        (trace / f"{cell.index}.cores").open("a").write(f"{os.environ['SLURM_CPUS_PER_TASK']}\n")
+        spoken, until = trace / f"{cell.index}.cores", time.monotonic() + 20
+        with spoken.open("a") as file:
+            file.write(f"{os.environ['SLURM_CPUS_PER_TASK']}\n")
+        while len(lines(spoken)) < int(os.environ["SLURM_NTASKS"]) and time.monotonic() < until:
+            time.sleep(0.1)  # so quick a cell would be done before the other process has begun
     if do == "full":
         raise OSError(28, "No space left on device", str(workspace.folder / "best.ckpt"))
     if rank() > 0:
