@@ -42,7 +42,7 @@ def test_a_map_is_analysed_from_what_it_was_made_of(project, monkeypatch):
     answer = CliRunner().invoke(app, ["analyse", "the map", "--pictures", "1", "--min-size", "20", "--json"])
     assert answer.exit_code == 0, answer.output
     refused = CliRunner().invoke(app, ["analyse", "the map", "--where", "radius_m > 2e4"])
-    assert refused.exit_code == 2 and "--where: the map is a map of ejecta" in refused.output
+    assert refused.exit_code == 2 and "where: the map is a map of ejecta" in refused.output
     found = json.loads(answer.stdout)
     assert (found["craters"], found["with_ejecta"], found["drawn"], found["done"]) == (3, 2, 1, "now")
     folder = project / "results" / "output_masks" / "the map"

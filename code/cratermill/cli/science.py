@@ -40,21 +40,12 @@ def analyse(
     Of ejecta: blanket, rays, distances, directions and colours of each crater. Of a crater list: how many of each size, and a model age.
     """
     from ..config import AnalysisOptions
-    from ..core.errors import InputError
     from ..core.progress import shown
     from ..pipeline.asked import analysed
     from ..pipeline.counts import is_list
     from ..pipeline.map_sources import find_map
 
     folder = folder if folder.is_file() else find_map(folder)
-    of_lists = {"--area-km2": area_km2, "--chronology": chronology, "--diameters": diameters, "--where": where}
-    unread = [name for name, value in of_lists.items() if value is not None]
-    if unread and not is_list(folder):
-        raise InputError(
-            f"{', '.join(unread)}: {folder.name} is a map of ejecta, all of whose craters are analysed",
-            valid="a crater list, or a map of craters",
-            next_step="leave it out; 'map.craters' in the configuration chooses the craters of a map",
-        )
     names = [name.strip() for name in band_names.split(",")] if band_names else []
     given = {"min_size": min_size, "pictures": pictures, "band_names": names, "area_km2": area_km2, "chronology": chronology}
     options = AnalysisOptions.checked("the options of analyse", **given, diameters=diameters, where=where)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import AnalysisOptions, CompareOptions, Config
+from ..core.errors import InputError
 from .analyse import run_analysis
 from .compare import run_comparison
 from .compare_lists import compare_lists
@@ -15,6 +16,9 @@ from .plan_maps import at_work, truth_path
 if TYPE_CHECKING:
     from ..batch.plan import Cell, Plan
     from ..core.work import Workspace
+
+OF_LISTS = ("area_km2", "chronology", "diameters", "where")
+"""Options of an analysis that only crater lists know: a map of ejecta must not take them without a word."""
 
 
 def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
@@ -42,6 +46,12 @@ def analysed(folder: Path, options: AnalysisOptions, **named: Any) -> dict[str, 
     if is_list(folder):
         asked: dict[str, Any] = {"area_km2": options.area_km2, "chronology": options.chronology, "diameters_km": options.diameters}
         return run_counts(folder, **asked, where=options.where, into=named.get("into"))
+    if unread := [name for name in OF_LISTS if getattr(options, name) is not None]:
+        raise InputError(
+            f"{', '.join(unread)}: {folder.name} is a map of ejecta, all of whose craters are analysed",
+            valid="a crater list, or a map of craters",
+            next_step="leave it out; 'map.craters' in the configuration chooses the craters of a map",
+        )
     return run_analysis(folder, options=options, **named)
 
 
