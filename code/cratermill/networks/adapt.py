@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import WorkError
-from .weights import damaged
+from .hub import damaged
 
 
 def adapted(weight: Tensor, in_chans: int) -> Tensor:

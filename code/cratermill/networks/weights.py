@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.errors import InputError, WorkError
+from ..core.errors import InputError, WorkError, first_line
 from ..core.files import atomic_path, write_text
+from .hub import damaged
 from .listing import listing
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Weights:
         except OSError as error:  # all errors of huggingface_hub and urllib about the network are OSErrors
             place = self.url or f"the hub repository {self.repository}"
             raise WorkError(
-                f"can't fetch the weights of {self.network} from {place}: {_first_line(error)}",
+                f"can't fetch the weights of {self.network} from {place}: {first_line(error)}",
                 next_step="run 'cratermill weights fetch CONFIG' where there is network (on a cluster: the login node)",
             ) from error
 
@@ -205,12 +206,6 @@ def _require_whole(path: Path) -> None:
             pass
     except SafetensorError as error:
         raise damaged(path, error) from error
-
-
-def damaged(path: Path, error: Exception) -> WorkError:
-    return WorkError(
-        f"the weights in {path} can't be read: {_first_line(error)}", next_step="delete this file and run 'cratermill weights fetch CONFIG'"
-    )
 
 
 def required_weights(rows: Iterable[Row]) -> list[Weights]:
@@ -280,7 +275,3 @@ def _torch_cache() -> Path:
     # What torch.hub.get_dir() says, without torch.
     home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
     return Path(home).expanduser() / "hub" / "checkpoints"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

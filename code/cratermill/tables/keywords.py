@@ -57,7 +57,7 @@ def is_keyword(column: str) -> bool:
 def known(prefix: str) -> dict[str, dict[str, Keyword]]:
     """The keywords of every loss (LS), scheduler (LR), optimiser (OPT) or segmentation model (MDL)."""
     packages = ("torch", "timm", "segmentation-models-pytorch", *(("terratorch",) if prefix == "MDL" else ()))
-    modules = (__name__, "cratermill.training.registry", "cratermill.networks.segmenter", "cratermill.networks.terratorch_models")
+    modules = (__name__, "cratermill.training.registry", "cratermill.networks.segmenter")
     # What is registered from outside counts, too.
     kept = f"keywords-{prefix}-{fingerprint(sorted(_entries(prefix)))[:8]}" if prefix != "MDL" else "keywords-MDL"
     found = remembered(kept, packages, modules, lambda: _described(prefix))
@@ -75,8 +75,7 @@ def _described(prefix: str) -> dict[str, dict[str, list[Any]]]:
     """The same as plain values, read off the libraries."""
     if prefix == "MDL":
         from ..networks.backbone import DECODERS
-        from ..networks.segmenter import architectures
-        from ..networks.terratorch_models import keyword_signatures
+        from ..networks.segmenter import architectures, keyword_signatures
 
         callables: dict[str, Callable[..., Any]] = dict(architectures()) | keyword_signatures(DECODERS)
     else:
