@@ -29,7 +29,9 @@ def test_a_profile_names_its_executor(root, slurm, name):  # noqa: F811
 
 PAGE = Path(__file__).parents[2] / "docs" / "another-scheduler.md"
 BLOCK = re.compile(r"```(?:python|yaml|toml)\n# (\S+)\n(.*?)```", re.DOTALL)
-PBS = """#!{python}
+PBS = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"  # as pip writes it: a line that begins with #! can't hold a path with blanks
+' '''
 import os, subprocess, sys
 from pathlib import Path
 name, held = Path(sys.argv[0]).name, Path({folder!r}) / "held"
