@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ...core.paths import cell_tag
 from ...training.cell import FIRST, CellParams, Datasets, Round
-from ..base import Family
+from ..ejecta_common.family import EjectaFamily
 
 
-class Connection(Family):
+class Connection(EjectaFamily):
     name, short = "connection", "conn"
 
     def hparams_model(self):
@@ -27,11 +27,6 @@ class Connection(Family):
             for layout, size_px, radii in sorted({(row.pair_layout, row.tile_size_px, row.pair_crater_radii) for row in rows}):
                 data.connection_stack(layout, size_px, radii)
             return {"made": data.made, "warnings": [] if work.check else data.warnings()}
-
-    def require_splits(self, config, splits) -> None:
-        from ..ejecta_common.tables import require_splits
-
-        require_splits(config.data.az_positions, splits)
 
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
@@ -70,28 +65,6 @@ class Connection(Family):
         from .evaluate import gather
 
         return gather(config, version, cells, into)
-
-    maps = maps_a_list = True
-
-    def require_map_data(self, config, rows) -> None:
-        from ..ejecta_common.planned import require_current_tiles
-
-        require_current_tiles(config)
-
-    def map_name(self, config, trainings=None) -> str:
-        from ..ejecta_common.planned import map_name
-
-        return map_name(config, trainings)
-
-    def map_cells(self, config, trainings=None) -> list[dict]:
-        from ..ejecta_common.planned import map_cells
-
-        return map_cells(config, trainings)
-
-    def map_warnings(self, config) -> list[str]:
-        from ..ejecta_common.mapping import map_warnings
-
-        return map_warnings(config)
 
     def map(self, config, params, workspace) -> dict:
         from .mapping import map_crater

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ...core.paths import cell_tag
 from ...training.cell import FIRST, CellParams, Datasets, Round
-from ..base import Family
+from ..ejecta_common.family import EjectaFamily
 
 
-class Ejecta(Family):
+class Ejecta(EjectaFamily):
     name, short = "ejecta", "ejc"
 
     def hparams_model(self):
@@ -26,17 +26,6 @@ class Ejecta(Family):
             for size_px in sorted({row.tile_size_px for row in rows}):
                 data.ejecta_stack(size_px)
             return {"made": data.made, "warnings": [] if work.check else data.warnings()}
-
-    def require_map_data(self, config, rows) -> None:
-        """Of what was prepared a map uses only the tables of tiles to map."""
-        from ..ejecta_common.planned import require_current_tiles
-
-        require_current_tiles(config)
-
-    def require_splits(self, config, splits) -> None:
-        from ..ejecta_common.tables import require_splits
-
-        require_splits(config.data.az_positions, splits)
 
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
@@ -72,13 +61,7 @@ class Ejecta(Family):
         conn = params.hparams.get("eval_conn_version")
         return {f"tests/eval_conn-version-{'none' if conn is None else conn}_{cell_tag(params.split, params.iteration)}.json": "eval.json"}
 
-    maps = maps_a_list = True
     maps_with = ("connection",)
-
-    def map_name(self, config, trainings=None) -> str:
-        from ..ejecta_common.planned import map_name
-
-        return map_name(config, trainings)
 
     def map_model(self):
         from .options import MapOptions
@@ -87,16 +70,10 @@ class Ejecta(Family):
 
     def map_cells(self, config, trainings=None):
         from .. import map_options
-        from ..ejecta_common.planned import map_cells
 
         # Only where it is asked for: maps of before stay as they are.
         asked = map_options(config, self.name).model_dump(exclude_defaults=True)
-        return [cell | asked for cell in map_cells(config, trainings)]
-
-    def map_warnings(self, config) -> list[str]:
-        from ..ejecta_common.mapping import map_warnings
-
-        return map_warnings(config)
+        return [cell | asked for cell in super().map_cells(config, trainings)]
 
     def map(self, config, params, workspace) -> dict:
         from .mapping import map_crater
