@@ -247,18 +247,20 @@ def test_higher_partition_preempts_and_the_job_comes_back(slurm_cluster, tmp_pat
 
 
 @pytest.fixture(scope="module")
-def slow_endings(slurm_cluster):
+def slow_endings(slurm_cluster, tmp_path_factory):
     """Jobs that end by a time limit and by the loss of node n4, all in the same half minute."""
-    limited = slurm_cluster.sbatch("-p", "short", "-w", "n3", wrap="exec sleep 600")
+    begun = tmp_path_factory.mktemp("begun")
+    limited = slurm_cluster.sbatch("-p", "short", "-w", "n3", wrap=f"touch {begun}/limited; exec sleep 600")
     # they fill n4: Slurm would send more jobs to the dead node until it notices
-    kept = slurm_cluster.sbatch("-w", "n4", "-c", "2", "--requeue", wrap="exec sleep 601")
-    lost = slurm_cluster.sbatch("-w", "n4", "-c", "2", "--no-requeue", wrap="exec sleep 602")
-    for job in (limited, kept, lost):
-        slurm_cluster.wait_for_state(job, "RUNNING")
+    kept = slurm_cluster.sbatch("-w", "n4", "-c", "2", "--requeue", wrap=f"touch {begun}/kept; exec sleep 601")
+    lost = slurm_cluster.sbatch("-w", "n4", "-c", "2", "--no-requeue", wrap=f"touch {begun}/lost; exec sleep 602")
+    # RUNNING is said before the node has answered: killed in between, a job fails as one that could not be launched.
+    slurm_cluster.wait_until(lambda: len(list(begun.iterdir())) == 3, "the first line of three jobs", 60)
     slurm_cluster.end_soon(limited)
     slurm_cluster.kill_node(4)
     yield {"limited": limited, "kept": kept, "lost": lost}
     slurm_cluster.run("scancel", limited, kept, lost)
+    slurm_cluster.restore_node(4)  # a node that a failed test left dead would fail the tests after it
 
 
 def test_time_limit(slurm_cluster, slow_endings):
