@@ -244,9 +244,12 @@ fail() {
 # ReturnToService=2 brings the node back when its slurmd registers, whatever took it down.
 restore() {
   require_node
-  if pid_of "slurmd.${words[1]}" >/dev/null; then die "${words[1]} is not lost"; fi
+  if pid_of "slurmd.${words[1]}" >/dev/null; then
+    echo "${words[1]} is not lost"
+    return 0
+  fi
   launch "slurmd.${words[1]}" slurmd -N "${words[1]}"
-  wait_until 20 "the return of ${words[1]}" node_is_back "${words[1]}"
+  wait_until 60 "the return of ${words[1]}" node_is_back "${words[1]}"
 }
 
 node_is_back() { [[ "$(sinfo -h -N -p main -n "$1" -o %T)" =~ ^(idle|mixed|allocated|completing)$ ]]; }

@@ -27,7 +27,10 @@ MpiDefault=none
 MailProg=/bin/true
 ReturnToService=2
 SlurmdTimeout=10
-KillWait=5
+# a busy machine is no broken one
+KillWait=15
+MessageTimeout=60
+BatchStartTimeout=120
 JobRequeue=1
 MaxArraySize=$max_array_size
 ProctrackType=proctrack/linuxproc

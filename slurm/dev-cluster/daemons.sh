@@ -84,10 +84,11 @@ process_tree() {
     }'
 }
 
+# The root first: it must not live to tell anybody how the others ended.
 kill_tree() {
   local -a tree
   mapfile -t tree < <(process_tree "$1")
-  kill -9 "${tree[@]}" 2>/dev/null || true
+  kill -9 "$1" "${tree[@]}" 2>/dev/null || true
 }
 
 kill_steps() {
@@ -109,9 +110,9 @@ start_database() {
     --auth-root-authentication-method=socket --auth-root-socket-user=root
   launch mariadbd --fork mariadbd "${common[@]}" --skip-networking --socket="$dir/run/mysql.socket" \
     --pid-file="$dir/run/mariadbd.pid" --innodb-buffer-pool-size=64M --innodb-lock-wait-timeout=900
-  wait_until 20 "the start of MariaDB" mariadb-admin --no-defaults --socket="$dir/run/mysql.socket" ping
+  wait_until 60 "the start of MariaDB" mariadb-admin --no-defaults --socket="$dir/run/mysql.socket" ping
   launch slurmdbd slurmdbd
-  wait_until 20 "the start of slurmdbd" sacctmgr --noheader show cluster
+  wait_until 60 "the start of slurmdbd" sacctmgr --noheader show cluster
 }
 
 all_nodes_idle() { [[ "$(sinfo -h -N -p main -o %T | sort | uniq -c)" =~ ^\ *$nodes\ idle$ ]]; }
@@ -120,7 +121,7 @@ start_slurm() {
   local i
   launch slurmctld slurmctld -c
   for ((i = 1; i <= nodes; i++)); do launch "slurmd.n$i" slurmd -N "n$i"; done
-  wait_until 20 "the start of all $nodes nodes" all_nodes_idle
+  wait_until 60 "the start of all $nodes nodes" all_nodes_idle
 }
 
 # TERM, and KILL after 10 s; only after the pid file's process proved to be ours.
