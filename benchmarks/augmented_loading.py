@@ -47,14 +47,14 @@ def samples(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def tiles_ours(count: int, augment: bool = True) -> float:
     images, masks, distances = samples(224, 224)
-    dataset = Tiles(ArrayStack(image=images, mask=masks), np.arange(COUNT), distances, None, Augmenter("ejecta") if augment else None)
+    dataset = Tiles(ArrayStack(image=images, mask=masks), np.arange(COUNT), distances, None, Augmenter(True) if augment else None)
     return _load(dataset, count)
 
 
 def pairs_ours(count: int, augment: bool = True) -> float:
     images, attention, _ = samples(112, 224)
     stack = ArrayStack(image=images, attention=attention)
-    dataset = Pairs(stack, np.arange(COUNT), np.ones(COUNT, np.float32), Augmenter("connection") if augment else None)
+    dataset = Pairs(stack, np.arange(COUNT), np.ones(COUNT, np.float32), Augmenter(False) if augment else None)
     return _load(dataset, count)
 
 

@@ -22,9 +22,12 @@ def check(
 
     Needs prepared crops. Exit code 1 if a row can't.
     """
-    from ..pipeline.latents import check as run
+    from ..families.autoencoder.sanity import check_rows
+    from ..pipeline.load_config import load_config
+    from ..pipeline.planning import wanted_rows
 
-    found = run(config, steps)
+    loaded = load_config(config)
+    found = check_rows(loaded, wanted_rows(loaded).get("autoencoder", []), steps)
     if as_json:
         print_json(found)
     else:
@@ -51,7 +54,8 @@ def cluster(
     as_json: bool = JSON,
 ) -> None:
     """Group a version's latents again, in another way, and draw the same pictures; nothing is trained."""
-    from ..pipeline.latents import regroup
+    from ..families.autoencoder.regroup import regroup
+    from ..pipeline.load_config import load_config
 
     given = {
         "cluster_method": method,
@@ -60,7 +64,7 @@ def cluster(
         "cluster_regress_out": regress_out,
         "cluster_view": view,
     }
-    found = regroup(config, version, {name: value for name, value in given.items() if value is not None}, into)
+    found = regroup(load_config(config), version, {name: value for name, value in given.items() if value is not None}, into)
     if as_json:
         print_json(found)
     else:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from .pictures import Picture
 
 
+CHANGE = "# CHANGE"
+"""Marks lines of a new configuration that need its owner's eyes."""
+
+
 class Family:
     """Base of the families. Methods import what they need when called, so that listing families costs nothing."""
 
@@ -45,6 +49,13 @@ class Family:
         from ..config import NoOptions
 
         return NoOptions
+
+    draws = False
+    """Whether it learns from what was drawn on the tiles of the run's own crater list, not from what ``train.<family>.data`` names."""
+
+    def first_data(self, name: str, catalogue: str) -> dict[str, str]:
+        """``train.<family>.data`` of a configuration to begin with, values as they stand in the file; ``catalogue``: its crater list."""
+        return {}
 
     def map_model(self) -> type[BaseModel]:
         """What may stand in ``map.options`` where this family makes the map."""

@@ -13,15 +13,12 @@ from ..core.files import copy_file, write_text
 from ..core.paths import DataFolder, find_root
 from ..core.yaml_files import read_yaml
 from ..families import get_family
-
-EJECTA = ("connection", "ejecta")
-WITH_LISTS = ("crater_unet", "crater_detector")
-CHANGE = "# CHANGE"
+from ..families.base import CHANGE, Family
 
 
 def new_config(path: Path, family: str, mosaic: Path | None, craters: Path | None) -> tuple[Path, list[str]]:
     """Write ``path``; returns it and what is to be done next. Never replaces a file."""
-    get_family(family)  # names the nearest valid ones
+    known = get_family(family)  # names the nearest valid ones
     if path.exists():
         raise InputError(f"{path} is there already", valid="the name of a new file", next_step="choose another name")
     if path.suffix not in (".yaml", ".yml"):
@@ -31,7 +28,7 @@ def new_config(path: Path, family: str, mosaic: Path | None, craters: Path | Non
             raise InputError(f"the {what} {one} is missing", next_step="check the path")
     root = find_root(path.parent if path.parent.exists() else Path.cwd())
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or family  # runs and folders are named by it
-    lines, next_steps = _lines(name, path, family, root, mosaic, craters)
+    lines, next_steps = _lines(name, path, known, root, mosaic, craters)
     write_text(path, "\n".join(lines) + "\n")
     given = shlex.quote(str(path))
     return path, [
@@ -42,7 +39,7 @@ def new_config(path: Path, family: str, mosaic: Path | None, craters: Path | Non
     ]
 
 
-def _lines(name: str, path: Path, family: str, root: Path, mosaic: Path | None, craters: Path | None) -> tuple[list[str], list[str]]:
+def _lines(name: str, path: Path, family: Family, root: Path, mosaic: Path | None, craters: Path | None) -> tuple[list[str], list[str]]:
     data, next_steps = DataFolder(root / "data" / name), []
     lines = [
         f"# Made by 'cratermill new'; docs/config.md explains every key. Lines marked {CHANGE} need your eyes.",
@@ -54,11 +51,11 @@ def _lines(name: str, path: Path, family: str, root: Path, mosaic: Path | None, 
         lines += [f"mosaic: {_path(root, mosaic)}", f"body: {_body(mosaic)}   # read off the mosaic"]
     else:
         lines += [f"mosaic: data/{name}/mosaics/cylindrical_mosaic.tif   {CHANGE}: your mosaic", f"body: mercury   {CHANGE}: its body"]
-    rows = f"configs/{family}_version_hparams.csv"
-    lines += ["", "train:", f"  {family}:", f"    table: {rows}", f"    versions: [0]   {CHANGE}: rows of that table"]
+    rows = f"configs/{family.name}_version_hparams.csv"
+    lines += ["", "train:", f"  {family.name}:", f"    table: {rows}", f"    versions: [0]   {CHANGE}: rows of that table"]
     if not (root / rows).exists():
         next_steps.append(f"make the table {rows}: copy the one of cratermill's own configs/, or see docs/families.md for its columns")
-    if family in EJECTA:
+    if family.draws:
         if craters is not None:
             target = data.root / "ejc_data" / f"fresh_craters{craters.suffix}"
             if target.exists() and not filecmp.cmp(craters, target, shallow=False):
@@ -70,24 +67,13 @@ def _lines(name: str, path: Path, family: str, root: Path, mosaic: Path | None, 
         else:
             next_steps.append(f"put the crater list into {data.root / 'ejc_data'}, as fresh_craters.gpkg, .shp or .csv (docs/data.md)")
         next_steps.append(f"ejecta must be drawn for some craters: cratermill label start {shlex.quote(str(path))} (docs/drawing.md)")
-        lines += ["", "splits: {count: 5, test_fraction: 0.2}", "", "# map:", f"#   versions: {{{family}: 0}}"]
-    elif family in WITH_LISTS:
-        listed = _path(root, craters) if craters is not None else f"data/{name}/craters.csv"
-        lines += ["    data:", "      kind: mosaic", f"      catalogue: {listed}" + ("" if craters else f"   {CHANGE}: your crater list")]
-        lines += [
-            f"      tile_px: 256   {CHANGE}: several times the largest crater that the row looks for",
-            "",
-            "# map:",
-            f"#   versions: {{{family}: 0}}",
-        ]
-    elif family == "autoencoder":
-        listed = _path(root, craters) if craters is not None else f"data/{name}/craters.csv   {CHANGE}: your crater list"
-        lines += ["    data:", f"      catalogue: {listed}"]
+        lines += ["", "splits: {count: 5, test_fraction: 0.2}"]
     else:
-        lines += [
-            "    data:",
-            f"      chips: data/{name}/chips.zip   {CHANGE}: a folder or zip with a folder per class; more keys: docs/few-labels.md",
-        ]
+        listed = _path(root, craters) if craters is not None else f"data/{name}/craters.csv   {CHANGE}: your crater list"
+        data_lines = [f"      {key}: {value}" for key, value in family.first_data(name, listed).items()]
+        lines += ["    data:", *data_lines] if data_lines else []
+    if family.maps:
+        lines += ["", "# map:", f"#   versions: {{{family.name}: 0}}"]
     return lines, next_steps
 
 

@@ -65,8 +65,8 @@ def augment(path: Path, recipe: str | None = None, to: Path | None = None) -> Pa
 
     config = load_config(path)
     chosen = None if recipe is None else read_recipe(config.root / "configs" / "augment", recipe)
-    tile, augmenter = _tile(config), Augmenter("ejecta", chosen)
-    shown = {name: [one.colour(tile, seed) for seed in range(DRAWS)] for name, one in augmenter.alone(tile.shape[2]).items()}
+    tile, augmenter = _tile(config), Augmenter(turns=True, recipe=chosen)
+    shown = {name: [one.colour(tile, seed) for seed in range(DRAWS)] for name, one in augmenter.each(tile.shape[2]).items()}
     together = [augmenter.geometry([augmenter.colour(tile, seed)], seed)[0] for seed in range(DRAWS)]
     to = to or config.project.results / "shown" / f"augment_{recipe or 'True'}.png"
     return changes_picture(to, tile, shown | {"together, moved": together}, f"img_augment {recipe or 'True'}")

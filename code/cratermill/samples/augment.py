@@ -20,23 +20,23 @@ from ..core.errors import InputError
 if TYPE_CHECKING:
     from .recipe import Recipe
 
-KINDS = ("connection", "ejecta")
 GAIN, CUTOFF = (2, 7), (0.3, 0.6)
 FACTOR, ADDEND = (0.8, 1.2), (-20, 20)
 BLUR_SIGMA_PX = (0, 2)
 
 
 class Augmenter:
-    """The augmentation of one family; built once, cheap to reseed, safe to fork or pickle into loader workers."""
+    """Built once, cheap to reseed, safe to fork or pickle into loader workers.
 
-    def __init__(self, kind: str, recipe: Recipe | None = None):
-        if kind not in KINDS:
-            raise InputError(f"no augmentation is called '{kind}'", valid=", ".join(KINDS))
-        self.kind, self.recipe = kind, recipe
+    ``turns``: tiles have no upper side, so that squares are turned, too; else they are flipped alone.
+    """
+
+    def __init__(self, turns: bool, recipe: Recipe | None = None):
+        self.turns, self.recipe = turns, recipe
         self._colours: dict[bool, tuple[Any, Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"kind": self.kind, "recipe": self.recipe, "_colours": {}}
+        return {"turns": self.turns, "recipe": self.recipe, "_colours": {}}
 
     @property
     def moves(self) -> bool:
@@ -65,23 +65,23 @@ class Augmenter:
             changed = np.rint(changed)
         return np.where(finite, changed, image_HWC).astype(image_HWC.dtype)
 
-    def alone(self, bands: int) -> dict[str, Augmenter]:
+    def each(self, bands: int) -> dict[str, Augmenter]:
         """Each change by its name, as the only one and always done: to look at."""
         rgb, found = bands == 3, {}
         for change in built(self.recipe) if self.recipe else _usual(rgb):
-            one = Augmenter(self.kind, self.recipe)
+            one = Augmenter(self.turns, self.recipe)
             one._colours[rgb] = seeded(change)
             found[type(change).__name__] = one
         return found
 
     def geometry(self, arrays: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
-        """All arrays (H, W) or (H, W, C) under one flip up-down (p = 0.5), then for ejecta one turn by 0, 90, 180 or 270°,
-        for connection one flip left-right (p = 0.5). The results are contiguous.
+        """All arrays (H, W) or (H, W, C) under one flip up-down (p = 0.5), then one turn by 0, 90, 180 or 270°, or, of
+        tiles that aren't turned, one flip left-right (p = 0.5). The results are contiguous.
         """
         if not self.moves:
             return [array.copy() for array in arrays]
-        flip_up, second = draw_geometry(self.kind, seed)
-        flip_left, turns = (bool(second), 0) if self.kind == "connection" else (False, second)
+        flip_up, second = draw_geometry(self.turns, seed)
+        flip_left, turns = (False, second) if self.turns else (bool(second), 0)
         return [moved(array, flip_up, flip_left, turns) for array in arrays]
 
     def _colour_bytes(self, image_HWC: np.ndarray, seed: int) -> np.ndarray:
@@ -138,10 +138,10 @@ def moved(array: np.ndarray, flip_up: bool, flip_left: bool, turns: int) -> np.n
     return result.copy() if np.shares_memory(result, array) else result
 
 
-def draw_geometry(kind: str, seed: int) -> tuple[bool, int]:
+def draw_geometry(turns: bool, seed: int) -> tuple[bool, int]:
     """(flip up-down, quarter turns or flip left-right) of a seed; a stream of its own, independent of the colour's."""
     bits = int(np.random.SeedSequence([seed, 0x6E0]).generate_state(1)[0])
-    return bool(bits & 1), (bits >> 1) & (3 if kind == "ejecta" else 1)
+    return bool(bits & 1), (bits >> 1) & (3 if turns else 1)
 
 
 def built(recipe: Recipe) -> Any:

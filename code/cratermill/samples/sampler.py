@@ -62,10 +62,10 @@ def train_val(classes: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def build_augmenter(kind: str, wanted: bool | Recipe) -> Augmenter | None:
-    """The augmenter of a family as a row's img_augment wants it; imgaug is imported only where a row augments."""
+def build_augmenter(turns: bool, wanted: bool | Recipe) -> Augmenter | None:
+    """The augmenter as a row's img_augment wants it; imgaug is imported only where a row augments."""
     if wanted is False:
         return None
     from .augment import Augmenter
 
-    return Augmenter(kind, None if wanted is True else wanted)
+    return Augmenter(turns, None if wanted is True else wanted)

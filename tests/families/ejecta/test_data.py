@@ -30,7 +30,7 @@ def own_mask_stack(tmp_path):
 def test_augmentation_moves_image_mask_and_distance_together(own_mask_stack):
     stack, mask = own_mask_stack
     distance = mask.astype(np.float32) * 1000
-    tiles = Tiles(stack, np.arange(6), distance, None, build_augmenter("ejecta", True), seed=3)
+    tiles = Tiles(stack, np.arange(6), distance, None, build_augmenter(True, True), seed=3)
     moved = 0
     for epoch in range(12):
         for index in range(6):
@@ -46,7 +46,7 @@ def test_augmentation_moves_image_mask_and_distance_together(own_mask_stack):
 
 def test_every_epoch_and_position_draws_anew_and_repeatably(own_mask_stack):
     stack, mask = own_mask_stack
-    tiles = Tiles(stack, np.arange(6), mask.astype(np.float32), None, build_augmenter("ejecta", True), seed=3)
+    tiles = Tiles(stack, np.arange(6), mask.astype(np.float32), None, build_augmenter(True, True), seed=3)
     draws = [tiles[epoch, 0, 0]["image"] for epoch in range(10)]
     again = [tiles[epoch, 0, 0]["image"] for epoch in range(10)]
     assert all(torch.equal(one, other) for one, other in zip(draws, again, strict=True))

@@ -24,6 +24,9 @@ class Autoencoder(Family):
 
         return CropData
 
+    def first_data(self, name, catalogue):
+        return {"catalogue": catalogue}
+
     def map_model(self):
         from .options import MapOptions
 

@@ -8,15 +8,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ...core.errors import InputError
+from .crops import NAME, stack_of
 from .network import LatentNetwork, build_network
 
 if TYPE_CHECKING:
+    from ...config import Config
     from .hparams import Hparams
 
 STEPS, BATCH, LR = 200, 8, 2e-3
 MASKS = (0.01, 0.99)
 LEARNT = 0.3
 """Share of the first error that must be gone from one batch after all steps."""
+
+
+def check_rows(config: Config, rows: list[Hparams], steps: int) -> list[dict[str, Any]]:
+    """The sanity runs of every row that is trained, on its own crops."""
+    if not rows:
+        raise InputError(
+            f"{config.source or 'the config'} trains no {NAME}",
+            valid=f"train: {{{NAME}: {{table: …, data: …}}}}",
+            next_step="name another config",
+        )
+    return [{"version": row.version, **sanity(row, stack_of(config, row).array("image"), steps)} for row in rows if row.max_epochs]
 
 
 def sanity(row: Hparams, crops_NHW: np.ndarray, steps: int = STEPS, seed: int = 0) -> dict[str, Any]:

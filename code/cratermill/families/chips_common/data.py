@@ -114,7 +114,7 @@ class Chips(Dataset):
     """
 
     def __init__(self, images_NHW: np.ndarray, targets_NK: np.ndarray, seed: int = 0, augment: bool | Recipe = False):
-        self.images, self.targets, self.seed, self.changes = images_NHW, targets_NK, seed, build_augmenter("ejecta", augment)
+        self.images, self.targets, self.seed, self.changes = images_NHW, targets_NK, seed, build_augmenter(True, augment)
 
     def __len__(self) -> int:
         return len(self.images)

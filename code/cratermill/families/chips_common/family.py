@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..base import Family
+from ..base import CHANGE, Family
 
 
 class ChipFamily(Family):
@@ -10,6 +10,9 @@ class ChipFamily(Family):
         from .options import ChipData
 
         return ChipData
+
+    def first_data(self, name, catalogue):
+        return {"chips": f"data/{name}/chips.zip   {CHANGE}: a folder or zip with a folder per class; more keys: docs/few-labels.md"}
 
     def make_data(self, config, rows, work) -> dict:
         from .prepare import make_data

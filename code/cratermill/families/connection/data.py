@@ -62,7 +62,7 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     train, val = train_val(table["split_class"].to_numpy()[tv], hparams.val_frac, params.seed)
     targets = (table["num_1"].to_numpy() > 0).astype(np.float32)
     weights = sample_weights(table.iloc[tv[train]], hparams.connection_weights, hparams.distance_weights)
-    augmenter = build_augmenter("connection", hparams.img_augment)
+    augmenter = build_augmenter(False, hparams.img_augment)
     return Datasets(
         train=Pairs(stack, tv[train], targets[tv[train]], augmenter, params.seed),
         val=Pairs(stack, tv[val], targets[tv[val]]),

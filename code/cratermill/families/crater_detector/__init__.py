@@ -6,44 +6,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core.paths import cell_tag
 from ...training.cell import FIRST, CellParams, Datasets, Round
-from ..base import Family
+from ..craters_common.family import CraterFamily
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ...config import Config
-    from ...samples.steps import Steps
     from ..members import Trainings
     from ..pictures import Picture
 
 
-class CraterDetector(Family):
+class CraterDetector(CraterFamily):
     name, short = "crater_detector", "crater_detector"
-    maps = True
-    metrics = ("F1_strict", "Precision_strict", "Recall_strict", "F1_lax", "F1_box", "AP_strict", "AUC", "calibration_error")
-    lower_is_better = frozenset({"calibration_error"})
 
     def hparams_model(self):
         from .hparams import Hparams
 
         return Hparams
 
-    def data_model(self):
-        from ..craters_common.options import CraterData
-
-        return CraterData
-
     def map_model(self):
         from .options import MapOptions
 
         return MapOptions
-
-    def make_data(self, config: Config, rows: list[Any], work: Steps) -> dict[str, Any]:
-        from ..craters_common.prepare import make_data
-
-        return make_data(config, self.name, rows, work)
 
     def datasets(self, config: Config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
@@ -60,38 +43,18 @@ class CraterDetector(Family):
 
         return evaluate(config, params, workspace)
 
-    def data_fingerprint(self, config: Config, row: Any) -> Any:
-        from ...samples.store import Store
-        from ..craters_common.prepare import folder_of
-
-        return Store(folder_of(config, self.name, row.data)).digest()
-
-    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
-        names = super().log_names(stage, params)
-        if stage == "evaluate":
-            tag = cell_tag(params.split, params.iteration)
-            names |= {f"tests/craters_{tag}.csv": "craters.csv", f"tests/scores_{tag}.csv": "scores.csv"}
-        return names
-
-    def gather(self, config: Config, version: int, cells: pd.DataFrame, into: Path) -> list[dict]:
-        from ..craters_common.judging import gather
-
-        return gather(cells, into)
-
-    def map_name(self, config: Config, trainings: Trainings | None = None) -> str:
-        from ..craters_common.maps import map_name
-
-        return map_name(config, self.name)
-
     def map_cells(self, config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
         from .mapping import map_cells
 
         return map_cells(config, trainings)
 
     def compose_mark(self, config: Config, trainings: Trainings) -> Any:
-        from .mapping import compose_mark
+        """The evaluations besides: they say how sure a crater is, and from where on it is listed."""
+        from ..craters_common.maps import map_run
 
-        return compose_mark(config, trainings)
+        run = map_run(config, self.name)
+        versions = trainings.versions(self.name, run.versions[self.name])
+        return [super().compose_mark(config, trainings), [trainings.evaluations(self.name, version, run.split) for version in versions]]
 
     def map_warnings(self, config: Config) -> list[str]:
         from .mapping import map_warnings

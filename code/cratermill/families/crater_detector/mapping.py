@@ -99,14 +99,6 @@ def _own(row: RowHparams) -> Hparams:
     return cast("Hparams", row)
 
 
-def compose_mark(config: Config, trainings: Trainings) -> Any:
-    """What turns sightings into a list: the rows, and the evaluations that say how sure a crater is and from where on it is listed."""
-    run = map_run(config, NAME)
-    versions = trainings.versions(NAME, run.versions[NAME])
-    rows = [trainings.row(NAME, version, run.split).model_dump(mode="json") for version in versions]
-    return [rows, [trainings.evaluations(NAME, version, run.split) for version in versions]]
-
-
 def map_warnings(config: Config) -> list[str]:
     run, said = map_run(config, NAME), []
     with open_mosaic(config, NAME) as mosaic:

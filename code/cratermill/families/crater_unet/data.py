@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ...samples.augment import KINDS, Augmenter, moved
+from ...samples.augment import Augmenter, moved
 from ...samples.sampler import EpochOrder, sample_seed
 from ...training.cell import CellParams, Datasets
 from ..craters_common.prepare import TileSet, folder_of
@@ -28,7 +28,7 @@ class Tiles(Dataset):
         self.tiles, self.rows, self.hparams, self.seed, self.training = tiles, rows, hparams, seed, training
         self.shape = hparams.shape()
         recipe = hparams.img_augment
-        self.changes = {} if isinstance(recipe, bool) else {kind: Augmenter(kind, recipe) for kind in KINDS}
+        self.changes = {} if isinstance(recipe, bool) else {turns: Augmenter(turns, recipe) for turns in (False, True)}
         self.resolution_m = tiles.tiles["resolution_m"].to_numpy(float)
 
     def __len__(self) -> int:
@@ -58,8 +58,7 @@ class Tiles(Dataset):
 
     def _augmented(self, image: np.ndarray, target: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         if self.changes:
-            # Only squares can be turned by right angles.
-            changes = self.changes["ejecta" if image.shape[0] == image.shape[1] else "connection"]
+            changes = self.changes[image.shape[0] == image.shape[1]]  # only squares can be turned by right angles
             image = changes.colour(image[..., None], seed, self.tiles.meta["range"])[..., 0]
             image, target = changes.geometry([image, target], seed)
             return image, target

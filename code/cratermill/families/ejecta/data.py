@@ -75,7 +75,7 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     distance = stack_distances(table, config, hparams)
     norm = bands_and_distance_norm(stack, distance, tv, config, hparams)
     extra = crater_vectors(table, config, hparams, norm) if hparams.accept_midinput else None
-    augmenter = build_augmenter("ejecta", hparams.img_augment)
+    augmenter = build_augmenter(True, hparams.img_augment)
     weights = overlap_weights(table.iloc[tv[train]], hparams.num_1_factor, hparams.num_1_point95)
     return Datasets(
         train=Tiles(stack, tv[train], distance, extra, augmenter, params.seed),

@@ -6,7 +6,7 @@ from ..base import Family
 
 
 class EjectaFamily(Family):
-    maps = maps_a_list = True
+    maps = maps_a_list = draws = True
 
     def require_splits(self, config, splits) -> None:
         from .tables import require_splits

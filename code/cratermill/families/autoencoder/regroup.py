@@ -1,39 +1,29 @@
-"""Steps that can be run alone: checks before training, and other clusters of latents that are there."""
+"""Other clusters of latents that are there."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from ..core.errors import InputError
-from ..core.files import read_json, write_json
-from ..families.autoencoder.clusters import Recipe, require_enough
-from ..families.autoencoder.crops import NAME, stack_of
-from ..families.autoencoder.evaluate import LATENTS, cluster
-from ..families.autoencoder.gather import body_of, features_of, labels_of
-from ..families.autoencoder.hparams import Hparams
-from ..families.autoencoder.products import write_products
-from ..families.autoencoder.sanity import sanity
-from ..geo.mosaic import Mosaic
-from .load_config import load_config
-from .planning import wanted_rows
+from ...core.errors import InputError
+from ...core.files import read_json, write_json
+from ...geo.mosaic import Mosaic
+from .clusters import Recipe, require_enough
+from .crops import NAME, stack_of
+from .evaluate import LATENTS, cluster
+from .gather import body_of, features_of, labels_of
+from .hparams import Hparams
+from .products import write_products
+
+if TYPE_CHECKING:
+    from ...config import Config
 
 
-def check(path: Path, steps: int) -> list[dict[str, Any]]:
-    """The sanity runs of every wanted row, on its own crops."""
-    config = load_config(path)
-    rows = wanted_rows(config).get(NAME)
-    if not rows:
-        raise InputError(f"{path} trains no {NAME}", valid=f"train: {{{NAME}: {{table: …, data: …}}}}", next_step="name another config")
-    return [{"version": row.version, **sanity(row, stack_of(config, row).array("image"), steps)} for row in rows if row.max_epochs]
-
-
-def regroup(path: Path, version: int, changed: dict[str, Any], into: str) -> dict[str, Any]:
+def regroup(config: Config, version: int, changed: dict[str, Any], into: str) -> dict[str, Any]:
     """Group the latents of a version's results in another way; tables, figures and pictures below ``into``."""
-    config = load_config(path)
     results = config.project.version_results(NAME, version)
     model = read_json(results / "autoencoder.json")
     if model is None or not (results / LATENTS).exists():

@@ -1,0 +1,77 @@
+"""What the families of craters have in common; methods import what they need when called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.paths import cell_tag
+from ...training.cell import CellParams
+from ..base import CHANGE, Family
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ...config import Config
+    from ...samples.steps import Steps
+    from ..members import Trainings
+
+
+class CraterFamily(Family):
+    maps = True
+    metrics: tuple[str, ...] = (
+        "F1_strict",
+        "Precision_strict",
+        "Recall_strict",
+        "F1_lax",
+        "F1_box",
+        "AP_strict",
+        "AUC",
+        "calibration_error",
+    )
+    lower_is_better = frozenset({"calibration_error"})
+
+    def data_model(self):
+        from .options import CraterData
+
+        return CraterData
+
+    def first_data(self, name, catalogue):
+        tile = f"256   {CHANGE}: several times the largest crater that the row looks for"
+        return {"kind": "mosaic", "catalogue": catalogue, "tile_px": tile}
+
+    def make_data(self, config: Config, rows: list[Any], work: Steps) -> dict[str, Any]:
+        from .prepare import make_data
+
+        return make_data(config, self.name, rows, work)
+
+    def data_fingerprint(self, config: Config, row: Any) -> Any:
+        from ...samples.store import Store
+        from .prepare import folder_of
+
+        return Store(folder_of(config, self.name, row.data)).digest()
+
+    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
+        names = super().log_names(stage, params)
+        if stage == "evaluate":
+            tag = cell_tag(params.split, params.iteration)
+            names |= {f"tests/craters_{tag}.csv": "craters.csv", f"tests/scores_{tag}.csv": "scores.csv"}
+        return names
+
+    def gather(self, config: Config, version: int, cells: pd.DataFrame, into: Path) -> list[dict]:
+        from .judging import gather
+
+        return gather(cells, into)
+
+    def map_name(self, config: Config, trainings: Trainings | None = None) -> str:
+        from .maps import map_name
+
+        return map_name(config, self.name)
+
+    def compose_mark(self, config: Config, trainings: Trainings) -> Any:
+        """The rows, by which a list is made of what the blocks saw."""
+        from .maps import map_run
+
+        run = map_run(config, self.name)
+        versions = trainings.versions(self.name, run.versions[self.name])
+        return [trainings.row(self.name, version, run.split).model_dump(mode="json") for version in versions]
