@@ -1,5 +1,8 @@
 """Work without science, for tests of batch: what a cell does stands in its params. Also an executor to kill.
 
+A cell with ``hold_at`` waits after that step until it is asked to stop or the test says `go`: however slow the machine, the test finds it
+at work, and never sleeps so long that it would surely be.
+
 python fake.py --run PLAN N      an executor with N workers
 python fake.py --cell PLAN I     one cell
 """
@@ -30,6 +33,7 @@ def science(plan, cell, workspace):
     trace.mkdir(exist_ok=True)
     (trace / f"{cell.index}.begun").open("a").write(f"{os.getpid()}\n")
     do = cell.params.get("do", "ok")
+    first = len(lines(trace / f"{cell.index}.begun")) == 1
     print(f"doing {do}", flush=True)
     if do == "fail" and not (plan.root / "mended").exists():
         raise WorkError("the loss is NaN", next_step="lower the learning rate")
@@ -39,12 +43,12 @@ def science(plan, cell, workspace):
         os.kill(os.getpid(), signal.SIGKILL)
     if do == "hog":
         kept = [bytearray(1 << 20) for _ in range(cell.params["hog_mb"])]
-        time.sleep(cell.params.get("hold_s", 0))
+        time.sleep(cell.params.get("hold_s", 0) if first else 0)
         print(len(kept))
-    if do == "deaf" and len(lines(trace / f"{cell.index}.begun")) == 1:
+    if do == "deaf" and first:
         time.sleep(cell.params["deaf_s"])
     if do == "cores":
-        spoken, until = trace / f"{cell.index}.cores", time.monotonic() + 20
+        spoken, until = trace / f"{cell.index}.cores", time.monotonic() + 120
         with spoken.open("a") as file:
             file.write(f"{os.environ['SLURM_CPUS_PER_TASK']}\n")
         while len(lines(spoken)) < int(os.environ["SLURM_NTASKS"]) and time.monotonic() < until:
@@ -62,11 +66,25 @@ def science(plan, cell, workspace):
 
 def _follow(cell, workspace):
     """Another process of a distributed cell: as long at work as rank 0, but it writes nothing."""
-    for _ in range(cell.params.get("steps", 1)):
+    for step in range(cell.params.get("steps", 1)):
+        _hold(cell, workspace, step)
         time.sleep(cell.params.get("step_s", 0))
         if workspace.stop_requested:
             raise Stopped
     return {}
+
+
+def _hold(cell, workspace, step):
+    """Wait after the step `hold_at` for the test's word."""
+    while step == cell.params.get("hold_at") and not (workspace.plan.root / "go").exists():
+        if workspace.stop_requested:
+            raise Stopped
+        time.sleep(0.05)
+
+
+def go(root):
+    """Let cells go on that wait at their step `hold_at`, also later ones."""
+    (root / "go").touch()
 
 
 def _steps(trace, cell, workspace):
@@ -74,6 +92,7 @@ def _steps(trace, cell, workspace):
     step, loss = json.loads(checkpoint.read_text()) if checkpoint.exists() else (0, 1.0)
     total = cell.params.get("steps", 1)
     while step < total:
+        _hold(cell, workspace, step)
         time.sleep(cell.params.get("step_s", 0))
         step += 1
         # A curve that depends on every step before, and on no clock.

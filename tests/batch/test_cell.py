@@ -178,10 +178,10 @@ def test_other_parameters_are_refused_or_moved_aside(root):
 
 
 def test_busy_cell_is_not_run_twice(root):
-    plan = frozen(root, [{"steps": 100, "step_s": 0.05}])
+    plan = frozen(root, [{"steps": 2, "hold_at": 1}])
     holder = subprocess.Popen([sys.executable, str(fake.HERE), "--cell", str(plan.path), "0"], stdout=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not fake.lines(root / "trace/0.steps") and time.monotonic() < until:
             time.sleep(0.05)
         result = run_cell(plan, 0, fake.science, wait_s=0)
@@ -189,7 +189,7 @@ def test_busy_cell_is_not_run_twice(root):
         assert state.read_state(plan, plan.cells[0]).state == "running"
     finally:
         holder.terminate()
-    assert holder.wait(10) == 75 and len(fake.lines(root / "trace/0.begun")) == 1
+    assert holder.wait(120) == 75 and len(fake.lines(root / "trace/0.begun")) == 1
 
 
 def test_full_disk(small_disk):
@@ -214,12 +214,14 @@ def test_unwritable_product_folder(root, read_only):
 
 
 def test_forked_helpers_end_by_the_signal_their_parent_only_notes():
+    reader, writer = os.pipe()
     with StopFlag() as stop:
         child = os.fork()
         if child == 0:
-            time.sleep(20)
+            os.write(writer, b"!")  # a signal that comes while Python is still forking is lost
+            time.sleep(300)
             os._exit(0)
-        time.sleep(0.1)
+        os.read(reader, 1)
         os.kill(child, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
         assert not stop

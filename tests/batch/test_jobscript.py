@@ -89,7 +89,7 @@ def test_in_a_container_signals_arrive_and_the_shell_requeues(tmp_path):
     bin = tmp_path / "bin"
     bin.mkdir()
     cell = "import os, signal, sys, time\nsignal.signal(signal.SIGUSR2, lambda *_: (open(os.environ['CRATERMILL_REQUEUE_FILE'], 'w')"
-    cell += ".write('7_1'), sys.exit(75)))\nopen(os.environ['STARTED'], 'w').close()\ntime.sleep(20)\n"
+    cell += ".write('7_1'), sys.exit(75)))\nopen(os.environ['STARTED'], 'w').close()\ntime.sleep(300)\n"
     (tmp_path / "cell.py").write_text(cell)
     programs = {
         "apptainer": 'printf "%s\\0" "$@" > "$STARTED.words"; exec python3 "$CELL"',
@@ -104,11 +104,11 @@ def test_in_a_container_signals_arrive_and_the_shell_requeues(tmp_path):
     started = tmp_path / "started"
     environment = {"PATH": f"{bin}:{os.environ['PATH']}", "SLURM_JOB_ID": "9", "STARTED": str(started), "CELL": str(tmp_path / "cell.py")}
     with subprocess.Popen(["bash", str(script)], cwd=tmp_path, env=environment) as shell:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not started.exists() and time.monotonic() < until:
             time.sleep(0.02)
         shell.send_signal(signal.SIGUSR2)
-        assert shell.wait(20) == 75
+        assert shell.wait(120) == 75
     assert Path(f"{started}.scontrol").read_text() == "requeue 7_1\n" and not list(folder.glob("requeue-*"))
     words = Path(f"{started}.words").read_text().split("\0")[:-1]
     shown = ["--bind", str(tmp_path), "--bind", "/opt/it's/configs", "--bind", "/scratch/a b", "--bind", "/c:/d:ro"]

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ def start_executor(plan, workers=1):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0)
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=120):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "never happened"
@@ -173,41 +174,44 @@ def test_workers_that_cannot_start_end_the_run_with_their_last_words(root):
 
 
 def test_kill_of_the_executor_loses_only_steps_since_the_checkpoint(root):
-    plan = load(freeze(fake.plan_of(root, [{"steps": 40, "step_s": 0.05}, {"needs": [0]}])))
+    plan = load(freeze(fake.plan_of(root, [{"steps": 40, "hold_at": 20}, {"needs": [0]}])))
     process = start_executor(plan)
-    wait_for(lambda: len(fake.lines(root / "trace/0.steps")) >= 5)
+    wait_for(lambda: len(fake.lines(root / "trace/0.steps")) == 20)
     process.kill()
     process.wait()
     process.stdout.close()
     assert products(root) == ["0.part"]
+    begun = functools.partial(fake.lines, root / "trace/0.begun")
+    threading.Thread(target=lambda: (wait_for(lambda: len(begun()) == 2), fake.go(root))).start()
     # Relaunched at once: the orphan is still saving itself and holds the lock.
     result = LocalExecutor(plan, work=fake.WORK).submit()
     assert result.exit_code == 0 and states(plan) == ["done", "done"]
     assert fake.lines(root / "trace/0.steps") == [str(n) for n in range(1, 41)]
-    assert len(fake.lines(root / "trace/0.begun")) == 2
+    assert len(begun()) == 2
 
 
 def test_kill_of_executor_and_worker_at_once(root):
-    plan = load(freeze(fake.plan_of(root, [{"steps": 40, "step_s": 0.05}])))
+    plan = load(freeze(fake.plan_of(root, [{"steps": 40, "hold_at": 20}])))
     process = start_executor(plan)
-    wait_for(lambda: len(fake.lines(root / "trace/0.steps")) >= 5)
+    wait_for(lambda: len(fake.lines(root / "trace/0.steps")) == 20)
     worker = int(fake.lines(root / "trace/0.begun")[0])
     process.kill()
     os.kill(worker, signal.SIGKILL)
     process.wait()
     process.stdout.close()
     wait_for(lambda: states(plan) == ["lost"])
+    fake.go(root)
     assert LocalExecutor(plan, work=fake.WORK).submit().exit_code == 0
     steps = [int(step) for step in fake.lines(root / "trace/0.steps")]
-    assert steps[-1] == 40 and len(steps) <= 41, "at most the step under way was done twice"
+    assert steps == list(range(1, 41))
 
 
 def test_interrupt_saves_and_says_how_to_go_on(root):
-    plan = load(freeze(fake.plan_of(root, [{"steps": 200, "step_s": 0.05}, {"needs": [0]}, {}])))
+    plan = load(freeze(fake.plan_of(root, [{"steps": 40, "hold_at": 20}, {"needs": [0]}, {}])))
     process = start_executor(plan)
     wait_for(lambda: len(fake.lines(root / "trace/0.steps")) >= 3)
     os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "go on from their last checkpoint" in said
     assert states(plan) == ["stopped", "waiting", "waiting"]
@@ -216,13 +220,13 @@ def test_interrupt_saves_and_says_how_to_go_on(root):
 
 
 def test_second_launch_of_the_same_run_is_refused(root):
-    plan = load(freeze(fake.plan_of(root, [{"steps": 60, "step_s": 0.05}])))
+    plan = load(freeze(fake.plan_of(root, [{"steps": 40, "hold_at": 20}])))
     process = start_executor(plan)
     wait_for(lambda: states(plan) == ["running"])
     with pytest.raises(WorkError, match=f"executed by process {process.pid} .*\n.*status {plan.run} --watch"):
         LocalExecutor(plan, work=fake.WORK).submit()
     os.killpg(process.pid, signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
 
 
 def test_two_runs_that_share_a_cell_do_it_once(root):
@@ -231,7 +235,7 @@ def test_two_runs_that_share_a_cell_do_it_once(root):
     two = load(freeze(fake.plan_of(root, [shared, {"needs": [0]}], name="two")))
     processes = [start_executor(one), start_executor(two)]
     for process in processes:
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     assert [process.returncode for process in processes] == [0, 0]
     assert len(fake.lines(root / "trace/0.begun")) == 1
     assert products(root) == ["1", "shared"]

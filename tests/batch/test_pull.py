@@ -118,12 +118,12 @@ def test_nobody_waits_for_a_straggler_and_a_stop_ends_the_turn(root):
 
     def slow(plan, cell, workspace):
         inside.set()
-        go.wait(30)
+        go.wait(300)
         return {}
 
     holder = threading.Thread(target=run_cell, args=(plan, 0, slow), kwargs={"stop": StopFlag()})
     holder.start()
-    inside.wait(30)
+    inside.wait(300)
     stop = StopFlag()
     assert [result.index for result in pull(plan, range(3), fake.science, stop, "x")] == [1, 2]
     stop.set()

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.slurm.runs import PATIENCE_S
+
 SCRIPT = Path(__file__).resolve().parents[2] / "slurm" / "dev-cluster.sh"
-COMMAND_TIMEOUT = 120
 
 
 def script_options(options):
@@ -58,7 +59,7 @@ class SlurmCluster:
     def run(self, *command, check=True, cwd=None):
         """Run any command against the cluster; a failure shows what it said."""
         words = [str(word) for word in command]
-        done = subprocess.run(words, env=self.env, cwd=cwd, capture_output=True, text=True, timeout=COMMAND_TIMEOUT)
+        done = subprocess.run(words, env=self.env, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S)
         if check and done.returncode:
             raise AssertionError(f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
@@ -84,7 +85,7 @@ class SlurmCluster:
         lines = self.run("sacct", "-n", "-P", "-D", "-j", job, "-o", fields).stdout.splitlines()
         return [dict(zip(fields.split(","), line.split("|"), strict=True)) for line in lines]
 
-    def wait_until(self, true, what, timeout=30):
+    def wait_until(self, true, what, timeout=PATIENCE_S):
         """Ask ``true()`` every 0.2 s; returns its first true answer."""
         end = time.monotonic() + timeout
         while True:
@@ -94,7 +95,7 @@ class SlurmCluster:
                 raise AssertionError(f"{what}: not within {timeout} s\n{self.run('squeue', '-t', 'all', check=False).stdout}")
             time.sleep(0.2)
 
-    def wait_for_state(self, job, *states, timeout=30):
+    def wait_for_state(self, job, *states, timeout=PATIENCE_S):
         """Wait until all tasks of the job are in one of the states; returns ``{id: state}``."""
 
         def reached():
@@ -112,12 +113,28 @@ class SlurmCluster:
         self.control("fail", f"n{number}", *["--keep-steps"] * keep_steps, *["--declare"] * declare)
 
     def restore_node(self, number):
+        """Give a lost node back; one that is there stays as it is."""
         self.control("restore", f"n{number}")
+
+    def clear(self):
+        """End all jobs and bring all nodes back: what one test leaves must not fail the next."""
+        self.run("scancel", "--user=root", check=False)
+        for number in range(1, self.options["nodes"] + 1):
+            self.restore_node(number)
+        # Quotas of the next test count what is still being cleared away.
+        self.wait_until(lambda: not self.run("squeue", "--noheader").stdout.strip(), "an empty queue")
+        self.wait_until(self._all_idle, "idle nodes")
+
+    def _all_idle(self):
+        states = dict(line.split() for line in self.run("sinfo", "-h", "-N", "-p", "main", "-o", "%N %T").stdout.splitlines())
+        for node in (node for node, state in states.items() if state.startswith("drain")):
+            self.run("scontrol", "update", f"nodename={node}", "state=resume")
+        return set(states.values()) == {"idle"}
 
 
 def require_slurm(**options):
     """Skip the test with the script's own reason when this machine cannot run such a cluster."""
-    done = subprocess.run([SCRIPT, "check", *script_options(options)], capture_output=True, text=True, timeout=COMMAND_TIMEOUT)
+    done = subprocess.run([SCRIPT, "check", *script_options(options)], capture_output=True, text=True, timeout=PATIENCE_S)
     if done.returncode:
         reason = " ".join(done.stderr.split())
         # Memory limits by cgroup need a kernel that few containers have; everything else can be installed.

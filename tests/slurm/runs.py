@@ -12,6 +12,8 @@ from cratermill.batch.profile import Profile
 from cratermill.batch.slurm import SlurmExecutor, targets_of
 from tests.batch import fake
 
+# A limit for what hangs, not for what is slow.
+PATIENCE_S = 300
 # Others may be editing the sources while these tests run.
 ENVIRONMENT = {"CRATERMILL_OTHER_CODE": "1"}
 
@@ -31,11 +33,16 @@ class Follower:
     def counts(self):
         return status.counts(self.look().states)
 
-    def wait(self, true, what, timeout=60):
-        """Look every 0.3 s until `true(states)`; returns the states (CellState) of that moment."""
+    def wait(self, true, what, timeout=PATIENCE_S, hurry=False):
+        """Look every 0.3 s until `true(states)`; returns the states (CellState) of that moment.
+
+        `hurry`: a requeued job waits for a while before it begins again; tests don't.
+        """
         until = time.monotonic() + timeout
         while True:
             run = self.look()
+            if hurry:
+                self._start_now(run)
             if true(run.states):
                 return run.states
             if time.monotonic() > until:
@@ -43,23 +50,29 @@ class Follower:
                 raise AssertionError(f"{what}: not within {timeout} s: {shown}\n{[job for job in run.jobs.values() if job.is_active]}")
             time.sleep(0.3)
 
-    def wait_all(self, *wanted, timeout=60):
-        return self.wait(lambda states: {cell.state for cell in states} <= set(wanted), f"all {wanted}", timeout)
+    def wait_all(self, *wanted, timeout=PATIENCE_S, hurry=False):
+        return self.wait(lambda states: {cell.state for cell in states} <= set(wanted), f"all {wanted}", timeout, hurry)
 
-    def wait_done(self, index, enough=lambda cell: False, timeout=60):
+    def wait_done(self, index, enough=lambda cell: False, timeout=PATIENCE_S, hurry=False):
         """Until a cell is done, or `enough(cell)`; its failure ends the waiting."""
 
         def reached(states):
             assert states[index].state not in ("failed", "blocked", "lost"), states[index]
             return states[index].state == "done" or enough(states[index])
 
-        return self.wait(reached, f"cell {index} done", timeout)
+        return self.wait(reached, f"cell {index} done", timeout, hurry)
 
-    def start_now(self):
-        """A requeued job waits for a while; tests don't."""
-        run = self.look()
+    def preempt(self, cluster, *indices):
+        """Let a job of the `high` partition take all nodes until these cells are back in the queue, which so can't be missed."""
+        taker = cluster.sbatch("--partition=high", "--nodes=4", "--exclusive", "--mem=0", wrap="exec sleep 900")
+        try:
+            return self.wait(lambda states: all(states[index].state == "queued" for index in indices), "back in the queue")
+        finally:
+            cluster.run("scancel", taker)
+
+    def _start_now(self, run):
         for job in run.jobs.values():
-            if job.state == "PENDING" and job.job_id in {submission.job_id for submission in run.submissions}:
+            if job.state == "PENDING" and job.reason != "Dependency":
                 words = ["scontrol", "update", f"jobid={job.job_id}_{job.task}", "StartTime=now"]
                 subprocess.run(words, check=False, capture_output=True)
 
@@ -78,9 +91,9 @@ class Bench(Follower):
     def launch(self, **options):
         return self.executor.submit(**options)
 
-    def wait_steps(self, indices, least=3, timeout=30):
+    def wait_steps(self, indices, least=3):
         """Until these cells run and have made some steps."""
-        self.wait(lambda states: all(self.steps(index) >= least for index in indices), f"steps of {indices}", timeout)
+        self.wait(lambda states: all(self.steps(index) >= least for index in indices), f"steps of {indices}")
 
     def steps(self, index):
         return len(fake.lines(self.root / "trace" / f"{index}.steps"))

@@ -1,19 +1,26 @@
-"""The stages, with training steps of at least a second until Slurm has requeued the job: time to disturb it."""
+"""The stages, with trainings that wait after their first step until Slurm asks them to stop: found at work however slow the machine."""
 
 import os
 import time
 
 from cratermill.pipeline import run_cell
 
-STEP_S = 1.0
+
+def held(plan):
+    """A file that is there once a training waits."""
+    return plan.root / "held"
 
 
-def slowed(tell):
-    def slow(training):
-        time.sleep(STEP_S)
+def holding(tell):
+    def hold(training):
         tell(training)
+        # The other processes wait for this one, which alone tells them to stop.
+        if training.fabric.is_global_zero:
+            held(training.workspace.plan).touch()
+            while not training.workspace.stop_requested:
+                time.sleep(0.05)
 
-    return slow
+    return hold
 
 
 def slowly(plan, cell, workspace):
@@ -21,5 +28,5 @@ def slowly(plan, cell, workspace):
     from cratermill.training.loop import Training
 
     if os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
-        Training.tell = slowed(Training.tell)
+        Training.tell = holding(Training.tell)
     return run_cell(plan, cell, workspace)

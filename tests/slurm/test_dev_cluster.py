@@ -1,5 +1,6 @@
 """slurm/dev-cluster.sh: it starts, shows, breaks and stops a real Slurm; and what that Slurm does to jobs (docs/slurm-behaviour.md)."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -10,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.slurm.runs import PATIENCE_S
+
 pytestmark = pytest.mark.slurm
 
 HOG = "import time; kept = [bytearray(1 << 20) for _ in range(300)]; time.sleep(60)"
 HOG_LINE = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(HOG)}"
-SECONDS_TO_NODE_FAILURE = 60
 
 
 def script(project_folder, *words, **options):
     command = [project_folder / "slurm" / "dev-cluster.sh", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, **options)
 
 
 def processes_of(folder):
@@ -132,7 +134,11 @@ def test_up_status_env_down(project_folder, slurm_cluster_no_accounting, short_f
 def test_a_start_that_fails_or_is_interrupted_leaves_nothing(project_folder, slurm_cluster_no_accounting, short_folder):
     command = [project_folder / "slurm" / "dev-cluster.sh", "up", "--dir", short_folder]
     failed = subprocess.run(
-        [*command, "--no-accounting", "--set", "SelectType=select/nonsense"], capture_output=True, text=True, timeout=120, check=False
+        [*command, "--no-accounting", "--set", "SelectType=select/nonsense"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert failed.returncode == 1
     assert "the cluster did not start" in failed.stderr
@@ -141,7 +147,7 @@ def test_a_start_that_fails_or_is_interrupted_leaves_nothing(project_folder, slu
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as starting:
         slurm_cluster_no_accounting.wait_until((short_folder / "run" / "mysql.socket").exists, "start of the database")
         starting.terminate()
-        assert starting.wait(timeout=60) == 1
+        assert starting.wait(timeout=PATIENCE_S) == 1
     assert not processes_of(short_folder)
     assert not short_folder.exists()
 
@@ -151,7 +157,8 @@ def test_a_cluster_that_was_killed_is_replaced(project_folder, slurm_cluster_no_
     assert script(project_folder, "up", *options).returncode == 0
     try:
         for pid in processes_of(short_folder):
-            os.kill(pid, 9)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
         assert script(project_folder, "status", "--dir", short_folder).returncode == 1
         again = script(project_folder, "up", *options)
         assert again.returncode == 0, again.stderr
@@ -159,12 +166,26 @@ def test_a_cluster_that_was_killed_is_replaced(project_folder, slurm_cluster_no_
         script(project_folder, "down", "--dir", short_folder)
 
 
+def accounted(cluster, job):
+    """What the accounting says of a job's runs and steps; it hears of ends a moment after the queue."""
+
+    def heard():
+        rows = cluster.sacct(job)
+        return rows if rows and not any(row["State"] in ("PENDING", "RUNNING") for row in rows) else None
+
+    return cluster.wait_until(heard, f"accounting of {job}")
+
+
 # --- the cluster ----------------------------------------------------------------------------------------------------------
 
 
 def test_each_task_sees_its_own_gpu(slurm_cluster, tmp_path):
-    out = tmp_path / "job %A_%a.txt"
-    job = slurm_cluster.sbatch("--array=0-7", "--gres=gpu:1", output=out, wrap="echo $SLURMD_NODENAME:$CUDA_VISIBLE_DEVICES; sleep 2")
+    out, begun = tmp_path / "job %A_%a.txt", tmp_path / "begun"
+    begun.mkdir()
+    # Each keeps its device until all have begun.
+    together = f"touch {begun}/$SLURM_ARRAY_TASK_ID; until [ $(ls {begun} | wc -l) = 8 ]; do sleep 0.2; done"
+    line = f"echo $SLURMD_NODENAME:$CUDA_VISIBLE_DEVICES; {together}"
+    job = slurm_cluster.sbatch("--array=0-7", "--gres=gpu:1", output=out, wrap=line)
     slurm_cluster.wait_for_state(job, "COMPLETED")
     seen = {(tmp_path / f"job {job}_{task}.txt").read_text().strip() for task in range(8)}
     assert seen == {f"n{node}:{gpu}" for node in (1, 2, 3, 4) for gpu in (0, 1)}
@@ -204,9 +225,9 @@ def test_accounting_keeps_states_and_exit_codes(slurm_cluster):
 
     def ended():
         rows = {row["JobID"]: (row["State"], row["ExitCode"]) for row in slurm_cluster.sacct(job)}
-        return rows if len(rows) == 4 else None
+        return rows if len(rows) == 4 and not any(state in ("PENDING", "RUNNING") for state, _ in rows.values()) else None
 
-    rows = slurm_cluster.wait_until(ended, "accounting of both tasks", 10)
+    rows = slurm_cluster.wait_until(ended, "accounting of both tasks")
     assert rows[f"{job}_0"] == ("COMPLETED", "0:0")
     assert rows[f"{job}_1"] == ("FAILED", "1:0")
 
@@ -216,7 +237,7 @@ def test_memory_limit_by_polling(slurm_cluster, tmp_path):
     log = tmp_path / "log.txt"
     job = slurm_cluster.sbatch("--mem=100", output=log, wrap=HOG_LINE)
     assert slurm_cluster.wait_for_state(job, "FAILED", "OUT_OF_MEMORY", "CANCELLED") == {job: "FAILED"}
-    assert slurm_cluster.sacct(job)[0] == {"JobID": job, "State": "FAILED", "ExitCode": "0:9"}
+    assert accounted(slurm_cluster, job)[0] == {"JobID": job, "State": "FAILED", "ExitCode": "0:9"}
     assert "exceeded memory limit" in log.read_text()
 
 
@@ -231,9 +252,8 @@ def test_memory_limit_by_cgroup(make_slurm_cluster, tmp_path):
 
 def test_higher_partition_preempts_and_the_job_comes_back(slurm_cluster, tmp_path):
     log = tmp_path / "log.txt"
-    wrap = 'echo "start ${SLURM_RESTART_COUNT:-0}"; trap "echo got TERM; exit 0" TERM; sleep 600 & wait'
+    wrap = 'trap "echo got TERM; exit 0" TERM; echo "start ${SLURM_RESTART_COUNT:-0}"; sleep 600 & wait'
     low = slurm_cluster.sbatch("-p", "low", "-c", "4", "-w", "n1", output=log, wrap=wrap)
-    slurm_cluster.wait_for_state(low, "RUNNING")
     slurm_cluster.wait_until(lambda: log.exists() and "start 0" in log.read_text(), "first start")
     high = slurm_cluster.sbatch("-p", "high", "-c", "4", "-w", "n1", wrap="sleep 1")
     slurm_cluster.wait_for_state(high, "COMPLETED")
@@ -243,7 +263,7 @@ def test_higher_partition_preempts_and_the_job_comes_back(slurm_cluster, tmp_pat
     text = log.read_text()
     assert "DUE TO PREEMPTION" in text
     assert text.index("start 0") < text.index("got TERM") < text.index("start 1")
-    assert [row["State"] for row in slurm_cluster.sacct(low) if row["JobID"] == low] == ["PREEMPTED", "CANCELLED by 0"]
+    assert [row["State"] for row in accounted(slurm_cluster, low) if row["JobID"] == low] == ["PREEMPTED", "CANCELLED by 0"]
 
 
 @pytest.fixture(scope="module")
@@ -255,38 +275,42 @@ def slow_endings(slurm_cluster, tmp_path_factory):
     kept = slurm_cluster.sbatch("-w", "n4", "-c", "2", "--requeue", wrap=f"touch {begun}/kept; exec sleep 601")
     lost = slurm_cluster.sbatch("-w", "n4", "-c", "2", "--no-requeue", wrap=f"touch {begun}/lost; exec sleep 602")
     # RUNNING is said before the node has answered: killed in between, a job fails as one that could not be launched.
-    slurm_cluster.wait_until(lambda: len(list(begun.iterdir())) == 3, "the first line of three jobs", 60)
+    slurm_cluster.wait_until(lambda: len(list(begun.iterdir())) == 3, "the first line of three jobs")
     slurm_cluster.end_soon(limited)
     slurm_cluster.kill_node(4)
     yield {"limited": limited, "kept": kept, "lost": lost}
-    slurm_cluster.run("scancel", limited, kept, lost)
-    slurm_cluster.restore_node(4)  # a node that a failed test left dead would fail the tests after it
+    slurm_cluster.clear()
 
 
 def test_time_limit(slurm_cluster, slow_endings):
     job = slow_endings["limited"]
-    slurm_cluster.wait_for_state(job, "TIMEOUT", timeout=60)
+    slurm_cluster.wait_for_state(job, "TIMEOUT")
     assert slurm_cluster.squeue(job)[0]["reason"] == "TimeLimit"
-    states = [row["State"] for row in slurm_cluster.sacct(job)]
-    assert states == ["TIMEOUT", "CANCELLED"]
+    assert [row["State"] for row in accounted(slurm_cluster, job)] == ["TIMEOUT", "CANCELLED"]
 
 
 def test_real_loss_of_a_node(slurm_cluster, slow_endings):
-    slurm_cluster.wait_for_state(slow_endings["lost"], "NODE_FAIL", timeout=SECONDS_TO_NODE_FAILURE)
-    slurm_cluster.wait_for_state(slow_endings["kept"], "PENDING", timeout=SECONDS_TO_NODE_FAILURE)
+    slurm_cluster.wait_for_state(slow_endings["lost"], "NODE_FAIL")
+    slurm_cluster.wait_for_state(slow_endings["kept"], "PENDING")
     assert slurm_cluster.squeue(slow_endings["lost"])[0]["reason"] == "NodeDown"
     assert "down*" in slurm_cluster.run("sinfo", "-h", "-n", "n4", "-o", "%T").stdout
     assert slurm_cluster.control("status", check=False).returncode == 1
     slurm_cluster.restore_node(4)
     slurm_cluster.wait_for_state(slow_endings["kept"], "RUNNING")
-    runs = [row["State"] for row in slurm_cluster.sacct(slow_endings["kept"]) if row["JobID"] == slow_endings["kept"]]
-    assert runs == ["NODE_FAIL", "RUNNING"]
+    kept = slow_endings["kept"]
+
+    def runs():
+        return [row["State"] for row in slurm_cluster.sacct(kept) if row["JobID"] == kept] == ["NODE_FAIL", "RUNNING"]
+
+    slurm_cluster.wait_until(runs, "accounting of both runs")
     assert slurm_cluster.control("status").returncode == 0
 
 
-def test_declared_loss_of_a_node_acts_at_once(slurm_cluster):
-    job = slurm_cluster.sbatch("-w", "n2", "--no-requeue", wrap="exec sleep 603")
-    slurm_cluster.wait_for_state(job, "RUNNING")
+def test_declared_loss_of_a_node_acts_at_once(slurm_cluster, tmp_path):
+    job = slurm_cluster.sbatch("-w", "n2", "--no-requeue", wrap=f"touch {tmp_path}/begun; exec sleep 603")
+    slurm_cluster.wait_until((tmp_path / "begun").exists, "the job's first line")
     slurm_cluster.kill_node(2, declare=True)
-    slurm_cluster.wait_for_state(job, "NODE_FAIL", timeout=5)
-    slurm_cluster.restore_node(2)
+    try:
+        assert slurm_cluster.states(job) == {job: "NODE_FAIL"}
+    finally:
+        slurm_cluster.restore_node(2)

@@ -7,7 +7,7 @@ from cratermill.batch.plan import load
 from cratermill.batch.profile import Profile
 from cratermill.batch.slurm import SlurmExecutor
 from tests.pipeline.test_distributed import train, without_batch_norm
-from tests.slurm.runs import ENVIRONMENT, Follower
+from tests.slurm.runs import ENVIRONMENT, PATIENCE_S, Follower
 from tests.tiny import tiny_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -24,8 +24,8 @@ def test_two_nodes_of_two_processes_equal_one_process(slurm_cluster, tmp_path, m
     profile = Profile(name="test", partition="main", default=resources)
     SlurmExecutor(load(plan.path), profile, say=lambda _: None).submit(only={0})
     try:
-        Follower(plan).wait_done(0, timeout=240)
+        Follower(plan).wait_done(0, timeout=2 * PATIENCE_S)
     finally:
-        slurm_cluster.run("scancel", "--user=root", check=False)
+        slurm_cluster.clear()
     together = pd.read_csv(plan.product(plan.cells[0]) / "curve.csv")
     pd.testing.assert_frame_equal(alone, together, rtol=1e-5, atol=1e-7)

@@ -18,7 +18,7 @@ from cratermill.batch.profile import Profile, Resources
 from cratermill.batch.submission import script_of
 from cratermill.pipeline.load_config import load_config
 from tests.batch import fake
-from tests.slurm.runs import ENVIRONMENT, Bench, Follower
+from tests.slurm.runs import ENVIRONMENT, PATIENCE_S, Bench, Follower
 from tests.tiny import tiny_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -45,13 +45,13 @@ def shell(slurm_cluster, project_folder, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
 
     def run(line: str, code: int = 0) -> str:
-        done = subprocess.run(["bash", "-c", line], cwd=root, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(["bash", "-c", line], cwd=root, capture_output=True, text=True, timeout=2 * PATIENCE_S)
         assert done.returncode == code, f"{line}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
     run.root = root
     yield run
-    slurm_cluster.run("scancel", "--user=root", check=False)
+    slurm_cluster.clear()
 
 
 def write_profile(root: Path, **other) -> None:
@@ -76,7 +76,7 @@ def test_from_a_profile_to_a_map(shell):
     )
     shell(line)
     run = find_run(shell.root, "latest")
-    Follower(run).wait(lambda states: states[0].state == "done", "the cell by hand", timeout=120)
+    Follower(run).wait(lambda states: states[0].state == "done", "the cell by hand")
     said = shell("bash slurm/training_slurm_launch.sh configs/tiny.yaml --profile mine --wait")
     assert "4 cells submitted" in said and re.search(r"5 done[^\n]*\n(?:.*\n)*.*results: [^\n]+$", said.rstrip()), said
     assert "nothing to retry" in shell("cratermill retry latest"), "with the launch's profile"
@@ -87,7 +87,7 @@ def test_from_a_profile_to_a_map(shell):
     assert not list(shell.root.rglob("owned")) and not list(shell.root.glob("slurm-*"))
 
 
-def test_doctor_asks_the_scheduler_and_a_node(shell):
+def test_doctor_asks_the_scheduler_and_a_node(shell, slurm_cluster):
     write_profile(shell.root)
     said = shell("cratermill doctor --profile mine --probe")
     assert "probe: job " in said and re.search(r"a job on a node +ok +n\d: Python 3", said)
@@ -100,7 +100,7 @@ def test_doctor_asks_the_scheduler_and_a_node(shell):
     said = shell("cratermill doctor --profile mine --probe", code=1)
     assert "/nowhere/activate: No such file" in said and "without an answer" in said
     assert not list((shell.root / "log").iterdir()), "nothing of a probe stays"
-    assert not [job for job in scheduler.queue() if job.is_active]
+    slurm_cluster.wait_until(lambda: not [job for job in scheduler.queue() if job.is_active], "the end of the probes")
 
 
 HOSTILE = (
@@ -150,8 +150,8 @@ def test_two_login_nodes_at_once_submit_no_cell_twice(shell):
     )
     words = [sys.executable, "-c", code, str(fake.HERE.parents[2]), str(bench.plan.path), bench.profile.model_dump_json()]
     both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=60)[0] for process in both]
-    bench.wait_all("done", timeout=60)
+    said = [process.communicate(timeout=PATIENCE_S)[0] for process in both]
+    bench.wait_all("done")
     assert all(bench.begun(index) == 1 for index in range(12)), said
     assert len(ledger.read(bench.plan)) == 4
     assert sorted(said)[-1].splitlines()[-1] == "submitted 12", said
@@ -187,12 +187,15 @@ def test_dask_workers_are_jobs_and_lost_ones_come_back(shell, slurm_cluster):
         assert "5 4 3 2 1" not in shell(f'{use}; {plain}; python -c "{compute}" || exit 3', code=3)  # nobody without the key
         jobs = slurm_cluster.run("squeue", "-h", "-n", "cratermill-dask", "-o", "%i").stdout.split()
         assert len(jobs) == 2
+        slurm_cluster.run("scontrol", "update", "partitionname=main", "state=down")  # the next one must not begin before it is missed
         slurm_cluster.run("scancel", jobs[0])
         until(started, "1 of 2 worker(s) are there")
+        slurm_cluster.run("scontrol", "update", "partitionname=main", "state=up")
         until(started, "2 of 2 worker(s) are there")
     finally:
+        slurm_cluster.run("scontrol", "update", "partitionname=main", "state=up")
         started.send_signal(signal.SIGINT)
-        assert started.wait(60) == 0
+        assert started.wait(PATIENCE_S) == 0
     assert not slurm_cluster.run("squeue", "-h", "-n", "cratermill-dask", "-t", "PD,R", "-o", "%i").stdout.split()
     assert not key.exists() and not (shell.root / "owned").exists()
 

@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import time
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +16,8 @@ from cratermill.batch.works import STAGES
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_training
 from cratermill.pipeline.load_config import load_config
-from tests.slurm.runs import ENVIRONMENT, Follower
+from tests.slurm import slow_steps
+from tests.slurm.runs import ENVIRONMENT, PATIENCE_S, Follower
 from tests.tiny import tiny_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -54,7 +53,7 @@ def cluster(slurm_cluster, monkeypatch):
     for name, value in {**ENVIRONMENT, "SLURM_CONF": slurm_cluster.env["SLURM_CONF"], "OMP_NUM_THREADS": "1"}.items():
         monkeypatch.setenv(name, value)
     yield slurm_cluster
-    slurm_cluster.run("scancel", "--user=root", check=False)
+    slurm_cluster.clear()
 
 
 def profile(**options):
@@ -82,7 +81,7 @@ def test_same_numbers_and_files_as_on_this_machine(project, cluster):
         assert run_cell(plan, cell.index, science).state == "done"
     other = plan_training(load_config(there))
     assert launch(other, profile(), say=lambda _: None) == 0
-    Follower(other).wait_all("done", timeout=180)
+    Follower(other).wait_all("done", timeout=2 * PATIENCE_S)
     for cell, twin in zip(plan.cells, other.cells, strict=True):
         if cell.stage in ("train", "evaluate"):
             assert metrics(plan, cell) == metrics(other, twin), cell.key
@@ -101,7 +100,7 @@ def one_training(config, name):
     return plan, next(cell for cell in plan.cells if cell.stage == "train" and cell.params["family"] == name)
 
 
-SLOWLY = f"{Path(__file__).with_name('slow_steps.py')}:slowly"
+SLOWLY = f"{slow_steps.__file__}:slowly"
 
 
 def submit(plan, cell, work=STAGES, **options):
@@ -110,13 +109,9 @@ def submit(plan, cell, work=STAGES, **options):
 
 
 def preempt(cluster, following, cell):
-    """Let a job of the `high` partition take all nodes once the training has made a step; then let it go on."""
-    states = following.wait_done(cell.index, lambda found: bool(found.progress), timeout=240)
-    assert states[cell.index].state == "running", "it ended before it could be disturbed"
-    cluster.sbatch("--partition=high", "--nodes=4", "--exclusive", "--mem=0", wrap="sleep 1")
-    following.wait(lambda states: states[cell.index].state == "queued", "back in the queue", 60)
-    time.sleep(2)
-    following.start_now()
+    """Let a job of the `high` partition take all nodes once the training has made a step, where it waits for that."""
+    following.wait_done(cell.index, lambda _: slow_steps.held(following.plan).exists())
+    following.preempt(cluster, cell.index)
 
 
 def test_preempted_training_ends_bit_equal(project, cluster):
@@ -126,7 +121,7 @@ def test_preempted_training_ends_bit_equal(project, cluster):
     other, twin = one_training(broken, "ejecta")
     following = submit(other, twin, SLOWLY, partition="low")
     preempt(cluster, following, twin)
-    following.wait_done(twin.index, timeout=300)
+    following.wait_done(twin.index, hurry=True)
     assert json.loads(other.state_path(twin.index).read_text())["attempt"] == 2
     assert curve(plan, cell) == curve(other, twin) and metrics(plan, cell) == metrics(other, twin)
 
@@ -143,7 +138,7 @@ def test_two_nodes_of_two_processes_survive_preemption(project, cluster):
         following = submit(plan, cell, work, partition=partition, default=resources)
         if partition == "low":
             preempt(cluster, following, cell)
-        following.wait_done(cell.index, timeout=300)
+        following.wait_done(cell.index, hurry=True)
         assert json.loads(plan.state_path(cell.index).read_text())["attempt"] == (2 if partition == "low" else 1)
         curves.append(curve(plan, cell))
         cancel(plan)
