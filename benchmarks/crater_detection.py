@@ -28,9 +28,9 @@ from crater_training import hough, tuned
 from cratermill.core.files import read_json
 from cratermill.craters.matching import BOX, STRICT, Rule
 from cratermill.craters.scores import Tally, average_precision, precision_recall, rates, score, tallies
+from cratermill.families import cell_params
 from cratermill.families.crater_detector.evaluate import SEEN, load_seen, look, read_off
 from cratermill.families.crater_detector.find import Finder, quantities
-from cratermill.families.crater_detector.hparams import Hparams
 from cratermill.families.craters_common.certainty import sureness, truth_of, with_confidence
 from cratermill.families.craters_common.judging import within
 from cratermill.families.craters_common.prepare import TileSet, folder_of
@@ -92,8 +92,8 @@ def run(config: Path) -> float:
 
 def see(config, folder: Path) -> tuple[Seen, np.ndarray, TileSet]:
     """What a trained and evaluated cell found on the test tiles; its validation tiles."""
-    params = CellParams(**read_json(folder / "cell.json")["params"])
-    hparams, tiles = Hparams.from_plan(params.hparams), TileSet(folder_of(config, FAMILY, "craters"))
+    params = cell_params(read_json(folder / "cell.json")["params"])
+    hparams, tiles = params.hparams, TileSet(folder_of(config, FAMILY, "craters"))
     _, validation, test = split_tiles(tiles, params, hparams)
     path = config.project.cell_product(FAMILY, params.version, "evaluate", params.split, params.iteration) / SEEN
     known, found, listed, sure = load_seen(path, "validation"), load_seen(path, "test"), {}, {}

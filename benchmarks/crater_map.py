@@ -92,7 +92,7 @@ def draw(path: Path, height: int) -> pd.DataFrame:
 def teach(mosaic: Path, checkpoint: Path) -> None:
     """A network that draws the bright pixels of its input."""
     torch.manual_seed(0)
-    hparams, norm = Hparams.from_plan(ROW).model_dump(mode="json"), np.array([[127.5], [127.5]])
+    hparams, norm = Hparams.from_plan(ROW), np.array([[127.5], [127.5]])
     params, rng = CellParams("crater_unet", 0, 0, 0, 0, hparams), np.random.default_rng(0)
     task = get_family("crater_unet").task(params, norm).train()
     (optimizer, _), *_ = task.optimizers()
@@ -107,7 +107,7 @@ def teach(mosaic: Path, checkpoint: Path) -> None:
         loss.backward()
         optimizer.step()
     print("loss of the network", float(loss.detach()))
-    Checkpoint("crater_unet", 0, 0, 0, 0, hparams, norm, task.network.state_dict()).save(checkpoint)
+    Checkpoint("crater_unet", 0, 0, 0, 0, params.plain_row(), norm, task.network.state_dict()).save(checkpoint)
 
 
 def project(root: Path, heights: list[int]) -> dict[int, Path]:

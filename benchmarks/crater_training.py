@@ -23,6 +23,7 @@ import yaml
 from cratermill.core.files import read_json
 from cratermill.craters.matching import STRICT
 from cratermill.craters.scores import all_rules, rates, score, tallies
+from cratermill.families import cell_params
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.craters_common.judging import within
 from cratermill.families.craters_common.prepare import TileSet, folder_of
@@ -67,7 +68,7 @@ def dots(folder: Path) -> None:
     curve = pd.read_csv(product(config, "train", 1) / "curve.csv")
     results = read_json(product(config, "train", 1) / "results.json")
     tiles = TileSet(folder_of(config, "crater_unet", "dots"))
-    share = np.mean([Hparams.from_plan(cell(config, 1).hparams).shape().draw(c, tiles.image.shape[1:]).mean() for c in tiles.circles])
+    share = np.mean([cell(config, 1).hparams.shape().draw(c, tiles.image.shape[1:]).mean() for c in tiles.circles])
     print(
         f"\nS-1, {len(curve)} epochs, 600 tiles of 128 px (the paper's size is not given), seed {SEED}; {share:.3f} of the pixels are dots"
     )
@@ -80,7 +81,7 @@ def dots(folder: Path) -> None:
 
 
 def cell(config, version: int) -> CellParams:
-    return CellParams(**read_json(product(config, "train", version) / "cell.json")["params"])
+    return cell_params(read_json(product(config, "train", version) / "cell.json")["params"])
 
 
 def hough(image: np.ndarray, scale: int, shift_px: float, **keywords) -> np.ndarray:

@@ -25,10 +25,10 @@ def preload(stages) -> None:
 
 def until_first_step(plan, cell, workspace) -> dict:
     """The work of a training cell, as an executor calls it, up to the end of its first step."""
+    from cratermill.families import cell_params
     from cratermill.pipeline.load_config import parse_config
     from cratermill.pipeline.train import train
     from cratermill.training import loop
-    from cratermill.training.cell import CellParams
 
     class FirstStep(Exception):
         pass
@@ -38,7 +38,7 @@ def until_first_step(plan, cell, workspace) -> dict:
 
     loop.Training.tell = told
     try:
-        train(parse_config(plan.config, plan.root), CellParams(**cell.params), workspace)
+        train(parse_config(plan.config, plan.root), cell_params(cell.params), workspace)
     except FirstStep:
         return {}
     raise AssertionError("it never made a step")

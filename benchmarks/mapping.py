@@ -23,7 +23,7 @@ from measure import Measured, Row, measure, show
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
-from cratermill.families import get_family
+from cratermill.families import get_family, row_model
 from cratermill.families.ejecta.composite import Part, write_rasters
 from cratermill.families.ejecta.crater_files import write_crater
 from cratermill.families.ejecta.hparams import Hparams
@@ -95,7 +95,7 @@ def members(count: int) -> EjectaEnsemble:
 def member(index: int) -> Checkpoint:
     row, norm = row_of_v200(), np.array([[128, 128, 128, 5], [50, 50, 50, 1]], np.float32)
     torch.manual_seed(index)
-    network = get_family("ejecta").task(CellParams("ejecta", 200, 61, index, index, row), norm).network
+    network = get_family("ejecta").task(CellParams("ejecta", 200, 61, index, index, row_model("ejecta").from_plan(row)), norm).network
     return Checkpoint("ejecta", 200, 61, index, index, row, norm, network.state_dict())
 
 

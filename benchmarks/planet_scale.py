@@ -94,7 +94,7 @@ def make_networks(root: Path) -> None:
             (row,) = load_versions(CONFIGS / f"{name}_version_hparams.csv", family.hparams_model(), [version], {"pretrained": False})
             hparams = row.model_dump(mode="json")
             norm = np.array([[0.0], [255.0]]) if name != "ejecta" else np.array([[0.0] * 2, [255.0] * 2])
-            task = None if name == "ejecta" else family.task(CellParams(name, version, 0, 0, 0, hparams), norm)
+            task = None if name == "ejecta" else family.task(CellParams(name, version, 0, 0, 0, row), norm)
             state = {"nothing": torch.zeros(1)} if task is None else dict(task.network.state_dict())
             folder = root / "results" / f"{family.short}_results" / f"version_{version}"
             for tag in ("test-set-0", "test-set-0_iteration-0"):

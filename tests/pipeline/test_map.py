@@ -260,7 +260,7 @@ def validation_forecasts(config) -> tuple[np.ndarray, np.ndarray]:
     forecasts, truths = [], []
     for path in members.find_checkpoints(config, "ejecta", 8, 0).values():
         one, alone = load(path), EjectaEnsemble.load([path], "ejecta", 8)
-        val = get_family("ejecta").datasets(config, CellParams("ejecta", 8, 0, one.iteration, one.seed, one.hparams)).val
+        val = get_family("ejecta").datasets(config, CellParams("ejecta", 8, 0, one.iteration, one.seed, alone.hparams)).val
         for at in range(len(val)):
             extra = val[at]["extra"][None].numpy() if "extra" in val[at] else None
             forecasts.append(alone.probabilities(val[at]["image"][None].numpy(), extra).numpy().ravel())

@@ -19,7 +19,7 @@ from cratermill.cli import app
 from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
 from cratermill.core.paths import Project
-from cratermill.families import get_family
+from cratermill.families import get_family, row_model
 from cratermill.families.crater_unet.predict import Predictor
 from cratermill.geo.grid import Grid, square_grid
 from cratermill.pipeline.predict import predict, read_masks
@@ -35,12 +35,12 @@ SIDE = 24
 def checkpoint(folder: Path, family: str, row: dict, norm=((0.0,), (255.0,)), iteration: int = 0) -> Path:
     """An untrained network of a row, in a project's results."""
     known = get_family(family)
-    hparams = known.hparams_model().model_validate(row).model_dump(mode="json")
-    params = CellParams(family, hparams["version"], 0, iteration, iteration, hparams)
+    hparams = known.hparams_model().model_validate(row)
+    params = CellParams(family, hparams.version, 0, iteration, iteration, hparams)
     torch.manual_seed(iteration)
     weights = known.task(params, np.array(norm)).network.state_dict()
-    path = Project(folder).version_results(known.short, hparams["version"]) / f"best-checkpoint_test-set-0_iteration-{iteration}.ckpt"
-    return Checkpoint(family, hparams["version"], 0, iteration, 0, hparams, np.array(norm), weights).save(path)
+    path = Project(folder).version_results(known.short, hparams.version) / f"best-checkpoint_test-set-0_iteration-{iteration}.ckpt"
+    return Checkpoint(family, hparams.version, 0, iteration, 0, params.plain_row(), np.array(norm), weights).save(path)
 
 
 def picture(path: Path, image: np.ndarray, grid: Grid | None = None) -> Path:
@@ -193,7 +193,8 @@ def test_chips_get_labels(sgan, tmp_path):
     facts = predict(tmp_path / "chips", [sgan], tmp_path / "out", changes=["map.options.classes=[plain, crater]"])
     table = pd.read_csv(tmp_path / "out" / "labels.csv")
     saved = torch.load(sgan, weights_only=True)
-    task = get_family("sgan").task(CellParams("sgan", 1, 0, 0, 0, saved["hparams"]), np.array([[127.5], [127.5]]))
+    row = row_model("sgan").from_plan(saved["hparams"])
+    task = get_family("sgan").task(CellParams("sgan", 1, 0, 0, 0, row), np.array([[127.5], [127.5]]))
     task.network.load_state_dict(saved["state_dict"])
     with torch.no_grad():
         expected = task.network.eval()(torch.from_numpy(images[:, None].astype(np.float32))).softmax(1)[:, 1]

@@ -18,7 +18,7 @@ from cratermill.pipeline.load_config import parse_config
 from cratermill.training.cell import CellParams
 from cratermill.training.checkpoint import load
 from tests.pipeline.test_train import FakeWorkspace
-from tests.pipeline.toy import ROW, Toy
+from tests.pipeline.toy import ROW, Hparams, Toy
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def config(tmp_path):
 
 
 def params(**hparams) -> CellParams:
-    return CellParams("toy", 1, 0, 0, 5, {**ROW, "rounds": 2, **hparams})
+    return CellParams("toy", 1, 0, 0, 5, Hparams.from_plan({**ROW, "rounds": 2, **hparams}))
 
 
 def test_each_round_has_its_own_epochs_and_gets_the_best_network_of_the_one_before(toy, tmp_path):

@@ -11,6 +11,7 @@ import torch
 
 from cratermill.batch.workspace import Stopped
 from cratermill.core.errors import InputError, WorkError
+from cratermill.families import cell_params, get_family
 from cratermill.pipeline.load_config import load_config
 from cratermill.pipeline.planning import train_plan
 from cratermill.pipeline.train import train
@@ -40,7 +41,7 @@ class FakeWorkspace:
 
 def params_of(config, family: str, **hparams) -> CellParams:
     cell = next(cell for cell in train_plan(config).cells if cell.params.get("family") == family)
-    return CellParams(**{**cell.params, "hparams": cell.params["hparams"] | hparams})
+    return cell_params({**cell.params, "hparams": cell.params["hparams"] | hparams})
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -76,9 +77,7 @@ def test_a_stopped_cell_goes_on_bit_for_bit(prepared, tmp_path, family, stops):
 def test_another_iteration_has_another_train_val_split_and_seed(prepared):
     config = load_config(prepared)
     cells = [cell for cell in train_plan(config).cells if cell.stage == "train" and cell.params["family"] == "ejecta"]
-    from cratermill.families import get_family
-
-    first, second = (get_family("ejecta").datasets(config, CellParams(**cell.params)) for cell in cells)
+    first, second = (get_family("ejecta").datasets(config, cell_params(cell.params)) for cell in cells)
     assert set(first.val.rows) != set(second.val.rows)
     assert not set(first.val.rows) & set(first.train.rows)
     assert not set(first.test.rows) & (set(first.train.rows) | set(first.val.rows))
@@ -129,8 +128,6 @@ def test_norm_from_train_is_the_mean_and_deviation_of_the_tv_tiles(trained):
 
 def test_unknown_split_names_the_known_ones(prepared):
     config = load_config(prepared)
-    from cratermill.families import get_family
-
     params = params_of(config, "ejecta")
     wrong = CellParams(**{**params.__dict__, "split": 61})
     with pytest.raises(InputError, match="unknown TV-Test split 61") as error:

@@ -100,7 +100,7 @@ class Toy(Family):
         return Hparams
 
     def rounds(self, hparams) -> int:
-        return hparams["rounds"]
+        return hparams.rounds
 
     def round_hparams(self, hparams, number: int):
         return hparams.model_copy(update={"max_epochs": hparams.max_epochs + number})
@@ -114,4 +114,4 @@ class Toy(Family):
         return Datasets(Samples(values[:12]), Samples(values[12:18]), Samples(values[18:]), EpochOrder(12, params.seed), np.ones((2, 1)))
 
     def task(self, params, norm):
-        return ToyTask(Hparams.from_plan(params.hparams))
+        return ToyTask(params.hparams)

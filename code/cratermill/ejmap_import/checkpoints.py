@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,17 +92,13 @@ def convert(found: Found, row: Any, target: Path, trust: bool) -> list[str]:
     """
     norm = _read_norm(found)
     state, epoch, stand_ins = read_weights(found.path, trust)
-    params = CellParams(found.family, found.version, found.split, found.iteration or 0, UNKNOWN_SEED, row.model_dump(mode="json"))
-    network = get_family(found.family).task(_without_weights(params), norm).network
+    params = CellParams(found.family, found.version, found.split, found.iteration or 0, UNKNOWN_SEED, row)
+    network = get_family(found.family).task(replace(params, hparams=row.without_weights()), norm).network
     matched = match(state, network, PREFIXES[found.family])
     network.load_state_dict(matched)
-    facts = (found.family, found.version, found.split, found.iteration or 0, UNKNOWN_SEED, params.hparams, norm)
+    facts = (found.family, found.version, found.split, found.iteration or 0, UNKNOWN_SEED, params.plain_row(), norm)
     Checkpoint(*facts, network.state_dict(), epoch=epoch).save(target)
     return stand_ins
-
-
-def _without_weights(params: CellParams) -> CellParams:
-    return CellParams(**{**params.__dict__, "hparams": params.hparams | {"pretrained": False}})
 
 
 def _read_norm(found: Found) -> np.ndarray:

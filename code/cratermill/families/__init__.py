@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from importlib.metadata import EntryPoint
 
     from ..config import Config
+    from ..training.cell import CellParams
     from ..training.hparams import RowHparams
     from .base import Family
 
@@ -68,6 +70,13 @@ def _loaded(name: str, entry: EntryPoint) -> Family:
 def row_model(name: str) -> type[RowHparams]:
     """The model of a row of the family's table."""
     return get_family(name).hparams_model()
+
+
+def cell_params(values: Mapping[str, Any]) -> CellParams:
+    """What a plan's cell is about. Here its row is checked and made a model, once; whoever works on the cell is handed that."""
+    from ..training.cell import CellParams
+
+    return CellParams(**{**values, "hparams": row_model(values["family"]).from_plan(values["hparams"])})
 
 
 def family_data(config: Config, name: str) -> Any:

@@ -92,7 +92,7 @@ class Family:
     def require_splits(self, config: Config, splits: Iterable[int]) -> None:
         """Raise ``InputError`` where the prepared data lack one of these TV-Test splits; for families that draw them when preparing."""
 
-    def rounds(self, hparams: dict[str, Any]) -> int:
+    def rounds(self, hparams: Any) -> int:
         """How many trainings a cell makes in turn, each with a fresh network; the last one is the cell's result."""
         return 1
 
@@ -107,7 +107,7 @@ class Family:
         """The :class:`~.task.Task` of a row, its network built and its input normalisation inside it."""
         raise NotImplementedError
 
-    def upstream(self, hparams: dict[str, Any], split: int) -> list[tuple[str, int, int]]:
+    def upstream(self, hparams: Any, split: int) -> list[tuple[str, int, int]]:
         """(family, version, split) whose evaluate cells must be done before this row's own are."""
         return []
 

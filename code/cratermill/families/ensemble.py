@@ -18,8 +18,9 @@ from ..samples.brightness import Ground
 from ..training.cell import CellParams
 from ..training.checkpoint import Checkpoint, load
 from ..training.device import is_bf16_fast, torch_device
+from ..training.hparams import RowHparams
 from ..training.normalised import Normalised
-from . import get_family
+from . import get_family, row_model
 
 CHUNK = 32
 """Tiles sampled and predicted at a time: bounds the memory, changes no result."""
@@ -33,11 +34,11 @@ class Ensemble:
         self.networks: list[Normalised] = []
         self.ground = Ground()
         for checkpoint, path in zip(checkpoints, paths, strict=True):
+            row = row_model(checkpoint.family).from_plan(checkpoint.hparams)
             if not self.networks:
-                self.checkpoint = replace(checkpoint, state_dict={})
+                self.checkpoint, self.hparams = replace(checkpoint, state_dict={}), cast(Any, row)
             # One at a time: the weights of a whole ensemble are held once, in its networks.
-            self.networks.append(_network(checkpoint, path, self.device))
-        self.hparams: Any = get_family(self.checkpoint.family).hparams_model().from_plan(self.checkpoint.hparams)
+            self.networks.append(_network(checkpoint, row, path, self.device))
 
     @classmethod
     def load(cls, paths: list[Path], family: str, version: int, device: torch.device | None = None):
@@ -72,15 +73,9 @@ class Ensemble:
             return torch.stack([network(image, *extra).float().sigmoid() for network in self.networks])
 
 
-def _network(checkpoint: Checkpoint, path: Path, device: torch.device) -> Normalised:
-    params = CellParams(
-        checkpoint.family,
-        checkpoint.version,
-        checkpoint.split,
-        checkpoint.iteration,
-        checkpoint.seed,
-        checkpoint.hparams | {"pretrained": False},
-    )
+def _network(checkpoint: Checkpoint, row: RowHparams, path: Path, device: torch.device) -> Normalised:
+    one = checkpoint
+    params = CellParams(one.family, one.version, one.split, one.iteration, one.seed, row.without_weights())
     network = get_family(checkpoint.family).task(params, checkpoint.norm).network
     checkpoint.load_into(network, path)
     if is_bf16_fast() or device.type == "cuda":

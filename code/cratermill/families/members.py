@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..config import BEST
 from ..core.errors import InputError, WorkError
 from ..core.files import content_digest, read_json, stat_fingerprint
-from . import get_family
+from . import get_family, row_model
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -83,17 +83,17 @@ def row_of(config: Config, family: str, version: int, split: int) -> RowHparams:
     iteration, path = next(iter(checkpoint_paths(config, family, version, split).items()))
     made = read_json(training_product(config, family, version, split, iteration) / CELL)
     if made and "hparams" in made.get("params", {}):
-        return get_family(family).hparams_model().from_plan(made["params"]["hparams"])
+        return row_model(family).from_plan(made["params"]["hparams"])
     from ..training.checkpoint import load
 
-    return get_family(family).hparams_model().from_plan(load(path, family, version).hparams)
+    return row_model(family).from_plan(load(path, family, version).hparams)
 
 
 def evaluated_row(config: Config, family: str, version: int, split: int) -> RowHparams | None:
     """The row as a version was last evaluated here, which may judge otherwise than when it was trained; None where it wasn't."""
     folder = config.project.version_log(get_family(family).short, version) / "cells"
     made = next((one for path in sorted(folder.glob(f"evaluate_test-set-{split}_iteration-*/{CELL}")) if (one := read_json(path))), None)
-    return get_family(family).hparams_model().from_plan(made["params"]["hparams"]) if made else None
+    return row_model(family).from_plan(made["params"]["hparams"]) if made else None
 
 
 def frozen_paths(config: Config, family: str, version: int, split: int, marks: Marks) -> list[Path]:
@@ -131,7 +131,7 @@ def validation_scores(metrics: dict[str, Any]) -> dict[str, float]:
 
 def best_iteration(config: Config, family: str, version: int, split: int) -> int | None:
     """The iteration with the best validation score; None where no training of this machine is known."""
-    rank = get_family(family).hparams_model().validation_rank
+    rank = row_model(family).validation_rank
     numbers = find_checkpoints(config, family, version, split)
     made = {number: read_json(training_product(config, family, version, split, number) / CELL) for number in numbers}
     ranks = {number: rank(one["params"]["hparams"]["val_metric"], validation_scores(one["metrics"])) for number, one in made.items() if one}
@@ -188,10 +188,17 @@ class Planned(Protocol):
 
 
 class Trainings:
-    """Trainings that maps may build on: cells planned in the same launch, and what lies on disk. Notes which cells were asked for."""
+    """Trainings that maps may build on: cells of a launch of ``rows``, and what lies on disk. Notes which cells were asked for."""
 
-    def __init__(self, config: Config, planned: Iterable[Planned] = (), candidates: Callable[[str], list[int]] | None = None):
+    def __init__(
+        self,
+        config: Config,
+        planned: Iterable[Planned] = (),
+        candidates: Callable[[str], list[int]] | None = None,
+        rows: Mapping[str, list[Any]] | None = None,
+    ):
         self.config, self.needed = config, set[int]()
+        self._rows = {(family, row.version): row for family, of_family in (rows or {}).items() for row in of_family}
         self._candidates = candidates or (lambda family: trained_versions(config, family))
         self._planned: dict[tuple[str, str, int, int], dict[int, Planned]] = {}
         for cell in planned:
@@ -215,16 +222,14 @@ class Trainings:
 
     def row(self, family: str, version: int, split: int) -> RowHparams:
         """The row as its networks are trained."""
-        cells = self._cells("train", family, version, split)
-        if cells:
-            return get_family(family).hparams_model().from_plan(next(iter(cells.values())).params["hparams"])
+        if self._cells("train", family, version, split):
+            return self._rows[family, version]
         return row_of(self.config, family, version, split)
 
     def evaluated_row(self, family: str, version: int, split: int) -> RowHparams | None:
         """The row of the planned evaluations, else as it was last evaluated; None where it never was."""
-        cells = self._cells("evaluate", family, version, split)
-        if cells:
-            return get_family(family).hparams_model().from_plan(next(iter(cells.values())).params["hparams"])
+        if self._cells("evaluate", family, version, split):
+            return self._rows[family, version]
         return evaluated_row(self.config, family, version, split)
 
     def evaluations(self, family: str, version: int, split: int) -> Marks:

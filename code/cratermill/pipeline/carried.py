@@ -31,7 +31,7 @@ def carried(config: Config, name: str, rows: list[Any]) -> tuple[list[str], list
             if mark in seen:
                 continue
             seen.add(mark)
-            data = family.datasets(config, CellParams(name, row.version, splits[0], 0, seed, row.model_dump(mode="json")))
+            data = family.datasets(config, CellParams(name, row.version, splits[0], 0, seed, row))
         except CratermillError as error:
             # Such as weights to begin with that aren't here: launching refuses them, and the data is prepared.
             warnings.append(f"version {row.version}, split {splits[0]}: {error.given}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..families import get_family
+from ..families import cell_params, get_family
 from ..training.cell import FIRST, CellParams
 from .train import build_task, row_and_data
 
@@ -31,12 +31,11 @@ def rows_to_train(plan: Any) -> list[CellParams]:
     """The first cell of each row that isn't trained yet."""
     from ..batch.state import is_done
 
-    found: dict[tuple[str, int], CellParams] = {}
+    found: dict[tuple[str, int], dict[str, Any]] = {}
     for cell in plan.cells:
         if cell.stage == "train" and not is_done(plan, cell):
-            params = CellParams(**cell.params)
-            found.setdefault((params.family, params.version), params)
-    return list(found.values())
+            found.setdefault((cell.params["family"], cell.params["version"]), cell.params)
+    return [cell_params(one) for one in found.values()]
 
 
 def build(config: Config, params: CellParams) -> None:

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..core.files import fingerprint
-from ..families import get_family
-from ..training.cell import CellParams
+from ..families import cell_params, get_family
 from .data_set import data_set
 
 if TYPE_CHECKING:
     from ..batch.plan import Cell, Plan
     from ..core.work import Workspace
+    from ..training.cell import CellParams
 
 
 def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
-    params = CellParams(**cell.params)
+    params = cell_params(cell.params)
     require_its_data(config, params)
     metrics = get_family(params.family).evaluate(config, params, workspace)
     return {**metrics, "data_set": data_set(config, params.family)}
@@ -29,5 +29,4 @@ def require_its_data(config: Config, params: CellParams) -> None:
     family = get_family(params.family)
     path = config.project.cell_product(family.short, params.version, "train", params.split, params.iteration) / "best.ckpt"
     if path.exists():
-        row = family.hparams_model().from_plan(params.hparams)
-        require_data(path, lambda: fingerprint(family.data_fingerprint(config, row)))
+        require_data(path, lambda: fingerprint(family.data_fingerprint(config, params.hparams)))

@@ -76,14 +76,19 @@ def map_warnings(config: Config, params: dict[str, Any]) -> list[str]:
         return [error.given]
 
 
-def add_maps(config: Config, cells: list[Cell], candidates: Callable[[str], list[int]] | None = None) -> None:
+def add_maps(
+    config: Config,
+    cells: list[Cell],
+    candidates: Callable[[str], list[int]] | None = None,
+    rows: dict[str, list[Any]] | None = None,
+) -> None:
     """Add the cells of every map; those planned before are the trainings that maps may build on."""
     from ..families.members import Trainings
 
     planned, names = list(cells), set[str]()
     made: list[_OneMap] = []
     for number, one in enumerate(each_map(config)):
-        trainings = Trainings(config, planned, candidates)
+        trainings = Trainings(config, planned, candidates, rows)
         family = map_maker(one)
         name = family.map_name(one, trainings)
         if config.run.group and one.map_run.name is None:

@@ -60,7 +60,7 @@ def all_plan(config: Config, rows: Rows, until: str = STAGES[-1], unprepared: bo
     """
     cells = _training_cells(config, rows, unprepared, until) if any(rows.values()) and until != "prepare" else []
     if config.maps and until in STAGES[STAGES.index("map") :]:
-        add_maps(config, cells, lambda family: [row.version for row in rows.get(family, [])] or trained_versions(config, family))
+        add_maps(config, cells, lambda family: [row.version for row in rows.get(family, [])] or trained_versions(config, family), rows)
     return _make_plan(config, "all", up_to(cells, until) if cells else [])
 
 
@@ -111,9 +111,11 @@ class _TrainCells:
     def __init__(self, config: Config, unprepared: bool = False):
         self.config, self.unprepared, self.cells = config, unprepared, list[Cell]()
         self.trained, self.evaluated = list[Cell](), dict[tuple[str, int, int], list[int]]()
+        self.rows = dict[tuple[str, int], Any]()
 
     def add(self, name: str, row: Any) -> None:
         run, family = self.config.run.train[name], get_family(name)
+        self.rows[name, row.version] = row
         data = None if self.unprepared else family.data_fingerprint(self.config, row)
         for split in run.splits_of(row):
             for iteration in range(run.iterations or row.trainings_per_test):
@@ -145,7 +147,8 @@ class _TrainCells:
         self.cells.append(Cell(index, "summarise", "summarise", {}, needs, product, fingerprint("summarise"), soft_needs=True, always=True))
 
     def _upstream(self, cell: Cell) -> list[tuple[str, int, int]]:
-        return get_family(cell.params["family"]).upstream(cell.params["hparams"], cell.params["split"])
+        name, version, split = _of(cell)
+        return get_family(name).upstream(self.rows[name, version], split)
 
     def _require_upstream(self) -> None:
         """Evaluations that lean on rows outside this plan need their results now, not in the middle of the night."""

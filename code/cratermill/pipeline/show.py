@@ -34,7 +34,7 @@ def sample(path: Path, name: str, number: int, version: int | None = None, to: P
     family, split = get_family(name), config.run.train[name].splits_of(row)[0]
     family.require_prepared(config, [row])
     seed = seed_of(config.run.seed, name, row.version, split, 0)
-    data = family.datasets(config, CellParams(name, row.version, split, 0, seed, row.model_dump(mode="json")))
+    data = family.datasets(config, CellParams(name, row.version, split, 0, seed, row))
     if not 0 <= number < len(data.train):
         raise InputError(f"there is no training sample {number}", valid=f"0 to {len(data.train) - 1}", next_step="name another number")
     epochs = {f"epoch {epoch}": planes(data.train[epoch, number, number]) for epoch in range(DRAWS)}

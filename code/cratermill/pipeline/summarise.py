@@ -13,10 +13,9 @@ from ..core.errors import WorkError
 from ..core.files import link_or_copy, read_json, write_json, write_table
 from ..core.frames import rows_of
 from ..core.notices import notice
-from ..families import get_family
+from ..families import cell_params, get_family
 from ..families.base import Family
 from ..families.members import CHECKPOINT, validation_scores
-from ..training.cell import CellParams
 from ..training.counts import SCORES
 from .index import write_results_page
 from .leaderboard import leaderboard
@@ -114,7 +113,11 @@ def name_products(config: Config, family: Family, version: int, cells: pd.DataFr
     """The names below ``log/`` that users' notebooks read, as further names of the cells' files."""
     folder = config.project.version_log(family.short, version)
     for cell in rows_of(cells):
-        for name, source in family.log_names(cell.stage, CellParams(**cell.params)).items():
+        try:
+            names = family.log_names(cell.stage, cell_params(cell.params))
+        except ValueError:
+            continue  # of a row as earlier versions knew it
+        for name, source in names.items():
             if (cell.product / source).exists():
                 link_or_copy(cell.product / source, folder / name)
 

@@ -13,7 +13,7 @@ from lightning.fabric import Fabric, seed_everything
 
 from ..core.errors import InputError
 from ..core.files import content_digest, fingerprint, write_json
-from ..families import get_family
+from ..families import cell_params, get_family
 from ..families.base import Family
 from ..families.members import CHECKPOINT, WEIGHTS
 from ..training.cell import FIRST, CellParams, Datasets, Round
@@ -74,7 +74,7 @@ def begin(fabric: Fabric, config: Config, family: Family, params: CellParams, ro
 
 def row_and_data(config: Config, family: Family, params: CellParams, round: Round) -> tuple[Any, Datasets]:
     """The row as this round trains by it, and what it trains on."""
-    hparams = family.round_hparams(family.hparams_model().from_plan(params.hparams), round.number)
+    hparams = family.round_hparams(params.hparams, round.number)
     data = family.datasets(config, params, round)
     require_samples(data, params)
     data.mark = fingerprint(family.data_fingerprint(config, hparams))
@@ -82,7 +82,7 @@ def row_and_data(config: Config, family: Family, params: CellParams, round: Roun
 
 
 def build_task(family: Family, params: CellParams, hparams: Any, data: Datasets) -> Task:
-    return family.task(replace(params, hparams=hparams.model_dump(mode="json")), data.norm)
+    return family.task(replace(params, hparams=hparams), data.norm)
 
 
 def start_fabric(options: Trainer) -> Fabric:
@@ -136,5 +136,5 @@ def require_samples(data: Datasets, params: CellParams) -> None:
 
 
 def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
-    params = CellParams(**cell.params)
+    params = cell_params(cell.params)
     return {**train(config, params, workspace), "data_set": data_set(config, params.family)}

@@ -11,14 +11,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CellParams:
-    """What a train or evaluate cell is about; plain values, straight from the frozen plan."""
+    """What a train or evaluate cell is about, made of a frozen plan's plain values by :func:`~cratermill.families.cell_params`."""
 
     family: str
     version: int
     split: int
     iteration: int
     seed: int
-    hparams: dict[str, Any]
+    hparams: Any
+    """The row, as the model of its family, which only that family knows."""
+
+    def plain_row(self) -> dict[str, Any]:
+        """The row as it lies in plans and checkpoints."""
+        values: dict[str, Any] = self.hparams.model_dump(mode="json")
+        return values
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,10 @@ class RowHparams(BaseModel):
         """Whether the row's networks begin with published weights; only some families have the column."""
         return getattr(self, "pretrained", False)
 
+    def without_weights(self) -> Self:
+        """The same row, beginning with none: for networks whose weights are at hand."""
+        return self.model_copy(update={"pretrained": False}) if self.begins_pretrained else self
+
     outputs: ClassVar[int | None] = None
     """Channels of the network's output, where they are always as many."""
 

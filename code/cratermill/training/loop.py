@@ -183,7 +183,7 @@ class Training:
     def new_teller(self) -> Teller:
         """One process tells of all."""
         one = self.params
-        facts = {"family": one.family, "version": one.version, "split": one.split, "iteration": one.iteration, **one.hparams}
+        facts = {"family": one.family, "version": one.version, "split": one.split, "iteration": one.iteration, **one.plain_row()}
         return Teller(self.loggers if self.fabric.is_global_zero else [], self.folder, facts, self.epoch)
 
     def tell_pictures(self) -> None:
@@ -226,7 +226,7 @@ class Training:
         if self.fabric.is_global_zero:
             weights = {name: value.detach().cpu() for name, value in self.task.network.state_dict().items()}
             one = self.params
-            facts = one.family, one.version, one.split, one.iteration, one.seed, one.hparams
+            facts = one.family, one.version, one.split, one.iteration, one.seed, one.plain_row()
             Checkpoint(*facts, self.norm, weights, scores, self.best_epoch, self.seen, self.loaders.data.mark).save(self.folder / BEST)
 
     def save_last(self) -> None:

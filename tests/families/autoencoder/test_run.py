@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from cratermill.cli import app
 from cratermill.core.errors import InputError
 from cratermill.core.files import read_json, write_json
+from cratermill.families import cell_params
 from cratermill.families.autoencoder.crops import stack_of
 from cratermill.families.autoencoder.data import parts
 from cratermill.families.autoencoder.encode import encode, trained_network
@@ -168,14 +169,14 @@ def test_the_check_needs_prepared_crops_and_answers_for_every_row(made):
     assert answer.exit_code == 1 and [one["version"] for one in json.loads(answer.output)] == [1]
 
 
-def cell_params(config, **hparams) -> CellParams:
+def params_of(config, **hparams) -> CellParams:
     cell = train_plan(config).cells[0]
-    return CellParams(**{**cell.params, "hparams": cell.params["hparams"] | hparams})
+    return cell_params({**cell.params, "hparams": cell.params["hparams"] | hparams})
 
 
 @pytest.mark.parametrize("model", [{"model_name": "mae_small", "scheduler": "ReduceLROnPlateau", "plateau_patience": 0}, {}])
 def test_a_stopped_training_goes_on_bit_for_bit(made, tmp_path, model):
-    params = cell_params(made, **model)
+    params = params_of(made, **model)
     train(made, params, FakeWorkspace(tmp_path / "straight"))
     for steps in (2, 3):
         with pytest.raises(Stopped):
@@ -186,9 +187,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(made, tmp_path, model):
 
 
 def test_a_frozen_backbone_is_a_version_like_others(made, tmp_path):
-    params = cell_params(
-        made, model_name="backbone", backbone="test_efficientnet", pretrained=False, max_epochs=0, val_frac=0.3, clusters=2
-    )
+    params = params_of(made, model_name="backbone", backbone="test_efficientnet", pretrained=False, max_epochs=0, val_frac=0.3, clusters=2)
     product = made.project.cell_product("autoencoder", params.version + 70, "train", params.split, params.iteration)
     params = CellParams(**{**vars(params), "version": params.version + 70})
     train(made, params, FakeWorkspace(product))
@@ -200,7 +199,7 @@ def test_a_frozen_backbone_is_a_version_like_others(made, tmp_path):
 
 def test_fewer_crops_than_clusters_are_refused_before_anything_is_encoded(made, tmp_path):
     with pytest.raises(InputError, match="48 crops can't make 60 clusters"):
-        evaluate(made, cell_params(made, clusters=60), FakeWorkspace(tmp_path / "cell"))
+        evaluate(made, params_of(made, clusters=60), FakeWorkspace(tmp_path / "cell"))
 
 
 def test_a_network_of_another_latent_size_is_refused(made, results):

@@ -12,9 +12,9 @@ import pytest
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
 from cratermill.core.errors import InputError
-from cratermill.families import get_family, row_model
+from cratermill.families import cell_params, get_family, row_model
 from cratermill.families.chip_classifier.data import pseudo_labels
-from cratermill.families.chip_classifier.hparams import NORMS, Hparams
+from cratermill.families.chip_classifier.hparams import NORMS
 from cratermill.families.chips_common.data import parts_of
 from cratermill.families.chips_common.predict import logits_of
 from cratermill.pipeline import run_cell as science
@@ -28,14 +28,14 @@ from tests.families.chips_common.case import prepared, write_npy, write_project
 
 def cell(config, number=0):
     plan = plan_training(config)
-    return CellParams(**plan.cells[number].params)
+    return cell_params(plan.cells[number].params)
 
 
 def halving(config, params, hparams) -> Checkpoint:
     """A network as it is built, its last bias such that it calls half of the unlabelled chips craters."""
     norm = np.array(NORMS["unit"]).reshape(2, 1)
     state = get_family("chip_classifier").task(params, norm).network.state_dict()
-    built = Checkpoint("chip_classifier", 1, 0, 0, 0, params.hparams, norm, state)
+    built = Checkpoint("chip_classifier", 1, 0, 0, 0, params.plain_row(), norm, state)
     _, images, chips = parts_of(config, params, hparams)
     state["network.10.bias"] -= float(np.median(logits_of(built, hparams, images[chips.unlabelled])))
     return built
@@ -43,7 +43,7 @@ def halving(config, params, hparams) -> Checkpoint:
 
 def with_limits(params: CellParams, **hparams) -> CellParams:
     """The cell with limits that give every unlabelled chip a label."""
-    return replace(params, hparams=params.hparams | {"pseudo_below": 0.49999, "pseudo_above": 0.50001} | hparams)
+    return replace(params, hparams=params.hparams.model_copy(update={"pseudo_below": 0.49999, "pseudo_above": 0.50001} | hparams))
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,7 @@ def one(tmp_path_factory):
     """A prepared project, its cell and the network of a first round."""
     config = prepared(tmp_path_factory.mktemp("chips"), "chip_classifier")
     params = cell(config)
-    hparams = Hparams.from_plan(params.hparams)
-    return config, params, hparams, halving(config, params, hparams)
+    return config, params, params.hparams, halving(config, params, params.hparams)
 
 
 def test_the_second_round_adds_unlabelled_chips_and_keeps_validation_and_test(one):

@@ -8,13 +8,12 @@ import torch
 from PIL import Image
 
 from cratermill.core.errors import InputError
-from cratermill.families import get_family
+from cratermill.families import cell_params, get_family
 from cratermill.families.chips_common.options import ChipData, Cut
 from cratermill.families.chips_common.prepare import ChipFolder
 from cratermill.pipeline.launch import plan_training, prepare
 from cratermill.pipeline.load_config import load_config
 from cratermill.pipeline.planning import wanted_rows
-from cratermill.training.cell import CellParams
 from tests.families.chips_common.case import chips, prepared, write_idx, write_npy, write_planet, write_project
 
 
@@ -175,7 +174,7 @@ def test_mnists_own_test_chips_test_and_ten_classes_share_the_labels(tmp_path):
     classes = [str(digit) for digit in range(10)]
     row = {"classes": 10, "labels": 100, "val_frac": 0.1, "chip_size_px": 32}
     config = prepared(tmp_path, "sgan", [row], data=f"{{chips: data/npy, classes: {classes}}}")
-    params = CellParams(**plan_training(config).cells[0].params)
+    params = cell_params(plan_training(config).cells[0].params)
     data = get_family("sgan").datasets(config, params)
     assert (len(data.test), len(data.val), len(data.train)) == (60, 20, 180)
     assert data.train.labelled.targets.sum(axis=0).tolist() == [10] * 10

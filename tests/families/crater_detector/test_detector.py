@@ -14,7 +14,7 @@ from cratermill.batch.plan import freeze
 from cratermill.core.files import write_json
 from cratermill.craters.catalogue import write_catalogue
 from cratermill.craters.matching import STRICT, match
-from cratermill.families import get_family
+from cratermill.families import cell_params, get_family
 from cratermill.families.crater_detector.evaluate import read_off
 from cratermill.families.crater_detector.find import Finder, resized
 from cratermill.families.crater_detector.hparams import Hparams
@@ -30,7 +30,6 @@ from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_all
 from cratermill.pipeline.planning import train_plan, wanted_rows
 from cratermill.pipeline.train import train
-from cratermill.training.cell import CellParams
 from tests.families.crater_unet.planet import BODY, Workspace, project, ring_planet
 
 FAMILY = get_family("crater_detector")
@@ -132,7 +131,7 @@ def run(tmp_path_factory):
     done = {}
     for cell in train_plan(config).cells:
         if cell.stage in ("train", "evaluate"):
-            workspace, params = Running(config.root / cell.product), CellParams(**cell.params)
+            workspace, params = Running(config.root / cell.product), cell_params(cell.params)
             metrics = (train if cell.stage == "train" else FAMILY.evaluate)(config, params, workspace)
             write_json(workspace.folder / "cell.json", {"stage": cell.stage, "params": cell.params, "metrics": metrics})
             done[cell.stage] = (workspace.folder, metrics)

@@ -33,7 +33,7 @@ def prepared(folder, data: dict, row: dict | None = None, **run):
 
 
 def cell(hparams: Hparams, split: int = 0, seed: int = 5) -> CellParams:
-    return CellParams("crater_unet", hparams.version, split, 0, seed, hparams.model_dump(mode="json"))
+    return CellParams("crater_unet", hparams.version, split, 0, seed, hparams)
 
 
 def box_folder(folder, boxes: list[str]):

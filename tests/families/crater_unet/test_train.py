@@ -12,7 +12,7 @@ import pytest
 from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
 from cratermill.craters.matching import RULES
-from cratermill.families import get_family
+from cratermill.families import cell_params, get_family
 from cratermill.families.crater_unet.evaluate import choose, readings
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.predict import COLUMNS, Predictor
@@ -20,7 +20,6 @@ from cratermill.families.craters_common.judging import judge
 from cratermill.families.craters_common.prepare import TileSet, folder_of
 from cratermill.pipeline.planning import train_plan, wanted_rows
 from cratermill.pipeline.train import train
-from cratermill.training.cell import CellParams
 
 from .planet import ROW, Workspace, checkpoint, project
 
@@ -57,7 +56,7 @@ def project_of_dots(tmp_path_factory):
     for cell in train_plan(config).cells:
         if cell.stage in ("train", "evaluate"):
             workspace = Running(config.root / cell.product)
-            params = CellParams(**cell.params)
+            params = cell_params(cell.params)
             metrics = (train if cell.stage == "train" else FAMILY.evaluate)(config, params, workspace)
             write_json(workspace.folder / "cell.json", {"stage": cell.stage, "params": cell.params, "metrics": metrics})
             cells[cell.stage, params.version] = (workspace.folder, metrics)

@@ -13,7 +13,7 @@ from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
 from cratermill.batch.workspace import Stopped
 from cratermill.core.errors import InputError
-from cratermill.families import get_family, row_model
+from cratermill.families import cell_params, get_family, row_model
 from cratermill.families.chips_common.predict import classifier
 from cratermill.families.sgan.data import NORM
 from cratermill.families.sgan.hparams import Hparams
@@ -120,7 +120,7 @@ def config(tmp_path_factory):
 
 
 def cells(config) -> list[CellParams]:
-    return [CellParams(**cell.params) for cell in plan_training(config).cells if cell.stage == "train"]
+    return [cell_params(cell.params) for cell in plan_training(config).cells if cell.stage == "train"]
 
 
 def test_methods_are_taught_the_same_labelled_chips_in_the_same_order(config):

@@ -48,12 +48,12 @@ class Autoencoder(Family):
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
 
-        return datasets(config, params, self.hparams_model().from_plan(params.hparams))
+        return datasets(config, params, params.hparams)
 
     def task(self, params: CellParams, norm):
         from .task import LatentTask
 
-        row = self.hparams_model().from_plan(params.hparams)
+        row = params.hparams
         return LatentTask(row.build_network(), row)
 
     def data_fingerprint(self, config, row):

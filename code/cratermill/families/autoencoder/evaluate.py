@@ -31,7 +31,7 @@ SHOWN = 8
 
 def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """Latents of every crop of the run (``latents.npy``), ``reconstructions.png``, clusters and their figures (``eval.json``)."""
-    row = Hparams.from_plan(params.hparams)
+    row: Hparams = params.hparams
     stack, folder = stack_of(config, row), Path(workspace.folder)
     rows, recipe, wanted = stack.rows(), Recipe.of(row), family_data(config, "autoencoder").cluster
     if wanted:

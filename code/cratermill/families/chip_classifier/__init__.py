@@ -19,7 +19,7 @@ class ChipClassifier(ChipFamily):
         return Hparams
 
     def rounds(self, hparams) -> int:
-        return hparams["rounds"]
+        return hparams.rounds
 
     def round_hparams(self, hparams, number: int):
         return hparams.of_round(number)
@@ -27,12 +27,12 @@ class ChipClassifier(ChipFamily):
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
 
-        return datasets(config, params, self.hparams_model().from_plan(params.hparams), round)
+        return datasets(config, params, params.hparams, round)
 
     def task(self, params: CellParams, norm):
         from ..chips_common.task import ClassifierTask
 
-        row = self.hparams_model().from_plan(params.hparams)
+        row = params.hparams
         return ClassifierTask(row, row.build_network(), norm, classes=2, threshold=row.threshold)
 
     def evaluate(self, config, params: CellParams, workspace) -> dict:

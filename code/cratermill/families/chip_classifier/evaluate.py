@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """``predictions.csv``, ``y_pred_final.npy``, ``pseudo-labels.csv`` and scores; those of the first round begin with ``stage1_``."""
-    hparams = Hparams.from_plan(params.hparams)
+    hparams: Hparams = params.hparams
     folder, images, chips = parts_of(config, params, hparams)
     labels, trained = folder.rows["label"].to_numpy(), cell_folder(config, params)
     last = hparams.of_round(hparams.rounds - 1)

@@ -31,12 +31,12 @@ class Connection(EjectaFamily):
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
 
-        return datasets(config, params, self.hparams_model().from_plan(params.hparams))
+        return datasets(config, params, params.hparams)
 
     def task(self, params: CellParams, norm):
         from ...training.task import binary_task
 
-        row = self.hparams_model().from_plan(params.hparams)
+        row = params.hparams
         return binary_task(row, row.build_network(norm.shape[1] - 1), norm)
 
     def require_evaluated(self, config, version: int, split: int) -> None:

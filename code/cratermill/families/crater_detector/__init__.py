@@ -31,12 +31,12 @@ class CraterDetector(CraterFamily):
     def datasets(self, config: Config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
 
-        return datasets(config, params, self.hparams_model().from_plan(params.hparams))
+        return datasets(config, params, params.hparams)
 
     def task(self, params: CellParams, norm: Any):
         from .task import build_task
 
-        return build_task(self.hparams_model().from_plan(params.hparams), norm)
+        return build_task(params.hparams, norm)
 
     def evaluate(self, config: Config, params: CellParams, workspace: Any) -> dict:
         from .evaluate import evaluate

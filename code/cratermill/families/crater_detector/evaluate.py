@@ -26,7 +26,7 @@ USUAL_THRESHOLD = 0.4
 
 def evaluate(config: Config, params: CellParams, workspace: Any) -> dict[str, Any]:
     """``craters.csv`` (what was found on the Test tiles), ``scores.csv`` (by size), ``reading.json`` and the metrics."""
-    hparams = Hparams.from_plan(params.hparams)
+    hparams: Hparams = params.hparams
     tiles = TileSet(folder_of(config, params.family, hparams.data))
     _, validation, test = split_tiles(tiles, params, hparams)
     folder = config.project.cell_product(params.family, params.version, "train", params.split, params.iteration)

@@ -25,16 +25,16 @@ class CraterUnet(CraterFamily):
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
 
-        return datasets(config, params, self.hparams_model().from_plan(params.hparams))
+        return datasets(config, params, params.hparams)
 
     def task(self, params: CellParams, norm):
         from ...training.task import binary_task
 
-        row = self.hparams_model().from_plan(params.hparams)
+        row = params.hparams
         return binary_task(row, row.build_network(1), norm)
 
     def upstream(self, hparams, split: int) -> list[tuple[str, int, int]]:
-        return [(self.name, version, split) for version in hparams.get("union_of") or []]
+        return [(self.name, version, split) for version in hparams.union_of or []]
 
     def require_evaluated(self, config, version: int, split: int) -> None:
         from .evaluate import members

@@ -30,9 +30,8 @@ READING = "reading.json"
 
 def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """``craters.csv`` (what was found on the Test tiles), ``scores.csv`` (by size), ``reading.json`` (thresholds) and the metrics."""
-    from .hparams import Hparams
 
-    hparams = Hparams.from_plan(params.hparams)
+    hparams: Hparams = params.hparams
     tiles = TileSet(folder_of(config, params.family, hparams.data))
     _, validation, test = split_tiles(tiles, params, hparams)
     if hparams.union_of:

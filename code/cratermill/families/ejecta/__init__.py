@@ -30,18 +30,18 @@ class Ejecta(EjectaFamily):
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
 
-        return datasets(config, params, self.hparams_model().from_plan(params.hparams))
+        return datasets(config, params, params.hparams)
 
     def task(self, params: CellParams, norm):
         from ...training.task import binary_task
 
-        row = self.hparams_model().from_plan(params.hparams)
+        row = params.hparams
         bands = norm.shape[1] - 1
         size = row.midinput_size(bands)
         return binary_task(row, row.build_network(bands), norm, list(range(size)) if size else None)
 
     def upstream(self, hparams, split) -> list[tuple[str, int, int]]:
-        version = hparams.get("eval_conn_version")
+        version = hparams.eval_conn_version
         return [] if version is None else [("connection", version, split)]
 
     def evaluate(self, config, params: CellParams, workspace) -> dict:
@@ -58,7 +58,7 @@ class Ejecta(EjectaFamily):
     def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
         if stage != "evaluate":
             return super().log_names(stage, params)
-        conn = params.hparams.get("eval_conn_version")
+        conn = params.hparams.eval_conn_version
         return {f"tests/eval_conn-version-{'none' if conn is None else conn}_{cell_tag(params.split, params.iteration)}.json": "eval.json"}
 
     maps_with = ("connection",)

@@ -53,7 +53,7 @@ def on_validation(config: Config, network: torch.nn.Module, path: Path, device: 
     row: Any = family.hparams_model().from_plan(one.hparams)
     try:
         require_data(path, lambda: fingerprint(family.data_fingerprint(config, row)))
-        tiles = datasets(config, CellParams("ejecta", one.version, one.split, one.iteration, one.seed, one.hparams), row).val
+        tiles = datasets(config, CellParams("ejecta", one.version, one.split, one.iteration, one.seed, row), row).val
     except (InputError, OSError) as error:
         raise InputError(
             f"the map's probabilities can't be calibrated: {error}",

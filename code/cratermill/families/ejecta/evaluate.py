@@ -39,7 +39,7 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
             f"no crater with train = 1 has tiles in split {params.split}", next_step="check the crater list and az_positions_all.csv"
         )
     write_table(workspace.folder / CRATER_SCORES, pd.DataFrame(craters))
-    conn = params.hparams.get("eval_conn_version")
+    conn = params.hparams.eval_conn_version
     metrics = {"test-set": params.split, "iteration": params.iteration, "conn_version": conn, **scores.scores()}
     write_json(workspace.folder / "eval.json", metrics)
     return metrics
@@ -47,7 +47,7 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
 
 def chosen_tiles(config: Config, params: CellParams) -> pd.DataFrame | None:
     """The tiles connected by vote, or None for the true connections."""
-    version = params.hparams.get("eval_conn_version")
+    version = params.hparams.eval_conn_version
     if version is None:
         return None
     return connected_tiles(votes(config, version, params.split), threshold_of(config, version))

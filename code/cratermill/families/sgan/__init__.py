@@ -21,12 +21,12 @@ class Sgan(ChipFamily):
     def datasets(self, config, params: CellParams, round: Round = FIRST) -> Datasets:
         from .data import datasets
 
-        return datasets(config, params, self.hparams_model().from_plan(params.hparams))
+        return datasets(config, params, params.hparams)
 
     def task(self, params: CellParams, norm):
         from .task import build_task
 
-        return build_task(self.hparams_model().from_plan(params.hparams), norm)
+        return build_task(params.hparams, norm)
 
     def evaluate(self, config, params: CellParams, workspace) -> dict:
         from .evaluate import evaluate

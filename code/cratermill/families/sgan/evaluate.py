@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """``predictions.csv``, ``y_pred_final.npy`` where there are chips to predict, and scores on the test chips."""
-    hparams = Hparams.from_plan(params.hparams)
+    hparams: Hparams = params.hparams
     folder, images, chips = parts_of(config, params, hparams)
     labels = folder.rows["label"].to_numpy()
     test, final = test_and_final(cell_folder(config, params) / "best.ckpt", hparams, folder, images, chips)
