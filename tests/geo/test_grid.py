@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cratermill.core.errors import InputError
 from cratermill.geo.bodies import get_body
-from cratermill.geo.grid import Grid, Window, azimuthal_grid, tile_distance_m
+from cratermill.geo.grid import Grid, Window, azimuthal_grid, hull, tile_distance_m
 from tests.mosaics import KINDS, MARS, MERCURY, global_grid
 
 
@@ -118,3 +118,24 @@ def test_a_turned_grid_maps_there_and_back():
     np.testing.assert_allclose(rows, np.broadcast_to(np.arange(50)[:, None], (50, 80)), atol=1e-9)
     np.testing.assert_allclose(cols, np.broadcast_to(np.arange(80)[None, :], (50, 80)), atol=1e-9)
     np.testing.assert_allclose(tile_distance_m(grid), np.hypot(x, y))
+
+
+WINDOWS = st.builds(Window, st.integers(-3, 9), st.integers(-40, 40), st.integers(1, 9), st.integers(1, 20))
+
+
+@given(WINDOWS, WINDOWS, st.sampled_from([None, 20, 33]))
+def test_windows_share_what_their_pixels_share(one, other, period):
+    def pixels(window, turn=0):
+        return {(row, col + turn) for row in range(window.row, window.stop_row) for col in range(window.col, window.stop_col)}
+
+    both = one.common(other)
+    assert (pixels(both) if both else set()) == pixels(one) & pixels(other)
+    around = pixels(hull([one, other]))
+    assert pixels(one) | pixels(other) <= around and len(around) == np.prod(np.ptp(sorted(pixels(one) | pixels(other)), axis=0) + 1)
+    parts = list(one.squares(4))
+    assert set().union(*map(pixels, parts)) == pixels(one) and sum(map(len, map(pixels, parts))) == len(pixels(one))
+    turns = [0] if period is None else [turn * period for turn in range(-9, 10)]
+    met = {turn: found for turn in turns if (found := pixels(one) & pixels(other, turn))}
+    shared = list(one.shared(other, period))
+    assert [pixels(here.moved(one.row, one.col)) for here, _ in shared] == list(met.values())
+    assert [pixels(there.moved(other.row, other.col), turn) for (_, there), turn in zip(shared, met, strict=True)] == list(met.values())

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ..craters.scores import rates
-from ..geo.grid import Window
+from ..geo.grid import Window, hull
 from .clusters import denoise
 from .pattern import all_distances, blanket_radius, half_size
-from .plane import Crater, Place, Plane, hull_of, inside
+from .plane import Crater, Place, Plane
 from .shapes import Ejecta, any_on_plane
 
 MAP, TRUTH = 1, 2
@@ -118,11 +118,11 @@ def compare(
         none = np.zeros(0, np.uint8)
         empty = {size: np.zeros(3, int) for size in scales}
         return Compared(crater, resolution_m, none.astype(np.float32), none, none, none.astype(bool), 0.0, 0.0, empty, {})
-    whole = hull_of(windows)
+    whole = hull(windows)
     code = np.zeros((whole.height, whole.width), np.uint8)
     for window in windows:
         both = mapped.on_plane(place, window) * np.uint8(MAP) + truth.on_plane(place, window) * np.uint8(TRUTH)
-        code[inside(window, whole)] = both
+        code[window.within(whole).slices] = both
     plane = Plane(place, whole, code)
     of_map, of_truth = (blanket_of(plane, code & bit > 0, min_size) for bit in (MAP, TRUTH))
     take_out_crater(plane)
@@ -144,7 +144,7 @@ def take_out_crater(plane: Plane) -> None:
     """Set what lies within the rim to 0, in place."""
     resolution_m = plane.place.grid.resolution_m
     for window, _ in plane.blocks(plane.code):
-        plane.code[inside(window, plane.window)] *= ~within_rim(plane.place, window, resolution_m)
+        plane.code[window.within(plane.window).slices] *= ~within_rim(plane.place, window, resolution_m)
 
 
 def within_rim(place: Place, window: Window, resolution_m: float) -> np.ndarray:
@@ -198,11 +198,8 @@ def in_tiles(plane: Plane, drawn: tuple[Ejecta, Ejecta]) -> dict[str, np.ndarray
 def cut_from(plane: Plane, window: Window) -> np.ndarray:
     """The codes of any window of the plane, 0 outside the array."""
     out = np.zeros((window.height, window.width), np.uint8)
-    row, col = max(window.row, plane.window.row), max(window.col, plane.window.col)
-    stop_row, stop_col = min(window.stop_row, plane.window.stop_row), min(window.stop_col, plane.window.stop_col)
-    if row < stop_row and col < stop_col:
-        part = Window(row, col, stop_row - row, stop_col - col)
-        out[inside(part, window)] = plane.code[inside(part, plane.window)]
+    if part := window.common(plane.window):
+        out[part.within(window).slices] = plane.code[part.within(plane.window).slices]
     return out
 
 

@@ -57,45 +57,27 @@ class Mask:
 
     def _file(self, window: Window) -> np.ndarray:
         """A window of the file, (h, w) bool."""
-        pixels = self._mosaic.read(window)
-        missing = self._mosaic.missing(pixels)
-        return pixels[0] > 0 if missing is None else (pixels[0] > 0) & ~missing[0]
+        return self._mosaic.read_mask(window)
 
     def read(self, window: Window) -> np.ndarray:
         """A window of the mosaic's grid, of any turn: (h, w) bool, False outside the mask."""
         out = np.zeros((window.height, window.width), bool)
-        for turn in turns(window, self.place, self.grid.period_px):
-            row, col = max(window.row, self.place.row), max(window.col, self.place.col + turn)
-            stop_row, stop_col = min(window.stop_row, self.place.stop_row), min(window.stop_col, self.place.stop_col + turn)
-            part = Window(row - self.place.row, col - self.place.col - turn, stop_row - row, stop_col - col)
-            pixels = self._file(part) if self._pixels is None else self._pixels[part.slices]
-            out[row - window.row : stop_row - window.row, col - window.col : stop_col - window.col] |= pixels
+        for here, part in window.shared(self.place, self.grid.period_px):
+            out[here.slices] |= self._file(part) if self._pixels is None else self._pixels[part.slices]
         return out
 
     def blocks(self, side: int) -> Iterable[tuple[Window, np.ndarray]]:
         """The mask in squares of at most ``side`` pixels that hold ejecta, each with its window of the mosaic."""
-        for row in range(0, self.place.height, side):
-            for col in range(0, self.place.width, side):
-                part = Window(row, col, min(side, self.place.height - row), min(side, self.place.width - col))
-                pixels = self._file(part) if self._pixels is None else self._pixels[part.slices]
-                if pixels.any():
-                    yield Window(part.row + self.place.row, part.col + self.place.col, part.height, part.width), pixels
+        for window in self.place.squares(side):
+            part = window.within(self.place)
+            pixels = self._file(part) if self._pixels is None else self._pixels[part.slices]
+            if pixels.any():
+                yield window, pixels
 
     def close(self) -> None:
         """Forget what was read and close the file."""
         for name in ("_pixels", "_mosaic"):
             self.__dict__.pop(name, None)
-
-
-def turns(window: Window, place: Window, period: int | None) -> list[int]:
-    """Whole turns of the mosaic by which ``place`` must be moved to meet ``window``."""
-    if window.row >= place.stop_row or place.row >= window.stop_row:
-        return []
-    if period is None:
-        return [0] if window.col < place.stop_col and place.col < window.stop_col else []
-    first = (window.col - place.stop_col) // period + 1
-    last = (window.stop_col - place.col - 1) // period
-    return [turn * period for turn in range(first, last + 1)]
 
 
 @dataclass(frozen=True)
@@ -145,7 +127,7 @@ class Claims:
     def of(cls, own: Mask, masks: Iterable[Mask]) -> Claims:
         """Of all masks those that may meet the crater's."""
         period = own.grid.period_px
-        return cls(own, [mask for mask in masks if mask.fid != own.fid and turns(own.place, mask.place, period)])
+        return cls(own, [mask for mask in masks if mask.fid != own.fid and own.place.turns(mask.place, period)])
 
     def read(self, window: Window) -> np.ndarray:
         """(h, w) uint8 of bits ``OWN`` and ``OTHERS``; others' only where the crater's own is."""
@@ -153,6 +135,6 @@ class Claims:
         code = own.astype(np.uint8)
         if own.any():
             for mask in self.others:
-                if turns(window, mask.place, mask.grid.period_px):
+                if window.turns(mask.place, mask.grid.period_px):
                     code |= (own & mask.read(window)).astype(np.uint8) * np.uint8(OTHERS)
         return code

@@ -13,7 +13,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..core.errors import InputError
-from ..geo.grid import Grid, Window, azimuthal_grid
+from ..geo.grid import Grid, Window, azimuthal_grid, hull
 from ..geo.mosaic import Mosaic
 from ..geo.pixel_maps import Link
 from ..geo.sampling import sample
@@ -119,12 +119,10 @@ class Plane:
 
     def blocks(self, *masks: np.ndarray) -> Iterator[tuple[Window, list[np.ndarray]]]:
         """Squares of the plane where any of some masks (h, w) holds something: the window of the raster, and each mask there."""
-        for row in range(0, self.window.height, BLOCK_PX):
-            for col in range(0, self.window.width, BLOCK_PX):
-                part = Window(row, col, min(BLOCK_PX, self.window.height - row), min(BLOCK_PX, self.window.width - col))
-                found = [mask[part.slices] for mask in masks]
-                if any(mask.any() for mask in found):
-                    yield Window(part.row + self.window.row, part.col + self.window.col, part.height, part.width), found
+        for window in self.window.squares(BLOCK_PX):
+            found = [mask[window.within(self.window).slices] for mask in masks]
+            if any(mask.any() for mask in found):
+                yield window, found
 
     def bands(self, window: Window, mosaic: Mosaic) -> np.ndarray:
         """The mosaic on a window of the raster, (C, h, w) float32 with NaN where it holds nothing."""
@@ -148,26 +146,15 @@ def _square(place: Place, row: int, col: int) -> Window:
     return Window(row * BLOCK_PX, col * BLOCK_PX, min(BLOCK_PX, size - row * BLOCK_PX), min(BLOCK_PX, size - col * BLOCK_PX))
 
 
-def hull_of(windows: list[Window]) -> Window:
-    """The smallest window around all of them."""
-    row, col = min(window.row for window in windows), min(window.col for window in windows)
-    return Window(row, col, max(window.stop_row for window in windows) - row, max(window.stop_col for window in windows) - col)
-
-
-def inside(window: Window, whole: Window) -> tuple[slice, slice]:
-    """Where a window lies in the array of one that holds it."""
-    return Window(window.row - whole.row, window.col - whole.col, window.height, window.width).slices
-
-
 def plane_of(place: Place, claims: Claims) -> Plane | None:
     """The crater's claims on its plane, None where it has no ejecta."""
     windows = occupied(place, claims.own)
     if not windows:
         return None
-    whole = hull_of(windows)
+    whole = hull(windows)
     code = np.zeros((whole.height, whole.width), np.uint8)
     for window in windows:
-        code[inside(window, whole)] = place.read(window, claims)
+        code[window.within(whole).slices] = place.read(window, claims)
     return Plane(place, whole, code) if code.any() else None
 
 

@@ -17,7 +17,7 @@ from ..core.errors import InputError
 from ..geo.bodies import Body
 from ..geo.grid import Grid, Window
 from ..geo.polygons import VECTORS, fids_of, read_polygons, to_degrees, to_plane
-from .masks import Mask, MaskSet, turns
+from .masks import Mask, MaskSet
 from .plane import Place, blocks_between, occupied
 
 
@@ -42,23 +42,14 @@ class Tiles:
     def read(self, window: Window) -> np.ndarray:
         out = np.zeros((window.height, window.width), bool)
         for tile in self.windows:
-            for turn in turns(window, tile, self.grid.period_px):
-                rows = slice(max(tile.row - window.row, 0), min(tile.stop_row - window.row, window.height))
-                cols = slice(max(tile.col + turn - window.col, 0), min(tile.stop_col + turn - window.col, window.width))
-                out[rows, cols] = True
+            for here, _ in window.shared(tile, self.grid.period_px):
+                out[here.slices] = True
         return out
 
     def blocks(self, side: int) -> Iterator[tuple[Window, np.ndarray]]:
         for tile in self.windows:
-            for part in cut(tile, side):
+            for part in tile.squares(side):
                 yield part, np.ones((part.height, part.width), bool)
-
-
-def cut(window: Window, side: int) -> Iterator[Window]:
-    """A window in parts of at most ``side`` pixels."""
-    for row in range(window.row, window.stop_row, side):
-        for col in range(window.col, window.stop_col, side):
-            yield Window(row, col, min(side, window.stop_row - row), min(side, window.stop_col - col))
 
 
 @dataclass(frozen=True)

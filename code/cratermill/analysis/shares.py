@@ -16,7 +16,6 @@ from ..geo.arrays import write_array
 from ..geo.blocks import lazy_raster
 from ..geo.grid import Grid, Window, pixel_areas_m2
 from ..geo.mosaic import Mosaic, close_kept, kept_open
-from .masks import turns
 
 if TYPE_CHECKING:
     import dask.array
@@ -57,21 +56,16 @@ class Shares:
 
     def _of(self, raster: Mosaic, window: Window) -> np.ndarray:
         out = np.full((window.height, window.width), np.nan, np.float32)
-        for turn in turns(window, self.place, self.grid.period_px):
-            row, col = max(window.row, self.place.row), max(window.col, self.place.col + turn)
-            stop_row, stop_col = min(window.stop_row, self.place.stop_row), min(window.stop_col, self.place.stop_col + turn)
-            part = Window(row - self.place.row, col - self.place.col - turn, stop_row - row, stop_col - col)
-            out[row - window.row : stop_row - window.row, col - window.col : stop_col - window.col] = raster.read(part)[0]
+        for here, part in window.shared(self.place, self.grid.period_px):
+            out[here.slices] = raster.read(part)[0]
         return out
 
     def blocks(self, side: int) -> Iterator[tuple[Window, np.ndarray]]:
         """Where tiles lie, in squares of at most ``side`` pixels."""
-        for row in range(0, self.place.height, side):
-            for col in range(0, self.place.width, side):
-                part = Window(row, col, min(side, self.place.height - row), min(side, self.place.width - col))
-                known = np.isfinite(self._raster.read(part)[0])
-                if known.any():
-                    yield Window(part.row + self.place.row, part.col + self.place.col, part.height, part.width), known
+        for window in self.place.squares(side):
+            known = np.isfinite(self._raster.read(window.within(self.place))[0])
+            if known.any():
+                yield window, known
 
     def close(self) -> None:
         raster = self.__dict__.pop("_raster", None)
@@ -123,7 +117,7 @@ def most_of(files: dict[int, Path], grid: Grid, what: Callable[[np.ndarray], np.
 def _most(crater_shares: list[Shares], what: Callable[[np.ndarray], np.ndarray], block: Window) -> np.ndarray:
     out = np.full((1, block.height, block.width), np.nan, np.float32)
     for shares in crater_shares:
-        if turns(block, shares.place, shares.grid.period_px):
+        if block.turns(shares.place, shares.grid.period_px):
             np.fmax(out, what(shares.read_block(block)), out=out)
     return out
 

@@ -5,6 +5,7 @@ Row and column numbers are those of pixel centres: pixel (0, 0) reaches from −
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,6 +51,49 @@ class Window:
     def slices(self) -> tuple[slice, slice]:
         """For indexing an array of the whole grid; only for windows that lie inside it."""
         return slice(self.row, self.stop_row), slice(self.col, self.stop_col)
+
+    def common(self, other: Window) -> Window | None:
+        """The pixels that two windows share."""
+        row, col = max(self.row, other.row), max(self.col, other.col)
+        height, width = min(self.stop_row, other.stop_row) - row, min(self.stop_col, other.stop_col) - col
+        return Window(row, col, height, width) if height > 0 and width > 0 else None
+
+    def within(self, whole: Window) -> Window:
+        """The same pixels, counted from the corner of another window: its ``slices`` cut them out of that one's array."""
+        return self.moved(-whole.row, -whole.col)
+
+    def moved(self, rows: int, cols: int) -> Window:
+        return Window(self.row + rows, self.col + cols, self.height, self.width)
+
+    def squares(self, side: int) -> Iterator[Window]:
+        """The window in parts of at most ``side`` pixels, row by row."""
+        for row in range(self.row, self.stop_row, side):
+            for col in range(self.col, self.stop_col, side):
+                yield Window(row, col, min(side, self.stop_row - row), min(side, self.stop_col - col))
+
+    def turns(self, place: Window, period: int | None) -> list[int]:
+        """Whole turns of a mosaic of so many columns by which ``place`` must be moved to meet this window."""
+        if self.row >= place.stop_row or place.row >= self.stop_row:
+            return []
+        if period is None:
+            return [0] if self.col < place.stop_col and place.col < self.stop_col else []
+        first = (self.col - place.stop_col) // period + 1
+        last = (self.stop_col - place.col - 1) // period
+        return [turn * period for turn in range(first, last + 1)]
+
+    def shared(self, place: Window, period: int | None) -> Iterator[tuple[Window, Window]]:
+        """What this window and a place of the mosaic share at any turn, counted from the corner of this and of that."""
+        for turn in self.turns(place, period):
+            there = place.moved(0, turn)
+            both = self.common(there)
+            assert both is not None, "turns are those that meet"
+            yield both.within(self), both.within(there)
+
+
+def hull(windows: Iterable[Window]) -> Window:
+    """The smallest window around all of them."""
+    rows, cols, stop_rows, stop_cols = zip(*((one.row, one.col, one.stop_row, one.stop_col) for one in windows), strict=True)
+    return Window(min(rows), min(cols), max(stop_rows) - min(rows), max(stop_cols) - min(cols))
 
 
 @dataclass(frozen=True)

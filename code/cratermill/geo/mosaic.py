@@ -132,6 +132,11 @@ class Mosaic:
             missing = ~inside[None] if missing is None else missing | ~inside
         return pixels, missing
 
+    def read_mask(self, window: Window) -> np.ndarray:
+        """Where the first band is above 0, (h, w) bool; False where pixels are missing."""
+        pixels, missing = self.read_masked(window)
+        return pixels[0] > 0 if missing is None else (pixels[0] > 0) & ~missing[0]
+
     def read_raw(self, window: Window) -> Raw:
         """Pixels of a window as they are; whatever lies off the mosaic is ``fill``."""
         if self._holds(window):

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..analysis.masks import SHARE_NAME, turns
+from ..analysis.masks import SHARE_NAME
 from ..core.errors import InputError
-from ..geo.grid import Window
 from ..geo.mosaic import Mosaic
 from .folder import Tile
 from .ground import Ground
@@ -79,17 +78,10 @@ def _disagreement(tiles: list[Tile], ground: Ground, path: Path | None) -> np.nd
     with Mosaic.open(path) as raster:
         place = ground.grid.window_of(raster.grid, f"the vote shares {path}")
         for number, tile in enumerate(tiles):
-            for turn in turns(tile.window, place, ground.grid.period_px):
-                share = _overlap(raster, tile.window, Window(place.row, place.col + turn, place.height, place.width))
+            for _, part in tile.window.shared(place, ground.grid.period_px):
+                share = np.nan_to_num(raster.read(part)).reshape(raster.count, -1)  # (bands, n)
                 found[number] += float((4 * share * (1 - share)).sum() / len(share) / (tile.height * tile.width))
     return found
-
-
-def _overlap(raster: Mosaic, tile: Window, place: Window) -> np.ndarray:
-    """Shares (bands, n) of the pixels that a tile and a map's raster have in common."""
-    row, col = max(tile.row, place.row), max(tile.col, place.col)
-    part = Window(row - place.row, col - place.col, min(tile.stop_row, place.stop_row) - row, min(tile.stop_col, place.stop_col) - col)
-    return np.nan_to_num(raster.read(part)).reshape(raster.count, -1)
 
 
 def suggest(found: Candidates, drawn: Iterable[Tile], count: int) -> pd.DataFrame:

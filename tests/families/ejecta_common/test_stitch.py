@@ -6,9 +6,9 @@ import pytest
 from affine import Affine
 
 from cratermill.families.ejecta_common import stitch as module
-from cratermill.families.ejecta_common.stitch import Stitcher, hull, land, resize, stitch
+from cratermill.families.ejecta_common.stitch import Stitcher, land, resize, stitch
 from cratermill.geo.bodies import Body
-from cratermill.geo.grid import Grid, Window, azimuthal_grid
+from cratermill.geo.grid import Grid, Window, azimuthal_grid, hull
 
 BODY = Body("test body", 1_000_000.0, 1_000_000.0)
 

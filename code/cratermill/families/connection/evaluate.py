@@ -14,7 +14,7 @@ from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ...training.cell import CellParams
 from ..ejecta_common.evaluation import drawn_craters, land, opened
-from ..ejecta_common.scoring import CRATER_SCORES, Pieces, TileScores, read_mask, score_crater
+from ..ejecta_common.scoring import CRATER_SCORES, Pieces, TileScores, score_crater
 from .predict import ConnectionEnsemble
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def perfect_segmentation(drawn: DrawnCrater, connected: np.ndarray, mosaic: Mosa
     table = drawn.eval_tiles[connected].reset_index(drop=True)
     area = land(np.ones((len(table), 8, 8), np.float32), table, drawn.crater, mosaic, 0.5)
     place = mosaic.grid.window_of(drawn.mask.grid, f"the mask {drawn.mask.path}")
-    return [(window, covered & read_mask(drawn.mask, window, place)) for window, covered in area]
+    return [(window, covered & drawn.mask.read_mask(window.within(place))) for window, covered in area]
 
 
 def votes(config: Config, version: int, split: int) -> pd.DataFrame:

@@ -73,12 +73,8 @@ def predicted_blocks(products: list[Path], grid: Grid, workspace: Any) -> Iterat
         (product / PREDICTION, tuple(stat_fingerprint(product / PREDICTION))) for product in products if (product / PREDICTION).exists()
     ]
     pieces = [(window, path, name, mark) for path, mark in files for window, name in piece_windows(path)]
-    places = [
-        Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
-        for row in range(0, grid.height, BLOCK_PX)
-        for col in range(0, grid.width, BLOCK_PX)
-    ]
-    blocks = [(place, met) for place in places if (met := [piece for piece in pieces if _meet(piece[0], place)])]
+    places = Window(0, 0, *grid.shape).squares(BLOCK_PX)
+    blocks = [(place, met) for place in places if (met := [piece for piece in pieces if piece[0].common(place)])]
     try:
         for place, values in in_order(_block, blocks, BLOCK_PX**2):
             workspace.keep_going()
@@ -92,7 +88,9 @@ def _block(block: tuple[Window, list[tuple[Window, Path, str, tuple]]]) -> tuple
     place, pieces = block
     values = np.full((place.height, place.width), NO_DATA, np.uint8)
     for window, *source in pieces:
-        _lay(values, place, window, _values(*source))
+        if both := window.common(place):
+            part = _values(*source)[both.within(window).slices]
+            np.copyto(values[both.within(place).slices], part, where=part != NO_DATA)
     return place, values
 
 
@@ -110,16 +108,3 @@ def _values(path: Path, name: str, mark: tuple) -> np.ndarray:
     """``mark``: of the file, which another may have replaced."""
     with np.load(path, allow_pickle=False) as file:
         return file[f"values_{name}"]
-
-
-def _meet(one: Window, other: Window) -> bool:
-    return one.row < other.stop_row and other.row < one.stop_row and one.col < other.stop_col and other.col < one.stop_col
-
-
-def _lay(values: np.ndarray, block: Window, window: Window, source: np.ndarray) -> None:
-    """Put what a piece knows of a block into it."""
-    top, left = max(block.row, window.row), max(block.col, window.col)
-    bottom, right = min(block.stop_row, window.stop_row), min(block.stop_col, window.stop_col)
-    part = source[top - window.row : bottom - window.row, left - window.col : right - window.col]
-    target = values[top - block.row : bottom - block.row, left - block.col : right - block.col]
-    np.copyto(target, part, where=part != NO_DATA)

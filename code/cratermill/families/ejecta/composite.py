@@ -16,11 +16,10 @@ from ...core.files import link_or_copy, read_json, write_json, write_table
 from ...core.work import Workspace
 from ...geo.blocks import BLOCK_PX, in_order
 from ...geo.cog import write_cog
-from ...geo.grid import Grid, Window, pixel_areas_m2
+from ...geo.grid import Grid, Window, hull, pixel_areas_m2
 from ...geo.mosaic import Mosaic, close_kept, kept_open
 from ...samples.brightness import AMBER, RED
 from .. import get_family
-from ..ejecta_common.stitch import hull
 from ..likeness import light_of, unusually_connected
 from .blend import NO_OWNER, Blended, Layer, blend
 from .crater_files import CraterFiles, read_facts
@@ -28,7 +27,7 @@ from .fan import fan_out
 from .mapping import map_name, map_run, open_mosaic
 from .polygons import outline, write_points, write_polygons
 from .recut import recut
-from .tables import Overlaps, area_table, common, crater_table, overlap_table
+from .tables import Overlaps, area_table, crater_table, overlap_table
 
 if TYPE_CHECKING:
     from shapely.geometry import MultiPolygon
@@ -187,20 +186,18 @@ def blend_block(alpha: float, block: tuple[Window, list[Part], np.ndarray]) -> t
 
 def met_blocks(parts: list[Part], grid: Grid) -> Iterator[tuple[Window, list[Part]]]:
     """The blocks of the mosaic that craters meet, each cut down to what they cover of it, and those craters."""
-    for row in range(0, grid.height, BLOCK_PX):
-        for col in range(0, grid.width, BLOCK_PX):
-            block = Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
-            covered = [(part, found) for part in parts if (found := common(part.window, block))]
-            if covered:
-                yield hull([found for _, found in covered]), [part for part, _ in covered]
+    for block in Window(0, 0, *grid.shape).squares(BLOCK_PX):
+        covered = [(part, found) for part in parts if (found := part.window.common(block))]
+        if covered:
+            yield hull(found for _, found in covered), [part for part, _ in covered]
 
 
 def layer_of(part: Part, window: Window) -> Layer:
     """A crater's part of a block of the mosaic that it meets."""
-    here = common(part.window, window)
+    here = part.window.common(window)
     assert here is not None, "only craters that meet the block are asked for"
-    source = Window(here.row - part.window.row, here.col - part.window.col, here.height, here.width)
-    into = Window(here.row - window.row, here.col - window.col, here.height, here.width)
+    source = here.within(part.window)
+    into = here.within(window)
     mask, probability = kept_open(part.files.mask, labels=True), kept_open(part.files.shares, (2,))
     return Layer(part.fid, into, mask.read(source)[0] > 0, probability.read(source)[0])
 

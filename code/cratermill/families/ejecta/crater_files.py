@@ -17,9 +17,9 @@ import pandas as pd
 from ...core.errors import WorkError
 from ...core.files import read_json, write_json, write_table
 from ...geo.cog import write_cog
-from ...geo.grid import Grid, Window, pixel_areas_m2
+from ...geo.grid import Grid, Window, hull, pixel_areas_m2
 from ...geo.pixel_maps import Link
-from ..ejecta_common.stitch import Pieces, hull
+from ..ejecta_common.stitch import Pieces
 
 if TYPE_CHECKING:
     from ..ejecta_common.craters import Crater
@@ -114,7 +114,7 @@ def truncated(values: np.ndarray) -> np.ndarray:
 def place(crater: Crater, grid: Grid, pieces: Pieces) -> Window:
     """The window of the mosaic that holds a crater's pieces: whole rows if they lie on both sides of the seam."""
     if pieces:
-        return hull([window for window, _ in pieces])
+        return hull(window for window, _ in pieces)
     row, col = (round(float(value)) for value in grid.rowcol_of_lonlat(crater.lon, crater.lat))
     return Window(min(max(row, 0), grid.height - 1), min(max(col, 0), grid.width - 1), 1, 1)
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ...geo.grid import Window
-
 if TYPE_CHECKING:
     from .blend import Layer
 
@@ -43,28 +41,16 @@ class Overlaps:
 
     def _add_pairs(self, layer: Layer, others: list[Layer], areas_m2: np.ndarray) -> None:
         for other in others:
-            window = common(layer.window, other.window)
+            window = layer.window.common(other.window)
             if window is None:
                 continue
-            both = layer.mask[inside(window, layer.window)] & other.mask[inside(window, other.window)]
+            both = layer.mask[window.within(layer.window).slices] & other.mask[window.within(other.window).slices]
             if both.any():
                 _increase(self.pairs_m2, (layer.fid, other.fid), row_sums(both) @ areas_m2[window.slices[0]])
 
 
 def row_sums(mask: np.ndarray) -> np.ndarray:
     return np.count_nonzero(mask, axis=1)
-
-
-def common(one: Window, other: Window) -> Window | None:
-    """The pixels that two windows share."""
-    row, col = max(one.row, other.row), max(one.col, other.col)
-    height, width = min(one.stop_row, other.stop_row) - row, min(one.stop_col, other.stop_col) - col
-    return Window(row, col, height, width) if height > 0 and width > 0 else None
-
-
-def inside(window: Window, of: Window) -> tuple[slice, slice]:
-    """Where a window lies in the array of another that holds it."""
-    return Window(window.row - of.row, window.col - of.col, window.height, window.width).slices
 
 
 def _increase(totals: dict, key, by: float) -> None:

@@ -58,25 +58,15 @@ def score_crater(scores: TileScores, pieces: Pieces, tiles: pd.DataFrame, mask: 
     place = mosaic_grid.window_of(mask.grid, f"the mask {mask.path}")
     for tile in tiles.itertuples():
         window = window_of(tile)
-        drawn = read_mask(mask, window, place)
+        drawn = mask.read_mask(window.within(place))
         scores.add(cut(pieces, window, mosaic_grid.period_px), drawn, bool(tile.is_test))
     return binary_scores(*(scores.pixels[""] - before).tolist())
-
-
-def read_mask(mask: Mosaic, window: Window, place: Window) -> np.ndarray:
-    """A window of the mosaic's grid out of a mask that covers ``place`` of it; 0 outside."""
-    pixels, missing = mask.read_masked(Window(window.row - place.row, window.col - place.col, window.height, window.width))
-    return (pixels[0] > 0) if missing is None else (pixels[0] > 0) & ~missing[0]
 
 
 def cut(pieces: Pieces, window: Window, period: int | None) -> np.ndarray:
     """The part of a mask inside a window; pieces may lie a whole turn away."""
     out = np.zeros((window.height, window.width), bool)
     for piece, values in pieces:
-        for turn in (0,) if period is None else (-period, 0, period):
-            top, left = max(window.row, piece.row), max(window.col, piece.col + turn)
-            bottom, right = min(window.stop_row, piece.stop_row), min(window.stop_col, piece.stop_col + turn)
-            if top < bottom and left < right:
-                part = values[top - piece.row : bottom - piece.row, left - piece.col - turn : right - piece.col - turn]
-                out[top - window.row : bottom - window.row, left - window.col : right - window.col] |= part.astype(bool)
+        for here, part in window.shared(piece, period):
+            out[here.slices] |= values[part.slices].astype(bool)
     return out

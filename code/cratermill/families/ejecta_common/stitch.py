@@ -16,7 +16,7 @@ import pandas as pd
 
 from ...core.frames import rows_of
 from ...geo.backprojection import to_mosaic
-from ...geo.grid import Grid, Window
+from ...geo.grid import Grid, Window, hull
 
 Pieces = list[tuple[Window, np.ndarray]]
 
@@ -58,42 +58,33 @@ class Stitcher:
             for across in range(col // CANVAS_PX, (col + window.width - 1) // CANVAS_PX + 1):
                 yield down, across
 
-    def _cut(self) -> dict[tuple[int, int], list[int]]:
-        """Per block the box (top, left, bottom, right) around what tiles it holds."""
-        boxes: dict[tuple[int, int], list[int]] = {}
+    def _cut(self) -> dict[tuple[int, int], Window]:
+        """Per block the window around what tiles it holds."""
+        extents: dict[tuple[int, int], Window] = {}
         for window in self._windows:
-            for block in self._blocks(window):
-                top, left = (start + index * CANVAS_PX for start, index in zip(self._origin, block, strict=True))
-                inside = [
-                    max(window.row, top),
-                    max(window.col, left),
-                    min(window.row + window.height, top + CANVAS_PX),
-                    min(window.col + window.width, left + CANVAS_PX),
-                ]
-                known = boxes.setdefault(block, inside)
-                boxes[block] = [min(a, b) for a, b in zip(known[:2], inside[:2], strict=True)] + [
-                    max(a, b) for a, b in zip(known[2:], inside[2:], strict=True)
-                ]
-        return boxes
+            for down, across in self._blocks(window):
+                corner = self._origin[0] + down * CANVAS_PX, self._origin[1] + across * CANVAS_PX
+                held = window.common(Window(*corner, CANVAS_PX, CANVAS_PX))
+                assert held is not None, "blocks are those that a tile meets"
+                known = extents.get((down, across))
+                extents[down, across] = hull([known, held]) if known else held
+        return extents
 
     def _canvas(self, block: tuple[int, int]) -> _Canvas:
         if block not in self._canvases:
-            top, left, bottom, right = self._extents[block]
-            shape = (bottom - top, right - left)
+            window = self._extents[block]
+            shape = (window.height, window.width)
             # Sums in double: with up to a few hundred thousand of them per pixel never, rounding can't depend on the order of tiles.
-            self._canvases[block] = _Canvas(Window(top, left, *shape), np.zeros((self._layers, *shape)), np.zeros(shape, np.float32))
+            self._canvases[block] = _Canvas(window, np.zeros((self._layers, *shape)), np.zeros(shape, np.float32))
         return self._canvases[block]
 
     @staticmethod
     def _paste(canvas: _Canvas, window: Window, tile: np.ndarray) -> None:
-        into, source = [], []
-        starts = ((canvas.window.row, window.row), (canvas.window.col, window.col))
-        for (start, at), size, room in zip(starts, (window.height, window.width), canvas.count.shape, strict=True):
-            begin, end = max(at - start, 0), min(at - start + size, room)
-            into.append(slice(begin, end))
-            source.append(slice(begin + start - at, end + start - at))
-        canvas.sums[:, into[0], into[1]] += tile[:, source[0], source[1]]
-        canvas.count[into[0], into[1]] += 1
+        here = canvas.window.common(window)
+        assert here is not None, "tiles are pasted where they lie"
+        into = here.within(canvas.window).slices
+        canvas.sums[:, *into] += tile[:, *here.within(window).slices]
+        canvas.count[into] += 1
 
 
 def resize(tile: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -130,9 +121,8 @@ def land(canvases: Pieces, azimuthal_grid: Grid, mosaic_grid: Grid) -> Pieces:
     for window in _disjoint([window for window, _ in landed]):
         total = np.zeros((len(landed[0][1]), window.height, window.width), np.float32)
         for part, values in landed:
-            if _meet(part, window):
-                row, col = part.row - window.row, part.col - window.col
-                total[:, row : row + part.height, col : col + part.width] += values
+            if part.common(window):
+                total[:, *part.within(window).slices] += values
         pieces.append((window, _mean_in_place(total)))
     return pieces
 
@@ -158,19 +148,8 @@ def _disjoint(windows: list[Window]) -> list[Window]:
     """The smallest windows around those that overlap, joined until none do; in a fixed order."""
     joined: list[Window] = []
     for window in windows:
-        while touching := [other for other in joined if _meet(other, window)]:
+        while touching := [other for other in joined if other.common(window)]:
             joined = [other for other in joined if other not in touching]
             window = hull([window, *touching])
         joined.append(window)
     return sorted(joined, key=lambda window: (window.row, window.col))
-
-
-def _meet(one: Window, other: Window) -> bool:
-    rows = one.row < other.stop_row and other.row < one.stop_row
-    return rows and one.col < other.stop_col and other.col < one.stop_col
-
-
-def hull(windows: list[Window]) -> Window:
-    """The smallest window around all of them."""
-    row, col = min(window.row for window in windows), min(window.col for window in windows)
-    return Window(row, col, max(window.stop_row for window in windows) - row, max(window.stop_col for window in windows) - col)
