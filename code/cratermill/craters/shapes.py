@@ -8,7 +8,6 @@ from typing import Literal
 import cv2
 import numpy as np
 
-SHAPES = ("fill", "outline", "ring")
 _SHIFT = 4  # OpenCV's coordinates in sixteenths of a pixel
 _MAX_PX = 2**15 - 1
 

@@ -92,11 +92,6 @@ def real_logit(logits_BK: torch.Tensor) -> torch.Tensor:
     return torch.logsumexp(logits_BK, dim=1)
 
 
-def real_probability(logits_BK: torch.Tensor) -> torch.Tensor:
-    """D(x) = Z / (1 + Z), (B,)."""
-    return torch.sigmoid(real_logit(logits_BK))
-
-
 def require_multiple_of_8(size_px: int) -> None:
     if size_px % 8 or size_px < 8:
         raise InputError(f"chips of {size_px} px", valid="a multiple of 8, like 32", next_step="change chip_size_px")

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 200_000
 """Cells of one plan: every look at a run reads all of them."""
-NUMBERING = ("map", "name")
-"""Params that say which of the configuration's maps a cell belongs to; they don't change what it makes."""
 
 ASKED = ("analyse", "compare")
 """Keys of a map that ask something of the whole; each is a stage of its own."""

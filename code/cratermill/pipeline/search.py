@@ -299,12 +299,6 @@ class Search:
         return html.write_page(folder / PAGE, f"Search {self.config.run.name}", [*sections, plots.rows("trials", table)], PLOTS)
 
 
-def last_of(trial: Any) -> float | None:
-    """A trial's score at the last rung that it reached."""
-    told = trial.intermediate_values
-    return float(told[max(told)]) if told else None
-
-
 def open_search(config_path: Path, run: Run, say: Callable[[str], None]) -> Search:
     config = load_config(config_path)
     if config.run.search is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..batch.plan import Cell, Plan
@@ -59,15 +59,6 @@ def _reduce(nodes: Nodes) -> None:
         further = set().union(*(before[one] for one in node.after)) if node.after else set()
         before[key] = node.after | further
         node.after = node.after - further
-
-
-def describe_nodes(nodes: Nodes) -> list[dict[str, Any]]:
-    """The nodes as plain values."""
-    shown = ("stage", "what", "cells", "done")
-    return [
-        {name: getattr(node, name) for name in shown} | {"after": [nodes[one].label for one in sorted(node.after)]}
-        for node in nodes.values()
-    ]
 
 
 def table_text(nodes: Nodes) -> str:

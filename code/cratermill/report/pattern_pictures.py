@@ -17,7 +17,6 @@ from .palette import colour, hex_colour
 from .style import ANALYSED, BLANKET, DISCARDED, INK, RAYS, RIM, TRUTH, new_figure, plain_ticks, scale_bar, tidy
 
 OPACITY = 0.5
-SECTOR_NAMES = ("S-SE", "SE-E", "E-NE", "NE-N", "N-NW", "NW-W", "W-SW", "SW-S")
 MOST_PAIRS = 400
 
 

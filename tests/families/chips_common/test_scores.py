@@ -12,7 +12,7 @@ from sklearn import metrics
 from cratermill.families.chips_common.predict import probabilities, temperature
 from cratermill.families.chips_common.scores import class_probabilities, class_scores, confusion, decided
 from cratermill.families.chips_common.task import classification_loss
-from cratermill.networks.small_classifiers import ChipCNN, Discriminator, Generator, PlainCNN, real_probability
+from cratermill.networks.small_classifiers import ChipCNN, Discriminator, Generator, PlainCNN, real_logit
 
 
 def parameters(network) -> int:
@@ -40,7 +40,7 @@ def test_the_generator_makes_chips_of_the_size_asked_for_within_the_range():
 @given(st.lists(st.floats(-20, 20), min_size=2, max_size=6))
 def test_d_is_the_papers_formula(logits):
     z = np.exp(np.array(logits)).sum()
-    assert float(real_probability(torch.tensor([logits], dtype=torch.float64))) == pytest.approx(z / (1 + z), abs=1e-6)
+    assert float(torch.sigmoid(real_logit(torch.tensor([logits], dtype=torch.float64)))) == pytest.approx(z / (1 + z), abs=1e-6)
 
 
 @pytest.mark.parametrize("value", [1e4, -1e4])
@@ -48,7 +48,7 @@ def test_d_and_its_losses_stay_finite_for_huge_logits(value):
     from cratermill.families.sgan.task import believed, doubted
 
     logits = torch.tensor([[value, -value], [value, value]], requires_grad=True)
-    assert torch.isfinite(real_probability(logits)).all()
+    assert torch.isfinite(torch.sigmoid(real_logit(logits))).all()
     loss = (believed(logits) + doubted(logits)).sum()
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()

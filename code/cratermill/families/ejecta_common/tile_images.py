@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 CRATER, TILE = 1, 2
 """Values of the attention channel."""
 
-PAIR_LAYOUTS = ("pair", "corridor")
-
 Bare = Sequence[float] | np.ndarray | None
 """A value per band for images in which a band is missing altogether; None: 0."""
 
