@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from benchmarks.measure import measure
 
-from cratermill.analysis.craters import read_craters
+from cratermill.analysis.map_tables import band_names, each_crater
+from cratermill.analysis.mapped_craters import read_craters
 from cratermill.analysis.masks import MaskSet
-from cratermill.analysis.tables import band_names, each_crater
 from cratermill.geo.mosaic import Mosaic
 from cratermill.synthetic import synthesise
-from cratermill.synthetic.folder import PlanetFolder
+from cratermill.synthetic.planet_folder import PlanetFolder
 
 EJMAP_S, THREADS = 17.0, 12
 

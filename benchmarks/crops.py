@@ -23,8 +23,8 @@ from measure import Row, measure, show
 from rasterio.windows import from_bounds
 
 from cratermill.core.machine import cores
-from cratermill.families.autoencoder.crops import crop_arrays
 from cratermill.families.autoencoder.light import flip_shadows, light
+from cratermill.families.autoencoder.prepare import crop_arrays
 from cratermill.families.chips_common.cutting import Keeping, Places, cut_all
 from cratermill.geo.bodies import Body
 from cratermill.geo.mosaic import Mosaic

@@ -28,14 +28,14 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from cratermill.craters.catalogue import read_catalogue
-from cratermill.families.autoencoder.clusters import Recipe, group, nuisance_columns, silhouette
-from cratermill.families.autoencoder.crops import finish
+from cratermill.families.autoencoder.cluster_scores import associations
 from cratermill.families.autoencoder.encode import encode
+from cratermill.families.autoencoder.grouping import Recipe, group, nuisance_columns, silhouette
 from cratermill.families.autoencoder.hparams import Hparams
-from cratermill.families.autoencoder.judging import associations
 from cratermill.families.autoencoder.light import light
 from cratermill.families.autoencoder.network import LatentNetwork, build_network
 from cratermill.families.autoencoder.options import CropData
+from cratermill.families.autoencoder.prepare import finish
 from cratermill.families.autoencoder.sources import ReadyMade
 from cratermill.families.autoencoder.task import LatentTask
 from cratermill.geo.mosaic import Mosaic

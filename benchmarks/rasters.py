@@ -27,12 +27,12 @@ import rasterio
 from measure import Measured, Row, measure, show
 
 from cratermill.analysis.shares import Shares, disagreement, share_files, write_disagreement
-from cratermill.core.prefetch import ahead
+from cratermill.core.prefetch import prefetched
 from cratermill.families.ejecta.blend import Layer, blend
 from cratermill.families.ejecta.composite import OUTPUTS, Part, blended_blocks, met_blocks, write_rasters
 from cratermill.families.ejecta.crater_files import CraterFiles, write_mask
 from cratermill.families.ejecta.fan import fan_out
-from cratermill.families.ejecta.tables import Overlaps, common
+from cratermill.families.ejecta.overlaps import Overlaps, common
 from cratermill.geo.band_statistics import _block_sums, _counted, block_windows
 from cratermill.geo.bodies import get_body
 from cratermill.geo.cog import write_cog
@@ -110,7 +110,7 @@ def old_blocks(parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps) 
         return Layer(part.fid, into, mask.read(source)[0] > 0, probability.read(source)[0])
 
     with ThreadPoolExecutor(1) as pool:
-        for window, layers in ahead(pool, lambda block: (block[0], [layer(part, block[0]) for part in block[1]]), blocks):
+        for window, layers in prefetched(pool, lambda block: (block[0], [layer(part, block[0]) for part in block[1]]), blocks):
             made = blend(layers, (window.height, window.width), alpha)
             overlaps.add(layers, made.owner, areas_m2[window.row : window.stop_row])
             yield window, made

@@ -23,11 +23,11 @@ from cratermill.core.statistics import interval
 from cratermill.families.ejecta_common.craters import read_craters
 from cratermill.geo.grid import Window
 from cratermill.geo.mosaic import Mosaic
-from cratermill.labelling.folder import Tile
+from cratermill.labelling.drawing_folder import Tile
 from cratermill.labelling.ground import Ground, stratified
 from cratermill.labelling.suggest import brightness, candidates, suggest
 from cratermill.synthetic import synthesise
-from cratermill.synthetic.folder import PlanetFolder
+from cratermill.synthetic.planet_folder import PlanetFolder
 
 ROUND, ROUNDS, TREES = 12, 6, 24
 TILE_PX = (16, 32)

@@ -4,19 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cratermill.analysis.craters import read_craters
+from cratermill.analysis.map_tables import band_names, each_crater, frames
+from cratermill.analysis.mapped_craters import read_craters
 from cratermill.analysis.masks import MaskSet
 from cratermill.analysis.pattern import blanket_radius, pixels_within, ring_share, sector_of
 from cratermill.analysis.plane import Crater, Place
-from cratermill.analysis.tables import band_names, each_crater, frames
 from cratermill.core.errors import InputError
 from cratermill.geo.bodies import Body
 from cratermill.geo.grid import pixel_areas_m2
 from cratermill.geo.mosaic import Mosaic
 from cratermill.synthetic import synthesise
 from cratermill.synthetic.ejecta import Ejecta
-from cratermill.synthetic.folder import PlanetFolder
 from cratermill.synthetic.parameters import Parameters
+from cratermill.synthetic.planet_folder import PlanetFolder
 from cratermill.synthetic.render import Planet
 from tests.analysis import cases
 

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from cratermill.core.prefetch import ahead
+from cratermill.core.prefetch import prefetched
 
 
 @pytest.mark.parametrize(("workers", "most"), [(1, 1), (3, 3), (4, 2)])
@@ -17,13 +17,13 @@ def test_results_come_in_the_order_of_the_jobs(workers, most):
         return job * job
 
     with ThreadPoolExecutor(workers) as pool:
-        assert list(ahead(pool, slower_first, range(10), most)) == [job * job for job in range(10)]
+        assert list(prefetched(pool, slower_first, range(10), most)) == [job * job for job in range(10)]
 
 
 def test_endless_jobs_are_begun_only_a_few_ahead():
     begun = []
     with ThreadPoolExecutor(8) as pool:
-        results = ahead(pool, begun.append, count(), most=3)
+        results = prefetched(pool, begun.append, count(), most=3)
         for _ in range(5):
             next(results)
         results.close()
@@ -38,7 +38,7 @@ def test_the_next_job_runs_while_a_result_is_used():
             running.set()
 
     with ThreadPoolExecutor(1) as pool:
-        results = ahead(pool, work, range(2))
+        results = prefetched(pool, work, range(2))
         next(results)
         assert running.wait(5)
         assert list(results) == [None]
@@ -53,5 +53,5 @@ def test_an_error_reaches_the_caller_and_what_is_not_begun_is_dropped():
         raise ValueError(job)
 
     with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="0"):
-        list(ahead(pool, work, range(100), most=50))
+        list(prefetched(pool, work, range(100), most=50))
     assert len(begun) < 10

@@ -14,7 +14,7 @@ from cratermill.core.errors import InputError
 from cratermill.core.files import read_json
 from cratermill.core.paths import DataFolder
 from cratermill.ejmap_import import Options, import_ejmap
-from cratermill.ejmap_import.arrays import Unreadable, mapped
+from cratermill.ejmap_import.npy_files import Unreadable, mapped
 from cratermill.pipeline.launch import prepare
 from cratermill.pipeline.load_config import load_config
 from tests.ejmap_folder import ejmap_folder

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from cratermill.core.errors import InputError, WorkError
-from cratermill.fetching import download, registry
+from cratermill.fetching import datasets, download
+from cratermill.fetching.datasets import Dataset, Place
 from cratermill.fetching.download import fetch, unpack
-from cratermill.fetching.registry import Dataset, Place
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 
@@ -305,7 +305,7 @@ def test_links_in_archives_are_refused(tmp_path):
 
 def test_registry_is_sound(project_folder):
     """All names of the issue's list are there; nothing claims a check that wasn't made; a checksum is a whole one."""
-    found = {name: registry.load(project_folder, name) for name in registry.names(project_folder)}
+    found = {name: datasets.load(project_folder, name) for name in datasets.names(project_folder)}
     assert {"ejmap", "robbins-moon", "robbins-mars", "head-2010", "povilaitis-2018", "nomenclature", "moon-wac", "moon-lola"} <= set(found)
     assert {"moon-kaguya", "mars-themis-day", "mars-mola", "mercury-mdis-colour", "ceres-dawn", "vesta-dawn"} <= set(found)
     assert {"deepmoon", "craterdanet", "mnist"} <= set(found)
@@ -333,7 +333,7 @@ def test_bad_registry_lines(tmp_path, change, said):
     text = "title: a\nbody: moon\nlicence: a\ncitation: a\nsource: a\nuse: a\n"
     (folder / "x.yaml").write_text(text + change + ("" if "files" in change else "\nfiles: [{name: x}]"))
     with pytest.raises(InputError, match=said):
-        registry.load(tmp_path, "x")
+        datasets.load(tmp_path, "x")
 
 
 @pytest.fixture
@@ -351,30 +351,30 @@ def project(tmp_path):
 def test_configurations_find_fetched_data(project, monkeypatch):
     content = {"data": "data/mine", "mosaic": "fetched:moon/moon.tif", "train": {"x": {"data": {"images": ["fetched:moon/moon.tif"]}}}}
     with pytest.raises(InputError, match="A moon isn't on this machine\nNext: run: cratermill fetch moon"):
-        registry.resolved(project, content)
-    (own,) = registry.places(project)
-    fetch(own, "moon", registry.load(project, "moon"), source=project / "by hand")
-    made = registry.resolved(project, content)
+        datasets.resolved(project, content)
+    (own,) = datasets.places(project)
+    fetch(own, "moon", datasets.load(project, "moon"), source=project / "by hand")
+    made = datasets.resolved(project, content)
     assert made["mosaic"] == "data/fetched/moon/moon.tif" == made["train"]["x"]["data"]["images"][0] and made["data"] == "data/mine"
     for wrong in ("fetched:moon/mon.tif", "fetched:moon/../../by hand/moon.tif"):
         with pytest.raises(InputError, match="moon holds no .*\nValid: moon.tif"):
-            registry.resolved(project, {"mosaic": wrong})
+            datasets.resolved(project, {"mosaic": wrong})
     # A group's folder is looked into where the project hasn't it; its paths are whole ones.
     shutil.copytree(own.folder, project / "group")
     shutil.rmtree(own.folder)
     monkeypatch.setenv("CRATERMILL_FETCHED", str(project / "group"))
     other = project / "elsewhere"
     shutil.copytree(project / "configs", other / "configs")
-    assert registry.resolved(other, "fetched:moon/moon.tif") == str(project / "group" / "moon" / "moon.tif")
+    assert datasets.resolved(other, "fetched:moon/moon.tif") == str(project / "group" / "moon" / "moon.tif")
 
 
 def test_data_folder_is_never_the_fetched_one(project):
     with pytest.raises(InputError, match=r"fetched data are only read\nValid: a folder of your own"):
-        registry.resolved(project, {"data": "fetched:moon"})
+        datasets.resolved(project, {"data": "fetched:moon"})
     with pytest.raises(InputError, match="data/drawn isn't made yet\nNext: run: cratermill fetch drawn, then import it"):
-        registry.resolved(project, {"data": "fetched:drawn"})
+        datasets.resolved(project, {"data": "fetched:drawn"})
     Path(project / "data" / "drawn").mkdir(parents=True)
-    assert registry.resolved(project, {"data": "fetched:drawn"}) == {"data": "data/drawn"}
+    assert datasets.resolved(project, {"data": "fetched:drawn"}) == {"data": "data/drawn"}
 
 
 def test_command_line(project, monkeypatch, capsys):

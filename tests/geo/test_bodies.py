@@ -14,7 +14,7 @@ from shapely.geometry import MultiPolygon, box
 
 from cratermill.core.errors import InputError
 from cratermill.craters.catalogue import write_catalogue
-from cratermill.families.ejecta.polygons import write_points, write_polygons
+from cratermill.families.ejecta.vector_files import write_points, write_polygons
 from cratermill.geo.bodies import Body, body_of_crs, get_body, known_bodies, require_same_body, wrap_lon
 from cratermill.geo.cog import write_cog
 from cratermill.geo.grid import Grid

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from cratermill.cli import app
 from cratermill.core.errors import InputError
 from cratermill.core.paths import DataFolder
-from cratermill.labelling.folder import DrawingFolder
+from cratermill.labelling.drawing_folder import DrawingFolder
 from cratermill.labelling.verbs import Amount, Sources, correct, from_polygons, next_tiles, start, take_in
 from tests.tiny import BODY, CRATERS, REACH_M, tiny_data, write_raster
 

@@ -19,7 +19,7 @@ import scipy.sparse.csgraph as _csgraph
 import scipy.spatial as _spatial
 
 from cratermill.config import Config
-from cratermill.families.autoencoder import crops as _crops
+from cratermill.families.autoencoder import prepare as _crops
 from cratermill.families.chips_common import prepare as _chips
 from cratermill.families.craters_common import prepare as _tiles
 from cratermill.families.ejecta_common import prepare as _ejecta

@@ -14,7 +14,7 @@ from cratermill.craters.catalogue import write_catalogue
 from cratermill.geo.bodies import get_body
 from cratermill.pipeline.compare_lists import compare_lists
 from cratermill.pipeline.counts import run_counts
-from tests.craters.test_counts import population
+from tests.craters.test_frequencies import population
 
 
 @pytest.fixture(scope="module")

@@ -236,8 +236,8 @@ def test_a_sieve_rates_a_list(sgan, discs, bright, tmp_path):
 
 
 def test_latents_of_crops(tmp_path):
-    from cratermill.families.autoencoder.crops import finish
     from cratermill.families.autoencoder.encode import encode, trained_network
+    from cratermill.families.autoencoder.prepare import finish
 
     row = {"version": 1, "version_run": True, "test-set": "[0]", "trainings_per_test": 1, "val_frac": 0.2, "batch_size": 4, "lr": 1e-3}
     row |= {"optimizer": "Adam", "max_epochs": 1, "model_name": "cae", "crop_px": 32, "latent_dim": 3}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cratermill.craters.counts import frequencies
+from cratermill.craters.frequencies import frequencies
 from cratermill.report.size_frequency import size_frequency
 
 

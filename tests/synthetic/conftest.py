@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cratermill.synthetic import synthesise
-from cratermill.synthetic.folder import PlanetFolder
+from cratermill.synthetic.planet_folder import PlanetFolder
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from cratermill.geo.grid import Window
 from cratermill.geo.mosaic import Mosaic
 from cratermill.synthetic import describe, synthesise
 from cratermill.synthetic import make as make_module
-from cratermill.synthetic.folder import PlanetFolder
-from cratermill.synthetic.tables import rim_polygon
+from cratermill.synthetic.lists import rim_polygon
+from cratermill.synthetic.planet_folder import PlanetFolder
 
 SMALL = {"shape": (64, 128), "seed": 3, "n_fresh": 5}
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..geo.grid import azimuthal_pixels_m2
 from ..geo.mosaic import Mosaic
-from .clusters import denoise
 from .masks import OTHERS
+from .pixel_clusters import denoise
 from .plane import Plane
 
 STEP_PX = 4

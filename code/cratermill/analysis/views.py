@@ -10,8 +10,8 @@ import numpy as np
 from ..geo.grid import Grid, square_grid
 from ..geo.mosaic import Mosaic
 from ..geo.sampling import sample
+from .map_tables import Analysed, half_width_m
 from .masks import Mask, MaskSet
-from .tables import Analysed, half_width_m
 
 SIZE_PX = 360
 MOST_NEIGHBOURS = 12

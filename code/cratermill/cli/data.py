@@ -90,19 +90,19 @@ def fetch(
     from ..core.errors import InputError
     from ..core.paths import find_root
     from ..core.progress import shown
-    from ..fetching import registry
+    from ..fetching import datasets
     from ..fetching.download import fetch as run
 
     root = find_root(Path.cwd())
-    places = registry.places(root)
+    places = datasets.places(root)
     if listed or not names:
         _list_data(root, as_json)
         return
     if shared and (len(places) == 1 or not places[-1].folder.is_dir()):
         given = f", which names no folder: {places[-1].folder}" if len(places) > 1 else " without it"
-        step = f"make the folder, and export {registry.SHARED}"
-        raise InputError(f"--shared is for ${registry.SHARED}{given}", valid="a folder that the group may write to", next_step=step)
-    wanted = {name: registry.load(root, name) for name in dict.fromkeys(names)}
+        step = f"make the folder, and export {datasets.SHARED}"
+        raise InputError(f"--shared is for ${datasets.SHARED}{given}", valid="a folder that the group may write to", next_step=step)
+    wanted = {name: datasets.load(root, name) for name in dict.fromkeys(names)}
     made: dict[str, Any] = {}
     for name, dataset in wanted.items():
         place = places[-1] if shared else next((one for one in places if one.complete(name, dataset) and not renew), places[0])
@@ -119,9 +119,9 @@ def fetch(
 def data_names() -> list[str]:
     """Names of the registry, for the shell's completion."""
     from ..core.paths import find_root
-    from ..fetching import registry
+    from ..fetching import datasets
 
-    return registry.names(find_root(Path.cwd()))
+    return datasets.names(find_root(Path.cwd()))
 
 
 def _show_fetched(name: str, dataset, folder: Path, said: list[str]) -> None:
@@ -134,10 +134,10 @@ def _show_fetched(name: str, dataset, folder: Path, said: list[str]) -> None:
 
 def _list_data(root: Path, as_json: bool) -> None:
     from ..core.room import readable
-    from ..fetching import registry
+    from ..fetching import datasets
 
-    found = {name: registry.load(root, name) for name in registry.names(root)}
-    here = {name: next((one for one in registry.places(root) if one.complete(name, dataset)), None) for name, dataset in found.items()}
+    found = {name: datasets.load(root, name) for name in datasets.names(root)}
+    here = {name: next((one for one in datasets.places(root) if one.complete(name, dataset)), None) for name, dataset in found.items()}
     if as_json:
         print_json({name: one.model_dump() | {"folder": (place := here[name]) and str(place.of(name))} for name, one in found.items()})
         return

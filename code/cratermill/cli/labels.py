@@ -15,7 +15,7 @@ from .science import MAP
 if TYPE_CHECKING:
     from ..geo.bodies import Body
     from ..labelling.bring_in import Found
-    from ..labelling.folder import DrawingFolder, Tile
+    from ..labelling.drawing_folder import DrawingFolder, Tile
     from ..labelling.verbs import Sources
 
 label = group("label", "Draw ejecta in QGIS: lay tiles out, take drawn ones in, correct maps, find what to draw next.")

@@ -93,7 +93,7 @@ def grid(
     They get new numbers and stand behind the old rows, which stay as they are. Every row is checked as a launch would.
     """
     from ..families import row_model
-    from ..tables.grid import append_rows, new_rows, read_grid
+    from ..tables.sweep import append_rows, new_rows, read_grid
 
     wanted = read_grid(grid_file)
     rows = new_rows(table, row_model(family), wanted)

@@ -41,8 +41,8 @@ def analyse(
     """
     from ..config import AnalysisOptions
     from ..core.progress import shown
-    from ..pipeline.asked import analysed
     from ..pipeline.counts import is_list
+    from ..pipeline.map_analysis import analysed
     from ..pipeline.map_sources import find_map
 
     folder = folder if folder.is_file() else find_map(folder)
@@ -98,8 +98,8 @@ def compare(
     """
     from ..config import CompareOptions
     from ..core.progress import shown
-    from ..pipeline.asked import compared
     from ..pipeline.counts import is_list
+    from ..pipeline.map_analysis import compared
     from ..pipeline.map_sources import find_map
 
     folder = folder if folder.is_file() else find_map(folder)

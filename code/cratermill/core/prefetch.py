@@ -11,7 +11,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def ahead(pool: Executor, work: Callable[[Job], Result], jobs: Iterable[Job], most: int = 1) -> Iterator[Result]:
+def prefetched(pool: Executor, work: Callable[[Job], Result], jobs: Iterable[Job], most: int = 1) -> Iterator[Result]:
     """``work(job)`` of each job, in order; ``pool`` is at work on ``most`` further jobs while a result is used.
 
     Unlike ``pool.map`` it keeps no more results than that, however many jobs there are. What isn't begun when the caller leaves is dropped.

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from ..core.errors import InputError, nearest
-from .counts import poisson_interval
+from .frequencies import poisson_interval
 
 OLDEST_GA = 4.6
 LEVEL = 0.95

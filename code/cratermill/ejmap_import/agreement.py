@@ -10,7 +10,7 @@ import numpy as np
 from ..core.frames import rows_of
 from ..families.ejecta_common import tile_images as views
 from ..samples.store import Store
-from .tiles import Kind
+from .npy_tiles import Kind
 
 if TYPE_CHECKING:
     from ..families.ejecta_common.craters import Crater

@@ -20,7 +20,7 @@ import torch
 from ..families import get_family
 from ..training.cell import CellParams
 from ..training.checkpoint import FORMAT, Checkpoint
-from .arrays import Unreadable, mapped
+from .npy_files import Unreadable, mapped
 
 if TYPE_CHECKING:
     from .source import Source

@@ -22,13 +22,13 @@ from ..samples.steps import hash_of
 from ..samples.store import Store
 from .agreement import disagreements
 from .copying import bring
+from .hparam_tables import bounds_asked, bring_tables, commonest, config_content, sizes_asked, versions_of, write_config
 from .looking import Look, look, require_no
+from .npy_tiles import Found, write_stack
 from .positions import read_eval_positions, shifted
 from .results import Results
 from .run_configs import wanted
 from .source import TABLES, Source, find_source
-from .tables import bounds_asked, bring_tables, commonest, config_content, sizes_asked, versions_of, write_config
-from .tiles import Found, write_stack
 
 if TYPE_CHECKING:
     from ..core.progress import Progress

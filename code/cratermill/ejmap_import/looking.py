@@ -12,8 +12,8 @@ from ..families.ejecta_common.craters import Crater, read_craters
 from ..families.ejecta_common.tile_positions import read_positions
 from ..geo.grid import Window
 from ..geo.mosaic import Mosaic
-from . import tiles
-from .arrays import Problem
+from . import npy_tiles
+from .npy_files import Problem
 from .positions import grid_shift_px, read_az_positions, used
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Look:
     shift_px: int
     bands: int
     byte_pixels: bool
-    found: list[tiles.Found]
+    found: list[npy_tiles.Found]
 
     @property
     def drawn(self) -> list[Crater]:
@@ -52,7 +52,7 @@ def look(data: EjmapData, work: Preparation, with_tiles: bool) -> Look:
     with Mosaic.open(data.mosaic) as mosaic:
         craters = read_craters(data.craters, mosaic)
         table = read_az_positions(data.az_positions, craters)
-        found = [tiles.look(kind, data, table, mosaic, work) for kind in (tiles.PAIRS, tiles.SQUARES)] if with_tiles else []
+        found = [npy_tiles.look(kind, data, table, mosaic, work) for kind in (npy_tiles.PAIRS, npy_tiles.SQUARES)] if with_tiles else []
         seen = Look(craters, table, grid_shift_px(table, mosaic.grid, data), mosaic.count, mosaic.dtype == "uint8", found)
         problems = _broken_rasters(data, seen, mosaic, work) + _missing_positions(data, seen)
     require_no(problems + [problem for one in found for problem in one.problems])
@@ -86,7 +86,7 @@ def _broken_rasters(data: EjmapData, seen: Look, mosaic: Mosaic, work: Preparati
 def _raster_problem(path: Path, grid: Grid) -> Problem | None:
     """What is wrong with a raster on the mosaic's grid; its last row is read, since files are usually cut short at their end."""
     if not path.exists():
-        return Problem(path, tiles.MISSING)
+        return Problem(path, npy_tiles.MISSING)
     try:
         with Mosaic.open(path, labels=True) as raster:
             grid.window_of(raster.grid, "it")
@@ -103,7 +103,7 @@ def _missing_positions(data: EjmapData, seen: Look) -> list[Problem]:
         path = data.positions(crater.fid)
         path = path if path.exists() else data.human_positions
         if not path.exists():
-            problems.append(Problem(data.positions(crater.fid), tiles.MISSING))
+            problems.append(Problem(data.positions(crater.fid), npy_tiles.MISSING))
             continue
         wanted = set(seen.table.loc[seen.table["crat_FID"] == crater.fid, "pos_index"])
         lacking = wanted - set(read_positions(path)["pos_index"])

@@ -17,7 +17,7 @@ from ..core.frames import rows_of
 from ..families.ejecta_common.prepare import read_table
 from ..families.ejecta_common.tile_positions import EVAL_COLUMNS, POSITION_COLUMNS
 from ..geo.grid import azimuthal_grid
-from .arrays import Unreadable, as_plane, mapped
+from .npy_files import Unreadable, as_plane, mapped
 
 if TYPE_CHECKING:
     from pathlib import Path

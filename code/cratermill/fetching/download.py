@@ -18,7 +18,7 @@ from ..core.files import read_json, write_json
 from ..core.locks import Holder, held
 from ..core.progress import Progress
 from ..core.room import readable, require_room, said_when_full
-from .registry import Dataset, Place, RemoteFile
+from .datasets import Dataset, Place, RemoteFile
 
 TIMEOUT_S = 30.0
 """Without a byte for so long a connection is taken for dead, and resumed."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core.errors import WorkError
 from ..core.machine import cores
-from ..core.prefetch import ahead
+from ..core.prefetch import prefetched
 from .grid import Window
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _in_batches(tasks: Sequence[Any], result_bytes: int) -> Iterator[Any]:
     together = int(np.clip(IN_FLIGHT_BYTES // (2 * max(result_bytes, 1)), 1, max(16, 16 * _workers())))
     batches = [tasks[start : start + together] for start in range(0, len(tasks), together)]
     with ThreadPoolExecutor(1) as pool:
-        for batch in ahead(pool, _compute, batches):
+        for batch in prefetched(pool, _compute, batches):
             yield from batch
 
 

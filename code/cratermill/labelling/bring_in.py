@@ -22,8 +22,8 @@ from ..craters.columns import fids
 from ..families.ejecta_common.craters import Crater
 from ..families.ejecta_common.tile_positions import read_positions
 from ..geo.grid import Grid, Window
-from .folder import DrawingFolder, Start, Tile, digest_of
-from .rasters import Edited, mask_blocks, write_mask
+from .drawing_folder import DrawingFolder, Start, Tile, digest_of
+from .sparse_masks import Edited, mask_blocks, write_mask
 from .tile_lists import read_frames, read_list
 
 if TYPE_CHECKING:

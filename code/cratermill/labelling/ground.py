@@ -16,7 +16,7 @@ from ..core.paths import DataFolder
 from ..families.ejecta_common.craters import Crater
 from ..families.ejecta_common.tile_positions import read_positions
 from ..geo.grid import Grid
-from .folder import Tile
+from .drawing_folder import Tile
 
 TILE_PX = (112, 224)
 """EJMAP's tiles, rows and columns."""

@@ -12,7 +12,7 @@ import pandas as pd
 from ..analysis.masks import SHARE_NAME
 from ..core.errors import InputError
 from ..geo.mosaic import Mosaic
-from .folder import Tile
+from .drawing_folder import Tile
 from .ground import Ground
 
 CELLS = 4

@@ -15,7 +15,7 @@ from ..core.files import atomic_path, write_table
 from ..core.frames import rows_of
 from ..geo.geopackage import keep_authority
 from ..geo.grid import Grid
-from .folder import DrawingFolder, Tile
+from .drawing_folder import DrawingFolder, Tile
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,11 +23,11 @@ from ..families.ejecta_common.craters import Crater, choose, read_craters
 from ..geo.mosaic import Mosaic
 from ..samples.inputs import digest
 from .bring_in import Found, bring_in, look
-from .folder import DrawingFolder, Tile
+from .drawing_folder import DrawingFolder, Tile
+from .drawn_polygons import read_outlines
 from .ground import Ground, drawn_tiles, spread_over_sizes, stratified, usual_tile
-from .layout import Content, Desk, nothing
-from .polygons import read_outlines
 from .suggest import brightness, candidates, suggest
+from .tiles_to_draw import Content, Desk, nothing
 
 if TYPE_CHECKING:
     from ..geo.grid import Grid

@@ -36,7 +36,7 @@ def preload(stages: Collection[str]) -> None:
 
 
 SAME = ("train", "evaluate", "summarise", "composite")
-STAGES = {**{name: name for name in SAME}, "map": "mapping", "analyse": "asked", "compare": "asked"}
+STAGES = {**{name: name for name in SAME}, "map": "mapping", **dict.fromkeys(("analyse", "compare"), "map_analysis")}
 """Stage names of a plan and the modules that do them."""
 
 LOADS = {"train": "loading network and data", "evaluate": "loading network and data", "map": "loading networks"}

@@ -16,8 +16,8 @@ from .map_sources import PROVENANCE, MapSources, find_map, results_folder, sourc
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..analysis.map_tables import Analysed
     from ..analysis.masks import MaskSet
-    from ..analysis.tables import Analysed
     from ..geo.grid import Grid
     from ..geo.mosaic import Mosaic
 
@@ -77,9 +77,9 @@ class Analysis:
     progress: Progress
 
     def run(self, made_of: dict[str, object]) -> dict[str, object]:
-        from ..analysis.craters import read_craters
+        from ..analysis.map_tables import band_names
+        from ..analysis.mapped_craters import read_craters
         from ..analysis.masks import MaskSet
-        from ..analysis.tables import band_names
 
         folder = self.folder
         with self.sources.open_grid() as raster:
@@ -116,7 +116,7 @@ class Analysis:
         return sorted(masks.files)[: self.options.pictures]
 
     def _tables(self, masks, drawn, craters, mosaic, names: list[str], looker: Looker) -> dict[str, pd.DataFrame]:
-        from ..analysis.tables import each_crater, frames
+        from ..analysis.map_tables import each_crater, frames
 
         total = len(masks.files) + (len(drawn.files) if drawn else 0)
 
@@ -133,7 +133,7 @@ class Analysis:
         return tables
 
     def _write(self, tables: dict[str, pd.DataFrame], body, looker: Looker) -> list[str]:
-        from ..analysis.tables import write_geopackage
+        from ..analysis.map_tables import write_geopackage
         from ..report.analysis_page import write_analysis_page
 
         folder = self.folder

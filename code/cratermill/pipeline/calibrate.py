@@ -10,9 +10,9 @@ from ..core.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..analysis.calibration import Histogram
+    from ..analysis.given_ejecta import Ejecta
     from ..analysis.plane import Crater
-    from ..analysis.shapes import Ejecta
+    from ..analysis.reliability import Histogram
     from ..geo.grid import Grid
 
 KINDS = ("vote_share", "probability")
@@ -28,7 +28,7 @@ def calibrated(
     """
     import pandas as pd
 
-    from ..analysis.calibration import crossed, reliability, summary
+    from ..analysis.reliability import crossed, reliability, summary
     from ..core.calibration import fit
 
     found = histograms(folder, truth, craters, grid)
@@ -50,8 +50,8 @@ def calibrated(
 
 def histograms(folder: Path, truth: dict[int, Ejecta], craters: dict[int, Crater], grid: Grid) -> dict[str, Histogram]:
     """Counts of both forecasts over the craters that have truth and vote shares."""
-    from ..analysis.calibration import Histogram, histogram
     from ..analysis.plane import Place
+    from ..analysis.reliability import Histogram, histogram
     from ..analysis.shares import PROBABILITY, VOTE_SHARE, Shares, share_files
 
     files = share_files(folder) if folder.is_dir() else {}

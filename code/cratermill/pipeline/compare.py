@@ -18,9 +18,9 @@ from .map_sources import PROVENANCE, MapSources, find_map, results_folder, sourc
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..analysis.compare import Compared
+    from ..analysis.against_truth import Compared
+    from ..analysis.given_ejecta import Ejecta
     from ..analysis.plane import Crater, Place
-    from ..analysis.shapes import Ejecta
     from ..geo.grid import Grid
     from ..geo.mosaic import Mosaic
 
@@ -84,7 +84,7 @@ class Comparison:
     calibration: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> dict[str, object]:
-        from ..analysis.craters import read_craters
+        from ..analysis.mapped_craters import read_craters
 
         with self.sources.open_grid() as raster:
             grid = raster.grid
@@ -103,7 +103,7 @@ class Comparison:
         return self._write(tables, found, left)
 
     def _ejecta(self, grid: Grid, craters: dict[int, Crater]) -> tuple[dict[int, Ejecta], dict[int, Ejecta]]:
-        from ..analysis.shapes import ejecta_of
+        from ..analysis.given_ejecta import ejecta_of
 
         own = self._grid_of_truth(grid)
         mapped, truth = ejecta_of(self.sources.folder, grid), ejecta_of(self.truth, own)
@@ -133,10 +133,10 @@ class Comparison:
             return raster.grid
 
     def _each(self, fids: list[int], craters, mapped: dict, truth: dict, grid: Grid) -> list[Compared]:
-        from ..analysis.compare import compare
+        from ..analysis.against_truth import compare
+        from ..analysis.given_ejecta import Drawn, Empty
+        from ..analysis.map_tables import close_oldest
         from ..analysis.plane import Place
-        from ..analysis.shapes import Drawn, Empty
-        from ..analysis.tables import close_oldest
 
         found = []
         for number, fid in enumerate(fids):
@@ -156,8 +156,8 @@ class Comparison:
         """The training mask of a crater, and the tiles in which it was drawn."""
         import pandas as pd
 
+        from ..analysis.given_ejecta import Drawn, Tiles
         from ..analysis.masks import Mask
-        from ..analysis.shapes import Drawn, Tiles
         from ..geo.grid import Window
 
         data, folder = self.sources.data, self.sources.drawn
@@ -206,7 +206,7 @@ def tables_of(found: list[Compared]) -> dict[str, pd.DataFrame]:
     """EJMAP's tables, by crater in columns or rows as there, and ``scores``, all craters together."""
     import pandas as pd
 
-    from ..analysis.compare import SCORES, score_table, scores
+    from ..analysis.against_truth import SCORES, score_table, scores
 
     names = [str(one.crater.fid) for one in found]
     rows = []
@@ -231,7 +231,7 @@ def by_part(ending: str, index: str, names: list[str], found: list[dict]) -> dic
     """``dl_hm_{precision,recall,f1}_{ending}``: parts in rows, craters in columns."""
     import pandas as pd
 
-    from ..analysis.compare import scores
+    from ..analysis.against_truth import scores
 
     tables = {}
     for which, score in enumerate(("precision", "recall", "f1")):
@@ -244,7 +244,7 @@ def pair_of(one: Compared, mapped: Ejecta | None, truth: Ejecta, grid: Grid, mos
     """What a picture of a crater shows, on a coarser plane of its own."""
     import numpy as np
 
-    from ..analysis.compare import scores
+    from ..analysis.against_truth import scores
     from ..analysis.plane import Place
     from ..geo.grid import Window
     from ..report.compare_pictures import Pair

@@ -14,7 +14,7 @@ from .map_sources import PROVENANCE, results_folder
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..craters.counts import TurnOver
+    from ..craters.frequencies import TurnOver
     from ..geo.bodies import Body
 
 LIST = "craters.csv"
@@ -45,7 +45,7 @@ def run_counts(
     """
     from ..craters.catalogue import read_catalogue
     from ..craters.chronology import DEFAULTS, model_age
-    from ..craters.counts import frequencies, turn_over
+    from ..craters.frequencies import frequencies, turn_over
     from ..geo.bodies import body_of_crs
 
     source = path / LIST if path.is_dir() else path

@@ -300,7 +300,7 @@ def prepare(
 
 
 def _say_what_is_carried(config: Config, rows: Rows, made: dict[str, dict]) -> None:
-    from .carried import carried, smallest_crater
+    from .sample_counts import carried, smallest_crater
 
     for number, (name, facts) in enumerate(made.items()):
         found = carried(config, name, rows[name])

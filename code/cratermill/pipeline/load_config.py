@@ -13,7 +13,7 @@ from ..core.errors import InputError, nearest
 from ..core.paths import find_root
 from ..core.yaml_files import read_yaml_file
 from ..families import FAMILIES, family_data, family_names, map_options
-from ..fetching.registry import resolved
+from ..fetching.datasets import resolved
 from .changes import changed
 from .plan_maps import makers_among
 

@@ -14,7 +14,7 @@ from ..core.files import read_json, write_table, write_text
 from ..core.paths import Project, find_root
 from ..core.yaml_files import read_yaml_file
 from ..families import get_family
-from ..fetching import registry
+from ..fetching import datasets
 
 SMALL = "-small"
 PLANET: dict[str, Any] = {
@@ -115,7 +115,7 @@ def _planet(root: Path, workers: int) -> None:
 
 def _require_data(root: Path, spec: Replication) -> None:
     """Raise ``InputError`` with the line that fetches what isn't here."""
-    lacking = [name for name in spec.needs if not any(place.complete(name, registry.load(root, name)) for place in registry.places(root))]
+    lacking = [name for name in spec.needs if not any(place.complete(name, datasets.load(root, name)) for place in datasets.places(root))]
     if lacking:
         raise InputError(
             f"{spec.title}: {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not on this machine",

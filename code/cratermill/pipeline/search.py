@@ -20,7 +20,7 @@ from ..core.files import atomic_path, read_json
 from ..families import get_family
 from ..report import html, plots
 from ..report.assets import PLOTS
-from ..tables.grid import Choices, Range, text_of
+from ..tables.sweep import Choices, Range, text_of
 from .load_config import load_config
 from .planning import all_plan, prepared_or_refuse, wanted_rows
 

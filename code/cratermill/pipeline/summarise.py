@@ -16,7 +16,7 @@ from ..core.notices import notice
 from ..families import cell_params, get_family
 from ..families.base import Family
 from ..families.members import CHECKPOINT, validation_scores
-from ..training.counts import SCORES
+from ..training.binary_scores import SCORES
 from .index import write_results_page
 from .leaderboard import leaderboard
 from .training_page import write_training_page

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..craters.counts import frequencies
+from ..craters.frequencies import frequencies
 from .images import save_figure
 from .style import INK, RAYS, TRUTH, new_figure, tidy
 

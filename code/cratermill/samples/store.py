@@ -24,7 +24,7 @@ import pandas as pd
 from ..core.errors import InputError
 from ..core.files import fingerprint, read_json, stat_fingerprint, write_json, write_table
 from ..core.machine import one_thread_each
-from ..core.prefetch import ahead
+from ..core.prefetch import prefetched
 from ..core.room import require_room, reserve, said_when_full
 
 RECORD, ROWS, STATE = "store.json", "rows.parquet", "state.json"
@@ -276,7 +276,7 @@ class _Writer:
             pool = stack.enter_context(ThreadPoolExecutor(workers))
             stack.enter_context(one_thread_each())
             pieces = pieces_of(self.rows, self.sample_bytes, self.state["done"])
-            for given, made in zip(pieces, ahead(pool, make, pieces, most=workers), strict=True):
+            for given, made in zip(pieces, prefetched(pool, make, pieces, most=workers), strict=True):
                 self._append(files, len(given), made)
                 tell(self.state["done"], len(self.rows))
             for name, file in files.items():

@@ -21,12 +21,12 @@ from ..core.progress import Progress
 from ..geo.bodies import Body, get_body
 from ..geo.cog import MEMORY_BYTES
 from ..geo.grid import Grid
-from .folder import PlanetFolder
+from .lists import write_catalogue, write_positions, write_rims
 from .parameters import Parameters, parameters_from
+from .planet_folder import PlanetFolder
 from .rasters import Painter, steps
 from .render import Planet
-from .tables import write_catalogue, write_positions, write_rims
-from .tiles import Campaign
+from .training_tiles import Campaign
 
 BLOCK_PX = (512, 512)
 

@@ -9,14 +9,14 @@ from functools import partial
 
 import numpy as np
 
-from ..core.prefetch import ahead
+from ..core.prefetch import prefetched
 from ..geo.cog import write_cog
 from ..geo.grid import Grid, Window, pixel_areas_m2
-from .folder import PlanetFolder
 from .parameters import Parameters
 from .pixels import Block, cut
+from .planet_folder import PlanetFolder
 from .render import Planet
-from .tiles import Campaign, TileCounts, choose
+from .training_tiles import Campaign, TileCounts, choose
 
 Tick = Callable[[str], None]
 
@@ -109,7 +109,7 @@ class Painter:
 
     def _drawn(self, blocks: list[Block], draw: Callable[[Block], np.ndarray], what: str) -> Iterator[tuple[Window, np.ndarray]]:
         """Blocks in order with their pixels (bands, height, width); a few are drawn ahead while one is written."""
-        for block, pixels in zip(blocks, ahead(self.pool, draw, blocks, most=3), strict=True):
+        for block, pixels in zip(blocks, prefetched(self.pool, draw, blocks, most=3), strict=True):
             self.tick(what)
             yield Window(block.row, block.column, block.height, block.width), pixels if pixels.ndim == 3 else pixels[None]
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .counts import Counts
+from .binary_scores import Counts
 
 Batch = dict[str, torch.Tensor]
 

@@ -10,10 +10,10 @@ from cratermill.core.errors import InputError
 from cratermill.families import row_model
 from cratermill.families.autoencoder.cae import ConvAutoencoder, sides_of
 from cratermill.families.autoencoder.hparams import Hparams
+from cratermill.families.autoencoder.input_scaling import Pixels
 from cratermill.families.autoencoder.layouts import LAYOUTS, Layout
 from cratermill.families.autoencoder.mae import MaskedAutoencoder
 from cratermill.families.autoencoder.network import build_network, dihedral
-from cratermill.families.autoencoder.pixels import Pixels
 from cratermill.families.autoencoder.sanity import sanity
 from cratermill.families.autoencoder.task import LatentTask
 from cratermill.families.autoencoder.weights_files import authors_names, load_published

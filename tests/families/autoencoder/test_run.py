@@ -19,13 +19,13 @@ from cratermill.cli import app
 from cratermill.core.errors import InputError
 from cratermill.core.files import read_json, write_json
 from cratermill.families import cell_params
-from cratermill.families.autoencoder.crops import stack_of
 from cratermill.families.autoencoder.data import parts
 from cratermill.families.autoencoder.encode import encode, trained_network
 from cratermill.families.autoencoder.evaluate import evaluate
 from cratermill.families.autoencoder.gather import body_of
 from cratermill.families.autoencoder.mapping import open_mosaic
 from cratermill.families.autoencoder.mosaic_pictures import View, spread
+from cratermill.families.autoencoder.prepare import stack_of
 from cratermill.families.autoencoder.products import write_products
 from cratermill.geo.mosaic import Mosaic
 from cratermill.pipeline.launch import prepare

@@ -24,7 +24,7 @@ from cratermill.families.crater_detector.pieces import Drawing, piece
 from cratermill.families.crater_detector.targets import drawn, loss
 from cratermill.families.crater_detector.task import DetectorTask
 from cratermill.families.craters_common.certainty import Certainty
-from cratermill.families.craters_common.layout import Box, around
+from cratermill.families.craters_common.ground_tiles import Box, around
 from cratermill.networks.circle_net import peaks
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_all

@@ -12,7 +12,7 @@ from cratermill.craters.catalogue import write_catalogue
 from cratermill.families import get_family
 from cratermill.families.crater_unet.data import Tiles
 from cratermill.families.crater_unet.hparams import Hparams
-from cratermill.families.craters_common.layout import Box, boxes
+from cratermill.families.craters_common.ground_tiles import Box, boxes
 from cratermill.families.craters_common.prepare import TileSet, filled, folder_of
 from cratermill.families.craters_common.sources import box_circles
 from cratermill.families.craters_common.synthetic import dots_tile

@@ -17,8 +17,8 @@ from cratermill.families.ejecta import composite as module
 from cratermill.families.ejecta import mapping
 from cratermill.families.ejecta.blend import NO_OWNER
 from cratermill.families.ejecta.crater_files import CraterFiles
-from cratermill.families.ejecta.polygons import outline
 from cratermill.families.ejecta.recut import drop_small
+from cratermill.families.ejecta.vector_files import outline
 from cratermill.families.ejecta_common.craters import read_craters
 from cratermill.families.ejecta_common.planned import map_crater_list
 from cratermill.geo.grid import pixel_areas_m2

@@ -8,7 +8,7 @@ import shapely
 
 from cratermill.core.errors import InputError
 from cratermill.families.ejecta_common.prepare import Preparation
-from cratermill.families.ejecta_common.tables import require_splits
+from cratermill.families.ejecta_common.splits import require_splits
 from cratermill.pipeline.load_config import parse_config
 from tests.tiny import BODY, tiny_data
 

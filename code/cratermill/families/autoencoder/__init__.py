@@ -33,7 +33,7 @@ class Autoencoder(Family):
         return MapOptions
 
     def make_data(self, config, rows, work) -> dict:
-        from .crops import make_data
+        from .prepare import make_data
 
         return make_data(config, rows, work)
 
@@ -57,7 +57,7 @@ class Autoencoder(Family):
         return LatentTask(row.build_network(), row)
 
     def data_fingerprint(self, config, row):
-        from .crops import stack_of
+        from .prepare import stack_of
 
         digest = stack_of(config, row).digest()
         if not row.weights:

@@ -12,7 +12,7 @@ from ...core.errors import InputError
 from ...core.seeds import seed_of
 from ...samples.sampler import EpochOrder
 from ...training.cell import CellParams, Datasets
-from .crops import stack_of
+from .prepare import stack_of
 
 if TYPE_CHECKING:
     from ...config import Config

@@ -13,12 +13,12 @@ from ...core.files import read_json, write_json, write_table
 from ...core.work import Workspace
 from ...training.cell import CellParams
 from .. import family_data
-from .clusters import Clustering, Recipe, group, nuisance_columns, require_enough
-from .crops import stack_of
+from .cluster_scores import judge
 from .data import parts
 from .encode import encode_all, trained_network
+from .grouping import Clustering, Recipe, group, nuisance_columns, require_enough
 from .hparams import Hparams
-from .judging import judge
+from .prepare import stack_of
 
 if TYPE_CHECKING:
     from ...config import Config

@@ -15,9 +15,9 @@ from ...geo.bodies import Body, get_body
 from ...geo.mosaic import Mosaic
 from ...training.checkpoint import load
 from .. import family_data
-from .crops import stack_of
 from .evaluate import CLUSTERS, LATENTS, clustering_of
 from .hparams import Hparams
+from .prepare import stack_of
 from .products import write_products
 
 if TYPE_CHECKING:
@@ -86,6 +86,6 @@ def labels_of(folder: Path) -> np.ndarray:
 
 def features_of(latents: np.ndarray, rows: pd.DataFrame, row: Hparams, product: Path) -> np.ndarray:
     """Latents as they were grouped."""
-    from .clusters import nuisance_columns
+    from .grouping import nuisance_columns
 
     return clustering_of(product).features_of(np.asarray(latents), nuisance_columns(rows, row.cluster_regress_out))

@@ -23,12 +23,12 @@ from .. import family_data, map_options
 from ..likeness import light_of
 from ..members import Marks, Trainings, best_iteration, evaluated_row, find_checkpoints
 from ..pictures import write_list
-from .clusters import Recipe, group, nuisance_columns, require_enough
-from .crops import NAME, cut_in_chunks, finish, geometry_of
+from .cluster_scores import judge
 from .encode import BATCH, encode, trained_network
 from .evaluate import LATENTS, clustering_of
+from .grouping import Recipe, group, nuisance_columns, require_enough
 from .hparams import Hparams
-from .judging import judge
+from .prepare import NAME, cut_in_chunks, finish, geometry_of
 from .products import write_products
 from .sources import catalogue_craters, read_crop
 

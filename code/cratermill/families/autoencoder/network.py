@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from ...core.errors import InputError
+from .input_scaling import Pixels
 from .model import LatentModel
-from .pixels import Pixels
 
 if TYPE_CHECKING:
     from .hparams import Hparams

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from ...core.errors import InputError
 from ...core.files import read_json, write_json
 from ...geo.mosaic import Mosaic
-from .clusters import Recipe, require_enough
-from .crops import NAME, stack_of
 from .evaluate import LATENTS, cluster
 from .gather import body_of, features_of, labels_of
+from .grouping import Recipe, require_enough
 from .hparams import Hparams
+from .prepare import NAME, stack_of
 from .products import write_products
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from ...core.errors import InputError
-from .crops import NAME, stack_of
 from .network import LatentNetwork, build_network
+from .prepare import NAME, stack_of
 
 if TYPE_CHECKING:
     from ...config import Config

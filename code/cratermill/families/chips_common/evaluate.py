@@ -11,9 +11,9 @@ import pandas as pd
 
 from ...core.files import atomic_path, write_table
 from ...training.checkpoint import load
+from .class_scores import class_scores, confusion, decided
 from .data import to_predict
 from .predict import logits_of, probabilities
-from .scores import class_scores, confusion, decided
 
 if TYPE_CHECKING:
     from ...config import Config

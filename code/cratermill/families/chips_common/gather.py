@@ -10,10 +10,10 @@ import pandas as pd
 
 from ...core.files import atomic_path, write_table
 from ...core.frames import rows_of
+from .class_scores import confusion
 from .evaluate import FINAL, PREDICTIONS
 from .pictures import confusion_picture, curves_picture, mistakes_picture, pr_picture
 from .prepare import ChipFolder
-from .scores import confusion
 
 if TYPE_CHECKING:
     from ...config import Config

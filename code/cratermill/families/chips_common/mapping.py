@@ -34,9 +34,9 @@ from ..likeness import light_of
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths
 from ..pictures import write_list
 from .chipset import resized
+from .class_scores import decided
 from .predict import classifier, probabilities
 from .readers import read_picture
-from .scores import decided
 
 if TYPE_CHECKING:
     from ...config import Config, MapRun

@@ -31,7 +31,7 @@ def logits_of(checkpoint: Checkpoint, hparams: Any, images_NHW: np.ndarray) -> n
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """(N, K) from logits (N, K); from (N, 1), those of two classes."""
-    from .scores import class_probabilities
+    from .class_scores import class_probabilities
 
     return class_probabilities(torch.from_numpy(logits)).numpy()
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from ...training.normalised import Normalised
 from ...training.optim import build_optimizer, build_scheduler
 from ...training.task import Batch, Task
-from .scores import class_probabilities, class_scores, decided
+from .class_scores import class_probabilities, class_scores, decided
 
 
 def classification_loss(logits: torch.Tensor, target_BK: torch.Tensor) -> torch.Tensor:

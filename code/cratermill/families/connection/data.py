@@ -15,7 +15,7 @@ from ...samples.store import Store
 from ...training.cell import CellParams, Datasets
 from ...training.normalised import channel_norm
 from ..ejecta_common.prepare import pair_view
-from ..ejecta_common.tables import split_rows
+from ..ejecta_common.splits import split_rows
 
 if TYPE_CHECKING:
     import pandas as pd

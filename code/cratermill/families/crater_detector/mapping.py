@@ -22,8 +22,8 @@ from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
 from ..craters_common.certainty import Certainty, with_confidence
+from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from ..craters_common.judging import within
-from ..craters_common.layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from ..craters_common.maps import CRATERS, map_run, mapped_version, nearly_held, open_mosaic, params_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
 from ..craters_common.prepare import filled, is_missing

@@ -20,12 +20,12 @@ from ...samples.grey import mean_of_bands
 from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
-from ..craters_common.layout import WIDEST_DEG, Box, around, boxes, degree_m, extent
+from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, boxes, degree_m, extent
 from ..craters_common.maps import CRATERS, PREDICTION, map_run, mapped_version, nearly_held, open_mosaic, params_of, require_sizes
 from ..craters_common.pictures import mask_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
+from ..craters_common.prediction_raster import Mean
 from ..craters_common.prepare import filled, is_missing
-from ..craters_common.rasters import Mean
 from ..ensemble import kept
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths, row_of
 from .evaluate import given_thresholds, readings

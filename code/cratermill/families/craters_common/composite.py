@@ -21,9 +21,9 @@ from ...geo.bodies import Body
 from ...geo.mosaic import Mosaic
 from .. import get_family, map_options
 from ..likeness import light_of
-from .layout import extent
+from .ground_tiles import extent
 from .maps import map_name, map_run, open_mosaic, params_of
-from .rasters import write_prediction
+from .prediction_raster import write_prediction
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -134,7 +134,7 @@ def draw(
     folder: Path, mosaic: Mosaic, table: pd.DataFrame, catalogue: pd.DataFrame | None, row: Sizes, resolution_m: float, area_km2: float
 ) -> list[tuple[Path, str]]:
     """``overlay.png``, ``size_frequency.png`` and ``size_frequency.csv``."""
-    from ...craters.counts import frequencies
+    from ...craters.frequencies import frequencies
     from ...report.crater_pictures import overlay
     from ...report.size_frequency import size_frequency
 

@@ -13,7 +13,7 @@ from ...core.files import read_json
 from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
 from ..members import chosen_version
-from .layout import Box
+from .ground_tiles import Box
 
 if TYPE_CHECKING:
     from ...config import Config, MapRun

@@ -15,7 +15,7 @@ from ...core.files import atomic_path
 from ...core.work import Workspace
 from ...geo.cog import write_cog
 from ..pictures import Picture, write_list
-from .rasters import FULL, NO_DATA
+from .prediction_raster import FULL, NO_DATA
 from .sources import grey
 
 Look = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray | None]]

@@ -25,7 +25,7 @@ from ...samples.splits import held_out_tiles
 from ...samples.steps import Steps, hash_of
 from ...samples.store import Piece, Spec, Store, write_store
 from .. import family_data
-from .layout import WIDEST_TILE_DEG, boxes, circles_on, degree_m, extent, square
+from .ground_tiles import WIDEST_TILE_DEG, boxes, circles_on, degree_m, extent, square
 from .options import CraterData
 from .sources import Images, Tile, box_tiles, circle_tiles
 from .synthetic import dots_tile

@@ -25,9 +25,9 @@ from .blend import NO_OWNER, Blended, Layer, blend
 from .crater_files import CraterFiles, read_facts
 from .fan import fan_out
 from .mapping import map_name, map_run, open_mosaic
-from .polygons import outline, write_points, write_polygons
+from .overlaps import Overlaps, area_table, crater_table, overlap_table
 from .recut import recut
-from .tables import Overlaps, area_table, crater_table, overlap_table
+from .vector_files import outline, write_points, write_polygons
 
 if TYPE_CHECKING:
     from shapely.geometry import MultiPolygon

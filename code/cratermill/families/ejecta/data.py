@@ -18,7 +18,7 @@ from ...samples.store import Store
 from ...training.cell import CellParams, Datasets
 from ...training.normalised import channel_norm
 from ..ejecta_common.prepare import square_view
-from ..ejecta_common.tables import split_rows
+from ..ejecta_common.splits import split_rows
 from .channels import FIXED_NORMS, distance_channel, midinput_vector, tile_distances_m
 
 if TYPE_CHECKING:

@@ -101,7 +101,7 @@ def load_members(config: Config, params: dict[str, Any]) -> Members:
         members = _load(frozen, paths, brightness)
         require_bands(mosaic, members.ejecta.checkpoint.norm.shape[1] - 1)
     if method := params.get("calibrate"):
-        from .calibrate import correction
+        from .ensemble_calibration import correction
 
         own = paths[list(chosen).index("ejecta")]
         members.ejecta.correct(correction(config, members.ejecta, list(own), marks["ejecta"], method, params["name"]))

@@ -15,7 +15,7 @@ from . import stitch
 from .craters import Crater, read_craters
 from .prepare import read_table
 from .scoring import Pieces
-from .tables import split_rows
+from .splits import split_rows
 from .tile_positions import count_ejecta, read_positions
 
 if TYPE_CHECKING:

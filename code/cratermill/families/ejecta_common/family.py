@@ -9,7 +9,7 @@ class EjectaFamily(Family):
     maps = maps_a_list = draws = True
 
     def require_splits(self, config, splits) -> None:
-        from .tables import require_splits
+        from .splits import require_splits
 
         require_splits(config.data.az_positions, splits)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...geo.grid import Grid, Window
-from ...training.counts import binary_scores
+from ...training.binary_scores import binary_scores
 from .tile_positions import window_of
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from cratermill.families.chips_common.class_scores import class_probabilities, class_scores, confusion, decided
 from cratermill.families.chips_common.predict import probabilities, temperature
-from cratermill.families.chips_common.scores import class_probabilities, class_scores, confusion, decided
 from cratermill.families.chips_common.task import classification_loss
 from cratermill.networks.small_classifiers import ChipCNN, Discriminator, Generator, PlainCNN, real_logit
 

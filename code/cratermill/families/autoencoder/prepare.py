@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError
-from ...core.prefetch import ahead
+from ...core.prefetch import prefetched
 from ...geo.mosaic import Mosaic
 from ...samples.crops import MOST_MISSING, Cutter, Geometry
 from ...samples.grey import grey_mark
@@ -128,5 +128,5 @@ def cut_in_chunks(cutter: Cutter, craters: pd.DataFrame, row: Hparams) -> Iterat
     """(craters with columns, crops) piece by piece, without those that lack data; memory doesn't grow with the list, and the next piece is
     cut while one is used."""
     with ThreadPoolExecutor(1) as pool:
-        for piece in ahead(pool, lambda part: cut(cutter, part, row), pieces_of(craters, row.crop_px**2)):
+        for piece in prefetched(pool, lambda part: cut(cutter, part, row), pieces_of(craters, row.crop_px**2)):
             yield piece.rows, piece.arrays["image"]

@@ -4,7 +4,7 @@ import pytest
 from cratermill.synthetic.parameters import Parameters
 from cratermill.synthetic.pixels import Block
 from cratermill.synthetic.render import Planet
-from cratermill.synthetic.tiles import TileCounts, choose
+from cratermill.synthetic.training_tiles import TileCounts, choose
 
 
 def _campaign(**options):

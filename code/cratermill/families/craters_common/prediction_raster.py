@@ -14,7 +14,7 @@ from ...geo.backprojection import to_mosaic
 from ...geo.blocks import BLOCK_PX, in_order
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window
-from .layout import Box
+from .ground_tiles import Box
 from .maps import PREDICTION
 
 NO_DATA, FULL = 255, 254

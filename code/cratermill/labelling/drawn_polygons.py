@@ -14,7 +14,7 @@ from ..families.ejecta_common.craters import Crater
 from ..geo.bodies import Body
 from ..geo.grid import Grid
 from ..geo.polygons import fids_of, read_polygons, to_degrees, to_plane
-from .folder import Tile
+from .drawing_folder import Tile
 from .ground import Ground
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cratermill.analysis.clusters import denoise
+from cratermill.analysis.pixel_clusters import denoise
 
 
 def by_labels(mask, least):

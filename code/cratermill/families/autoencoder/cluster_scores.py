@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .clusters import Clustering, Recipe, group, silhouette
+from .grouping import Clustering, Recipe, group, silhouette
 
 SEEDS = 5
 SECTORS = 8

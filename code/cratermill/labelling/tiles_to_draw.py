@@ -12,9 +12,9 @@ from ..core.errors import InputError
 from ..core.files import read_json
 from ..craters.catalogue import read_catalogue, write_catalogue
 from ..geo.grid import Grid
-from .folder import BLANK, DrawingFolder, Start, Tile, by_crater, digest_of
+from .drawing_folder import BLANK, DrawingFolder, Start, Tile, by_crater, digest_of
 from .qgis import write_project
-from .rasters import repaint, write_mask
+from .sparse_masks import repaint, write_mask
 from .tile_lists import read_list, write_frames, write_list
 
 Content = Callable[[Tile], tuple[np.ndarray, str]]

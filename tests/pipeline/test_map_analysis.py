@@ -10,7 +10,7 @@ import pytest
 from cratermill.config import MapRuns
 from cratermill.core.errors import InputError
 from cratermill.core.files import read_json, write_json
-from cratermill.pipeline import asked
+from cratermill.pipeline import map_analysis
 from cratermill.pipeline.load_config import parse_config
 from cratermill.pipeline.plan_maps import truth_path
 from tests.analysis import cases
@@ -29,7 +29,7 @@ def test_analysis_and_comparison_name_the_files_that_must_stay(tmp_path):
     found = {}
     for stage in ("analyse", "compare"):
         cell = SimpleNamespace(stage=stage, params={"map": 0, "name": "the map", "number": 1})
-        found[stage] = asked.run(config, None, cell, workspace)
+        found[stage] = map_analysis.run(config, None, cell, workspace)
     assert found["analyse"]["craters"] == found["compare"]["craters"] == 1 and reports
     assert found["compare"]["F1"] == 1 == read_json(folder / "compare_masks" / "scores.json")["F1"]
     assert found["compare"]["results"] == ["results/output_masks/the map/compare_masks/index.html"]
@@ -54,7 +54,7 @@ def test_a_crater_list_is_counted_and_matched(tmp_path):
     config = parse_config({"name": "x", "data": "data/world", "map": asks}, tmp_path)
     workspace = SimpleNamespace(keep_going=lambda: None, report=lambda **told: None)
     found = {
-        stage: asked.run(config, None, SimpleNamespace(stage=stage, params={"map": 0, "name": "a list", "number": 0}), workspace)
+        stage: map_analysis.run(config, None, SimpleNamespace(stage=stage, params={"map": 0, "name": "a list", "number": 0}), workspace)
         for stage in ("analyse", "compare")
     }
     assert found["analyse"]["area_km2"] == 2e5 and found["compare"]["F1_strict"] == 1

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from cratermill.config import Config, RunConfig
-from cratermill.pipeline import carried as module
+from cratermill.pipeline import sample_counts as module
 from tests.mosaics import global_grid, noise, write_mosaic
 
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import rasterio
 
-from cratermill.analysis.calibration import Histogram, crossed, histogram, reliability, summary
+from cratermill.analysis.given_ejecta import Drawn
 from cratermill.analysis.masks import Mask
 from cratermill.analysis.plane import Crater, Place
-from cratermill.analysis.shapes import Drawn
+from cratermill.analysis.reliability import Histogram, crossed, histogram, reliability, summary
 from cratermill.analysis.shares import Shares, ensemble_areas, share_files, write_disagreement
 from cratermill.core.calibration import FINE, apply, counted, figures, fit
 from cratermill.geo.cog import write_cog

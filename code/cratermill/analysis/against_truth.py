@@ -15,10 +15,10 @@ import pandas as pd
 
 from ..craters.scores import rates
 from ..geo.grid import Window, hull
-from .clusters import denoise
+from .given_ejecta import Ejecta, any_on_plane
 from .pattern import all_distances, blanket_radius, half_size
+from .pixel_clusters import denoise
 from .plane import Crater, Place, Plane
-from .shapes import Ejecta, any_on_plane
 
 MAP, TRUTH = 1, 2
 SQUARES = ("Square 1", "Square 2", "Square 3", "Square 4")

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from ..core.calibration import BINS, FINE, counted, figures, fit, moved
-from .compare import RESAMPLES, within_rim
+from .against_truth import RESAMPLES, within_rim
+from .given_ejecta import Ejecta
 from .plane import Place, occupied
-from .shapes import Ejecta
 from .shares import Shares
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from ..core.frames import rows_of
 from ..families.ejecta_common.prepare import pair_view, square_view
 from ..samples.store import Piece, Spec, write_store
-from .arrays import Problem, Unreadable, as_image, as_plane, mapped, require_ratio, resized_image, resized_plane
+from .npy_files import Problem, Unreadable, as_image, as_plane, mapped, require_ratio, resized_image, resized_plane
 from .positions import used
 
 if TYPE_CHECKING:

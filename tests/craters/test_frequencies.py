@@ -6,7 +6,7 @@ from scipy.stats import poisson
 
 from cratermill.core.errors import InputError
 from cratermill.craters.chronology import SYSTEMS, model_age, system
-from cratermill.craters.counts import frequencies, poisson_interval, turn_over
+from cratermill.craters.frequencies import frequencies, poisson_interval, turn_over
 
 
 def test_intervals_are_those_of_gehrels():

@@ -13,10 +13,10 @@ import rasterio
 from ..core.files import atomic_path
 from ..geo.bodies import Body
 from ..geo.mosaic import Mosaic
+from .given_ejecta import Tiles
 from .masks import KEEP_PX, MOST_OPEN, Claims, Mask, MaskSet
 from .pattern import FEAT_MIN_SIZE, Patterns, analyse, metres
 from .plane import Crater, Place, plane_of
-from .shapes import Tiles
 
 INDEX = "crat_FID"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cratermill.families.ejecta import tables
+from cratermill.families.ejecta import overlaps as module
 from cratermill.families.ejecta.blend import Layer
 from cratermill.geo.bodies import Body
 from cratermill.geo.grid import Window
@@ -16,7 +16,7 @@ def test_overlaps_owned_and_clean_areas_add_up():
     masks = np.zeros((3, 3, 4), bool)
     masks[0, :, :2], masks[1, 1:, 1:3], masks[2, 2, 3] = True, True, True
     owner = np.where(masks[0], 3, np.where(masks[1], 5, np.where(masks[2], 9, -1)))
-    overlaps = tables.Overlaps()
+    overlaps = module.Overlaps()
     windows = [Window(0, 0, 3, 2), Window(1, 1, 2, 2), Window(2, 3, 1, 1)]
     layers = [Layer(fid, w, mask[w.slices], mask[w.slices]) for fid, w, mask in zip([3, 5, 9], windows, masks, strict=True)]
     overlaps.add(layers, owner, areas)
@@ -26,9 +26,9 @@ def test_overlaps_owned_and_clean_areas_add_up():
         | {"area_km2": float(mask.sum(1) @ areas) / 1e6}
         for fid, mask in zip([3, 5, 9], masks, strict=True)
     ]
-    pairs = tables.overlap_table(facts, overlaps)
+    pairs = module.overlap_table(facts, overlaps)
     assert pairs.to_dict("records") == [{"FID_a": 3, "FID_b": 5, "overlap_km2": 5.0, "share_of_a": 5 / 12, "share_of_b": 0.5}]
-    craters = tables.crater_table(facts[::-1], overlaps)
+    craters = module.crater_table(facts[::-1], overlaps)
     assert craters["crat_FID"].tolist() == [3, 5, 9]
     assert craters["area_km2"].tolist() == [12.0, 10.0, 3.0] and craters["owned_km2"].tolist() == [12.0, 5.0, 3.0]
     assert craters["shared_fraction"].tolist() == [5 / 12, 0.5, 0.0] and craters["max_extent_radii"].tolist() == [2.0] * 3

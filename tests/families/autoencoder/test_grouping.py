@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from cratermill.core.errors import InputError
-from cratermill.families.autoencoder import clusters
-from cratermill.families.autoencoder.clusters import Clustering, Recipe, group, nuisance_columns, require_enough
-from cratermill.families.autoencoder.judging import agreement, associations, judge
+from cratermill.families.autoencoder import grouping
+from cratermill.families.autoencoder.cluster_scores import agreement, associations, judge
+from cratermill.families.autoencoder.grouping import Clustering, Recipe, group, nuisance_columns, require_enough
 from cratermill.families.autoencoder.projection_2d import plane
 
 NONE = np.zeros((150, 0))
@@ -56,7 +56,7 @@ def test_the_number_of_groups_is_found(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_latents_beyond_those_that_a_method_takes_join_the_nearest_group(method, monkeypatch):
-    monkeypatch.setitem(clusters.MOST, method, 90)
+    monkeypatch.setitem(grouping.MOST, method, 90)
     latents, truth = three_groups()
     labels = group(latents, Recipe(method, None if method == "hdbscan" else 3), NONE).labels
     assert same_grouping(labels[labels >= 0], truth[labels >= 0]) and (labels >= 0).mean() > 0.9
@@ -146,10 +146,10 @@ def test_views_keep_groups_apart(view):
 
 def test_a_method_that_leaves_numbers_out_or_finds_nothing_is_no_trouble(monkeypatch):
     latents, truth = three_groups()
-    monkeypatch.setitem(clusters._METHODS, "spectral", lambda features, count, seed: truth * 2)
+    monkeypatch.setitem(grouping._METHODS, "spectral", lambda features, count, seed: truth * 2)
     found = group(latents, Recipe("spectral", 6), NONE)
     assert found.count == 3 and same_grouping(found.labels, truth) and np.isfinite(found.centres).all()
-    monkeypatch.setitem(clusters._METHODS, "hdbscan", lambda features, count, seed: np.full(len(features), -1))
+    monkeypatch.setitem(grouping._METHODS, "hdbscan", lambda features, count, seed: np.full(len(features), -1))
     nothing = judge(latents, group(latents, Recipe("hdbscan"), NONE), Recipe("hdbscan"), NONE, rows(), 0)
     assert nothing["clusters"] == 0 and nothing["unclustered"] == 150
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import shapely
 
-from cratermill.analysis.compare import Compared, compare, pooled, score_table, scores
+from cratermill.analysis.against_truth import Compared, compare, pooled, score_table, scores
+from cratermill.analysis.given_ejecta import Drawn, Empty, Tiles, ejecta_of
 from cratermill.analysis.masks import Mask
 from cratermill.analysis.plane import Crater, Place
-from cratermill.analysis.shapes import Drawn, Empty, Tiles, ejecta_of
 from cratermill.core.errors import InputError
 from cratermill.geo.bodies import Body
 from cratermill.geo.grid import Grid, Window

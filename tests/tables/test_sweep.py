@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from cratermill.cli import app
 from cratermill.core.errors import InputError
 from cratermill.families import row_model
-from cratermill.tables.grid import append_rows, new_rows, read_grid
+from cratermill.tables.sweep import append_rows, new_rows, read_grid
 from cratermill.tables.table import read_table
 
 

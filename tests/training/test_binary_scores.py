@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from cratermill.training.counts import Counts, binary_scores
+from cratermill.training.binary_scores import Counts, binary_scores
 
 BITS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)
 

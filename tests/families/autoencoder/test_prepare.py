@@ -16,8 +16,8 @@ from PIL import Image
 
 from cratermill.core.errors import InputError
 from cratermill.families import family_data, get_family
-from cratermill.families.autoencoder.crops import cut_in_chunks, stack_of
 from cratermill.families.autoencoder.light import flip_shadows, light
+from cratermill.families.autoencoder.prepare import cut_in_chunks, stack_of
 from cratermill.families.autoencoder.sources import catalogue_craters
 from cratermill.geo.bodies import Body
 from cratermill.geo.mosaic import Mosaic
