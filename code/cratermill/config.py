@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from .core.errors import InputError, nearest
+from .core.errors import NAME, InputError, nearest, of_pydantic
 from .core.paths import DataFolder, Project
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -353,7 +353,7 @@ class Cost(_Part):
 class RunConfig(_Part):
     """A resolved run configuration. Relative paths are relative to the project folder."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="letters, digits, . _ -; names the run")
+    name: str = Field(pattern=NAME, description="letters, digits, . _ -; names the run")
     seed: int = Field(0, ge=0)
     data: str = Field(description="data folder: EJMAP's layout, and a folder for each family with data of its own")
     mosaic: str | None = None
@@ -361,7 +361,7 @@ class RunConfig(_Part):
     body: str | None = Field(None, description="checked against the mosaic's ellipsoid")
     group: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        pattern=NAME,
         description="a folder of its own for the versions of this config: their numbers may repeat those of another planet's",
     )
     crater_list: CraterList = Field(CraterList(), description="units and layer of fresh_craters in the data folder")
@@ -465,7 +465,7 @@ def explain(error: ValidationError, model: type[BaseModel], start: str = "") -> 
 
 
 def _line(problem: Any, model: type[BaseModel], where: str) -> str:
-    location, message = problem["loc"], problem["msg"].removeprefix("Value error, ")
+    location, message = problem["loc"], of_pydantic(problem)
     if problem["type"] == "extra_forbidden":
         keys = _keys_at(model, location[:-1])
         valid = f"nearest valid: {nearest(str(location[-1]), keys)}" if keys else "none is taken here"

@@ -27,6 +27,14 @@ WORK = f"{HERE}:science"
 """What names this work to executors."""
 
 
+HUNGRY = {
+    "hungry torch": RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried …"),
+    "hungry GPU": type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    "hungry system": OSError(12, "Cannot allocate memory"),
+}
+"""How torch, a GPU and the system say that memory is too little."""
+
+
 def science(plan, cell, workspace):
     """Do `params["do"]`; every step is appended to trace/<index>, so that tests see what was done twice."""
     trace = plan.root / "trace"
@@ -53,6 +61,8 @@ def science(plan, cell, workspace):
             file.write(f"{os.environ['SLURM_CPUS_PER_TASK']}\n")
         while len(lines(spoken)) < int(os.environ["SLURM_NTASKS"]) and time.monotonic() < until:
             time.sleep(0.1)  # so quick a cell would be done before the other process has begun
+    if do in HUNGRY:
+        raise HUNGRY[do]
     if do == "full":
         raise OSError(28, "No space left on device", str(workspace.folder / "best.ckpt"))
     if rank() > 0:

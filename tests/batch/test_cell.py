@@ -44,6 +44,9 @@ def test_publishes_in_one_step(root):
     [
         ("fail", "error", 1, "the loss is NaN\nNext: lower the learning rate"),
         ("crash", "crash", 1, "ZeroDivisionError: unexpected"),
+        ("hungry torch", "oom", 1, "there is too little memory: [enforce fail at alloc_cpu.cpp:117]"),
+        ("hungry GPU", "oom", 1, "OutOfMemoryError: CUDA out of memory"),
+        ("hungry system", "oom", 1, "there is too little memory"),
         ("full", "disk", 1, "No space left while writing the work of cell 0"),
     ],
 )

@@ -122,6 +122,24 @@ def test_missing_run(verb, tmp_path, monkeypatch):
     assert "nothing" in answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("fetch", "--from", "."), "--from without the name of a data set"),
+        (("fetch", "--renew"), "--renew without the name of a data set"),
+        (("view", "latest", "--layer", "nope.gpkg"), "--layer nope.gpkg for the run latest"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(words, said, tmp_path, monkeypatch):
+    from cratermill.batch.plan import freeze
+    from tests.batch import fake
+
+    monkeypatch.chdir(tmp_path)
+    freeze(fake.plan_of(tmp_path, [{}]))
+    answer = run(*words)
+    assert answer.exit_code == 2 and said in answer.stderr
+
+
 def test_status_and_cell_of_a_run(tmp_path, monkeypatch):
     from cratermill.batch.plan import freeze
     from tests.batch import fake

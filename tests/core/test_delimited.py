@@ -69,6 +69,25 @@ def test_thousands_are_no_decimals_and_nameless_columns_stay():
     assert parse_bytes(b"a\n1\n", "x").frame(texts=True)["a"].tolist() == ["1"]
 
 
+@pytest.mark.parametrize(
+    ("row", "values", "said"),
+    [
+        ("12,5;30.000", [12.5, 30000.0], None),
+        ("1.234,5;30.000", [1234.5, 30000.0], None),
+        ("12.5;30.000", [12.5, 30.0], None),
+        ("0.125;30.000", [0.125, 30.0], None),
+        ("12;30.000", [12.0, 30.0], "read with a decimal point, as 30;"),
+        ("12;1.234.567", [12.0, 1234567.0], None),
+        ("12;1234.567", [12.0, 1234.567], None),
+    ],
+)
+def test_points_between_thousands_are_told_from_decimal_ones_or_said(row, values, said, capsys):
+    what = f"list of {row}"  # things are said once
+    assert parse_bytes(f"lon;radius_m\n{row}\n".encode(), what).frame().iloc[0].tolist() == values
+    err = capsys.readouterr().err
+    assert (said in err and what in err) if said else not err
+
+
 def test_what_was_guessed_is_said_by_every_reader(tmp_path, capsys):
     path = tmp_path / "it's a table.csv"
     for read in (read_frame, read_delimited, read_cells, read_text, read_yaml_file):

@@ -10,6 +10,7 @@ import rasterio.shutil
 from rasterio.enums import ColorInterp
 
 from cratermill.core.errors import InputError
+from cratermill.geo.arrays import as_array
 from cratermill.geo.cog import write_cog
 from cratermill.geo.grid import Window
 from cratermill.geo.mosaic import Mosaic
@@ -73,14 +74,14 @@ def vrt_mask_band(path):
     vrt_of(path, grey, ("</VRTDataset>", f"{mask}</VRTDataset>"))
 
 
-def nodata_per_band(path, dtype="uint8"):
+def nodata_per_band(path, dtype="uint8", only=None):
     values = pixels(dtype, 3)
     values[:, *HOLE.slices] = np.array([0, 255, 7], dtype)[:, None, None]
     source = write_mosaic(path.with_name("source.tif"), values, GRID)
     bands = [f'band="{number}"' for number in (1, 2, 3)]
     vrt_of(path, source)
     text = path.read_text()
-    for name, value in zip(bands, (0, 255, 7), strict=True):
+    for name, value in list(zip(bands, (0, 255, 7), strict=True))[:only]:
         start = text.index(">", text.index(name)) + 1
         text = text[:start] + f"<NoDataValue>{value}</NoDataValue>" + text[start:]
     path.write_text(text)
@@ -172,6 +173,26 @@ def test_samplers_statistics_crops_and_pictures_obey(kind):
         assert share[0] == 1 and share[1] == 0 and share[2] == 0 and np.ptp(crops[1]) > 5 and np.ptp(crops[2]) > 5
         picture = grey_or_colour(mosaic, (45, 90))
         assert (picture[inner[::2, ::2]] == 0).all() and picture[:10].mean() > 0.3
+
+
+@pytest.mark.parametrize(("only", "hidden"), [(1, [True, False, False]), (2, [True, True, False]), (None, [True, True, True])])
+def test_bytes_of_bands_with_and_without_nodata_are_the_same_to_every_reader(tmp_path, only, hidden):
+    nodata_per_band(tmp_path / "x.vrt", only=only)
+    with rasterio.open(tmp_path / "source.tif", "r+") as file:  # band 1 holds its value there, the others don't
+        file.write(np.zeros((10, 10), np.uint8), 1, window=((70, 80), (10, 20)))
+    alone = np.array([only is not None, False, False])
+    with Mosaic.open(tmp_path / "x.vrt") as mosaic:
+        _, missing = mosaic.read_masked(Window(0, 0, *GRID.shape))
+        missing = np.broadcast_to(missing, (3, *GRID.shape))
+        assert missing[:, 45, 90].tolist() == hidden and missing[:, 75, 15].tolist() == alone.tolist()
+        np.testing.assert_array_equal(missing.sum((1, 2)), GRID.height * GRID.width - mosaic.statistics().count)
+        np.testing.assert_array_equal(np.isnan(mosaic.reduced((45, 90)))[:, [22, 37], [45, 7]].T, [hidden, alone])
+        for window, wanted in ((Window(40, 80, 10, 10), hidden), (Window(72, 12, 5, 5), alone)):
+            gone = sample_masked(mosaic, GRID.window(window), "nearest")[1]
+            assert (np.zeros(3, bool) if gone is None else np.broadcast_to(gone, (3, *gone.shape[1:])).all((1, 2))).tolist() == list(wanted)
+        np.testing.assert_array_equal(np.isnan(as_array(mosaic).values), missing)
+        with pytest.raises(InputError, match="different nodata values"):
+            as_array(mosaic, masked=False)
 
 
 def test_an_alpha_band_is_no_channel(tmp_path):

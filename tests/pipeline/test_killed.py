@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from cratermill.core.files import read_json
 from cratermill.craters.catalogue import write_catalogue
@@ -43,6 +44,15 @@ def given_chips(root: Path) -> None:
     chips.write_project(root, "sgan")
 
 
+def chips_of_pictures(root: Path) -> None:
+    images, labels = chips.chips(60)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = root / "pictures" / chips.CLASSES[label] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[number % 3 :]).save(path)
+    chips.write_project(root, "chip_classifier", data="{chips: pictures, unlabelled: pictures/plain, classes: [plain, crater]}")
+
+
 def tiles(root: Path, data: dict, *rows: dict) -> None:
     names = {name: column for column, name in Hparams.columns().items()}
     table = pd.DataFrame([{names[name]: value for name, value in (planet.ROW | row).items()} for row in rows or ({},)])
@@ -70,6 +80,7 @@ CASES: dict[Callable[[Path], None], int] = {
     crops: 2**14,
     cut_chips: 2**14,
     given_chips: 2**14,
+    chips_of_pictures: 2**18,
     tiles_of_a_mosaic: 2**15,
     tiles_of_images_and_dots: 2**15,
 }

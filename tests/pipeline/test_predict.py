@@ -289,12 +289,19 @@ def test_ejecta_and_connections_of_a_mosaic(trained, tmp_path):
         (["{image}", "--checkpoint", "{unet}", "--checkpoint", "{unet}"], "are no ensemble"),
         (["{image}", "--checkpoint", "{unet}", "--set", "map.options.windows=3"], "window_px"),
         (["{empty}", "--checkpoint", "{unet}"], "holds no images"),
+        (["{image}", "--checkpoint", "{nan}"], "holds values that are no numbers (NaN or infinite)"),
+        (["{image}", "--checkpoint", "{norm}"], "norm holds values that are no numbers (NaN or infinite)"),
         (["{image}", "--checkpoint", "{unet}", "--into", "{empty}"], "is there already"),
     ],
 )
 def test_wrong_input_is_named(unet, tmp_path, words, said):
     (tmp_path / "empty").mkdir()
     given = {"unet": unet, "image": picture(tmp_path / "one.png", rings(CIRCLES)), "empty": tmp_path / "empty"}
+    content = torch.load(unet, weights_only=True)
+    spoilt = {name: torch.full_like(value, torch.nan) for name, value in content["state_dict"].items() if value.is_floating_point()}
+    for name, change in (("nan", {"state_dict": content["state_dict"] | spoilt}), ("norm", {"norm": content["norm"] * torch.inf})):
+        given[name] = tmp_path / f"{name}.ckpt"
+        torch.save(content | change, given[name])
     answer = CliRunner().invoke(app, ["predict", *(word.format(**given) for word in words)])
     assert answer.exit_code == 2 and said in " ".join(answer.output.split()), answer.output
 

@@ -204,6 +204,19 @@ def test_all_problems_are_listed_in_one_error(table):
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "column", "reason"),
+    [({"max_epochs": -1}, "max_epochs", "out of range"), ({"0": {"lr": "x"}}, "lr", "'x'"), ({"max_epoch": 3}, "max_epoch", "no column")],
+)
+def test_a_value_that_was_set_for_a_launch_is_not_blamed_on_the_table(table, changes, column, reason):
+    found = read_table(table("ejecta", {}), row_model("ejecta"), changes=changes).problems[0]
+    assert (found.column, found.changed) == (column, True) and reason in str(found) and "changed by --set" in str(found)
+    with pytest.raises(InputError, match="the file itself needn't change"):
+        load_versions(table("ejecta", {}), row_model("ejecta"), [0], changes)
+    flaw = read_table(table("ejecta", {"tile_size_px": "100"}), row_model("ejecta"), changes={"lr": 0.1}).problems[0]
+    assert (flaw.column, flaw.changed) == ("tile_size_px", False)
+
+
 def test_launching_some_versions_is_not_stopped_by_flaws_in_others(table):
     path = table("connection", {}, {"lr": "fast"}, {"version_run": "False"})
     assert [row.version for row in load_versions(path, row_model("connection"), [2, 0])] == [2, 0]

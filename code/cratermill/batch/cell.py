@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import CratermillError, WorkError, of_machine
+from ..core.errors import CratermillError, WorkError, is_memory, of_machine
 from . import disk, provenance, state
 from .environment import rank
 from .plan import Cell, Plan
@@ -209,10 +208,9 @@ def _failure(cell: Cell, error: BaseException, flag: StopFlag, record: state.Rec
     if isinstance(error, OSError) and error.errno in disk.FULL:
         error = disk.cannot_write(Path(error.filename or cell.product), f"the work of {cell.key}", error)
         return _result(cell, state.FAILED, error, kind="disk", seconds=seconds)
-    no_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or getattr(error, "errno", 0) == errno.ENOMEM
     refused = of_machine(error)
     cause = _one_line(error) if refused is None else str(refused)
-    return CellResult(cell.index, cell.key, state.FAILED, cause, "oom" if no_memory else "crash", seconds=seconds)
+    return CellResult(cell.index, cell.key, state.FAILED, cause, "oom" if is_memory(error) else "crash", seconds=seconds)
 
 
 def _result(cell: Cell, outcome: str, error: CratermillError, *, kind: str | None = None, seconds: float = 0.0) -> CellResult:

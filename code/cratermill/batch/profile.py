@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from ..core.errors import InputError, nearest
+from ..core.errors import INSIDE, OPTION, WORDS, InputError, nearest, of_pydantic
 from ..core.yaml_files import read_yaml_file
 
 # What becomes part of an #SBATCH line must stay on it; quotes and $ are harmless there, line breaks are not.
-Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", strip_whitespace=True)]
-Bound = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f\x7f,]*$", strip_whitespace=True)]
-Flag = Annotated[str, StringConstraints(pattern=r"^--?[A-Za-z][^\x00-\x1f\x7f]*$")]
+Word = Annotated[str, StringConstraints(pattern=WORDS, strip_whitespace=True)]
+Bound = Annotated[str, StringConstraints(pattern=INSIDE, strip_whitespace=True)]
+Flag = Annotated[str, StringConstraints(pattern=OPTION)]
 
 
 EXECUTORS = {"local": f"{__package__}.local:LocalExecutor", "slurm": f"{__package__}.slurm:SlurmExecutor"}
@@ -173,7 +173,7 @@ def profile_path(name: str, root: Path) -> Path:
 def _explain(item: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
-        return f"  {where}: {item['input']!r}: {item['msg']}"
+        return f"  {where}: {item['input']!r}: {of_pydantic(item)}"
     model = _model_at(item["loc"][:-1])
     return f"  {where}: unknown key. Valid: {nearest(str(item['loc'][-1]), model.model_fields)}"
 

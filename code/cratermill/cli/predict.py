@@ -50,4 +50,6 @@ def predict(
     if as_json:
         print_json(found)
         return
+    for reason in found.get("reasons", ()):
+        typer.echo(f"  {reason}", err=True)
     typer.echo(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in found.items() if isinstance(value, int | float | str)))

@@ -67,6 +67,9 @@ def view(
             plan = find_plan(what)
         except InputError:
             plan = None  # a map's name, then
+    if plan is not None and layers:
+        valid = "layers over a map or a mosaic: the page of a run has no map"
+        raise InputError(f"--layer {layers[0]} for the run {what}", valid=valid, next_step="leave --layer out, or name a map")
     run = (lambda: lambda: run_page(plan, observer(plan))) if plan is not None else None
     with suppress(KeyboardInterrupt):  # how it ends
         serve(what, layers, port, typer.echo, run)

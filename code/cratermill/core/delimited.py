@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, first_line
+from .notices import notice
 from .text import decode, read_text
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Delimited:
         self._rows = io.BytesIO()
         self._text = io.TextIOWrapper(self._rows, "utf-8", newline="")
         self._writer = csv.writer(self._text, lineterminator="\n")
-        self._tails, self._point, self._comma = False, False, False
+        self._tails, self._point, self._comma, self._grouped = False, False, False, ""
 
     @property
     def header(self) -> list[str]:
@@ -58,8 +59,11 @@ class Delimited:
         self.lines.append(line)
         self._writer.writerow([*cells[: self.width], *[""] * (self.width - len(cells))])
         if self.separator != "," and len(self.lines) <= _LOOKED_AT:
-            self._point |= any(map(_POINT_NUMBER.fullmatch, cells))
+            grouped = [cell for cell in cells if _POINT_THOUSANDS.fullmatch(cell)]
+            self._grouped = self._grouped or "".join(grouped[:1])
+            self._point |= any(_POINT_NUMBER.fullmatch(cell) and cell not in grouped for cell in cells)
             self._comma |= any(_COMMA_NUMBER.fullmatch(cell) and not _THOUSANDS.fullmatch(cell) for cell in cells)
+            self._comma |= any("," in cell or cell.count(".") > 1 for cell in grouped)
 
     @property
     def rows(self) -> Iterator[list[str]]:
@@ -76,16 +80,28 @@ class Delimited:
 
         names = [name or f"Unnamed: {number}{'.1' * (f'Unnamed: {number}' in self.names)}" for number, name in enumerate(self.header)]
         # Rows are whole here, so pandas can't take the first column for row names. Numbers 12,5 are possible where commas part no cells.
-        kinds: dict[str, Any] = {"dtype": str} if texts else {"decimal": "," if self._comma and not self._point else "."}
+        kinds: dict[str, Any] = {"dtype": str} if texts else self._numbers()
         columns: dict[str, Any] = {"header": None, "names": names, "usecols": range(len(names)), "index_col": False}
         if len(self.lines):
             return pd.read_csv(self._start(), **columns, skip_blank_lines=False, low_memory=False, **kinds)
         return pd.DataFrame(columns=names)
 
+    def _numbers(self) -> dict[str, Any]:
+        """How pandas is to read them."""
+        if self._comma and not self._point:
+            return {"decimal": ",", "thousands": "." if self._grouped else None}
+        if self._grouped and not self._point:  # nor is there any number with a comma
+            notice(
+                f"{self.what}: numbers such as {self._grouped} are read with a decimal point, as {float(self._grouped):g}; "
+                "if the point parts thousands, export the file without it"
+            )
+        return {"decimal": "."}
+
 
 _LOOKED_AT = 1000
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+_POINT_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
 _POINT_NUMBER = re.compile(r"[+-]?\d*\.\d+")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 class CratermillError(Exception):
@@ -35,6 +37,22 @@ class WorkError(CratermillError):
     """The input was sound, but the work failed (NaN loss, full disk, missing product)."""
 
 
+NAME, WORDS = r"^[A-Za-z0-9][A-Za-z0-9._-]*$", r"^[^\x00-\x1f\x7f]+$"
+INSIDE, OPTION = r"^/[^\x00-\x1f\x7f,]*$", r"^--?[A-Za-z][^\x00-\x1f\x7f]*$"
+_PATTERNS = {
+    NAME: "letters, digits, . _ and -, a letter or digit first; no blanks",
+    WORDS: "one line of text",
+    INSIDE: "an absolute path without commas, on one line",
+    OPTION: "an option that begins with - or --, on one line",
+}
+
+
+def of_pydantic(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a value, in words: of patterns what they stand for."""
+    words = _PATTERNS.get(problem.get("ctx", {}).get("pattern"))
+    return f"valid: {words}" if words else problem["msg"].removeprefix("Value error, ")
+
+
 AGAIN = "give the same command again: it goes on where it stopped"
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -57,7 +75,16 @@ _BY_TEXT = {
     "can't allocate memory": errno.ENOMEM,
     "too many open files": errno.EMFILE,
 }
+_BY_WORDS = (ImportError, OSError, RuntimeError)
 """How the loader of libraries, GDAL and torch say the same without a number."""
+
+
+def is_memory(error: BaseException) -> bool:
+    """Whether memory was too little, whoever says so: Python, the system, a GPU, or torch and GDAL by their words alone."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    number = getattr(error, "errno", None)
+    return (_number_of(str(error)) if number is None and isinstance(error, _BY_WORDS) else number) == errno.ENOMEM
 
 
 def of_machine(error: BaseException) -> CratermillError | None:
@@ -65,7 +92,7 @@ def of_machine(error: BaseException) -> CratermillError | None:
     if isinstance(error, MemoryError):
         said, step = _MACHINE[errno.ENOMEM]
         return WorkError(f"{said}: {first_line(error)}" if str(error) else said, next_step=step)
-    if isinstance(error, ImportError | OSError | RuntimeError) and getattr(error, "errno", None) is None:
+    if isinstance(error, _BY_WORDS) and getattr(error, "errno", None) is None:
         return _by_text(first_line(error))
     if not isinstance(error, OSError):
         return None
@@ -86,8 +113,12 @@ def of_machine(error: BaseException) -> CratermillError | None:
     return None
 
 
+def _number_of(text: str) -> int | None:
+    return next((number for part, number in _BY_TEXT.items() if part in text.lower()), None)
+
+
 def _by_text(text: str) -> CratermillError | None:
-    number = next((number for part, number in _BY_TEXT.items() if part in text.lower()), None)
+    number = _number_of(text)
     if number is None:
         return None
     said, step = _MACHINE[number]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import filecmp
 import hashlib
 import json
 import os
@@ -72,11 +71,14 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """The same content under another name, whole or not at all; what is the same already stays."""
-    if target.exists() and filecmp.cmp(source, target, shallow=False):
-        return
+    """The same content and time under another name, whole or not at all; what has both its size and time already stays."""
+    found = Path(source).stat()
+    with contextlib.suppress(OSError):
+        if stat_fingerprint(target) == [found.st_size, found.st_mtime_ns]:
+            return
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
+        os.utime(temporary, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def fingerprint(value: Any) -> str:

@@ -180,7 +180,7 @@ def _centres(frame: pd.DataFrame, path: Path, body: Body | None = None) -> tuple
 
 def _say_others(frame: pd.DataFrame, used: str, names: Iterable[str], degrees: np.ndarray, path: Path) -> None:
     """Say it where another column of longitudes or latitudes puts craters elsewhere."""
-    for name in find_all(frame, names):
+    for name in (one for one in find_all(frame, names) if one != used):
         values = pd.to_numeric(frame[name], errors="coerce").to_numpy(float, na_value=np.nan)
         off = np.abs(wrap_lon(values - degrees)) > ELSEWHERE_DEG
         if off.any() and np.nanmax(np.abs(values)) <= 720:  # larger ones are metres

@@ -40,12 +40,23 @@ def as_array(mosaic: Mosaic, *, masked: bool = True, chunk_px: int = CHUNK_PX) -
 
     ``masked``: floats, NaN where there is no data; else the file's own type, with ``mosaic.fill`` there.
     """
+    if not masked:
+        _require_one_value(mosaic)
     dtype = floats_of(mosaic.dtype) if masked else mosaic.dtype
     height, width = (max(chunk_px // side, 1) * side for side in mosaic.block_shape)
     marks = marks_of(mosaic)
     name = f"mosaic-{fingerprint([marks, list(mosaic.bands), masked, height, width])[:32]}" if marks else None
     pixels = lazy_raster(partial(_read_masked, mosaic, masked), (mosaic.count, *mosaic.grid.shape), dtype, (height, width), name)
     return described(pixels, mosaic.grid, mosaic.bands, np.nan if masked else mosaic.nodata)
+
+
+def _require_one_value(mosaic: Mosaic) -> None:
+    if len(set(mosaic.validity.nodata)) > 1:
+        raise InputError(
+            f"the bands of {mosaic.path} have different nodata values: {', '.join(map(str, mosaic.validity.nodata))}",
+            valid="one value for all bands of an array that isn't masked",
+            next_step="take it with masked=True: NaN where there is no data",
+        )
 
 
 def floats_of(dtype: np.dtype) -> np.dtype:

@@ -175,6 +175,9 @@ class Mosaic:
             missing = rule.missing(pixels.data, rule.hidden(self._handle(), None, shape), declared=False)
         reduced = np.ma.filled(pixels.astype(np.float32), np.nan)
         reduced[np.abs(reduced) > MIXED] = np.nan
+        if rule.together:  # a band of nothing but its value is data, unless the others are so, too
+            for band, value in zip(reduced, rule.nodata, strict=True):
+                band[np.isnan(band) & ~np.isnan(reduced).all(axis=0)] = value
         if missing is not None:
             reduced[np.broadcast_to(missing, reduced.shape)] = np.nan
         return self._made(reduced, np.isnan(reduced)) if self._made else reduced

@@ -3,7 +3,8 @@
 A pixel is missing where
 
 - an alpha band, a mask inside the file, a mask beside it (``.msk``) or a mask band of a VRT says so;
-- it holds the nodata value of its band. In bytes every value can be a legitimate one, so there all chosen bands have to hold theirs;
+- it holds the nodata value of its band. In bytes every value can be a legitimate one, so there all chosen bands have to hold theirs, if
+  each has one;
 - it is not finite, or at least 10³⁸ in size: ISIS marks saturated pixels so, and undeclared fill values are written so;
 - the file comes from ISIS and it holds one of ISIS's special values for its type (SpecialPixel.h). Other programs' int16 files keep these
   values as data, since heights may take any of them.
@@ -96,10 +97,12 @@ def validity_of(dataset: Any, bands: Sequence[int], dtype: np.dtype) -> Validity
     """What counts as data in these bands of a file opened by rasterio; ``dtype`` is the one they are read as."""
     shared = _shared_nodata(dataset)
     given = shared or tuple(_usable(dataset.nodatavals[band - 1], np.dtype(dataset.dtypes[band - 1])) for band in dataset.indexes)
+    # Of bands that have a value and bands that have none, each says for itself what it lacks.
+    together = len(bands) > 1 and all(given[band - 1] is not None for band in bands)
     low, high = (-HUGE, HUGE) if dtype.kind == "f" else ISIS_LIMITS.get(dtype.name, (None, None)) if is_from_isis(dataset) else (None, None)
     return Validity(
         nodata=tuple(given[band - 1] for band in bands),
-        together=len(bands) > 1 and (dtype == np.uint8 or shared is not None),
+        together=together and (dtype == np.uint8 or shared is not None),
         low=low,
         high=high,
         alpha=tuple(alpha_bands(dataset)),

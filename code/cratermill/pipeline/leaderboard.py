@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,11 +103,13 @@ def read_table(path: Path) -> pd.DataFrame:
         return pd.DataFrame()
 
 
-def cell_tables(project: Project, short: str, version: int, stage: str, name: str) -> dict[tuple[int, int], dict[str, np.ndarray]]:
-    """A table of numbers of every published cell of a version, by (split, iteration); empty where it is broken."""
+def cell_tables(
+    project: Project, short: str, version: int, stage: str, name: str, wanted: Collection[str]
+) -> dict[tuple[int, int], dict[str, np.ndarray]]:
+    """The ``wanted`` columns of a table of numbers, of every published cell by (split, iteration); empty where it is broken."""
     paths = (project.version_log(short, version) / "cells").glob(f"{stage}_*/{name}")
     found = {path: CELL.search(path.parent.name) for path in paths if (path.parent / "cell.json").exists()}
-    return {(int(match[1]), int(match[2])): read_columns(path) for path, match in sorted(found.items()) if match}
+    return {(int(match[1]), int(match[2])): read_columns(path, wanted) for path, match in sorted(found.items()) if match}
 
 
 def version_table(folder: Path) -> pd.DataFrame | None:

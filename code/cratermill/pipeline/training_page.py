@@ -90,8 +90,8 @@ def draw_curves(project: Project, family: Family, version: int, folder: Path, sh
     if not shown:
         path.unlink(missing_ok=True)
         return
-    curves = cell_tables(project, family.short, version, "train", CURVE)
     metric = read_json(folder / "hparams.json", {}).get("val_metric", "loss")
+    curves = cell_tables(project, family.short, version, "train", CURVE, ("epoch", "train_loss", "loss", metric))
     learning_curves(path, curves, metric, family.hparams_model().validation_rank)
 
 

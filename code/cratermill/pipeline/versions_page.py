@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +128,7 @@ class _Group:
         lines: dict[str, dict[str, pd.DataFrame]] = {}
         for version in self.table["version"].tolist()[:MOST_CURVES]:
             metric = read_json(self.project.version_results(self.family.short, version) / "hparams.json", {}).get("val_metric", "loss")
-            found = [table for table in self.tables(version, "train", CURVE) if metric in table]
+            found = [table for table in self.tables(version, "train", CURVE, ("epoch", metric)) if metric in table]
             if found:
                 columns = {name: np.concatenate([table[name] for table in found]) for name in ("epoch", metric)}
                 mean = pd.DataFrame(columns).groupby("epoch", as_index=False).mean()
@@ -139,7 +139,7 @@ class _Group:
 
     def craters(self) -> Iterator[tuple[str, plots.Figure, str]]:
         score, names = "F1_Score", ("crat_FID", "F1_Score")
-        found = [(version, table) for version in self.best for table in self.tables(version, "evaluate", CRATERS) if score in table]
+        found = [(version, table) for version in self.best for table in self.tables(version, "evaluate", CRATERS, names) if score in table]
         if found:
             columns = {name: np.concatenate([table[name] for _, table in found]) for name in names}
             columns["version"] = np.repeat([version for version, _ in found], [len(table[score]) for _, table in found])
@@ -153,5 +153,5 @@ class _Group:
             caption = f"{score} of the pixels of each drawn crater's tiles, those of training included; the best versions."
             yield "craters", plots.heat(by_crater, score, "crater (crat_FID)"), caption
 
-    def tables(self, version: int, stage: str, name: str) -> Iterable[dict[str, np.ndarray]]:
-        return cell_tables(self.project, self.family.short, version, stage, name).values()
+    def tables(self, version: int, stage: str, name: str, wanted: Collection[str]) -> Iterable[dict[str, np.ndarray]]:
+        return cell_tables(self.project, self.family.short, version, stage, name, wanted).values()

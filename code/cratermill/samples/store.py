@@ -214,17 +214,19 @@ def write_store(
     finish: Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[str, Any]]] = lambda rows: (rows, {}),
     tell: Callable[[int, int], None] = lambda *_: None,
     workers: int = 1,
+    sample_bytes: int | None = None,
 ) -> Store:
     """Fill a store with what ``make`` gives for parts of ``rows``, on ``workers`` threads, in their order; it may leave samples out.
 
     ``mark`` says what the store is made of: an unfinished one with the same mark is continued. ``finish`` gets the rows that are kept and
-    gives them back with further columns, and facts to note. ``tell(done, all)`` is called after each part. Raises ``InputError`` or
+    gives them back with further columns, and facts to note. ``tell(done, all)`` is called after each part. ``sample_bytes``: about how much
+    a sample takes, where most of it stands in the rows. Raises ``InputError`` or
     ``WorkError`` where there is no room on the disk, before anything is made.
     """
     part = folder.with_name(folder.name + ".part")
     if (read_json(part / RECORD) or {}).get("mark") != mark:
         with said_when_full(f"the samples {folder}"):
-            writer = _Writer(part, mark, rows, arrays)
+            writer = _Writer(part, mark, rows, arrays, sample_bytes)
             with writer.kept_for_later():
                 kept = writer.fill(make, tell, workers)
             table, facts = finish(kept)
@@ -249,9 +251,9 @@ def publish(part: Path, folder: Path) -> None:
 class _Writer:
     """Arrays that grow in a folder, with a note of how far they got."""
 
-    def __init__(self, part: Path, mark: str, rows: pd.DataFrame, arrays: Mapping[str, Spec]):
+    def __init__(self, part: Path, mark: str, rows: pd.DataFrame, arrays: Mapping[str, Spec], sample_bytes: int | None = None):
         self.part, self.rows, self.arrays = part, rows, arrays
-        self.sample_bytes = sum(spec.nbytes for spec in arrays.values())
+        self.sample_bytes = sample_bytes or sum(spec.nbytes for spec in arrays.values())
         self.state = read_json(part / STATE, {})
         if self.state.get("mark") != mark or "kept" not in self.state:
             shutil.rmtree(part, ignore_errors=True)

@@ -32,12 +32,16 @@ class Problem:
     value: str
     reason: str
     valid: str
+    changed: bool = False
+    """Whether the value stands in no file, but was set for the launch."""
 
     def __str__(self) -> str:
         version = f" (version {self.version})" if self.version else ""
         value = f"'{self.value}' " if self.value else ""
         valid = f". Valid: {self.valid}" if self.valid else ""
-        return f"{self.file}, line {self.line}{version}, column {self.column}: {value}{self.reason}{valid}"
+        where = f"{self.file}, line {self.line}{version}, column {self.column}"
+        set_by = " as changed by --set, or by 'set' in the configuration" if self.changed else ""
+        return f"{where}{set_by}: {value}{self.reason}{valid}"
 
 
 @dataclass
@@ -60,7 +64,10 @@ def require_none(path: Path, problems: list[Problem]) -> None:
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         listed = "".join(f"\n  {problem}" for problem in problems)
-        raise InputError(f"{count} in {path}:{listed}", next_step="correct these cells, then run 'cratermill versions check' on the file")
+        step = "correct these cells, then run 'cratermill versions check' on the file"
+        if all(problem.changed for problem in problems):
+            step = "correct what is set; the file itself needn't change"
+        raise InputError(f"{count} in {path}:{listed}", next_step=step)
 
 
 def read_table(
@@ -73,9 +80,9 @@ def read_table(
     path = Path(path)
     header, lines = _changed(*_read_cells(path), changes or {})
     table = Table(path)
-    table.problems += _header_problems(path, header, model)
+    table.problems += [replace(one, changed=_is_changed(changes or {}, one.column, None)) for one in _header_problems(path, header, model)]
     for line, cells in lines:
-        row = _Row(path, line, dict(zip(header, cells, strict=False)), model)
+        row = _Row(path, line, dict(zip(header, cells, strict=False)), model, changes or {})
         _add_row(table, row, len(cells), len(header), look_up)
     return table
 
@@ -121,6 +128,12 @@ def _changed(header: list[str], lines: list[tuple[int, list[str]]], changes: Cha
     if unknown:
         raise InputError(f"columns are changed of version {unknown[0]}, which the table hasn't", next_step="correct the number")
     return list(columns), found
+
+
+def _is_changed(changes: Changes, column: str, version: str | None) -> bool:
+    """Whether a column's value comes from the changes: of all rows, or of one (of any, where ``version`` is None)."""
+    rows = [value for name, value in changes.items() if name.isdigit() and (version is None or name == version.removesuffix(".0"))]
+    return column in changes or any(isinstance(row, Mapping) and column in row for row in rows)
 
 
 def _version_of(problem: Problem) -> int | None:
@@ -176,14 +189,16 @@ def _add_row(table: Table, row: _Row, cells: int, columns: int, look_up: Callabl
 class _Row:
     """One line of the file on its way to a model."""
 
-    def __init__(self, path: Path, line: int, cells: dict[str, str], model: type[RowHparams]):
-        self.file, self.line, self.cells, self.model = path.name, line, cells, model
+    def __init__(self, path: Path, line: int, cells: dict[str, str], model: type[RowHparams], changes: Changes):
+        self.file, self.line, self.cells, self.model, self.changes = path.name, line, cells, model, changes
         self.context = {"recipes": recipe_folder(path)}
         self.problems: list[Problem] = []
 
     def add(self, column: str, reason: str, valid: str = "", value: str | None = None) -> None:
         value = self.cells.get(column, "") if value is None else value
-        self.problems.append(Problem(self.file, self.line, self.cells.get("version"), column, value, reason, valid))
+        version = self.cells.get("version")
+        changed = _is_changed(self.changes, column, version or "")
+        self.problems.append(Problem(self.file, self.line, version, column, value, reason, valid, changed))
 
     def read(self, look_up: Callable[[RowHparams], bool]) -> RowHparams | None:
         """The model of this row; None if its cells don't make one."""

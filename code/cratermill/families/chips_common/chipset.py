@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ...core.errors import InputError
 
 UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where chips are kept while they are read or cut, and what says what they are made of; either goes on where it was stopped."""
+
+    folder: Path
+    made_of: str
+    workers: int = 1
+    tell: Callable[[int, int], None] = lambda *_: None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
 from ...samples.crops import MOST_MISSING, Cutter, Geometry
 from ...samples.store import Piece, Spec, Store, write_store
-from .chipset import UNLABELLED, ChipSet
+from .chipset import UNLABELLED, ChipSet, Keeping
 from .options import Cut
 
 NEGATIVE, POSITIVE = 0, 1
@@ -54,15 +54,6 @@ class Places:
     @staticmethod
     def joined(parts: list[Places]) -> Places:
         return Places(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in ("lon", "lat", "radius_m", "label")})
-
-
-@dataclass(frozen=True)
-class Keeping:
-    """Where chips are kept while they are cut, and what says what they are made of; cutting goes on where it was stopped."""
-
-    folder: Path
-    made_of: str
-    workers: int = 1
 
 
 def cut_chips(

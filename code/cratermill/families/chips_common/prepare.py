@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ from ...samples.inputs import mark
 from ...samples.steps import Steps, hash_of
 from ...samples.store import Piece, Spec, Store, write_store
 from .. import family_data
-from .chipset import UNLABELLED, ChipSet, joined, require_classes
-from .cutting import Keeping, cut_chips
+from .chipset import UNLABELLED, ChipSet, Keeping, joined, require_classes
+from .cutting import cut_chips
 from .options import ChipData
 from .readers import left_out_folders, npy_companions, read_labelled, read_unlabelled
 from .splits import held_out
@@ -51,7 +51,7 @@ class ChipFolder:
 
     @property
     def cut(self) -> Path:
-        """Where chips cut from a mosaic are kept until the others are made of them."""
+        """Where chips cut from a mosaic are kept until the others are made of them; pictures as they are read in folders beside it."""
         return self.root / "cut"
 
     @property
@@ -151,6 +151,11 @@ def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], m
 def read_all(config: Config, data: ChipData, size_px: int, keeping: Keeping, progress: Progress) -> tuple[ChipSet, np.ndarray, np.ndarray]:
     """All chips with their roles (N,), and pairs (2, M) known to show the same ground."""
     ties, companions = np.zeros((2, 0), np.int64), {}
+
+    def kept(role: str) -> Keeping:
+        folder = keeping.folder.with_name(f"{keeping.folder.name}-{role}")
+        return replace(keeping, folder=folder, tell=partial(progress, f"reading {role} chips"))
+
     if data.cut is not None:
         if config.run.body:
             with Mosaic.open(config.path(data.cut.mosaic), [data.cut.band]) as mosaic:
@@ -160,7 +165,7 @@ def read_all(config: Config, data: ChipData, size_px: int, keeping: Keeping, pro
         sets, roles = [labelled], [np.where(labelled.labels == UNLABELLED, EXTRA, LABELLED)]
     else:
         source = config.path(data.chips or "")
-        labelled, test = read_labelled(source, data.classes)
+        labelled, test = read_labelled(source, data.classes, kept(LABELLED))
         given = {LABELLED: labelled, TEST: test}
         sets = [one.trimmed(data.trim_px) for one in given.values() if one is not None]
         roles = [np.full(len(one), role) for role, one in given.items() if one is not None]
@@ -168,7 +173,7 @@ def read_all(config: Config, data: ChipData, size_px: int, keeping: Keeping, pro
     require_classes(labelled.labels, data.classes, data.chips or "the cut")
     named = {EXTRA: data.unlabelled, PREDICT: data.predict}
     for role, path in (companions | {role: config.path(path) for role, path in named.items() if path is not None}).items():
-        sets.append(read_unlabelled(path).trimmed(data.trim_px))
+        sets.append(read_unlabelled(path, kept(role)).trimmed(data.trim_px))
         roles.append(np.full(len(sets[-1]), role))
     return joined(sets), np.concatenate(roles), ties
 

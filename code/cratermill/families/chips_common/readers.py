@@ -7,18 +7,23 @@ import math
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ...core.errors import InputError, first_line, nearest
 from ...core.folder_or_zip import MOST_PACKED, SMALL_BYTES, FolderOrZip
+from ...core.frames import rows_of
 from ...core.npy import read_npy
 from ...core.pictures import opened
 from ...samples.grey import grey_bytes, grey_image
-from .chipset import UNLABELLED, ChipSet, class_numbers
+from ...samples.store import Piece, Store, write_store
+from .chipset import UNLABELLED, ChipSet, Keeping, class_numbers
 
+ABOUT_BYTES = 2**15
+"""What a picture takes in pieces of them: sizes differ."""
 MODES = ("L", "1", "RGB", "RGBA", "LA", "P", "I", "I;16", "F")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm")
 TRAIN, TRAIN_LABELS, EXTRA, PREDICT = "Xtrain1.npy", "Ytrain1.npy", "Xtrain1_extra.npy", "Xtest1.npy"
@@ -26,7 +31,7 @@ IDX = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), "test": 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def read_labelled(path: Path, classes: list[str]) -> tuple[ChipSet, ChipSet | None]:
+def read_labelled(path: Path, classes: list[str], keeping: Keeping | None = None) -> tuple[ChipSet, ChipSet | None]:
     """The labelled chips of a source, and those that its authors set aside for testing, if they did (MNIST).
 
     Raises ``InputError`` where the path is none of the known layouts, and for every flaw of its files.
@@ -36,7 +41,7 @@ def read_labelled(path: Path, classes: list[str]) -> tuple[ChipSet, ChipSet | No
     if any(_idx_file(path, name) for name in IDX["train"]):
         return read_idx_pair(path, *IDX["train"], len(classes)), read_idx_pair(path, *IDX["test"], len(classes))
     if path.is_dir() or zipfile.is_zipfile(path):
-        return read_class_folders(path, classes), None
+        return read_class_folders(path, classes, keeping), None
     raise InputError(
         f"{path} {'is no layout of chips' if path.exists() else 'does not exist'}",
         valid=f"a folder or zip of class folders; a folder with {TRAIN} and {TRAIN_LABELS}, or with {IDX['train'][0]}",
@@ -44,15 +49,15 @@ def read_labelled(path: Path, classes: list[str]) -> tuple[ChipSet, ChipSet | No
     )
 
 
-def read_unlabelled(path: Path) -> ChipSet:
+def read_unlabelled(path: Path, keeping: Keeping | None = None) -> ChipSet:
     """Chips without labels: an npy stack, or every picture below a folder or in a zip. An empty set is refused."""
     if path.suffix == ".npy":
         stack = read_npy_stack(path)
         chips = ChipSet(list(stack), np.full(len(stack), UNLABELLED), [f"{path.name}[{number}]" for number in range(len(stack))])
     else:
-        found = list(_pictures(path))
-        images = [read_picture(content, name) for name, content in found]
-        chips = ChipSet(images, np.full(len(images), UNLABELLED), [name for name, _ in found])
+        files = FolderOrZip(path)
+        names = files.ending(PICTURES)
+        chips = ChipSet(read_pictures(files, names, keeping), np.full(len(names), UNLABELLED), names)
     if not len(chips):
         raise InputError(f"{path} holds no chips", valid="one chip at least", next_step="leave the key out where there are none")
     return chips
@@ -61,32 +66,38 @@ def read_unlabelled(path: Path) -> ChipSet:
 # --- class folders ---------------------------------------------------------------------------------------------------------
 
 
-def read_class_folders(path: Path, classes: list[str]) -> ChipSet:
+def read_class_folders(path: Path, classes: list[str], keeping: Keeping | None = None) -> ChipSet:
     """``{class}/picture`` below a folder or inside a zip, at any depth; ``classes`` in the order of their numbers."""
-    images, labels, names, others = [], [], [], set()
-    for name, content in _pictures(path):
-        folder = Path(name).parent.name
-        if folder not in classes:
-            others.add(folder or ".")
-            continue
-        images.append(read_picture(content, name))
-        labels.append(classes.index(folder))
-        names.append(name)
-    gone = [one for number, one in enumerate(classes) if number not in labels]
+    files = FolderOrZip(path)
+    folders = {name: Path(name).parent.name for name in files.ending(PICTURES)}
+    names = [name for name, folder in folders.items() if folder in classes]
+    others = {folder or "." for folder in folders.values()} - set(classes)
+    gone = [one for one in classes if one not in folders.values()]
     if gone:
         raise InputError(
             f"{path} holds no pictures of the class {gone[0]!r}",
             valid=f"folders named like data.classes; there are: {nearest(gone[0], sorted(others | (set(classes) - set(gone)))) or 'none'}",
             next_step="set data.classes to the folders' names, the class looked for last, like [non-crater, crater]",
         )
-    return ChipSet(images, np.array(labels, np.int64), names)
+    labels = np.array([classes.index(folders[name]) for name in names], np.int64)
+    return ChipSet(read_pictures(files, names, keeping), labels, names)
 
 
-def _pictures(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of every picture below a folder or in a zip, sorted by name."""
-    files = FolderOrZip(path)
-    for name in files.ending(PICTURES):
-        yield name, files.read(name)
+def read_pictures(files: FolderOrZip, names: list[str], keeping: Keeping | None) -> list[np.ndarray]:
+    """Grey pictures (h, w) uint8; with ``keeping`` they are kept as they are read."""
+    if keeping is None or not names:
+        return [read_picture(files.read(name), name) for name in names]
+
+    def make(rows: pd.DataFrame) -> Piece:
+        pictures = [read_picture(files.read(name), name) for name in rows["name"]]
+        sizes = {"height": [one.shape[0] for one in pictures], "width": [one.shape[1] for one in pictures]}
+        return Piece(rows.assign(**sizes, pixels=[one.tobytes() for one in pictures]), {})
+
+    store, table = Store(keeping.folder), pd.DataFrame({"name": names})
+    if not store.is_of(keeping.made_of):
+        more: dict[str, Any] = {"tell": keeping.tell, "workers": keeping.workers, "sample_bytes": ABOUT_BYTES}
+        write_store(store.folder, keeping.made_of, table, {}, make, **more)
+    return [np.frombuffer(row.pixels, np.uint8).reshape(row.height, row.width) for row in rows_of(store.rows())]
 
 
 def read_picture(content: bytes, name: str) -> np.ndarray:

@@ -40,7 +40,7 @@ def map_warnings(config: Config) -> list[str]:
             path = next(iter(checkpoint_paths(config, family, version, run.split).values()))
             seen, kept = load(path, family, version).seen, config.data.statistics
             said += far_from(seen, mosaic, f"{family} version {version}", grey=False, remembered=kept)
-    step = "; map: {match_brightness: true} brings its bands to the training's"
+    step = "; map.match_brightness: true (--set map.match_brightness=true) brings its bands to the training's"
     return [text + step for text in said]
 
 
