@@ -98,7 +98,7 @@ def fetch(
     if listed or not names:
         if not listed and (source or shared or renew):
             given = "--from" if source else "--shared" if shared else "--renew"
-            valid = f"{', '.join(registry.names(root)) or 'none: configs/datasets is empty'}; or a file there for a data set of your own"
+            valid = f"{', '.join(datasets.names(root)) or 'none: configs/datasets is empty'}; or a file there for a data set of your own"
             raise InputError(f"{given} without the name of a data set", valid=valid, next_step=f"cratermill fetch NAME {given} …")
         _list_data(root, as_json)
         return

@@ -37,7 +37,8 @@ _FLAWS = (
 
 @contextlib.contextmanager
 def opened(content: bytes, what: str, most_px: int = MOST_PX) -> Iterator[Image]:
-    """A picture of a file's bytes, for a ``with`` that takes its pixels; ``InputError`` names ``what`` if it can't be used."""
+    """A picture of a file's bytes as viewers show it, for a ``with`` that takes its pixels; ``InputError`` names ``what`` if it can't be
+    used."""
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # our own limit is below
@@ -50,10 +51,40 @@ def opened(content: bytes, what: str, most_px: int = MOST_PX) -> Iterator[Image]
                     valid=f"up to {most_px / 1e6:.0f} million pixels",
                     next_step="cut it into pieces; mosaics are read as GeoTIFF",
                 )
-            yield picture
+            _require_one(picture, what)
+            yield _upright(picture)
     except InputError:
         raise
     except _FLAWS as error:
         raise InputError(
             f"{what} can't be read as a picture: {first_line(error)}", valid="a whole picture", next_step="remove or replace it"
         ) from error
+
+
+_TURNED, _KIND = 274, 254
+"""Tags of EXIF and TIFF: how the picture was held, and whether a page is one of its own (0, 2), a smaller copy or a mask."""
+_LOOKED_AT = 8
+
+
+def _require_one(picture: Image, what: str) -> None:
+    """Raise ``InputError`` for a stack of pages, of which only the first would be seen."""
+    if picture.format != "TIFF":
+        return
+    first, pages = picture.size, 1
+    with contextlib.suppress(EOFError, SyntaxError):  # the end; a mask of one bit, which Pillow doesn't know
+        while pages < _LOOKED_AT:
+            picture.seek(pages)
+            if picture.size == first and getattr(picture, "tag_v2", {}).get(_KIND, 0) in (0, 2):
+                raise InputError(
+                    f"{what} holds several pages", valid="one picture in each file", next_step="write each page to a file of its own"
+                )
+            pages += 1
+    picture.seek(0)
+
+
+def _upright(picture: Image) -> Image:
+    """Labels were drawn on what viewers show: cameras' files are turned as they say."""
+    from PIL import ImageOps
+
+    turned = picture.format in ("JPEG", "MPO", "PNG", "WEBP") and picture.getexif().get(_TURNED, 1) != 1
+    return ImageOps.exif_transpose(picture) if turned else picture

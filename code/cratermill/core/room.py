@@ -52,6 +52,9 @@ def said_when_full(what: str) -> Iterator[None]:
         if error.errno not in FULL:
             raise
         where = f": {error.filename}" if error.filename else ""
+        if error.errno == errno.EFBIG:
+            step = "raise the limit ('ulimit -f unlimited', or another file system), then give the command again; what is done is kept"
+            raise WorkError(f"{what} would be larger than files may be here{where} ({error.strerror})", next_step=step) from error
         step = "free some space, then give the command again; what is done is kept"
         raise WorkError(f"No space left while writing {what}{where} ({error.strerror})", next_step=step) from error
 
