@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from cratermill.batch import state
+from cratermill.batch import snapshot
 from cratermill.batch.lane import close_parents
 from cratermill.batch.local import LocalExecutor, leases
 from cratermill.batch.plan import freeze, load
@@ -38,7 +38,7 @@ def wait_for(condition, seconds=120):
 
 
 def states(plan):
-    return [cell.state for cell in state.read_states(plan)]
+    return [cell.state for cell in snapshot.read_states(plan)]
 
 
 def products(root):
@@ -161,7 +161,7 @@ def test_a_killed_worker_fails_its_cell_alone(root):
     result = launch(root, [{"do": "kill"}, {}, {}])
     assert [result.states[n] for n in range(3)] == ["failed", "done", "done"]
     assert "SIGKILL" in result.causes[0]
-    read = state.read_states(result.plan)[0]
+    read = snapshot.read_states(result.plan)[0]
     assert (read.state, read.kind) == ("failed", "killed") and "SIGKILL" in read.cause
 
 

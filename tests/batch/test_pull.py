@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 
-from cratermill.batch import cluster, operations, slurm_state
+from cratermill.batch import cluster, operations, slurm_state, state
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
@@ -100,6 +100,15 @@ from tests.batch import fake
 plan = load(sys.argv[2])
 pull(plan, range(len(plan.cells)), fake.science, StopFlag(), "a turn")
 """
+
+
+def test_a_worker_begins_at_its_share_and_looks_at_few_cells(root, monkeypatch):
+    plan = load(freeze(fake.plan_of(root, [{"n": n} for n in range(20)])))
+    looked, read = [], state.read_record
+    monkeypatch.setattr(state, "read_record", lambda plan, index: looked.append(index) or read(plan, index))
+    results = pull(plan, range(20), fake.science, StopFlag(), "a turn", share=0.25)
+    assert [result.index for result in results] == [*range(5, 20), *range(5)]
+    assert len(looked) <= 20 * 8, "not all of them for each"
 
 
 def test_what_a_dead_worker_had_is_taken_once_more_and_poison_is_left(root):

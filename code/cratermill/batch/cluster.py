@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import CratermillError, InputError
 from ..core.paths import Project
-from . import ledger, operations, preflight, slurm_state, state, status
+from . import ledger, operations, preflight, slurm_state, snapshot, status
 from .dry_run import text_of
 from .estimate import number_of
 from .executor import executor_of, given_to, note_given
@@ -97,7 +97,7 @@ def describe(plan: Plan, profile: Profile) -> dict[str, Any]:
     try:
         executor.profile, run = preflight.with_site_limits(profile), executor.observe()
     except CratermillError:
-        run = SlurmRun(plan, state.read_states(plan))
+        run = SlurmRun(plan, snapshot.read_states(plan))
     return executor.describe(run)
 
 

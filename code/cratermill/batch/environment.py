@@ -13,6 +13,8 @@ FOREIGN_NAMES = {
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT"),
     *("SUBMITIT_EXECUTOR", "SUBMITIT_FOLDER", "_TEST_CLUSTER_"),
 }
+REQUEUE_FILE = "CRATERMILL_REQUEUE_FILE"
+"""Names the file in which a cell asks its job's shell to requeue the job, where it can't itself."""
 KEPT = {"SLURM_CONF", "SLURM_CLUSTERS"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import state
 from .plan import Plan
+from .snapshot import Snapshot
 
 ENDED = (state.DONE, state.FAILED, state.BLOCKED, state.STOPPED)
 
@@ -20,9 +21,10 @@ class Graph:
         self.causes: dict[int, str] = {}
         self.kinds: dict[int, str] = {}
         self._running: set[int] = set()
+        now = Snapshot(plan)
         for cell in plan.cells:
             # A summary of cells that are about to be made isn't settled, whatever its last inputs were.
-            if (not cell.always or all(need in self.states for need in cell.needs)) and state.is_settled(plan, cell):
+            if now.is_done(cell) if not cell.always else all(map(self.states.get, cell.needs)) and state.is_settled(plan, cell):
                 self.states[cell.index] = state.DONE
         self.already_done = frozenset(self.states)
         only = range(len(plan.cells)) if only is None else only

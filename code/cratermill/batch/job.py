@@ -18,9 +18,7 @@ from ..core.files import write_text
 from . import plan as plans
 from . import provenance, pull, state, works
 from .cell import TRY_AGAIN, Science, run_cell
-from .environment import rank
-from .jobscript import REQUEUE_FILE
-from .local import LocalExecutor
+from .environment import REQUEUE_FILE, rank
 from .plan import Plan
 from .signals import StopFlag
 
@@ -101,8 +99,9 @@ def run_cells(plan: Plan, indices: Iterable[int], work: str | Science, *, side_b
 
 def pull_cells(plan: Plan, indices: tuple[int, ...], work: str, number: int) -> int:
     """One of several tasks that share cells, each taking the next open one; with cells left at the warning, back into the queue."""
+    share = int(os.environ.get("SLURM_ARRAY_TASK_ID", 0)) / int(os.environ.get("SLURM_ARRAY_TASK_COUNT", 1))
     with StopFlag() as stop:
-        results = pull.pull(plan, indices, works.find(work), stop, f"slurm {number}", log_to_file=True)
+        results = pull.pull(plan, indices, works.find(work), stop, f"slurm {number}", share, log_to_file=True)
     codes = {result.exit_code for result in results}
     if stop.signum == signal.SIGUSR2:
         # Whoever has got something done may come back as often as it takes.
@@ -147,6 +146,8 @@ def _one_by_one(plan: Plan, indices: list[int], science: Science) -> tuple[set[i
 
 def _side_by_side(plan: Plan, indices: list[int], workers: int, work: str) -> tuple[set[int], int | None]:
     """Worker processes that share this job's CPUs and devices."""
+    from .local import LocalExecutor
+
     workers = min(workers, len(indices))
     result = LocalExecutor(plan, only=indices, whole_run=False, work=work, workers=workers, workers_per_gpu=workers).submit()
     codes = set()

@@ -9,11 +9,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from .environment import REQUEUE_FILE
 from .profile import Container, Profile, Resources
 
 OUTPUT = "%A_%a.out"
-REQUEUE_FILE = "CRATERMILL_REQUEUE_FILE"
-"""Names the file in which a cell asks its job's shell to requeue the job, where it can't itself."""
 
 
 @dataclass(frozen=True)

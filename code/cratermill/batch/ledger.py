@@ -72,6 +72,16 @@ def script_path(plan: Plan, number: int) -> Path:
     return folder(plan) / f"{number}.sh"
 
 
+def pickle_path(folder: Path, number: int | str) -> Path:
+    """The work of a submission, for its tasks."""
+    return folder / f"{number}.pkl"
+
+
+def result_path(folder: Path, number: int | str) -> Path:
+    """What a function that returns has returned."""
+    return folder / f"{number}.result.pkl"
+
+
 def read(plan: Plan) -> list[Submission]:
     """All submissions of a run, in order; those known never to have reached the scheduler, and odd files, are left out."""
     paths = sorted(folder(plan).glob("[0-9]*.json"), key=_number)

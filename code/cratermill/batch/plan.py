@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..core.errors import InputError, nearest
@@ -119,12 +119,8 @@ def _problems(plan: Plan) -> Iterator[str]:
             yield f"two cells are called {cell.key}"
         if cell.product in seen_products:
             yield f"two cells make {cell.product}"
-        if (
-            Path(cell.product).is_absolute()
-            or ".." in Path(cell.product).parts
-            or not cell.product.isprintable()
-            or not Path(cell.product).parts
-        ):
+        parts = cell.product.split("/")
+        if not parts[0] or ".." in parts or not cell.product.isprintable() or not set(parts) - {"", "."}:
             yield f"product outside the project: {cell.product}"
         seen_keys.add(cell.key)
         seen_products.add(cell.product)
@@ -197,14 +193,15 @@ def _sharable(cell: Cell) -> dict:
 
 
 def _whole_cell(written: dict, shared: list) -> Cell:
-    places = written.get("shared", {})
-    if any(place < 0 for place in places.values()):
-        raise IndexError(places)
-    common = {name: shared[place] for name, place in places.items()}
-    needs = common.pop(NEEDS, written["needs"])
-    known = {field.name for field in fields(Cell)}
-    values = {name: value for name, value in written.items() if name in known}
-    return Cell(**{**values, "params": {**written["params"], **common}, "needs": tuple(needs)})
+    params, needs = written["params"], written["needs"]
+    if places := written.get("shared"):
+        if any(place < 0 for place in places.values()):
+            raise IndexError(places)
+        common = {name: shared[place] for name, place in places.items()}
+        needs, params = common.pop(NEEDS, needs), {**params, **common}
+    index, stage, key, product = written["index"], written["stage"], written["key"], written["product"]
+    soft, always = written.get("soft_needs", False), written.get("always", False)
+    return Cell(index, stage, key, params, tuple(needs), product, written["fingerprint"], soft, always)
 
 
 def load(path) -> Plan:

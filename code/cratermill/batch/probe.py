@@ -16,9 +16,9 @@ from typing import Any
 from ..core.errors import WorkError
 from . import disk, provenance, scheduler
 from .jobscript import Job
+from .ledger import result_path
 from .preflight import Check, check_folder
 from .profile import Profile
-from .submission import result_path
 
 TIME_MIN, WARN_S = 5, 10
 POLL_S = 2.0

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CratermillError, InputError, WorkError
-from . import ledger, locks, scheduler, state
+from . import ledger, locks, scheduler, snapshot, state
 from .executor import Run
 from .ledger import Submission
 from .plan import Cell, Plan
 from .scheduler import JobTask
+from .snapshot import Snapshot
 from .state import CellState
 
 # Slurm's words for an end, as kind and cause; anything else is judged by what the cell itself wrote.
@@ -40,7 +41,6 @@ EVIDENCE = (
 )
 TAIL_BYTES = 8192
 Jobs = dict[tuple[int, int], JobTask]
-Records = dict[int, dict[str, Any]]
 NEVER = "DependencyNeverSatisfied"
 
 
@@ -100,7 +100,7 @@ def look(plan: Plan, *, ask: bool = False, queue: list[JobTask] | None = None) -
         if queue is None:
             queue = scheduler.queue() if submissions or ask else []
     except scheduler.Silent as error:
-        return SlurmRun(plan, state.read_states(plan), str(error).splitlines()[0], submissions)
+        return SlurmRun(plan, snapshot.read_states(plan), str(error).splitlines()[0], submissions)
     submissions = [found(plan, submission, queue) for submission in submissions]
     return _judged(plan, submissions, queue)
 
@@ -180,10 +180,11 @@ def _judged(plan: Plan, submissions: list[Submission], queue: list[JobTask]) -> 
     # Ids are used again, after a year or on another cluster; names aren't.
     jobs = {(job.job_id, job.task): job for job in queue if names.get(job.job_id) == job.name}
     latest = ledger.latest_by_cell(submissions)
-    records = {index: state.read_record(plan, index) for index in latest}
-    jobs.update(_forgotten(plan, latest, jobs, records))
-    looked = _Look(plan, jobs, latest, records)
+    now = Snapshot(plan)
+    jobs.update(_forgotten(now, latest, jobs))
+    looked = _Look(plan, jobs, latest, now)
     states = [looked.judge(cell) for cell in plan.cells]
+    now.keep()
     known = {submission.name for submission in submissions}
     foreign = {job.name for job in queue if job.is_active and job.name not in known and _is_of_run(job, plan)}
     return SlurmRun(plan, states, None, submissions, jobs, sum(job.is_active for job in queue), tuple(sorted(foreign)))
@@ -216,11 +217,11 @@ def _traced(plan: Plan, submission: Submission) -> int | None:
         return None
 
 
-def _forgotten(plan: Plan, latest: dict[int, Submission], jobs: Jobs, records: Records) -> Jobs:
+def _forgotten(now: Snapshot, latest: dict[int, Submission], jobs: Jobs) -> Jobs:
     """Jobs whose cells have no last word and which the queue no longer knows, from the accounting if there is one."""
     missing: dict[int, Submission] = {}
     for index, submission in latest.items():
-        if submission.job_id is None or _has_last_word(plan, index, submission, records[index]):
+        if submission.job_id is None or _has_last_word(now, index, submission):
             continue
         if not all((submission.job_id, task) in jobs for task in submission.tasks_of(index)):
             missing[submission.job_id] = submission
@@ -239,9 +240,11 @@ def is_mine(record: dict[str, Any], submission: Submission) -> bool:
     return bool(record.get("slurm", {}).get("submission") == str(submission.number))
 
 
-def _has_last_word(plan: Plan, index: int, submission: Submission, record: dict[str, Any]) -> bool:
-    spoken = is_mine(record, submission) and record.get("state") in (state.FAILED, state.BLOCKED, state.DONE)
-    return spoken or state.is_done(plan, plan.cells[index])
+def _has_last_word(now: Snapshot, index: int, submission: Submission) -> bool:
+    if now.is_done(now.plan.cells[index]):
+        return True
+    record = now.record(index)
+    return is_mine(record, submission) and record.get("state") in (state.FAILED, state.BLOCKED, state.DONE)
 
 
 @dataclass(frozen=True)
@@ -251,18 +254,18 @@ class _Look:
     plan: Plan
     jobs: Jobs
     latest: dict[int, Submission]
-    records: Records
+    now: Snapshot
 
     def judge(self, cell: Cell) -> CellState:
         """The state of one cell."""
-        base = state.read_state(self.plan, cell)
+        base = self.now.state(cell)
         submission = self.latest.get(cell.index)
         if submission is None or (base.state == state.DONE and not cell.always):
             return base
         if submission.job_id is None:
             # Its submitter is at it, or died: who holds the run's lock finds out.
             return replace(base, state=state.WAITING, kind=None, cause="being submitted")
-        record = self.records[cell.index]
+        record = self.now.record(cell.index)
         mine = is_mine(record, submission)
         if mine and base.state in (state.FAILED, state.BLOCKED, state.DONE):
             return base
@@ -295,7 +298,7 @@ class _Look:
 
     def _ended(self, cell: Cell, base: CellState, submission: Submission, job: JobTask | None, mine: bool) -> CellState:
         """The job is over and the cell has no product: why?"""
-        missing = [self.plan.cells[need] for need in cell.needs if not state.is_done(self.plan, self.plan.cells[need])]
+        missing = [self.plan.cells[need] for need in cell.needs if not self.now.is_done(self.plan.cells[need])]
         if missing and not mine and not cell.soft_needs and cell.index not in submission.cancelled:
             return replace(base, state=state.BLOCKED, kind=None, cause="needs " + ", ".join(need.key for need in missing[:3]))
         kind, cause = self._why(cell, base, submission, job, mine)

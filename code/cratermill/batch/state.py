@@ -215,11 +215,14 @@ def _made_at(plan: Plan, cell: Cell) -> int | None:
 
 def read_state(plan: Plan, cell: Cell, now: float | None = None) -> CellState:
     """The state of one cell, without asking any scheduler."""
-    record = read_record(plan, cell.index)
+    return judge(cell, read_record(plan, cell.index), is_done(plan, cell), now)
+
+
+def judge(cell: Cell, record: dict[str, Any], done: bool, now: float | None = None) -> CellState:
+    """The state of a cell by its record and whether its product is there."""
     state, cause, kind = record.get("state", WAITING), record.get("cause"), record.get("kind")
     if state == RUNNING and not is_alive(record, now):
         state, kind, cause = LOST, "lost", f"process {record.get('pid')} on {record.get('host')} ended without a word"
-    done = is_done(plan, cell)
     if done and (not cell.always or state in (DONE, LOST)):
         state, cause, kind = DONE, None, None
     elif state == DONE and not done:
@@ -227,12 +230,6 @@ def read_state(plan: Plan, cell: Cell, now: float | None = None) -> CellState:
     names = ("progress", "host", "pid", "started", "ended", "seconds")
     extra = {name: record.get(name) for name in names}
     return CellState(cell.index, cell.key, cell.stage, state, cause, kind, attempt=record.get("attempt", 0), **extra)
-
-
-def read_states(plan: Plan) -> list[CellState]:
-    """The states of all cells, in order, without asking any scheduler."""
-    now = time.time()
-    return [read_state(plan, cell, now) for cell in plan.cells]
 
 
 def is_alive(record: dict[str, Any], now: float | None = None) -> bool:

@@ -7,14 +7,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import CratermillError
 from ..core.files import read_json
 from ..core.paths import Project
-from . import ledger, locks, slurm_state, state
+from . import ledger, locks, slurm_state, snapshot, state
 from . import plan as plans
 from .estimate import duration_text
 from .executor import Run, given_to
@@ -54,7 +54,7 @@ def collect(plan: Plan, observe: Observe | None = None) -> dict[str, Any]:
         "run": plan.run,
         "counts": counts(run.states),
         "finished": all(cell.state == state.DONE for cell in run.states),
-        "cells": [asdict(cell) for cell in run.states],
+        "cells": [dict(vars(cell)) for cell in run.states],
         "silent": run.silent,
         "warnings": warnings_of(plan),
         "time": time.time(),
@@ -69,7 +69,7 @@ def counts(states: list[CellState]) -> dict[str, int]:
 
 def local_run(plan: Plan) -> Run:
     """A run on this machine: what its executor will come to is `queued`, once nothing else is missing."""
-    states = state.read_states(plan)
+    states = snapshot.read_states(plan)
     if not locks.is_executing(plan):
         return Run(plan, states)
     done = {cell.index for cell in states if cell.state == state.DONE}

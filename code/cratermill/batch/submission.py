@@ -15,19 +15,10 @@ from submitit.core import utils
 from ..core.files import write_text
 from . import disk, scheduler
 from .jobscript import Job, command, own_lines, parameters
+from .ledger import pickle_path
 from .profile import Profile
 
 SETUP = "\n\n# setup\n"
-
-
-def pickle_path(folder: Path, number: int | str) -> Path:
-    """The work of a submission."""
-    return folder / f"{number}.pkl"
-
-
-def result_path(folder: Path, number: int | str) -> Path:
-    """What a function that returns has returned."""
-    return folder / f"{number}.result.pkl"
 
 
 class CellExecutor(submitit.SlurmExecutor):

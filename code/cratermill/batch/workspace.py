@@ -13,6 +13,7 @@ from ..core.work import Stopped as Stopped
 from . import disk, locks, state
 from .plan import Cell, Plan
 from .signals import StopFlag
+from .snapshot import Snapshot
 
 LOCK_NAME = ".lock"
 # Only needed to go on with unfinished work.
@@ -161,8 +162,10 @@ def restore_replaced(product: Path) -> None:
 
 def check_products(plan: Plan, overwrite: bool = False) -> None:
     """Refuse a plan whose products exist with other parameters, or move those aside when told to overwrite."""
-    conflicts = []
+    conflicts, now = [], Snapshot(plan)
     for cell in plan.cells:
+        if now.is_done(cell):
+            continue
         product = plan.product(cell)
         restore_replaced(product)
         if product.exists() and not state.is_done(plan, cell) and not cell.always:
