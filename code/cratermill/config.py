@@ -253,6 +253,10 @@ class _MapKeys(_Part):
     catalogue: str | None = Field(None, description="a crater list elsewhere")
     show: Literal["all"] | list[int] = Field("all", description="which of the mapped craters the composite shows: all, or a list of FIDs")
     crater_list: CraterList | None = Field(None, description="units and layer of catalogue, or of the list in map.data")
+    colours: str | None = Field(
+        None,
+        description="a file of colours of craters: FID and colour on each line, or EJMAP's colorlist.txt; fixed ones by FID when left out",
+    )
     overlap_alpha: float = Field(0.5, ge=0, le=1, description="opacity with which later craters blend over earlier ones in the composite")
     threshold: float = Field(0.5, gt=0, lt=1, description="share of the ensemble's votes from which a pixel is ejecta")
     smallest_cluster_px: int = Field(0, ge=0, description="connected pieces of ejecta of fewer pixels are left out; 0 keeps all")
@@ -341,6 +345,7 @@ class Trainer(_Part):
         ["tensorboard"],
         description="who is told of scores as training goes: any of tensorboard, mlflow, wandb; [] for nobody",
     )
+    pictures_every: int = Field(5, ge=0, description="epochs between two pictures of predictions for the loggers; 0: none")
 
 
 class Cost(_Part):

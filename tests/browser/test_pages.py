@@ -1,10 +1,11 @@
 """Pages in a real browser: nothing goes wrong, nothing is fetched, tables and maps do what people do with them.
 
-Skipped, saying so, where there is no Chromium; CRATERMILL_REQUIRE_BROWSER makes that a failure. CRATERMILL_SCREENSHOTS=FOLDER keeps
-pictures, as those of docs/images.
+Skipped, saying so, where there is no Chromium; CRATERMILL_REQUIRE_BROWSER makes that a failure. The pictures of pages in the docs are made
+here: CRATERMILL_SCREENSHOTS=docs/images python -m pytest tests/browser.
 """
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -15,22 +16,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from cratermill.core.paths import Project
+from cratermill.core.paths import DataFolder, Project
+from cratermill.craters.catalogue import read_catalogue
 from cratermill.families import get_family
+from cratermill.geo.cog import write_cog
+from cratermill.geo.grid import Window
 from cratermill.geo.mosaic import Mosaic
 from cratermill.pipeline.index import write_results_page
 from cratermill.pipeline.training_page import write_training_page
 from cratermill.pipeline.versions_page import write_versions_page
 from cratermill.report import html, plots
-from cratermill.report.assets import MAPS
+from cratermill.report.assets import MAPS, PLOTS
+from cratermill.report.palette import CRATERS, FOUND, MISSED, NEW
 from cratermill.report.viewer import circles, static_viewer
-from tests.mosaics import global_grid, write_mosaic
+from cratermill.synthetic import synthesise
+from cratermill.training import sheets
 from tests.pipeline.test_versions_page import make_versions
-from tests.report.test_view_server import picture_of_places
 
 BLANKS = pd.DataFrame({"a": [3.0, None, 1.0, None, 2.0, 10.0], "word": ["x", "", "aa", None, "<b>", "ab"]})
-CRATERS = pd.DataFrame({"crat_FID": [7, 8], "lon": [10.0, 120.0], "lat": [20.0, 85.0], "radius_m": [2e5, 1e5], "note": ["fresh", "old"]})
 
 
 @pytest.fixture(scope="session")
@@ -56,19 +61,69 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def planet(tmp_path_factory):
+    """A synthetic planet below a project's folder, its craters, and the drawn ejecta of each."""
+    data = DataFolder(tmp_path_factory.mktemp("it's a project") / "data" / "planet")
+    synthesise(data.root, shape=(256, 512), n_fresh=9, seed=5)
+    with Mosaic.open(data.mosaic) as mosaic:
+        grid = mosaic.grid
+    craters = read_catalogue(data.craters, grid.body)
+    table = pd.DataFrame({name: craters[name] for name in ("crat_FID", "lon", "lat", "radius_m")}).assign(note="fresh")
+    masks: dict[int, np.ndarray] = {}
+    for fid in table["crat_FID"]:
+        if data.mask(fid).exists():
+            with Mosaic.open(data.mask(fid), labels=True) as mask:
+                rows, cols = mask.grid.shape
+                left, top = (round(place) for place in ~grid.affine * (mask.grid.affine.c, mask.grid.affine.f))
+                masks[fid] = np.zeros(grid.shape, np.uint8)
+                masks[fid][top : top + rows, left : left + cols] = mask.read(Window(0, 0, rows, cols))[0]
+    drawn = {fid: mask for fid, mask in masks.items() if mask.any()}
+    return data, table.sort_values("radius_m", ascending=False, ignore_index=True), drawn
+
+
+@pytest.fixture(scope="module")
+def project(planet):
     """Results of versions, a map with its small viewer, a table with blanks, and the page that leads to them."""
-    project = make_versions(Project(tmp_path_factory.mktemp("it's a project")), 6, 2, 2)
+    data, craters, masks = planet
+    project = make_versions(Project(data.root.parents[1]), 6, 2, 2)
     family = get_family("ejecta")
+    folder = project.map_folder("a map")
+    with Mosaic.open(data.mosaic) as mosaic:
+        (project.version_results("ejc", 5) / "samples_test-set-0.jpg").write_bytes(sheet_of(mosaic, masks))
+        rgba = np.zeros((4, *mosaic.grid.shape), np.uint8)
+        for fid, mask in masks.items():
+            rgba[:, mask > 0] = np.array([*CRATERS.rgb(fid), 255], np.uint8)[:, None]
+        ejecta = write_cog(folder / "ejecta-map_all.tif", rgba, mosaic.grid)
+        kinds = (
+            (craters[:5], "found, and in the list", FOUND),
+            (craters[5:7], "new: found, and in no list", NEW),
+            (craters[7:], "missed", MISSED),
+        )
+        lists = [circles(f"list{place}", name, table, "crat_FID", colour) for place, (table, name, colour) in enumerate(kinds)]
+        part = static_viewer(folder, mosaic, {"ejecta": ejecta}, lists)
     write_versions_page(project, family)
     write_training_page(project, family)
-    folder, grid = project.map_folder("a map"), global_grid()
-    with Mosaic.open(write_mosaic(project.root / "mosaic.tif", picture_of_places(grid), grid)) as mosaic:
-        part = static_viewer(folder, mosaic, {}, [circles("rims", "craters", CRATERS, "crat_FID")])
-    html.write_page(folder / "index.html", "Map", [html.section("Map", part), html.section("Craters", html.table(CRATERS))], MAPS)
+    shown = {"Network of ejecta": "version 5 (Unet, resnet18), TV-Test split 0", "Keys": "threshold 0.5"}
+    sections = [html.section("Map", part), html.section("Craters", html.table(craters)), html.section("Made of", html.facts(shown))]
+    html.write_page(folder / "index.html", "Ejecta map a map", sections, MAPS)
     html.write_page(project.results / "analysis" / "index.html", "Blanks", [html.section("Table", html.table(BLANKS))])
     write_results_page(project.root)
     return project
+
+
+def sheet_of(mosaic, masks):
+    """A sheet of samples cut from the planet, with predictions that are too large, each more than the one before."""
+    found = []
+    for number, mask in enumerate(masks.values()):
+        row, col = (int(places.mean()) for places in np.nonzero(mask))
+        top, left = max(0, min(row - 32, 192)), max(0, min(col - 32, 448))
+        image, target = mosaic.read(Window(top, left, 64, 64)), mask[top : top + 64, left : left + 64] > 0
+        made = target | np.roll(target, 2 * number, 1)
+        panels = [np.repeat((one * 255).astype(np.uint8)[..., None], 3, axis=2) for one in (target, made)]
+        found.append(sheets.Sample("", sheets.picture(image), *panels, float((target ^ made).mean())))
+    found.sort(key=lambda one: one.error)
+    kinds = zip(("best", "median", "worst"), (found[0], found[len(found) // 2], found[-1]), strict=True)
+    return sheets.as_jpeg([(f"{kind} of {len(found)}", one) for kind, one in kinds])
 
 
 PAGES = {
@@ -100,7 +155,8 @@ def settled(browser):
 def keep(browser, name):
     if folder := os.environ.get("CRATERMILL_SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        browser.save_screenshot(str(Path(folder) / f"{name}.png"))
+        whole = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
+        whole.resize((960, round(960 * whole.height / whole.width))).quantize(64).save(Path(folder) / f"{name}.png", optimize=True)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -160,26 +216,84 @@ def test_tables_sort_with_blanks_last_both_ways_filter_and_export(browser, proje
     search.send_keys("a")
     assert shown(browser, 2, ["aa", "ab"])
     words = [button.text for button in browser.find_elements("css selector", ".dt-buttons button")]
-    assert "Columns" in words[0] and "CSV" in words
+    assert "Columns" in words[0] and words[1:] == ["Filter", "CSV"]
 
 
-def test_a_table_of_5000_cells_is_small_and_opens_at_once(browser, tmp_path):
-    cells = pd.DataFrame(np.random.default_rng(0).random((5000, 8)).round(4), columns=[f"column {n}" for n in range(8)])
-    path = html.write_page(tmp_path / "many.html", "Many", [plots.rows("cells", cells)])
+def test_a_page_of_5000_cells_is_small_and_opens_at_once(browser, tmp_path):
+    """What opening takes is told by the time that the page's thread computes, which other work on the machine doesn't lengthen."""
+    random = np.random.default_rng(0)
+    cells = pd.DataFrame(random.random((5000, 8)).round(4), columns=[f"column {n}" for n in range(8)])
+    lines = {f"version {n}": pd.DataFrame({"epoch": range(150), "F1": random.random(150)}) for n in range(40)}
+    parts = [plots.WHEN_SEEN, plots.rows("cells", cells), plots.shown("curves", plots.curves(lines, "F1"), "curves")]
+    path = html.write_page(tmp_path / "many.html", "Many", parts, PLOTS)
     assert path.stat().st_size < 3e6
-    said, _ = look(browser, path.as_uri())
-    assert not said and len(column(browser, 1)) == 100
-    ready = browser.execute_script("const t = performance.timing; return t.domComplete - t.navigationStart")
-    assert ready < (2000 if os.getloadavg()[0] < (os.cpu_count() or 1) else 20_000), f"{ready} ms"
+    browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    try:
+        browser.get("about:blank")
+        before = computed_s(browser)
+        browser.get(path.as_uri())
+        opened = computed_s(browser) - before
+    finally:
+        browser.execute_cdp_cmd("Performance.disable", {})
+    assert not settled(browser)[0] and len(column(browser, 1)) == 100
+    assert opened < 1.5, f"{opened:.2f} s"
+
+
+def computed_s(browser):
+    return next(one["value"] for one in browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"] if one["name"] == "TaskDuration")
+
+
+def wait_for(browser, selector, patience_s=30):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, patience_s).until(lambda page: page.find_elements("css selector", selector))
 
 
 def test_figures_are_drawn_when_they_are_scrolled_to(browser, project):
     look(browser, (project.results / PAGES["versions"]).as_uri())
     browser.execute_script("document.getElementById('against0').scrollIntoView()")
-    time.sleep(1.5)
-    assert browser.find_elements("css selector", "#against0 .scatterlayer .point")
+    assert wait_for(browser, "#against0 .scatterlayer .point")
     assert settled(browser) == ([], [])
     keep(browser, "versions_compared")
+
+
+def test_sheets_of_samples_stand_on_the_page_of_training(browser, project):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    look(browser, (project.results / PAGES["training"]).as_uri())
+    sheet = browser.find_element("css selector", "img[alt^='Test samples of split 0']")
+    browser.execute_script("arguments[0].scrollIntoView()", sheet)
+    WebDriverWait(browser, 30).until(lambda page: page.execute_script("return arguments[0].naturalHeight", sheet) > 0)
+    browser.execute_script("arguments[0].scrollIntoView()", sheet)
+    keep(browser, "samples")
+
+
+def test_a_copied_folder_works_and_prints_without_what_only_screens_need(browser, project, tmp_path):
+    copied = shutil.copytree(project.results, tmp_path / "sent to somebody")
+    for name in ("map", "versions", "index"):
+        assert look(browser, (copied / PAGES[name]).as_uri()) == ([], [])
+    browser.get((copied / PAGES["versions"]).as_uri())
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        hidden = browser.execute_script("return ['nav', '.dt-search'].map(one => getComputedStyle(document.querySelector(one)).display)")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert hidden == ["none", "none"]
+
+
+def test_keys_alone_sort_tables_and_move_the_map(browser, project):
+    look(browser, (project.results / PAGES["blanks"]).as_uri())
+    wait_for(browser, ".dt-search input")
+    order = browser.find_element("css selector", "table.data thead [tabindex]")
+    order.send_keys("\ue007")
+    assert shown(browser, 1, ["1", "2", "3", "10", "", ""])
+    look(browser, (project.results / PAGES["map"]).as_uri())
+    browser.execute_script("viewer.map.setZoom(viewer.map.getZoom() + 2, {animate: false})")
+    before = browser.execute_script("return viewer.map.getCenter().lng")
+    browser.find_element("id", "viewer").send_keys("\ue014")
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    assert WebDriverWait(browser, 10).until(lambda page: page.execute_script("return viewer.map.getCenter().lng") != before)
 
 
 CLICK_ON_RIM = """
@@ -187,7 +301,7 @@ const map = viewer.map, at = map.latLngToContainerPoint(viewer.views.cylindrical
 const box = map.getContainer().getBoundingClientRect(); return [box.left + at.x, box.top + at.y];"""
 
 
-def walk(browser):
+def walk(browser, crater):
     """Pan, click on a rim, measure, read coordinates: what people do with a map."""
     from selenium.webdriver.common.action_chains import ActionChains
 
@@ -195,9 +309,11 @@ def walk(browser):
     browser.execute_script("viewer.map.setZoom(viewer.map.getZoom() + 1, {animate: false}); viewer.map.panBy([60, 30], {animate: false})")
     after = browser.execute_script("const c = viewer.map.getCenter(); return [c.lat, c.lng]")
     assert after != before
-    browser.execute_script("viewer.map.setView(viewer.views.cylindrical.to(10, 20), 2, {animate: false})")
-    radius = np.degrees(2e5 / 2_439_400)
-    x, y = browser.execute_script(CLICK_ON_RIM, 10, 20 + radius)
+    browser.execute_script(
+        "viewer.map.setView(viewer.views.cylindrical.to(arguments[0], arguments[1]), 2, {animate: false})", crater.lon, crater.lat
+    )
+    radius = np.degrees(crater.radius_m / 2_439_400)
+    x, y = browser.execute_script(CLICK_ON_RIM, crater.lon, crater.lat + radius)
     move = ActionChains(browser)
     move.w3c_actions.pointer_action.move_to_location(round(x), round(y))
     move.w3c_actions.pointer_action.click()
@@ -205,16 +321,31 @@ def walk(browser):
     time.sleep(0.5)
     assert "crat_FID" in browser.find_element("id", "viewer-row").text or "fresh" in browser.find_element("id", "viewer-row").text
     where = browser.find_element("id", "viewer-where").text
-    assert "Mercury" in where and "10.0" in where and "0…360" in where
+    assert "Mercury" in where and f"{abs(crater.lat + radius):.0f}" in where and "0…360" in where
 
 
-def test_the_small_viewer_of_a_map_pans_and_clicks(browser, project):
+SHOWN = "return [...document.querySelectorAll('img.leaflet-image-layer')].map(one => [one.src.split('/').pop(), one.naturalWidth])"
+
+
+def test_the_small_viewer_of_a_map_pans_and_clicks_sharpens_and_turns_to_the_poles(browser, project, planet):
     look(browser, (project.results / PAGES["map"]).as_uri())
-    walk(browser)
+    walk(browser, largest(planet))
+    assert dict(browser.execute_script(SHOWN))["mosaic-512.jpg"] == 512
+    browser.find_element("css selector", "input[name=view][value=north]").click()
+    wait_for(browser, "#viewer[data-view=north] img.leaflet-image-layer")
+    time.sleep(0.5)
+    assert dict(browser.execute_script(SHOWN)) == {"mosaic-north.jpg": 1024, "overlay-0-north.png": 1024}
     assert settled(browser) == ([], [])
+    keep(browser, "map_page_north")
 
 
-def test_the_served_viewer_shows_tiles_poles_and_distances(browser, project):
+def largest(planet):
+    """The largest crater away from the poles."""
+    craters = planet[1]
+    return next(craters[craters["lat"].abs() < 50].itertuples())
+
+
+def test_the_served_viewer_shows_tiles_poles_and_distances(browser, project, planet):
     import uvicorn
 
     from cratermill.core.files import write_json, write_table
@@ -223,8 +354,9 @@ def test_the_served_viewer_shows_tiles_poles_and_distances(browser, project):
 
     (project.root / "configs").mkdir(exist_ok=True)
     folder = project.map_folder("served")
-    write_table(folder / "craters.csv", CRATERS)
-    write_json(folder / "provenance.json", {"config": {"mosaic": "mosaic.tif"}})
+    write_table(folder / "craters.csv", planet[1])
+    shutil.copy(project.map_folder("a map") / "ejecta-map_all.tif", folder)
+    write_json(folder / "provenance.json", {"config": {"mosaic": str(planet[0].mosaic)}})
     made = map_view(str(folder), [])
     server = uvicorn.Server(uvicorn.Config(app_of(made, made.token), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -237,7 +369,7 @@ def test_the_served_viewer_shows_tiles_poles_and_distances(browser, project):
         time.sleep(1.5)
         assert not said and all(url.startswith(f"http://127.0.0.1:{port}/") for url in asked)
         assert browser.find_elements("css selector", "img.leaflet-tile-loaded")
-        walk(browser)
+        walk(browser, largest(planet))
         keep(browser, "viewer")
         browser.find_element("id", "viewer-measure").click()
         browser.execute_script(

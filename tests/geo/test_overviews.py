@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import rasterio
 
-from cratermill.geo import cog
+from cratermill.geo import cog, overviews
 from cratermill.geo.cog import write_cog
 from cratermill.geo.grid import Window
 from cratermill.geo.overviews import filled_blocks
-from tests.mosaics import MERCURY, global_grid, noise
+from tests.mosaics import MERCURY, global_grid, noise, write_mosaic
 
 
 @pytest.fixture(params=["in memory", "on disk"])
@@ -85,3 +85,24 @@ def test_names_with_special_characters_and_relative_paths(tmp_path, grid, monkey
     with rasterio.open(path) as file:
         np.testing.assert_array_equal(file.read(), pixels)
         assert file.overviews(1) == [2, 4, 8] and file.tags()["note"] == "<&>" and file.descriptions == ("<ejecta>",)
+
+
+def test_a_raster_without_overviews_gets_some_in_the_cache_once_and_isnt_touched(tmp_path, monkeypatch):
+    monkeypatch.setattr(overviews, "LARGE_PX", 1000)
+    monkeypatch.setenv("CRATERMILL_CACHE", str(tmp_path / "cache"))
+    grid, said = global_grid(MERCURY, 512), []
+    path = write_mosaic(tmp_path / "a mosaic.tif", noise(grid), grid)
+    before = path.read_bytes()
+    kept = overviews.with_kept_overviews(path, "average", said.append)
+    assert overviews.with_kept_overviews(path, "average", said.append) == kept != path and len(said) == 1 and "a mosaic.tif" in said[0]
+    with rasterio.open(path) as one, rasterio.open(kept) as other:
+        whole = one.read()
+        assert np.array_equal(whole, other.read()) and other.overviews(1) == list(overviews.FACTORS) and one.crs == other.crs
+        reduced = other.read(out_shape=(1, 128, 256))
+        exact = whole.reshape(1, 128, 4, 256, 4).mean((2, 4))
+    assert np.abs(reduced - exact).max() <= 1
+    assert path.read_bytes() == before and [one.name for one in tmp_path.iterdir() if one.name != "cache"] == ["a mosaic.tif"]
+    monkeypatch.setenv("CRATERMILL_CACHE", "/proc/nowhere")
+    assert overviews.with_kept_overviews(path, "average") == path
+    monkeypatch.setattr(overviews, "LARGE_PX", 10**9)
+    assert overviews.with_kept_overviews(path, "average") == path

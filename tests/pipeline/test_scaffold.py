@@ -32,6 +32,12 @@ def test_it_loads_and_knows_the_mosaic(root, family):
         new_config(path, family, None, None)
 
 
+def test_a_row_that_is_there_is_named(root):
+    (root / "configs" / "crater_unet_version_hparams.csv").write_text("version,version_run\n3,False\n7,True\n")
+    path, _ = new_config(root / "configs" / "mine.yaml", "crater_unet", root / "my mosaic.tif", root / "craters.csv")
+    assert load_config(path).run.train["crater_unet"].versions == [7] and "versions: {crater_unet: 7}" in path.read_text()
+
+
 def test_without_data_the_keys_to_change_are_named_and_wrong_input_writes_nothing(root, monkeypatch):
     monkeypatch.chdir(root)
     for words, said in (("--family ejekta", "ejecta"), ("--family ejecta --mosaic no.tif", "no.tif is missing")):

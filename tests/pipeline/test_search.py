@@ -112,6 +112,15 @@ def test_the_budget_ends_it_and_a_larger_one_goes_on(project):
     assert open_search(project(), Skipping(Cluster()), said.append).go()["trials"].keys() <= {"complete", "pruned"}
 
 
+def test_a_dry_run_says_what_a_budget_leaves_of_the_search(project):
+    def said(**budget):
+        return describe(open_search(project(budget=budget), None, None))
+
+    assert "the budget of 8 cells ends the search earlier, after the first 4 rows or so" in said(cells=8)
+    assert "not even the first trials" in said(cells=3) and "within the budget of 9999" in said(cells=9999)
+    assert said(hours=1.5).endswith("it ends once 1.5 hours have been trained")
+
+
 def test_what_it_may_take_and_what_is_wrong_is_said_first(project):
     assert "2 cells per row" in describe(open_search(project(), None, None)) and "6 → 12" in describe(open_search(project(), None, None))
     for changes, said in (

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cratermill.batch.workspace import Stopped
 from cratermill.core.errors import InputError, WorkError
@@ -103,6 +104,16 @@ def test_best_epoch_is_chosen_on_validation(trained):
             curve = pd.read_csv(folder / "curve.csv")
             best = load(folder / "best.ckpt")
             assert best.scores["F1_Score"] == pytest.approx(curve["F1_Score"].max())
+
+
+def test_the_first_iteration_of_each_split_keeps_a_sheet_of_samples_and_loggers_get_predictions(trained):
+    config = load_config(trained)
+    for short, version in (("conn", 3), ("ejc", 8)):
+        cells = sorted((config.project.version_log(short, version) / "cells").glob("train_*"))
+        assert [(folder / "samples.jpg").exists() for folder in cells] == [folder.name.endswith("iteration-0") for folder in cells]
+        read = EventAccumulator(str(cells[0] / "events"))
+        read.Reload()
+        assert [one.step for one in read.Images("predictions")] == list(range(0, len(pd.read_csv(cells[0] / "curve.csv")), 5))
 
 
 def test_checkpoints_hold_tensors_and_plain_values_only(trained):

@@ -8,7 +8,7 @@ from PIL import Image
 from cratermill.geo.cog import write_cog
 from cratermill.geo.mosaic import Mosaic
 from cratermill.report import images, map_pictures
-from cratermill.report.palette import colour
+from cratermill.report.palette import CRATERS
 from tests.families.ejecta import mapping_case as case
 
 
@@ -48,7 +48,7 @@ def scene(tmp_path):
     mask = np.zeros(grid.shape, np.uint8)
     mask[60:80, 110:140] = 1
     write_cog(tmp_path / "mask.tif", mask[60:80, 110:140], grid, window=case.Window(60, 110, 20, 30))
-    rgba = mask * np.array([*colour(4), 255], np.uint8)[:, None, None]
+    rgba = mask * np.array([*CRATERS.rgb(4), 255], np.uint8)[:, None, None]
     write_cog(tmp_path / "rgba.tif", rgba, grid)
     table = pd.DataFrame({"crat_FID": [4, 5], "lon": [-55.0, 100.0], "lat": [20.0, 0.0], "radius_m": [3e4, 2e4]})
     table = table.assign(area_km2=[600 * 305.0, 0.0], max_extent_m=[2.9e5, np.nan])

@@ -112,6 +112,10 @@ def test_what_cannot_be_shown_is_said(project, tmp_path, monkeypatch):
         map_view(str(tmp_path), [])
     with pytest.raises(InputError, match="there is no"):
         map_view(str(folder), [tmp_path / "x.tif"])
+    for name in ("run.yaml", "craters.csv"):
+        (tmp_path / name).write_text("lon,lat\n")
+        with pytest.raises(InputError, match="is no mosaic"):
+            map_view(str(tmp_path / name), [])
     plane = MERCURY.azimuthal_crs(0, 0)
     grid = global_grid()
     from affine import Affine

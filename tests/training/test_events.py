@@ -3,10 +3,11 @@
 import threading
 import time
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cratermill.training import events
+from cratermill.training import events, sheets
 from cratermill.training.events import Teller
 
 FACTS = {"family": "ejecta", "version": 3, "lr": 0.001}
@@ -22,7 +23,7 @@ def test_scores_and_pictures_arrive_and_a_killed_attempt_is_continued(tmp_path):
     first = Teller(["tensorboard"], tmp_path, FACTS, 0)
     for epoch in range(3):
         first.tell("scalars", epoch, {"validation/F1_Score": epoch / 10})
-    first.tell("picture", 2, "progress", b"\x89PNG")
+    first.tell("picture", 1, "predictions", sheets.as_jpeg([("first", sheets.Sample("", np.zeros((8, 8, 3), np.uint8), "1", "0.9", 0.1))]))
     first.close()
     time.sleep(1.1)  # names of event files go by the second
     again = Teller(["tensorboard"], tmp_path, FACTS, 2)  # killed in epoch 2, which is trained again
@@ -31,6 +32,8 @@ def test_scores_and_pictures_arrive_and_a_killed_attempt_is_continued(tmp_path):
     again.close()
     read = told(tmp_path)
     assert [(one.step, round(one.value, 3)) for one in read.Scalars("validation/F1_Score")] == [(0, 0.0), (1, 0.1), (2, 0.7), (3, 0.8)]
+    (shown,) = read.Images("predictions")
+    assert shown.step == 1 and shown.encoded_image_string[:2] == b"\xff\xd8" and shown.width > 3 * sheets.PANEL_PX
     assert "hyper-parameters" in read.Tags()["tensors"]
 
 

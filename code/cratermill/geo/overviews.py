@@ -8,7 +8,9 @@ Levels halve the size, rounding up, until both sides fit in one block. Each is a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,10 +20,19 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
+from ..core.files import fingerprint, stat_fingerprint
+from ..core.remembered import folders
+
 METHODS = ("nearest", "average")
+LARGE_PX = 2**24
+"""Pixels from which a raster without overviews is slow to look at."""
+FACTORS = (4, 8, 16, 32, 64)
+MOST_KEPT = 8
+"""Rasters whose overviews the user's cache holds; the oldest make room."""
 
 
 @contextlib.contextmanager
@@ -39,6 +50,36 @@ def with_overviews(source: str, method: str) -> Iterator[str]:
             levels.append(coarser)
             finer = coarser
         yield _joined(source, levels, stack) if levels else source
+
+
+def with_kept_overviews(path: Path, method: str, say: Callable[[str], None] = lambda _: None) -> Path:
+    """A large raster without overviews as a VRT that has some, made once and kept in the user's cache; ``path`` itself where it has its
+    own, is small, or the cache can't be written. The raster isn't touched."""
+    with rasterio.open(path) as dataset:
+        if dataset.overviews(1) or dataset.width * dataset.height < LARGE_PX:
+            return path
+    home = folders()[-1] / "overviews"
+    kept = home / f"{fingerprint([str(path.resolve()), stat_fingerprint(path), method, FACTORS])[:20]}" / "raster.vrt"
+    if kept.exists():
+        return kept
+    say(f"{path.name} has no overviews: they are made once and kept in {home}")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home, prefix=".making-") as folder:
+            _make_overviews(path, Path(folder) / kept.name, method)
+            Path(folder).rename(kept.parent)
+            Path(folder).mkdir()  # for its end
+        for old in sorted(home.glob("[!.]*"), key=lambda one: one.stat().st_mtime)[:-MOST_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+    except (OSError, rasterio.errors.RasterioError):
+        return kept if kept.exists() else path  # another viewer may have been quicker
+    return kept
+
+
+def _make_overviews(path: Path, vrt: Path, method: str) -> None:
+    rasterio.shutil.copy(str(path.resolve()), str(vrt), driver="VRT", strict=False)
+    with rasterio.Env(COMPRESS_OVERVIEW="LZW"), rasterio.open(vrt, "r+") as dataset:
+        dataset.build_overviews(list(FACTORS), Resampling[method])
 
 
 def filled_blocks(dataset) -> Iterator[RasterioWindow]:

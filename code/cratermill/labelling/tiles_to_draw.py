@@ -12,11 +12,12 @@ from ..core.errors import InputError
 from ..core.files import read_json
 from ..craters.catalogue import read_catalogue, write_catalogue
 from ..geo.grid import Grid
+from ..report.qgis import NOTHING, MapLayer, write_project
 from .drawing_folder import BLANK, DrawingFolder, Start, Tile, by_crater, digest_of
-from .qgis import write_project
 from .sparse_masks import repaint, write_mask
 from .tile_lists import read_list, write_frames, write_list
 
+TILE, EJECTA = "#ffff00", {0: NOTHING, 1: "#ff8c00"}
 Content = Callable[[Tile], tuple[np.ndarray, str]]
 """The pixels (h, w) that a tile begins with, and where they come from."""
 
@@ -77,4 +78,10 @@ class Desk:
         write_frames(self.folder.frames, every, self.grid)
         write_catalogue(self.folder.rims, read_catalogue(self.craters, self.grid.body), self.grid.body)
         masks = [self.folder.mask(fid) for fid in self.folder.fids()]
-        write_project(self.folder.project, self.grid, self.mosaic, self.folder.rims, self.folder.frames, masks)
+        degrees, own = self.grid.body.geographic_crs(), self.grid.crs
+        layers = [
+            MapLayer(self.folder.rims, "rims", "outlines", degrees),
+            MapLayer(self.folder.frames, "tiles", "outlines", own, TILE, table="tiles"),
+        ]
+        layers += [MapLayer(path, path.stem, "numbers", own, colours=EJECTA, group="masks", opacity=0.5) for path in masks]
+        write_project(self.folder.project, "Drawing ejecta", self.grid, [*layers, MapLayer(self.mosaic, "mosaic", "picture", own)])

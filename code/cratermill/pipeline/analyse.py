@@ -135,6 +135,7 @@ class Analysis:
     def _write(self, tables: dict[str, pd.DataFrame], body, looker: Looker) -> list[str]:
         from ..analysis.map_tables import write_geopackage
         from ..report.analysis_page import write_analysis_page
+        from ..report.palette import colours_of
 
         folder = self.folder
         for name, table in tables.items():
@@ -142,7 +143,9 @@ class Analysis:
         write_geopackage(folder / "analysis.gpkg", tables, body)
         pictures = self._pictures(tables["analysis_overlaps"])
         facts = {**self._summary(tables), "Smallest cluster (pixels)": self.options.min_size, **self.sources.described()}
-        write_analysis_page(folder / PAGE, f"Patterns of {self.sources.folder.name}", tables, facts, pictures, looker.made)
+        write_analysis_page(
+            folder / PAGE, f"Patterns of {self.sources.folder.name}", tables, facts, pictures, looker.made, colours_of(self.sources.folder)
+        )
         made = [path.relative_to(folder).as_posix() for path, _ in [*pictures, *looker.made]]
         return [*(f"{name}.csv" for name in tables), "analysis.gpkg", PAGE, *made]
 
@@ -162,6 +165,7 @@ class Analysis:
         """Of all craters together; the overlaps from the map's own table of pairs, if it has one."""
         import pandas as pd
 
+        from ..report.palette import colours_of
         from ..report.pattern_pictures import blanket_picture, overlap_graph, radii_histogram
 
         folder = self.folder / PICTURES
@@ -171,7 +175,10 @@ class Analysis:
         made = [
             (blanket_picture(folder / "blankets.png", table), blankets),
             (radii_histogram(folder / "radii.png", table), "Radii of analysed and discarded craters."),
-            (overlap_graph(folder / "overlaps.png", table, pairs), "Which craters' ejecta overlap; thicker lines share more ground."),
+            (
+                overlap_graph(folder / "overlaps.png", table, pairs, colours_of(self.sources.folder)),
+                "Which craters' ejecta overlap; thicker lines share more ground.",
+            ),
         ]
         return [(path, caption) for path, caption in made if path is not None]
 
@@ -206,6 +213,7 @@ class Looker:
         from ..analysis.pattern import STEP_PX
         from ..analysis.views import square_around, view_of
         from ..report.map_pictures import seen
+        from ..report.palette import colours_of
         from ..report.pattern_pictures import View, crater_picture
 
         row = one.patterns.overlaps_row
@@ -213,7 +221,7 @@ class Looker:
             return
         grid = square_around(one)
         ground = seen(self.mosaic, grid) if self.mosaic else np.full((*grid.shape, 3), 0.35)
-        view = View(**view_of(one, grid, self.masks, self.drawn), ground=ground)
+        view = View(**view_of(one, grid, self.masks, self.drawn), ground=ground, colours=colours_of(self.masks.folder))
         ring_km = STEP_PX * one.place.grid.resolution_m / 1e3
         path = crater_picture(self.folder / f"crater_{one.crater.fid}.png", view, pd.Series(row), one.patterns.coverage, ring_km)
         self.made.append((path, f"Crater {one.crater.fid}: blanket (orange) within the dashed circle, rays (blue)."))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import CratermillError, InputError
 from ..core.files import fingerprint, read_json
 from ..families import get_family
+from ..report.palette import read_colours
 
 if TYPE_CHECKING:
     from ..batch.plan import Cell, Plan
@@ -118,6 +119,8 @@ class _OneMap:
     def _add_composite(self, parts: list[Cell]) -> None:
         compose = self.family.compose_mark(self.config, self.trainings)
         needs = tuple(part.index for part in parts)  # the same in a plan of the maps alone; trainings come before the parts
+        named = self.config.map_run.colours
+        compose = [compose, str(read_colours(self.config.path(named)))] if named else compose
         mark = [self.config.map_run.model_dump(mode="json", exclude=set(ASKED)), compose, [part.fingerprint for part in parts]]
         flags = {"soft_needs": True, "always": True, "mark": mark}
         self.whole = self._add("composite", f"composite_{self.place['name']}", self.folder / "composite", needs, {}, **flags)

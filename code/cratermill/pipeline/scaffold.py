@@ -52,7 +52,8 @@ def _lines(name: str, path: Path, family: Family, root: Path, mosaic: Path | Non
     else:
         lines += [f"mosaic: data/{name}/mosaics/cylindrical_mosaic.tif   {CHANGE}: your mosaic", f"body: mercury   {CHANGE}: its body"]
     rows = f"configs/{family.name}_version_hparams.csv"
-    lines += ["", "train:", f"  {family.name}:", f"    table: {rows}", f"    versions: [0]   {CHANGE}: rows of that table"]
+    first = first_row(root / rows)
+    lines += ["", "train:", f"  {family.name}:", f"    table: {rows}", f"    versions: [{first}]   {CHANGE}: rows of that table"]
     if not (root / rows).exists():
         next_steps.append(f"make the table {rows}: copy the one of cratermill's own configs/, or see docs/families.md for its columns")
     if family.draws:
@@ -73,8 +74,20 @@ def _lines(name: str, path: Path, family: Family, root: Path, mosaic: Path | Non
         data_lines = [f"      {key}: {value}" for key, value in family.first_data(name, listed).items()]
         lines += ["    data:", *data_lines] if data_lines else []
     if family.maps:
-        lines += ["", "# map:", f"#   versions: {{{family.name}: 0}}"]
+        lines += ["", "# map:", f"#   versions: {{{family.name}: {first}}}"]
     return lines, next_steps
+
+
+def first_row(table: Path) -> int:
+    """The first row that a table says is to be run, else its first; 0 where there is no table yet."""
+    from ..core.delimited import read_cells
+
+    if not table.exists():
+        return 0
+    names, cells = read_cells(table)
+    rows = [dict(zip(names, row, strict=False)) for _, row in cells if any(row)]
+    runs = [row for row in rows if row.get("version_run", "").strip().lower() == "true"] or rows
+    return int(runs[0]["version"]) if runs else 0
 
 
 def _path(root: Path, path: Path) -> str:

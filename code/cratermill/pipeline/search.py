@@ -317,12 +317,18 @@ def describe(search: Search) -> str:
     most, going = 0, search.keys.trials
     for _ in search.rungs:
         most, going = most + going * each, -(-going // search.keys.eta)
-    limit = {name: value for name, value in search.keys.budget.model_dump().items() if value}
-    rungs = " → ".join(map(str, search.rungs))
-    return (
+    budget, rungs = search.keys.budget, " → ".join(map(str, search.rungs))
+    text = (
         f"{search.keys.trials} trials of {search.keys.family}, {search.keys.parallel} at a time, from version {search.keys.base}; "
-        f"epochs {rungs}; {each} cells per row, about {most} in all" + (f"; budget {limit}" if limit else "")
+        f"epochs {rungs}; {each} cells per row, about {most} in all"
     )
+    if budget.cells and budget.cells < most:
+        first = search.keys.parallel * each
+        whole = "not even the first trials" if budget.cells < first else f"the first {budget.cells // each} rows or so"
+        text += f"; the budget of {budget.cells} cells ends the search earlier, after {whole}"
+    elif budget.cells:
+        text += f", within the budget of {budget.cells}"
+    return text + (f"; it ends once {budget.hours:g} hours have been trained" if budget.hours else "")
 
 
 def require_done(found: dict[str, Any]) -> None:

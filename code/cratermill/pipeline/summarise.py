@@ -17,6 +17,7 @@ from ..families import cell_params, get_family
 from ..families.base import Family
 from ..families.members import CHECKPOINT, validation_scores
 from ..training.binary_scores import SCORES
+from ..training.cell import SAMPLES
 from .index import write_results_page
 from .leaderboard import leaderboard
 from .training_page import write_training_page
@@ -76,6 +77,7 @@ def summarise_version(config: Config, family: Family, version: int, missing: lis
     if not trained.empty:
         write_table(into / "test_metrics.csv", metrics_table(trained))
         keep_checkpoints(family, trained, into)
+        keep_samples(trained, into)
     extra = family.gather(config, version, cells, into)
     evaluated = cells[cells["stage"] == "evaluate"]
     if not evaluated.empty:
@@ -134,6 +136,13 @@ def keep_checkpoints(family: Family, trained: pd.DataFrame, into: Path) -> None:
         best = max(there, key=lambda cell: rank(cell.hparams["val_metric"], validation_scores(cell.metrics)))
         link_or_copy(best.product / CHECKPOINT, into / f"best-checkpoint_test-set-{split}.ckpt")
         link_or_copy(best.product / "norm.npy", into / f"best-norm_test-set-{split}.npy")
+
+
+def keep_samples(trained: pd.DataFrame, into: Path) -> None:
+    """The sheet of samples of each split, which its first iteration has made."""
+    for cell in rows_of(trained):
+        if (cell.product / SAMPLES).exists():
+            link_or_copy(cell.product / SAMPLES, into / f"samples_test-set-{cell.split}{Path(SAMPLES).suffix}")
 
 
 class Incomplete(WorkError):

@@ -68,7 +68,7 @@ def begin(fabric: Fabric, config: Config, family: Family, params: CellParams, ro
     workers = loader_workers(config.run.trainer.loader_workers)
     loaders = Loaders(data, hparams.batch_size, workers, fabric.global_rank, fabric.world_size, pin_memory=fabric.device.type == "cuda")
     training = Training(fabric, task, loaders, params, hparams, data.norm, workspace, folder)
-    training.loggers = list(config.run.trainer.logger)
+    training.loggers, training.pictures_every = list(config.run.trainer.logger), config.run.trainer.pictures_every
     return training
 
 
@@ -120,6 +120,8 @@ def finish(training: Training, params: CellParams, folder: Path, earlier_s: floa
         "parameters": sum(weight.numel() for weight in training.task.network.parameters()),
     }
     if training.fabric.is_global_zero:
+        if params.iteration == 0:  # one sheet per split is what people look at
+            training.write_samples()
         np.save(folder / "norm.npy", training.norm)
         write_json(folder / "results.json", results)
         write_json(folder / WEIGHTS, {CHECKPOINT: content_digest(folder / CHECKPOINT)})  # for maps, which tell weights by it

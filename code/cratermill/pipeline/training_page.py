@@ -22,7 +22,7 @@ MOST_ROWS, LEAST_ROWS = 1200, 10
 """Rows of scores on the whole page, and of each table however many there are."""
 EMBEDDED_BYTES = 1_200_000
 """Pictures that take more room than this together stay beside the page."""
-MOST_NAMED = 20
+MOST_NAMED, MOST_SHEETS = 20, 1
 
 
 def write_training_page(project: Project, family: Family) -> Path:
@@ -67,7 +67,8 @@ class Look:
 
     def __init__(self, folder: Path, versions: list[Path]):
         self.folder = folder
-        self.embedded = sum(path.stat().st_size for version in versions for path in version.glob("*.png")) <= EMBEDDED_BYTES
+        pictures = [path for version in versions for kind in ("*.png", "*.jpg") for path in version.glob(kind)]
+        self.embedded = sum(path.stat().st_size for path in pictures) <= EMBEDDED_BYTES
         self.rows = max(LEAST_ROWS, MOST_ROWS // max(1, 2 * len(versions)))
 
     def picture(self, path: Path, caption: str) -> str:
@@ -107,6 +108,10 @@ def version_parts(look: Look, folder: Path) -> list[str]:
     for name, what in (("test_metrics.csv", "Scores on the Test samples"), ("eval_metrics.csv", "Scores of the evaluation")):
         if (folder / name).exists():
             parts += [html.paragraph(f"{what} ({name}):"), html.table(read_table(folder / name), most_rows=look.rows)]
+    sheets = sorted(folder.glob("samples_test-set-*.jpg"))
+    for sheet in sheets[:MOST_SHEETS]:
+        split, more = sheet.stem.rpartition("-")[2], f" {len(sheets) - MOST_SHEETS} more beside it." if len(sheets) > MOST_SHEETS else ""
+        parts.append(look.picture(sheet, f"Test samples of split {split}: those with the least, median and largest error.{more}"))
     for picture in sorted(folder.glob("*.png")):
         if picture.name != "learning_curves.png":
             parts.append(look.picture(picture, picture.stem.replace("_", " ")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pandas as pd
 
 from ..core.errors import CratermillError, InputError
 from ..core.paths import Project, find_root
+from ..craters.catalogue import FORMATS
 from .leaderboard import read_table
 from .map_sources import find_map, sources_of
 
@@ -28,12 +30,19 @@ KNOWN = {
     "clusters.tif": ("clusters", "numbers", True, 0.6),
 }
 LISTS = {"new_craters.csv": "new: found, and in no list", "missed_craters.csv": "missed: in the list alone"}
+NO_RASTERS = (*FORMATS, ".yaml", ".yml", ".json", ".txt", ".ckpt", ".html", ".qgz", ".zip")
 REFRESH_S = 5
 
 
 def map_view(given: str, layers: list[Path]) -> MapView:
     """A map by name or folder, or a mosaic; ``layers``: further rasters, crater lists or polygons over it."""
     path = Path(given)
+    if path.is_file() and path.suffix.lower() in NO_RASTERS:
+        raise InputError(
+            f"{path} is no mosaic",
+            valid="a map by its name or folder, a mosaic's file (GeoTIFF or another raster), or a run by its name",
+            next_step=f"lists and polygons are shown over a mosaic: cratermill view MOSAIC --layer {shlex.quote(str(path))}",
+        )
     made = _of_mosaic(path) if path.is_file() else _of_map(find_map(given))
     for number, one in enumerate(layers):
         _add(made, one, f"more-{number}")
@@ -67,12 +76,13 @@ def _of_map(folder: Path) -> MapView:
 
 
 def _rasters(folder: Path) -> Iterator[Raster]:
+    from ..report.palette import colours_of
     from ..report.view_server import Raster
 
     for path in sorted(folder.glob("*.tif"), key=lambda path: list(KNOWN).index(path.name) if path.name in KNOWN else len(KNOWN)):
         if path.name in KNOWN:
             label, kind, on, opacity = KNOWN[path.name]
-            yield Raster(path.stem, label, path, kind, on, opacity, None if kind == "rgba" else [1])
+            yield Raster(path.stem, label, path, kind, on, opacity, [1, 2, 3] if kind == "rgba" else [1], colours_of(folder))
     for path in sorted(folder.glob("vote_share_crater_*.tif"), key=lambda path: int(path.stem.rsplit("_", 1)[1])):
         fid = path.stem.rsplit("_", 1)[1]
         yield Raster(f"votes-{fid}", f"votes of crater {fid}", path, "values", False, 0.8, [1])
@@ -80,7 +90,8 @@ def _rasters(folder: Path) -> Iterator[Raster]:
 
 def _vectors(folder: Path, body: Body) -> Iterator[Layer]:
     """Rims with the rows of all tables about them, polygons, and what is new or was missed."""
-    from ..report.viewer import FOUND, MISSED, NEW, circles
+    from ..report.palette import FOUND, MISSED, NEW, colours_of
+    from ..report.viewer import circles
 
     craters = read_table(folder / "craters.csv")
     key = "crat_FID" if "crat_FID" in craters else None
@@ -92,7 +103,7 @@ def _vectors(folder: Path, body: Body) -> Iterator[Layer]:
         again = _places(craters).isin(_places(new[0])) if len(new[0]) else pd.Series(False, index=craters.index)
         shown = craters[~again]
         scored = len(new[0]) or len(new[1])
-        yield circles("rims", "found, and in the list" if scored else "rims", shown, key, "" if key else FOUND)
+        yield circles("rims", "found, and in the list" if scored else "rims", shown, key, "" if key else FOUND, colours=colours_of(folder))
     for (name, label), hue, table in zip(LISTS.items(), (NEW, MISSED), new, strict=True):
         if {"lon", "lat", "radius_m"} <= set(table):
             yield circles(Path(name).stem, label, table, None, hue)
@@ -134,8 +145,9 @@ def _polygons(name: str, label: str, path: Path, body: Body) -> Layer:
 def _add(made: MapView, path: Path, name: str) -> None:
     """Truth, another list, another raster."""
     from ..craters.catalogue import read_catalogue
+    from ..report.palette import OTHER
     from ..report.view_server import Raster
-    from ..report.viewer import OTHER, circles
+    from ..report.viewer import circles
 
     if not path.exists():
         raise InputError(f"there is no {path}", valid="a raster, a crater list or polygons", next_step="check the path")
@@ -144,7 +156,7 @@ def _add(made: MapView, path: Path, name: str) -> None:
 
         with rasterio.open(path) as dataset:
             kind = "rgba" if dataset.count == 4 else "numbers" if dataset.dtypes[0].startswith("int") else "values"
-        made.rasters.append(Raster(name, path.name, path, kind, True, 0.7, None if kind == "rgba" else [1]))
+        made.rasters.append(Raster(name, path.name, path, kind, True, 0.7, [1, 2, 3] if kind == "rgba" else [1]))
         return
     try:
         table = read_catalogue(path, made.view.body)

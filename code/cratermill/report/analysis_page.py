@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from . import html
-from .palette import hex_colour
+from .palette import Colours
 
 FILES = {
     "analysis_overlaps.csv": "one row per crater: the pattern as mapped, in pixels of the crater's plane, then in metres and km²",
@@ -25,18 +25,24 @@ Pictures = list[tuple[Path, str]]
 
 
 def write_analysis_page(
-    path: Path, title: str, tables: dict[str, pd.DataFrame], facts: dict[str, object], pictures: Pictures, craters: Pictures
+    path: Path,
+    title: str,
+    tables: dict[str, pd.DataFrame],
+    facts: dict[str, object],
+    pictures: Pictures,
+    craters: Pictures,
+    colours: Colours,
 ) -> Path:
     """``pictures`` of all craters, ``craters`` one by one: PNGs with captions."""
     names = {"analysis_overlaps": "Patterns as mapped", "analysis_clean": "Without overlaps", "analysis_hm": "Drawn by hand"}
     sections = [html.facts(facts), *(html.picture(*one) for one in pictures)]
-    sections += [html.section(names[name], shown(table)) for name, table in tables.items()]
+    sections += [html.section(names[name], shown(table, colours)) for name, table in tables.items()]
     if craters:
         sections.append(html.section("Craters", *(html.picture(*one) for one in craters)))
     sections.append(html.section("Files", html.files(path.parent, FILES)))
     return html.write_page(path, title, sections)
 
 
-def shown(table: pd.DataFrame) -> str:
+def shown(table: pd.DataFrame, colours: Colours) -> str:
     part = table[[name for name in SHOWN if name in table]]
-    return html.table(part, {fid: hex_colour(fid) for fid in part["crat_FID"]})
+    return html.table(part, colours.of(part["crat_FID"]))

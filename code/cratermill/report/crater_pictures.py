@@ -15,23 +15,25 @@ from ..geo.mosaic import Mosaic
 from .images import grey_or_colour, reduced_shape, save_figure
 from .map_pictures import degree_ticks, rim
 
-FOUND, KNOWN = "#ffb000", "#56b4e9"
 MOST_RIMS = 20000
 """More rims than this would hide the mosaic; the largest are drawn."""
 
 
-def overlay(path: Path, mosaic: Mosaic, found: pd.DataFrame, known: pd.DataFrame | None = None) -> Path:
-    """The mosaic, reduced, with the rims of the craters found, and those of a catalogue below them."""
+def overlay(path: Path, mosaic: Mosaic, kinds: dict[str, tuple[pd.DataFrame, str]]) -> Path:
+    """The mosaic, reduced, with the rims of craters over it; ``kinds``: a table and a colour by what the legend calls them."""
     shape = reduced_shape(mosaic.grid)
-    figure = Figure(figsize=(16, 16 * shape[0] / shape[1] + 0.6), layout="constrained")
+    figure = Figure(figsize=(16, 16 * shape[0] / shape[1] + 0.9), layout="constrained")
     axes = figure.add_subplot()
     right, bottom = mosaic.grid.width - 0.5, mosaic.grid.height - 0.5
     axes.imshow(grey_or_colour(mosaic, shape), interpolation="nearest", extent=(-0.5, right, bottom, -0.5))
-    for table, colour, width in ((known, KNOWN, 0.9), (found, FOUND, 0.6)):
-        if table is not None and len(table):
-            axes.add_collection(LineCollection(rims(table, mosaic.grid), colors=colour, linewidths=width))
+    for name, (table, colour) in kinds.items():
+        drawn = rims(table, mosaic.grid) if len(table) else []
+        axes.add_collection(LineCollection(drawn, colors=colour, linewidths=0.8, label=f"{name} ({len(table):,})"))
     axes.set(xlim=(-0.5, right), ylim=(bottom, -0.5))
     degree_ticks(axes, mosaic.grid)
+    legend = figure.legend(loc="outside upper left", ncols=len(kinds), fontsize=9, facecolor="#555555", labelcolor="white")
+    for line in legend.get_lines():
+        line.set_linewidth(2.5)
     return save_figure(figure, path, dpi=128)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from ..core.files import write_text
-from .assets import FOLDER, TABLES, lay
+from .assets import FOLDER, PLOTS, TABLES, lay
 
 INDEX = "index.html"
 
@@ -57,9 +57,10 @@ if (globalThis.jQuery) {
   Table.ext.type.order['blanks-last-asc'] = compare(1); Table.ext.type.order['blanks-last-desc'] = compare(-1);
   document.querySelectorAll('table.data').forEach(table => { const many = table.tBodies[0].rows.length > 100 || table.dataset.source;
     const source = table.dataset.source ? JSON.parse(document.getElementById(table.dataset.source).textContent) : undefined;
-    new Table(table, { data: source, deferRender: true, order: [], autoWidth: false, paging: many, pageLength: 100, searchDelay: 150,
+    new Table(table, { data: source, deferRender: true, order: [], autoWidth: false,
+      language: { searchBuilder: { button: 'Filter' } }, paging: many, pageLength: 100, searchDelay: 150,
       columnDefs: [{ targets: '_all', type: 'blanks-last', render: source && Table.render.text() }], info: many,
-      layout: { topStart: { buttons: [{ extend: 'colvis', text: 'Columns' }, { extend: 'searchBuilder', config: {}, text: 'Filter' },
+      layout: { topStart: { buttons: [{ extend: 'colvis', text: 'Columns' }, 'searchBuilder',
           { extend: 'csv', exportOptions: { orthogonal: 'sort' }, title: table.dataset.name || document.title }] },
         topEnd: 'search', bottomStart: many ? 'info' : null, bottomEnd: many ? 'paging' : null } }); });
 }
@@ -72,7 +73,8 @@ def page(title: str, sections: list[str], home: str | None = None, scripts: tupl
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{name}</title>'
     head += "".join(f'<link rel="stylesheet" href="{FOLDER}/{script}">' for script in scripts if script.endswith(".css"))
     head += f'<style>{STYLE}</style><link rel="icon" href="data:,">'
-    loaded = "".join(f'<script src="{FOLDER}/{script}"></script>\n' for script in scripts if script.endswith(".js"))
+    now = (script for script in scripts if script.endswith(".js") and script not in PLOTS)  # figures load theirs when they are seen
+    loaded = "".join(f'<script src="{FOLDER}/{script}"></script>\n' for script in now)
     if TABLES[0] in scripts:
         loaded += f"<script>{SORTING}</script>"
     back = f'<nav aria-label="Results"><a href="{html.escape(home)}">All results</a> › {name}</nav>' if home else ""
@@ -121,11 +123,12 @@ def traffic_light(light: str, reasons: Iterable[str]) -> str:
 
 
 def picture(path: Path, caption: str, beside: Path | None = None) -> str:
-    """A PNG, held in the page itself, or shown from where it lies in the page's folder ``beside``."""
+    """A PNG or JPEG, held in the page itself, or shown from where it lies in the page's folder ``beside``."""
     if beside is not None:
         source = html.escape(quote(path.relative_to(beside).as_posix()))
     else:
-        source = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+        kind = "jpeg" if path.suffix == ".jpg" else "png"
+        source = f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode()
     text = html.escape(caption)
     return f'<figure><img alt="{text}" loading="lazy" src="{source}"><figcaption>{text}</figcaption></figure>'
 
@@ -142,7 +145,7 @@ def files(folder: Path, described: dict[str, str]) -> str:
     return "<dl>" + "".join(row for row, name in zip(rows, described, strict=True) if (folder / name).exists()) + "</dl>"
 
 
-def table(frame: pd.DataFrame, swatches: dict[object, str] | None = None, most_rows: int = 2000) -> str:
+def table(frame: pd.DataFrame, swatches: Mapping[Any, str] | None = None, most_rows: int = 2000) -> str:
     """A table to sort, filter and export; numbers to four digits. ``swatches``: colour by the value of the first column."""
     texts = [not pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
     head = "".join(f"<th{_text(text)}>{html.escape(str(name))}</th>" for name, text in zip(frame, texts, strict=True))

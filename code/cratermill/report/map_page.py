@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from . import html
-from .assets import MAPS
-from .palette import hex_colour
+from .palette import Colours
 
 FILES = {
     "ejecta-map_all.tif": "colour composite, RGBA: a fixed colour per crater, later craters half transparent over earlier ones",
@@ -19,7 +18,6 @@ FILES = {
     "craters.csv": "one row per crater: tiles, area on the ellipsoid, extent (mean distance by area, and largest), share of shared ground",
     "overlaps_pairs.csv": "one row per pair of craters whose ejecta meet: the area, and its share of either's ejecta",
     "areas.csv": "areas with each overlap given to the crater that owns it",
-    "provenance.json": "checkpoints, configuration, code and craters that the map was made of",
 }
 PER_CRATER = {
     "cylindrical_mask_crater_{FID}.tif": "1 where the crater's ejecta lie, else 0; a window of the mosaic's grid",
@@ -28,19 +26,20 @@ PER_CRATER = {
 }
 
 
-def write_map_page(folder: Path, tables: dict[str, pd.DataFrame], made_of: dict, pictures: list[tuple[Path, str]], walk: str = "") -> Path:
-    """``index.html`` of a map. ``tables``: craters, overlaps_pairs, areas; ``pictures``: PNGs and captions; ``walk``: a viewer."""
+def map_sections(
+    name: str, tables: dict[str, pd.DataFrame], made_of: dict, pictures: list[tuple[Path, str]], walk: str, colours: Colours
+) -> list[str]:
+    """Of the page of a map of ejecta. ``tables``: craters, overlaps_pairs, areas; ``pictures``: PNGs and captions; ``walk``: a viewer."""
     craters = tables["craters"]
-    sections = [
+    return [
         summary(craters, made_of),
-        *([html.section("Map", walk, html.paragraph(f"All layers and the poles: cratermill view {folder.name}"))] if walk else []),
+        *([html.section("Map", walk, html.paragraph(f"All layers at full size: cratermill view {name}"))] if walk else []),
         *(html.picture(path, caption) for path, caption in pictures),
-        html.section("Craters", html.table(craters, {fid: hex_colour(fid) for fid in craters["crat_FID"]})),
+        html.section("Craters", html.table(craters, colours.of(craters["crat_FID"]))),
         html.section("Overlaps", overlaps(tables["overlaps_pairs"])),
         html.section("Areas with overlaps given to their owners", html.table(tables["areas"])),
-        html.section("Files", html.files(folder, FILES), html.paragraph("For each crater:"), html.facts(PER_CRATER)),
+        html.section("Files of each crater", html.facts(PER_CRATER)),
     ]
-    return html.write_page(folder / "index.html", f"Ejecta map {folder.name}", sections, MAPS if walk else ())
 
 
 def summary(craters: pd.DataFrame, made_of: dict) -> str:

@@ -14,7 +14,7 @@ from ..geo.grid import Grid, square_grid
 from ..geo.mosaic import Mosaic
 from ..geo.sampling import sample, sample_masked
 from .images import grey_or_colour, overlaid, reduced_rgba, reduced_shape, save_figure, stretched
-from .palette import colour
+from .palette import CRATERS, Colours
 
 MOST_LABELS = 80
 SHEET_CRATERS, SHEET_COLUMNS = 12, 3
@@ -74,7 +74,7 @@ def degree_ticks(axes, grid: Grid) -> None:
     axes.tick_params(labelsize=8)
 
 
-def crater_sheet(path: Path, mosaic: Mosaic, masks: dict[int, Path], craters: pd.DataFrame) -> Path | None:
+def crater_sheet(path: Path, mosaic: Mosaic, masks: dict[int, Path], craters: pd.DataFrame, colours: Colours = CRATERS) -> Path | None:
     """The craters with most ejecta, each seen from above: the mosaic alone, and with the mask over it. None if no crater has any."""
     chosen = craters[craters["area_km2"] > 0].nlargest(SHEET_CRATERS, "area_km2").sort_values("crat_FID")
     if chosen.empty:
@@ -87,18 +87,18 @@ def crater_sheet(path: Path, mosaic: Mosaic, masks: dict[int, Path], craters: pd
         axes.set_axis_off()
     for number, crater in enumerate(rows_of(chosen)):
         place = panels[number // columns, 2 * (number % columns) : 2 * (number % columns) + 2]
-        _draw_crater(place, mosaic, masks[crater.crat_FID], crater)
+        _draw_crater(place, mosaic, masks[crater.crat_FID], crater, colours.rgb(crater.crat_FID))
     return save_figure(figure, path, dpi=110)
 
 
-def _draw_crater(panels, mosaic: Mosaic, mask_path: Path, crater) -> None:
+def _draw_crater(panels, mosaic: Mosaic, mask_path: Path, crater, colour: tuple[int, int, int]) -> None:
     half_m = max(crater.max_extent_m * 1.08, 3 * crater.radius_m)
     grid = square_grid(mosaic.grid.body, crater.lon, crater.lat, half_m, PANEL_PX)
     picture = seen(mosaic, grid)
     with Mosaic.open(mask_path, labels=True) as mask:
         ejecta = sample(mask, grid, "nearest", nodata="ignore")[0] > 0
     tint = np.zeros((*grid.shape, 4), np.float32)
-    tint[ejecta] = (*(channel / 255 for channel in colour(crater.crat_FID)), 1.0)
+    tint[ejecta] = (*(channel / 255 for channel in colour), 1.0)
     extent = (-half_m / 1e3, half_m / 1e3, -half_m / 1e3, half_m / 1e3)
     angle = np.linspace(0, 2 * np.pi, 121)
     for axes, shown in zip(panels, (picture, overlaid(picture, tint, OPACITY)), strict=True):

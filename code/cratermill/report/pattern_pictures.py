@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from matplotlib.projections.polar import PolarAxes
 
 from ..core.frames import rows_of
 from .images import save_figure
-from .palette import colour, hex_colour
+from .palette import Colours
 from .style import ANALYSED, BLANKET, DISCARDED, INK, RAYS, RIM, TRUTH, new_figure, plain_ticks, scale_bar, tidy
 
 OPACITY = 0.5
@@ -36,6 +36,7 @@ class View:
     ground: np.ndarray
     masks: dict[str, np.ndarray]
     neighbours: dict[int, np.ndarray]
+    colours: Colours = field(default_factory=Colours)
 
 
 def crater_picture(path: Path, view: View, row: pd.Series, coverage: np.ndarray, ring_km: float) -> Path:
@@ -56,7 +57,7 @@ def draw_view(axes: Axes, view: View, name: str) -> None:
     picture = view.ground.copy()
     if name == "neighbours":
         for fid, mask in view.neighbours.items():
-            tint(picture, mask, np.array(colour(fid)) / 255)
+            tint(picture, mask, np.array(view.colours.rgb(fid)) / 255)
         tint(picture, view.masks["mapped"], np.ones(3))
         title = "with neighbours" if view.neighbours else "no neighbours"
     else:
@@ -171,7 +172,7 @@ def radii_histogram(path: Path, table: pd.DataFrame) -> Path:
     return save_figure(figure, path, dpi=120)
 
 
-def overlap_graph(path: Path, table: pd.DataFrame, pairs: pd.DataFrame) -> Path | None:
+def overlap_graph(path: Path, table: pd.DataFrame, pairs: pd.DataFrame, colours: Colours) -> Path | None:
     """Craters at their longitudes and latitudes, as large as their ejecta; lines between those that overlap, as thick as the shared area.
 
     ``pairs``: ``FID_a, FID_b, overlap_km2``. None where no two craters share ground.
@@ -186,7 +187,7 @@ def overlap_graph(path: Path, table: pd.DataFrame, pairs: pd.DataFrame) -> Path 
         if pair.FID_a in places and pair.FID_b in places:
             link(axes, places[pair.FID_a], places[pair.FID_b], 0.4 + 5 * np.sqrt(pair.overlap_km2 / largest))
     sizes = 12 + 500 * table["area_km2"] / max(table["area_km2"].max(), 1e-9)
-    shades = [hex_colour(fid) for fid in table["crat_FID"]]
+    shades = [colours.hex(fid) for fid in table["crat_FID"]]
     axes.scatter(table["lon"], table["lat"], s=sizes, c=shades, edgecolor=INK, linewidth=0.6, zorder=3)
     for crater in table.itertuples():
         axes.annotate(str(crater.crat_FID), (crater.lon, crater.lat), fontsize=6, ha="center", va="center", zorder=4)

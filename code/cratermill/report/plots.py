@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from .assets import FOLDER, PLOTS
 from .style import SAFE
 
 SCALE = "Cividis"
@@ -29,10 +30,13 @@ def shown(name: str, figure: Figure, caption: str) -> str:
     )
 
 
-WHEN_SEEN = """<script>function whenSeen(id, draw) { const place = document.getElementById(id);
-  const once = () => { if (globalThis.Plotly && !place.dataset.drawn) { place.dataset.drawn = '1'; draw(); } };
-  addEventListener('beforeprint', once); addEventListener('load', () => new IntersectionObserver((seen, all) => {
-    if (seen.some(one => one.isIntersecting)) { all.disconnect(); once(); } }, { rootMargin: '300px' }).observe(place)); }</script>"""
+# Reading plotly.js takes a browser longer than the rest of a page: it is loaded once the page is there, so that prints have it as well.
+WHEN_SEEN = f"""<script>const plotly = new Promise(done => addEventListener('load', () => setTimeout(() => {{
+  const one = document.createElement('script'); one.src = '{FOLDER}/{PLOTS[0]}'; one.onload = done; document.head.append(one); }}, 50)));
+function whenSeen(id, draw) {{ const place = document.getElementById(id);
+  const once = () => {{ if (globalThis.Plotly && !place.dataset.drawn) {{ place.dataset.drawn = '1'; draw(); }} }};
+  addEventListener('beforeprint', once); plotly.then(() => new IntersectionObserver((seen, all) => {{
+    if (seen.some(one => one.isIntersecting)) {{ all.disconnect(); once(); }} }}, {{ rootMargin: '300px' }}).observe(place)); }}</script>"""
 
 
 def against(table: pd.DataFrame, names: list[str], score: str) -> Figure:

@@ -5,6 +5,7 @@ It opens the files that it was started with and no other: nothing that a browser
 
 from __future__ import annotations
 
+import math
 import secrets
 import socket
 import threading
@@ -17,21 +18,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.notices import notice
 from ..geo.bodies import Body
 from ..geo.grid import square_grid
 from ..geo.mosaic import Mosaic
+from ..geo.overviews import with_kept_overviews
 from . import assets
 from .map_pictures import seen
-from .palette import colour
-from .viewer import Layer, View, ramp, served_page, viewer
+from .palette import CIVIDIS, Colours
+from .viewer import POLES, Layer, View, around_pole, on_picture, ramp, served_page, viewer
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 TILE_PX, CUTOUT_PX = 256, 420
+REDUCED_PX = 4096
+"""Widest picture of a whole raster that is held in memory, for polar views from afar."""
 SAMPLE_PX = 512
 """Side of the reduced raster by which a layer's range of values is found."""
-CIVIDIS = ((0, 34, 78), (124, 123, 120), (253, 231, 55))
 HEADERS = {
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:",
     "X-Content-Type-Options": "nosniff",
@@ -50,6 +54,7 @@ class Raster:
     on: bool = True
     opacity: float = 1.0
     indexes: list[int] | None = None
+    colours: Colours = field(default_factory=Colours)
     _open: threading.local = field(default_factory=threading.local)
 
     @property
@@ -58,8 +63,28 @@ class Raster:
         import rasterio
 
         if not hasattr(self._open, "dataset"):
-            self._open.dataset = rasterio.open(self.path)
+            self._open.dataset = rasterio.open(self.shown)
         return self._open.dataset
+
+    @cached_property
+    def shown(self) -> Path:
+        """The file, or one with overviews where it is large and has none."""
+        return with_kept_overviews(self.path, self.resampling, notice)
+
+    @property
+    def resampling(self) -> str:
+        return "nearest" if self.kind in ("numbers", "rgba") else "average"
+
+    @cached_property
+    def reduced(self) -> tuple[np.ndarray, np.ndarray]:
+        """All of it at most ``REDUCED_PX`` wide, (C, h, w), and what of it is shown (h, w)."""
+        from rasterio.enums import Resampling
+
+        data = self.dataset
+        factor = max(1, -(-data.width // REDUCED_PX))
+        shape = -(-data.height // factor), -(-data.width // factor)
+        pixels = data.read(self.indexes, out_shape=(len(self.indexes or data.indexes), *shape), resampling=Resampling[self.resampling])
+        return pixels, data.dataset_mask(out_shape=shape) > 0
 
     @cached_property
     def range(self) -> tuple[float, float]:
@@ -82,23 +107,27 @@ class Raster:
         """``bounds`` (metres of ``crs``) as PNG."""
         from rasterio.crs import CRS
         from rio_tiler.io import Reader
-        from rio_tiler.models import ImageData
 
         crs = CRS.from_wkt(crs) if isinstance(crs, str) else crs
         with Reader(None, dataset=self.dataset) as reader:
             how: Any = "nearest" if self.kind in ("numbers", "rgba") else "bilinear"
             image = reader.part(bounds, bounds_crs=crs, dst_crs=crs, width=size, height=size, indexes=self.indexes, resampling_method=how)
-        pixels, shown = image.data, np.asarray(image.mask) > 0
+        return self.png(image.data, np.asarray(image.mask) > 0)
+
+    def png(self, pixels: np.ndarray, shown: np.ndarray) -> bytes:
+        """Raw pixels (C, h, w), where ``shown`` (h, w), in the layer's colours."""
+        from rio_tiler.models import ImageData
+
         return bytes(ImageData(np.ma.MaskedArray(*self._drawn(pixels, shown))).render(img_format="PNG"))
 
     def _drawn(self, pixels: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Bytes (3, h, w) and what is hidden of them."""
         if self.kind == "rgba":
-            return pixels[:3].astype(np.uint8), np.broadcast_to(~(shown & (pixels[3] > 0)), (3, *shown.shape))
+            return pixels.astype(np.uint8), np.broadcast_to(~shown, (3, *shown.shape))  # the mask is that of the alpha band
         if self.kind == "numbers":
             numbers = np.where(shown, pixels[0], -1).astype(np.int64)
             found, where = np.unique(numbers, return_inverse=True)
-            colours = np.array([colour(int(one)) if one >= 0 else (0, 0, 0) for one in found], np.uint8)
+            colours = np.array([self.colours.rgb(int(one)) if one >= 0 else (0, 0, 0) for one in found], np.uint8)
             return colours[where.reshape(numbers.shape)].transpose(2, 0, 1), np.broadcast_to(numbers < 0, (3, *shown.shape))
         low, high = self.range
         share = np.clip((pixels.astype(float) - low) / (high - low), 0, 1)
@@ -138,6 +167,12 @@ class MapView:
             raise InputError(f"{self.mosaic} isn't north up in a cylindrical or geographic projection", next_step="look at it in QGIS")
         return View.of(grid)
 
+    def warm(self) -> None:
+        """What the first tiles would wait for: libraries, overviews, what is black and what is white."""
+        for raster in self.rasters:
+            if raster.on:
+                self.tile("cylindrical", raster.id, 0, math.floor(self.view.lon0 / TILE_PX), 0)
+
     def page(self) -> str:
         tiles = [
             Layer(one.id, one.label, "tiles", one.on, one.opacity, f"tiles/{{view}}/{one.id}/{{z}}/{{x}}/{{y}}.png", legend=one.legend)
@@ -150,7 +185,7 @@ class MapView:
     def tile(self, view: str, name: str, zoom: int, x: int, y: int) -> bytes | None:
         """A tile of Leaflet's simple plane, whose unit is a degree of the equator and whose y points down."""
         raster = next((one for one in self.rasters if one.id == name), None)
-        if raster is None or view not in ("cylindrical", "north", "south") or not 0 <= zoom <= self.view.max_zoom + 3:
+        if raster is None or view not in ("cylindrical", *POLES) or not 0 <= zoom <= self.view.max_zoom + 3:
             return None
         side = TILE_PX / 2**zoom
         west, south, east, north = x * side, -(y + 1) * side, (x + 1) * side, -y * side
@@ -158,8 +193,19 @@ class MapView:
             # Read as it is: the page's plane is the mosaic's own but for units, and warping 0…360 would lose a half.
             (west, south), (east, north) = self._native(west, south), self._native(east, north)
             return raster.tile((west, south, east, north), self.opened.grid.crs.to_wkt())
+        if zoom <= self.whole_zoom:
+            # Warping a hemisphere takes GDAL seconds, whatever the overviews.
+            (pixels, shown), pole = raster.reduced, around_pole(self.opened.grid, view, (west, south, east, north), TILE_PX)
+            rows, cols, inside = on_picture(pole, self.opened.grid, shown.shape)
+            return raster.png(pixels[:, rows, cols], shown[rows, cols] & inside)
         metres = float(np.radians(1) * self.view.body.semi_major_m)
         return raster.tile((west * metres, south * metres, east * metres, north * metres), plane_crs(self.view, view))
+
+    @property
+    def whole_zoom(self) -> int:
+        """The last zoom at which a reduced picture of the whole is sharp enough."""
+        width = -(-self.opened.grid.width // max(1, -(-self.opened.grid.width // REDUCED_PX)))
+        return math.floor(math.log2(width / (self.view.bounds[2] - self.view.bounds[0])))
 
     def _native(self, x: float, y: float) -> tuple[float, float]:
         """Degrees of the page's plane in the units of the mosaic's grid."""
@@ -270,6 +316,8 @@ def serve(pages: MapView | Callable[[], str], token: str, port: int, say: Callab
         listening.bind(("127.0.0.1", port))
     except OSError as error:
         raise InputError(f"port {port}: {error.strerror}", next_step="give another one, or leave --port out") from error
+    if isinstance(pages, MapView):
+        pages.warm()
     say(f"http://127.0.0.1:{listening.getsockname()[1]}/?token={token}")
     config = uvicorn.Config(app_of(pages, token), log_level="warning", access_log=False)
     uvicorn.Server(config).run(sockets=[listening])

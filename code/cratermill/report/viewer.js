@@ -34,7 +34,7 @@
     map.fitBounds(bounds);
     if (centre && which === 'cylindrical') map.setView(view.to(...centre), zoom);
     shown = {}; V.layers.forEach(add); graticule();
-    map.on('moveend', () => { graticule(); scale(); }); scale();
+    map.on('moveend', () => { graticule(); scale(); sharpen(); }); scale();
     map.on('mousemove', event => coordinates(event.latlng)); map.on('click', event => measure(event.latlng));
     place.dataset.view = which;
   }
@@ -43,8 +43,8 @@
     let made;
     if (layer.kind === 'tiles') made = L.tileLayer(layer.url.replace('{view}', name), { minZoom: -1, maxZoom: V.maxZoom + 3, minNativeZoom: 0,
       maxNativeZoom: V.maxZoom, opacity: layer.opacity, keepBuffer: 3, bounds });
-    else if (layer.kind === 'image') { if (name !== 'cylindrical') return;
-      made = L.imageOverlay(layer.url, [[V.bounds[1], V.bounds[0]], [V.bounds[3], V.bounds[2]]], { opacity: layer.opacity, alt: layer.label }); }
+    else if (layer.kind === 'image') { made = L.imageOverlay(layer.url.replace('{level}', level()), name === 'cylindrical' ? bounds :
+      [[-V.polar, -V.polar], [V.polar, V.polar]], { opacity: layer.opacity, alt: layer.label }); made.levels = layer.url; }
     else if (layer.kind === 'circles') made = L.layerGroup(layer.items.filter(visible).map(([id, lon, lat, radius, colour]) => {
       const rim = L.polyline(lines(around(lon, lat, radius), view), { color: colour || layer.colour, weight: 2, opacity: layer.opacity });
       return rim.on('click', event => { L.DomEvent.stop(event); crater(layer, id, lon, lat, radius); }); }));
@@ -52,6 +52,11 @@
       { color: layer.colour, weight: 1.5, opacity: layer.opacity })));
     shown[layer.id] = made; if (layer.on) made.addTo(map);
   }
+  // The narrowest picture that has a pixel for each of the screen's; around a pole there is one.
+  const level = () => { if (name !== 'cylindrical') return name; const wanted = (V.bounds[2] - V.bounds[0]) * 2 ** map.getZoom() * (globalThis.devicePixelRatio || 1);
+    return V.levels.find(width => width >= wanted) || V.levels.at(-1); };
+  function sharpen() { Object.values(shown).filter(one => one.levels).forEach(one => { const url = one.levels.replace('{level}', level());
+    if (one._url !== url) one.setUrl(url); }); }
   const visible = ([, , lat]) => name === 'cylindrical' || (name === 'north' ? lat : -lat) > -10;
 
   function crater(layer, id, lon, lat, radius) {

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from .checkpoint import Checkpoint
 
 
+SAMPLES = "samples.jpg"
+"""Within a cell's folder: the best, middle and worst of its Test samples."""
+
+
 @dataclass(frozen=True)
 class CellParams:
     """What a train or evaluate cell is about, made of a frozen plan's plain values by :func:`~cratermill.families.cell_params`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import queue
 import threading
 import time
@@ -26,7 +27,8 @@ class Sink(Protocol):
 
     def scalars(self, step: int, values: dict[str, float]) -> None: ...
 
-    def picture(self, step: int, name: str, png: bytes) -> None: ...
+    def picture(self, step: int, name: str, content: bytes) -> None:
+        """``content``: a PNG or JPEG."""
 
     def close(self) -> None: ...
 
@@ -57,10 +59,12 @@ class TensorBoard:
         self.writer.add_event(self.event(wall_time=time.time(), step=step, summary=summary))
         self.writer.flush()
 
-    def picture(self, step: int, name: str, png: bytes) -> None:
+    def picture(self, step: int, name: str, content: bytes) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        summary = Summary(value=[Summary.Value(tag=name, image=Summary.Image(encoded_image_string=png))])
+        width, height = _opened(content).size
+        image = Summary.Image(encoded_image_string=content, width=width, height=height, colorspace=3)
+        summary = Summary(value=[Summary.Value(tag=name, image=image)])
         self.writer.add_event(self.event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self) -> None:
@@ -89,8 +93,8 @@ class MLflow:
         for name, value in values.items():
             self.client.log_metric(self.run, name, value, step=step)
 
-    def picture(self, step: int, name: str, png: bytes) -> None:
-        """MLflow takes pictures as files; those of TensorBoard's are enough."""
+    def picture(self, step: int, name: str, content: bytes) -> None:
+        self.client.log_image(self.run, _opened(content), key=name, step=step)
 
     def close(self) -> None:
         self.client.set_terminated(self.run)
@@ -108,11 +112,19 @@ class WandB:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         self.run.log(values, step=step)
 
-    def picture(self, step: int, name: str, png: bytes) -> None:
-        """Scores alone go there."""
+    def picture(self, step: int, name: str, content: bytes) -> None:
+        import wandb
+
+        self.run.log({name: wandb.Image(_opened(content))}, step=step)
 
     def close(self) -> None:
         self.run.finish()
+
+
+def _opened(content: bytes) -> Any:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(content))
 
 
 SINKS: dict[str, Make] = {"tensorboard": TensorBoard, "mlflow": MLflow, "wandb": WandB}

@@ -22,11 +22,12 @@ from ..core.files import atomic_path
 from ..core.work import Stopped, Workspace
 from ..samples.brightness import brightness_of
 from .batch_norm import share_batch_norm
-from .cell import CellParams
+from .cell import SAMPLES, CellParams
 from .checkpoint import Checkpoint, read_tensors
 from .device import GpuLoad
 from .events import Teller
 from .loaders import Loaders
+from .sheets import judged, progress
 from .task import Batch, Task
 
 BEST, LAST, CURVE = "best.ckpt", "last.ckpt", "curve.csv"
@@ -60,6 +61,7 @@ class Training:
         self.loss_sum = self.seconds = 0.0
         self.curve: list[dict[str, float]] = []
         self.loggers: list[str] = []
+        self.pictures_every = 0
         self.pictures: dict[str, int] = {}
         self.load = GpuLoad(fabric.device)
         self._clock = self._saved = self._start = time.monotonic()
@@ -187,7 +189,12 @@ class Training:
         return Teller(self.loggers if self.fabric.is_global_zero else [], self.folder, facts, self.epoch)
 
     def tell_pictures(self) -> None:
-        """Pictures that a family makes of its progress after an epoch, once each."""
+        """Predictions of a few validation samples every ``pictures_every`` epochs, and what a family draws of its progress, once each."""
+        if self.loggers and self.pictures_every and self.epoch % self.pictures_every == 0:
+            with self.fabric.autocast():
+                sheet = progress(self.task, self.loaders.data.val, self.fabric.device)
+            if sheet is not None:
+                self.teller.tell("picture", self.epoch, "predictions", sheet)
         for path in sorted(self.folder.glob("*.png")) if self.loggers else ():
             mark = path.stat().st_mtime_ns
             if self.pictures.get(path.name) != mark:
@@ -213,6 +220,14 @@ class Training:
             left_s=left / rate if rate else None,
             **self.load.now(),
         )
+
+    def write_samples(self) -> None:
+        """The best, middle and worst of the Test samples, beside the checkpoint."""
+        with self.fabric.autocast():
+            sheet = judged(self.task, self.loaders.data.test, self.fabric.device)
+        if sheet is not None:
+            with atomic_path(self.folder / SAMPLES) as temporary:
+                temporary.write_bytes(sheet)
 
     # --- keeping -----------------------------------------------------------------------------------------------------------
 

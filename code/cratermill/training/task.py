@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from .binary_scores import Counts
 
 Batch = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A batch for people to look at. ``image`` (B, C, h, w) raw; ``error`` (B,): 0 is right, and more is worse.
+
+    ``target`` and ``prediction``: for each sample shares (h, w) from 0 to 1, a picture (h, w, 3) of bytes, or words.
+    """
+
+    image: np.ndarray
+    target: Any
+    prediction: Any
+    error: np.ndarray
 
 
 class Task(nn.Module):
@@ -35,6 +50,10 @@ class Task(nn.Module):
 
     def end_epoch(self, epoch: int, folder: Path) -> None:
         """Called after each epoch, in one process, for pictures of the progress; must draw no global random numbers."""
+
+    def shown(self, batch: Batch) -> Shown | None:
+        """What the network makes of a batch, for sheets of samples; called without gradients, must draw no global random numbers."""
+        return None
 
     def start_scoring(self) -> None:
         raise NotImplementedError
@@ -69,6 +88,15 @@ class BinaryTask(Task):
 
     def forward(self, batch: Batch, part: int = 0) -> torch.Tensor:
         return self.loss(self.logits(batch), batch["target"])
+
+    def shown(self, batch: Batch) -> Shown:
+        """The error is the mean difference of probability and target."""
+        probability, target, image = (one.cpu().numpy() for one in (self.logits(batch).sigmoid(), batch["target"], batch["image"]))
+        error = np.abs(probability - target).reshape(len(target), -1).mean(axis=1)
+        if target.ndim == 4:
+            return Shown(image, target[:, 0], probability[:, 0], error)
+        said, found = ([f"{value:.3g}" for value in one.reshape(-1)] for one in (target, probability))
+        return Shown(image, said, found, error)
 
     def start_scoring(self) -> None:
         self.counts = Counts.zeros(next(self.network.parameters()).device)

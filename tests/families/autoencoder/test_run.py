@@ -121,6 +121,7 @@ def test_the_map_has_every_crater_once_in_chunks_as_in_one(made, results):
     trained = pd.read_csv(results / "crater_clusters_kmeans.csv")
     assert sorted(table["FID"]) == sorted(trained["FID"]) == list(range(CRATERS))
     assert len(list((made.root / "log" / "map_log").glob("*/cells/*/latents.npy"))) == 3
+    assert "image/jpeg" in (results.parent / "index.html").read_text() and len(list(results.glob("samples_test-set-*.jpg"))) == 1
     # The same network, mosaic and craters: the map's latents are the training's.
     order = trained.reset_index().set_index("FID").loc[table["FID"], "index"]
     assert np.abs(np.load(folder / "latents.npy") - np.load(results / "latents.npy")[order]).max() < 1e-5

@@ -178,6 +178,7 @@ def test_the_tested_scores_are_those_of_the_kept_predictions(done):
     trained = json.loads((cells / "train_test-set-0_iteration-0" / "results.json").read_text())
     evaluated = json.loads((cells / "evaluate_test-set-0_iteration-0" / "eval.json").read_text())
     table = pd.read_csv(cells / "evaluate_test-set-0_iteration-0" / "predictions.csv").query("kind == 'test'")
+    assert (cells / "train_test-set-0_iteration-0" / "samples.jpg").exists()
     assert trained["Accuracy"] == pytest.approx(evaluated["Accuracy"]) == pytest.approx((table["label"] == table["predicted"]).mean())
 
 

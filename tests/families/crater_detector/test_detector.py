@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
@@ -30,6 +31,7 @@ from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_all
 from cratermill.pipeline.planning import train_plan, wanted_rows
 from cratermill.pipeline.train import train
+from cratermill.training.sheets import PANEL_PX
 from tests.families.crater_unet.planet import BODY, Workspace, project, ring_planet
 
 FAMILY = get_family("crater_detector")
@@ -147,6 +149,7 @@ def test_a_run_gives_lists_sorted_by_confidence_and_scores_by_every_rule(run):
     curve = pd.read_csv(folder / "precision_recall.csv")
     assert curve["confidence"].is_monotonic_decreasing and curve["Recall"].is_monotonic_increasing and 0 <= metrics["AP_strict"] <= 1
     curve = pd.read_csv(run[1]["train"][0] / "curve.csv")
+    assert Image.open(run[1]["train"][0] / "samples.jpg").height > 3 * PANEL_PX
     assert {"loss", "F1_strict"} <= set(curve) and curve["train_loss"].iloc[-1] < curve["train_loss"].iloc[0]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from cratermill.families.ejecta.blend import NO_OWNER, Layer, blend
 from cratermill.geo.grid import Window
-from cratermill.report.palette import colour, hex_colour
+from cratermill.report.palette import CRATERS, Colours
 
 
 def layer(fid, mask, probability):
@@ -23,9 +23,11 @@ def test_highest_probability_owns_and_ties_go_to_the_lower_fid():
 
 def test_later_craters_lie_half_transparent_over_earlier_ones():
     made = blend([layer(1, [[1, 1, 0]], 0.7), layer(4, [[0, 1, 0]], 0.9)], (1, 3), 0.5)
-    mixed = np.rint((np.array(colour(1)) + np.array(colour(4))) / 2)
-    assert tuple(made.rgba[:3, 0, 0]) == colour(1) and (made.rgba[:3, 0, 1] == mixed).all()
+    mixed = np.rint((np.array(CRATERS.rgb(1)) + np.array(CRATERS.rgb(4))) / 2)
+    assert tuple(made.rgba[:3, 0, 0]) == CRATERS.rgb(1) and (made.rgba[:3, 0, 1] == mixed).all()
     assert made.rgba[3].tolist() == [[255, 255, 0]] and (made.rgba[:, 0, 2] == 0).all()
+    own = blend([layer(1, [[1]], 0.7)], (1, 1), 0.5, Colours({1: "#123456"}))
+    assert own.rgba[:, 0, 0].tolist() == [0x12, 0x34, 0x56, 255]
 
 
 def test_any_order_gives_the_same_block():
@@ -50,7 +52,7 @@ def test_a_block_without_craters_is_empty():
 
 def test_colours_are_fixed_and_differ_between_neighbours():
 
-    assert [hex_colour(fid) for fid in (0, 1, 7)] == ["#ff7373", "#3666d9", "#3dd936"]
-    assert len({colour(fid) for fid in range(1000)}) == 1000
-    apart = [np.abs(np.subtract(colour(fid), colour(fid + 1))).max() for fid in range(200)]
+    assert [CRATERS.hex(fid) for fid in (0, 1, 7)] == ["#ff7373", "#3666d9", "#3dd936"]
+    assert len({CRATERS.rgb(fid) for fid in range(1000)}) == 1000
+    apart = [np.abs(np.subtract(CRATERS.rgb(fid), CRATERS.rgb(fid + 1))).max() for fid in range(200)]
     assert min(apart) > 60

@@ -25,7 +25,7 @@ from cratermill.geo.grid import pixel_areas_m2
 from cratermill.geo.mosaic import Mosaic
 from cratermill.pipeline.load_config import parse_config
 from cratermill.report.map_page import summary
-from cratermill.report.palette import colour
+from cratermill.report.palette import CRATERS
 from tests.families.ejecta import mapping_case as case
 from tests.families.ejecta.mapping_case import on_mosaic
 
@@ -66,7 +66,7 @@ def test_rasters_equal_the_definition_on_the_whole_mosaic(made):
     for fid, (mask, probability) in found.items():
         wins = mask & (probability > best)
         owner[wins], best[wins] = fid, probability[wins]
-        over = np.array(colour(fid))[:, None, None]
+        over = np.array(CRATERS.rgb(fid))[:, None, None]
         rgb = np.where(mask, np.where(painted, (rgb + over) / 2, over), rgb)
         painted |= mask
     np.testing.assert_array_equal(read(folder / RASTERS[0])[0], owner)

@@ -14,6 +14,7 @@ from ...core.errors import InputError, WorkError
 from ...core.files import read_json, write_json, write_table
 from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
+from ...report import html
 from ...samples.brightness import Ground, far_from
 from ...samples.crops import Cutter
 from ...samples.inputs import digest
@@ -21,6 +22,7 @@ from ...samples.store import joined
 from ...training.checkpoint import load
 from .. import family_data, map_options
 from ..likeness import light_of
+from ..map_page import finish_map, record
 from ..members import Marks, Trainings, best_iteration, evaluated_row, find_checkpoints
 from ..pictures import write_list
 from .cluster_scores import judge
@@ -242,8 +244,16 @@ def join(config: Config, products: list[Path], workspace: Workspace) -> dict:
         made = write_products(
             folder, rows, features, _Cut(cutter, rows, row), row, mosaic, options.window, options.thumbnails, options.display
         )
-    counts = {"craters": len(rows), "left_out": _listed(products) - len(rows), "name": folder.name, **light_of(products)}
-    write_json(folder / "clusters.json", {**counts, **figures})
+        light = light_of(products)
+        counts = {"craters": len(rows), "left_out": _listed(products) - len(rows), "name": folder.name, **light}
+        write_json(folder / "clusters.json", {**counts, **figures})
+        first = read_json(products[0] / "cell.json")["params"]
+        noted = record(config, folder, workspace, {"made_of": first, **light})
+        sections = [html.facts({"Craters": len(rows), "Clusters": clustering.count}), html.traffic_light(**light)]
+        sections += [html.picture(path, path.stem.replace("_", " ")) for path in sorted(made) if path.suffix == ".png"]
+        sections.append(html.section("Sizes of the clusters", html.table(rows.groupby("cluster").size().rename("craters").reset_index())))
+        files = {path.name: "made of the latents" for path in made if path.suffix != ".png"}
+        finish_map(config, folder, f"Clusters {folder.name}", sections, noted, mosaic, files)
     return {**counts, "clusters": clustering.count, "results": [config.project.relative(path) for path in made]}
 
 

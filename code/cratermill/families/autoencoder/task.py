@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...training.optim import build_optimizer, build_scheduler
-from ...training.task import Batch, Task
+from ...training.task import Batch, Shown, Task
 from .hparams import PLATEAU
 from .network import LatentNetwork
 
@@ -52,6 +52,14 @@ class LatentTask(Task):
 
     def forward(self, batch: Batch, part: int = 0) -> torch.Tensor:
         return self.network.loss(batch["image"])
+
+    def shown(self, batch: Batch) -> Shown | None:
+        """Crops as the encoder sees them and their reconstructions; the error is the root of the mean square. None without a decoder."""
+        made = self.network.reconstruct(batch["image"])
+        if made is None:
+            return None
+        seen, again = (one[:, 0].float().cpu().numpy() for one in made)
+        return Shown(batch["image"].cpu().numpy(), seen, again, ((again - seen) ** 2).mean(axis=(1, 2)) ** 0.5)
 
     def start_scoring(self) -> None:
         device = next(self.network.parameters()).device

@@ -16,7 +16,7 @@ import torch
 from affine import Affine
 
 from ...core.errors import InputError, WorkError
-from ...core.files import read_json, write_json, write_table
+from ...core.files import read_json, write_table
 from ...core.work import Workspace
 from ...craters.catalogue import read_catalogue, write_catalogue
 from ...craters.merge import without_doubles
@@ -31,6 +31,7 @@ from ...samples.inputs import digest
 from ...training.checkpoint import Checkpoint, load
 from .. import family_data, get_family, map_options
 from ..likeness import light_of
+from ..map_page import finish_map, record
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths
 from ..pictures import write_list
 from .chipset import resized
@@ -286,9 +287,16 @@ def composite(config: Config, family: str, products: list[Path], workspace: Work
         table = crater_table(found, mosaic.grid.body)
         write_craters(folder, table, mosaic.grid.body, counted_boundary(*extent(mosaic.grid)))
         warnings, likeness = get_family(family).page_warnings(config), light_of(products)
-        write_map_page(folder, table, facts, mosaic, likeness, warnings)
-    provenance = {"config": config.dump(), "made_of": params[products[0]], "parts": len(products), "warnings": warnings, **likeness}
-    write_json(folder / "provenance.json", provenance)
+        noted = {
+            "made_of": params[products[0]],
+            "parts": len(products),
+            "warnings": warnings,
+            "threshold": setting.threshold(row),
+            **likeness,
+        }
+        made = record(config, folder, workspace, noted)
+        sections = page_sections(folder, table, facts | {"threshold": setting.threshold(row)}, mosaic, likeness, warnings)
+        finish_map(config, folder, f"Craters {folder.name}", sections, made, mosaic)
     return {"name": folder.name, **facts, **likeness}
 
 
@@ -331,17 +339,17 @@ def joined_scans(
     return found.reset_index(drop=True), {"scans": len(sides), "craters": len(found)}
 
 
-def write_map_page(
+def page_sections(
     folder: Path, table: pd.DataFrame, facts: dict[str, Any], mosaic: Mosaic, likeness: dict[str, Any], warnings: list[str]
-) -> None:
+) -> list[str]:
     from ...report import html
     from ...report.crater_pictures import overlay
+    from ...report.palette import FOUND
 
     sections = [html.facts({name.replace("_", " "): value for name, value in facts.items()})]
     sections += [html.traffic_light(**likeness), *(html.paragraph(text, "warning") for text in warnings)]
-    sections.append(html.picture(overlay(folder / "overlay.png", mosaic, table), "what the network takes for craters"))
-    sections.append(html.section("Craters", html.table(table.drop(columns="geometry"))))
-    html.write_page(folder / "index.html", f"Craters {folder.name}", sections)
+    sections.append(html.picture(overlay(folder / "overlay.png", mosaic, {"found": (table, FOUND)}), "what the network takes for craters"))
+    return [*sections, html.section("Craters", html.table(table.drop(columns="geometry")))]
 
 
 def predict_pictures(config: Config, family: str, pictures: Sequence[Picture], workspace: Workspace) -> dict[str, Any]:

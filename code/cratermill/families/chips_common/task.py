@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ...training.normalised import Normalised
 from ...training.optim import build_optimizer, build_scheduler
-from ...training.task import Batch, Task
+from ...training.task import Batch, Shown, Task
 from .class_scores import class_probabilities, class_scores, decided
 
 
@@ -42,6 +42,14 @@ class ChipScoring(Task):
         self.counted[: self.classes**2] += torch.bincount(true * self.classes + predicted, minlength=self.classes**2)
         self.counted[-2] += classification_loss(logits, batch["target"]) * len(true)
         self.counted[-1] += len(true)
+
+    def shown(self, batch: Batch) -> Shown:
+        """The error is what is missing of the true class's probability."""
+        share = class_probabilities(self.network(batch["image"]).float()).cpu().numpy()
+        image, true = batch["image"].cpu().numpy(), batch["target"].argmax(dim=1).cpu().numpy()
+        found = share.argmax(axis=1)
+        said = [f"class {one}\n{row[one]:.0%}" for one, row in zip(found, share, strict=True)]
+        return Shown(image, [f"class {one}" for one in true], said, 1 - share[np.arange(len(true)), true])
 
     def scores(self, sum_over_processes: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
         counted = np.asarray(sum_over_processes(self.counted).cpu(), float)

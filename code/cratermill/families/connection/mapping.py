@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import WorkError
-from ...core.files import write_json, write_table
+from ...core.files import read_json, write_table
 from ...core.work import Workspace
 from ...craters.catalogue import write_catalogue
+from ...report import html
 from ..ejecta_common.craters import Crater
 from ..ejecta_common.mapping import PORTION, Brightness, brightness_of, match, require_bands, tiles_to_map
 from ..ejecta_common.planned import map_name, map_run, open_mosaic
 from ..likeness import light_of, unusually_connected
+from ..map_page import finish_map, record
 from ..members import chosen_version, frozen_paths
 from .evaluate import connected_tiles
 from .predict import ConnectionEnsemble
@@ -69,10 +71,14 @@ def composite(config: Config, products: list[Path], workspace: Workspace) -> dic
     table = table.sort_values(["crat_FID", "y", "x"], ignore_index=True)
     folder = config.project.map_folder(map_name(config))
     write_table(folder / TILES, table)
-    with open_mosaic(config) as mosaic:
-        write_catalogue(folder / "tiles.gpkg", table, mosaic.grid.body)
     facts = {"craters": len(products), "tiles": len(table), "connected": int(table["connected"].sum())}
     doubts = unusually_connected(products, facts["tiles"], facts["connected"])
     likeness = light_of(products, doubts, grey=not map_run(config).match_brightness)
-    write_json(folder / "provenance.json", {"config": config.dump(), **facts, **likeness})
+    made = record(
+        config, folder, workspace, {"made_of": (read_json(min(products) / "cell.json") or {}).get("params", {}), **facts, **likeness}
+    )
+    with open_mosaic(config) as mosaic:
+        write_catalogue(folder / "tiles.gpkg", table, mosaic.grid.body)
+        sections = [html.facts(facts), html.traffic_light(**likeness), html.section("Tiles", html.table(table))]
+        finish_map(config, folder, f"Connected tiles {folder.name}", sections, made, mosaic)
     return {"name": folder.name, **facts, **likeness}

@@ -10,17 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...craters.matching import STRICT
+from ...craters.matching import STRICT, match
 from ...craters.scores import rates, tally
 from ...networks.circle_net import peaks
+from ...report.palette import FOUND, MISSED, NEW, OTHER, channels
 from ...training.normalised import Normalised
 from ...training.optim import build_optimizer, build_scheduler
-from ...training.task import Batch, Task
+from ...training.sheets import picture
+from ...training.task import Batch, Shown, Task
 from .hparams import Hparams
 from .targets import RADII_PX, loss
 
-LEAST = 0.1
-"""Weakest answer of a network that is listed."""
+LEAST, SHOWN_ABOVE = 0.1, 0.3
+"""Weakest answer of a network that is listed, and that a sheet of samples shows."""
 THRESHOLDS = np.arange(0.1, 0.75, 0.05)
 AVERAGE_FROM = 10
 """Steps over which the average begins to keep more than it takes."""
@@ -86,6 +88,20 @@ class DetectorTask(Task):
         for found, truth in zip(circles_of(outputs), known(batch["circles"]), strict=True):
             self.counts += torch.from_numpy(_counts(found.cpu().numpy(), truth.cpu().numpy())).to(self.counts.device)
 
+    def shown(self, batch: Batch) -> Shown:
+        """Circles over the images, hits, new and missed ones in the colours of crater maps; the error is 1 − F1 of strict matches."""
+        outputs = self.network(batch["image"])
+        circles = circles_of(outputs.float() if isinstance(outputs, Tensor) else outputs, SHOWN_ABOVE)
+        images, targets, predictions, errors = batch["image"].cpu().numpy(), [], [], []
+        for image, one, two in zip(images, circles, known(batch["circles"]), strict=True):
+            found, truth = one.cpu().numpy(), two.cpu().numpy()
+            hits, below = match(found, truth).pairs, picture(image)
+            new, missed = (np.delete(rows, hits[:, side], axis=0) for side, rows in ((0, found), (1, truth)))
+            targets.append(drawn_over(below, [(truth, OTHER)]))
+            predictions.append(drawn_over(below, [(found[hits[:, 0]], FOUND), (new, NEW), (missed, MISSED)]))
+            errors.append(1 - 2 * len(hits) / max(1, len(found) + len(truth)) if len(found) + len(truth) else 0.0)
+        return Shown(images, targets, predictions, np.array(errors))
+
     def scores(self, sum_over_processes: Callable[[Tensor], Tensor]) -> dict[str, float]:
         counts, losses = sum_over_processes(self.counts).cpu().numpy(), sum_over_processes(self.losses)
         precision, recall, f1 = rates(counts).T
@@ -103,6 +119,17 @@ class DetectorTask(Task):
 def known(circles: Tensor) -> list[Tensor]:
     """The circles (M, 3) of each image, without what fills them up."""
     return [one[~one[:, 0].isnan()] for one in circles]
+
+
+def drawn_over(image_HWC: np.ndarray, kinds: list[tuple[np.ndarray, str]]) -> np.ndarray:
+    """An image of bytes, twice as large, with circles (N, ≥3) of each kind in its colour."""
+    import cv2
+
+    large = np.ascontiguousarray(image_HWC.repeat(2, axis=0).repeat(2, axis=1))
+    for circles, colour in kinds:
+        for x, y, radius, *_ in circles:
+            cv2.circle(large, (round(2 * x + 0.5), round(2 * y + 0.5)), max(1, round(2 * radius)), channels(colour), 1, cv2.LINE_AA)
+    return large
 
 
 def _counts(found: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -21,13 +21,13 @@ from ...geo.bodies import Body
 from ...geo.mosaic import Mosaic
 from .. import get_family, map_options
 from ..likeness import light_of
+from ..map_page import finish_map, record
 from .ground_tiles import extent
 from .maps import map_name, map_run, open_mosaic, params_of
 from .prediction_raster import write_prediction
 
 if TYPE_CHECKING:
     from ...config import Config
-    from ...report.viewer import Layer
     from .tiles import Sizes
 
 Join = Callable[[list[Path], Any, Body], pd.DataFrame]
@@ -56,16 +56,20 @@ def composite(config: Config, family: str, row: Sizes, join: Join, products: lis
             catalogue = catalogue[area.holds(catalogue["lon"].to_numpy(), catalogue["lat"].to_numpy())].reset_index(drop=True)
             scores = compare(folder, every, catalogue, row, resolution, body)
         area_km2 = surface_area_m2(body, boundary) / 1e6
-        pictures = draw(folder, mosaic, table, catalogue, row, resolution, area_km2)
-        from ...report.viewer import static_viewer
+        kinds = judged(folder, table, catalogue)
+        pictures = draw(folder, mosaic, table, catalogue, row, resolution, area_km2, kinds)
+        from ...report.assets import MAPS
+        from ...report.viewer import circles, static_viewer
 
-        walk = static_viewer(folder, mosaic, {}, judged(folder, table, catalogue))
+        lists = [circles(kind.split(",")[0].split(":")[0], kind, some, None, colour) for kind, (some, colour) in kinds.items()]
+        walk = static_viewer(folder, mosaic, {}, lists)
         if getattr(options, "prediction", False):
             write_prediction(folder / "prediction.tif", products, mosaic.grid, workspace)
-    warnings, likeness = get_family(family).page_warnings(config), light_of(products)
-    facts = {"config": config.dump(), "made_of": made_of, "blocks": len(products), "area_km2": area_km2, "warnings": warnings, **likeness}
-    write_json(folder / "provenance.json", facts)
-    write_page(folder, table, scores, pictures, area_km2, likeness, warnings, walk)
+        warnings, likeness = get_family(family).page_warnings(config), light_of(products)
+        facts = {"made_of": made_of, "blocks": len(products), "area_km2": area_km2, "warnings": warnings, **likeness}
+        made = record(config, folder, workspace, facts)
+        sections = page_sections(folder.name, table, scores, pictures, area_km2, likeness, warnings, walk)
+        finish_map(config, folder, f"Craters {folder.name}", sections, made, mosaic, scripts=MAPS if walk else ())
     return {
         "name": folder.name,
         "craters": len(table),
@@ -75,18 +79,17 @@ def composite(config: Config, family: str, row: Sizes, join: Join, products: lis
     }
 
 
-def judged(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame | None) -> list[Layer]:
-    """Rims of what was found, with hits, new ones and misses apart where there was a list to compare with."""
-    from ...report.viewer import FOUND, MISSED, NEW, circles
+def judged(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame | None) -> dict[str, tuple[pd.DataFrame, str]]:
+    """What was found, with hits, new ones and misses apart where there was a list to compare with; each with its colour."""
+    from ...report.palette import FOUND, MISSED, NEW
 
     if catalogue is None or not len(table):
-        return [circles("found", "found craters", pd.DataFrame(table), None, FOUND)]
-    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in ("new_craters", "missed_craters")}
-    places = [set(zip(one["lon"].round(6), one["lat"].round(6), strict=True)) for one in (tables["new_craters"],)]
-    hit = [place not in places[0] for place in zip(table["lon"].round(6), table["lat"].round(6), strict=True)]
-    layers = [circles("found", "found, and in the list", pd.DataFrame(table[hit]), None, FOUND)]
-    layers.append(circles("new", "new: found, and in no list", tables["new_craters"], None, NEW))
-    return [*layers, circles("missed", "missed: in the list alone", tables["missed_craters"], None, MISSED)]
+        return {"found craters": (pd.DataFrame(table), FOUND)}
+    new, missed = (pd.read_csv(folder / f"{name}.csv") for name in ("new_craters", "missed_craters"))
+    places = set(zip(new["lon"].round(6), new["lat"].round(6), strict=True))
+    hit = [place not in places for place in zip(table["lon"].round(6), table["lat"].round(6), strict=True)]
+    named = {"found, and in the list": (pd.DataFrame(table[hit]), FOUND), "new: found, and in no list": (new, NEW)}
+    return named | {"missed: in the list alone": (missed, MISSED)}
 
 
 def radii_m_of(row: Sizes, resolution_m: float) -> tuple[float, float]:
@@ -124,14 +127,23 @@ def compare(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame, row: Siz
     fresh = fresh[listed(fresh, row, resolution_m)]
     write_catalogue(folder / "new_craters.gpkg", fresh, body)
     write_table(folder / "new_craters.csv", fresh.drop(columns="geometry"))
-    write_table(folder / "missed_craters.csv", pd.DataFrame(catalogue.iloc[missed]).drop(columns="geometry", errors="ignore"))
+    gone = catalogue.iloc[missed]
+    write_catalogue(folder / "missed_craters.gpkg", gone.reset_index(drop=True), body)
+    write_table(folder / "missed_craters.csv", pd.DataFrame(gone).drop(columns="geometry", errors="ignore"))
     write_table(folder / "scores_by_size.csv", pd.concat(tables, ignore_index=True))
     write_json(folder / "scores.json", scores)
     return scores
 
 
 def draw(
-    folder: Path, mosaic: Mosaic, table: pd.DataFrame, catalogue: pd.DataFrame | None, row: Sizes, resolution_m: float, area_km2: float
+    folder: Path,
+    mosaic: Mosaic,
+    table: pd.DataFrame,
+    catalogue: pd.DataFrame | None,
+    row: Sizes,
+    resolution_m: float,
+    area_km2: float,
+    kinds: dict[str, tuple[pd.DataFrame, str]],
 ) -> list[tuple[Path, str]]:
     """``overlay.png``, ``size_frequency.png`` and ``size_frequency.csv``."""
     from ...craters.frequencies import frequencies
@@ -146,13 +158,13 @@ def draw(
     parts = [frequencies(diameters, area_km2).assign(list=name) for name, diameters in lists.items()]
     write_table(folder / "size_frequency.csv", pd.concat(parts, ignore_index=True))
     curves = size_frequency(folder / "size_frequency.png", lists, area_km2)
-    picture = overlay(folder / "overlay.png", mosaic, table, catalogue)
+    picture = overlay(folder / "overlay.png", mosaic, kinds)
     caption = "size-frequency distributions, √2 bins, exact Poisson intervals of 1 σ"
-    return [(picture, "found craters, and the catalogue's in blue"), (curves, caption)]
+    return [(picture, ", ".join(kinds)), (curves, caption)]
 
 
-def write_page(
-    folder: Path,
+def page_sections(
+    name: str,
     table: pd.DataFrame,
     scores: dict[str, float],
     pictures: list[tuple[Path, str]],
@@ -160,9 +172,8 @@ def write_page(
     likeness: dict[str, Any],
     warnings: Iterable[str] = (),
     walk: str = "",
-) -> Path:
+) -> list[str]:
     from ...report import html
-    from ...report.assets import MAPS
 
     facts = {"Craters": len(table), "Area counted": f"{area_km2:,.0f} km²"}
     for rule in RULES if scores else ():
@@ -171,7 +182,6 @@ def write_page(
     sections = [html.facts(facts), html.traffic_light(**likeness), *(html.paragraph(text, "warning") for text in warnings)]
     if walk:
         legend = "Blue: found" + (" and in the list; orange: new, in no list; purple: missed" if scores else "")
-        sections.append(html.section("Map", walk, html.paragraph(f"{legend}. With the poles: cratermill view {folder.name}")))
+        sections.append(html.section("Map", walk, html.paragraph(f"{legend}. At full size: cratermill view {name}")))
     sections += [*(html.picture(path, caption) for path, caption in pictures)]
-    sections.append(html.section("Craters", html.table(pd.DataFrame(table.drop(columns="geometry")))))
-    return html.write_page(folder / "index.html", f"Craters {folder.name}", sections, MAPS if walk else ())
+    return [*sections, html.section("Craters", html.table(pd.DataFrame(table.drop(columns="geometry"))))]

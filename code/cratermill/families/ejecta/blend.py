@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...geo.grid import Window
-from ...report.palette import colour
+from ...report.palette import CRATERS, Colours
 
 NO_OWNER = -1
 """In the map of owners, where no crater's ejecta lie; a FID may be 0."""
@@ -32,7 +32,7 @@ class Blended:
     probability: np.ndarray
 
 
-def blend(layers: list[Layer], shape: tuple[int, int], alpha: float) -> Blended:
+def blend(layers: list[Layer], shape: tuple[int, int], alpha: float, colours: Colours = CRATERS) -> Blended:
     """Join layers, given in any order: they are taken by FID.
 
     The highest probability owns a pixel, ties go to the lower FID. In colour, the first crater is opaque and each later one
@@ -49,7 +49,7 @@ def blend(layers: list[Layer], shape: tuple[int, int], alpha: float) -> Blended:
         np.copyto(best[here], layer.probability, where=wins)
         over = mask & painted[here]
         fresh, overlap = mask ^ over, bool(over.any())
-        for band, value in zip(rgb, colour(layer.fid), strict=True):
+        for band, value in zip(rgb, colours.rgb(layer.fid), strict=True):
             np.copyto(band[here], value, where=fresh)
             if overlap:
                 band[here][over] += np.float32(alpha) * (np.float32(value) - band[here][over])

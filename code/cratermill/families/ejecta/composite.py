@@ -12,15 +12,17 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import InputError, WorkError
-from ...core.files import link_or_copy, read_json, write_json, write_table
+from ...core.files import link_or_copy, read_json, write_table
 from ...core.work import Workspace
 from ...geo.blocks import BLOCK_PX, in_order
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window, hull, pixel_areas_m2
 from ...geo.mosaic import Mosaic, close_kept, kept_open
+from ...report.palette import CRATERS, Colours
 from ...samples.brightness import AMBER, RED
 from .. import get_family
 from ..likeness import light_of, unusually_connected
+from ..map_page import PROVENANCE, colours_for, finish_map, record, write_colours
 from .blend import NO_OWNER, Blended, Layer, blend
 from .crater_files import CraterFiles, read_facts
 from .fan import fan_out
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from ...config import Config
 
-PROVENANCE, CALIBRATION = "provenance.json", "calibration.json"
+CALIBRATION = "calibration.json"
 USUAL_REACH = (6.0, 10.0)
 """Mean distances of ejecta, in crater radii, that are doubtful, and beyond belief: continuous ejecta end two to four radii out."""
 USUALLY_DIVIDED = (0.4, 0.6)
@@ -57,21 +59,23 @@ class Part:
 
 def composite(config: Config, products: list[Path], workspace: Workspace) -> dict:
     """Join the mapped craters below ``results/output_masks/<name>``: rasters, polygons, tables, preview, page."""
-    from ...report.map_page import write_map_page
+    from ...report.assets import MAPS
+    from ...report.map_page import FILES, map_sections
     from ...report.viewer import circles, static_viewer
 
-    run, folder = map_run(config), config.project.map_folder(map_name(config))
+    run, folder, colours = map_run(config), config.project.map_folder(map_name(config)), colours_for(config)
     with open_mosaic(config) as mosaic:
         parts = read_parts(products, shown_fids(run.show), partial(cut, config, mosaic.grid))
-        overlaps = write_rasters(folder, parts, mosaic.grid, run.overlap_alpha, workspace)
+        overlaps = write_rasters(folder, parts, mosaic.grid, run.overlap_alpha, workspace, colours)
         publish(parts, folder)
         tables = write_tables(folder, parts, overlaps, mosaic.grid)
-        made = provenance(config, workspace, parts)
-        write_json(folder / PROVENANCE, made)
-        pictures = write_pictures(folder, mosaic, parts, tables["craters"])
-        rims = circles("rims", "craters", tables["craters"], "crat_FID")
+        write_colours(folder, colours, tables["craters"]["crat_FID"])
+        made = record(config, folder, workspace, provenance(config, workspace, parts))
+        pictures = write_pictures(folder, mosaic, parts, tables["craters"], colours)
+        rims = circles("rims", "craters", tables["craters"], "crat_FID", colours=colours)
         walk = static_viewer(folder, mosaic, {"ejecta": folder / "ejecta-map_all.tif"}, [rims])
-    write_map_page(folder, tables, made, pictures, walk)
+        sections = map_sections(folder.name, tables, made, pictures, walk, colours)
+        finish_map(config, folder, f"Ejecta map {folder.name}", sections, made, mosaic, FILES, MAPS if walk else ())
     mapped = sum(part.facts["pixels"] > 0 for part in parts)
     return {"name": folder.name, "craters": len(parts), "mapped": mapped, "light": made["light"], "reasons": made["reasons"]}
 
@@ -151,10 +155,10 @@ OUTPUTS = [
 ]
 
 
-def write_rasters(folder: Path, parts: list[Part], grid: Grid, alpha: float, workspace: Workspace) -> Overlaps:
+def write_rasters(folder: Path, parts: list[Part], grid: Grid, alpha: float, workspace: Workspace, colours: Colours = CRATERS) -> Overlaps:
     """The global rasters in one pass over the blocks that any crater touches; returns what craters share and own."""
     overlaps = Overlaps()
-    blocks = blended_blocks(parts, grid, alpha, overlaps, workspace)
+    blocks = blended_blocks(parts, grid, alpha, overlaps, workspace, colours)
     try:
         fan_out(blocks, [partial(output.write, folder, grid) for output in OUTPUTS])
     finally:
@@ -163,23 +167,23 @@ def write_rasters(folder: Path, parts: list[Part], grid: Grid, alpha: float, wor
 
 
 def blended_blocks(
-    parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps, workspace: Workspace
+    parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps, workspace: Workspace, colours: Colours
 ) -> Iterator[tuple[Window, Blended]]:
     """Every block of the mosaic that a crater's window meets, blended; adds to ``overlaps`` on the way."""
     areas_m2 = pixel_areas_m2(grid)
     blocks = [(window, met, areas_m2[window.row : window.stop_row]) for window, met in met_blocks(parts, grid)]
-    for number, (window, made, shared) in enumerate(in_order(partial(blend_block, alpha), blocks, 16 * BLOCK_PX**2), 1):
+    for number, (window, made, shared) in enumerate(in_order(partial(blend_block, alpha, colours), blocks, 16 * BLOCK_PX**2), 1):
         workspace.keep_going()
         overlaps.join(shared)
         workspace.report(item=number, items=len(blocks), doing="blocks")
         yield window, made
 
 
-def blend_block(alpha: float, block: tuple[Window, list[Part], np.ndarray]) -> tuple[Window, Blended, Overlaps]:
+def blend_block(alpha: float, colours: Colours, block: tuple[Window, list[Part], np.ndarray]) -> tuple[Window, Blended, Overlaps]:
     """One block, given with the areas (h,) of a pixel in each of its rows, blended; and what craters share and own of it."""
     (window, parts, areas_m2), shared = block, Overlaps()
     layers = [layer_of(part, window) for part in parts]
-    made = blend(layers, (window.height, window.width), alpha)
+    made = blend(layers, (window.height, window.width), alpha, colours)
     shared.add(layers, made.owner, areas_m2)
     return window, made, shared
 
@@ -233,12 +237,12 @@ def outline_of(part: Part) -> MultiPolygon:
         return outline(mask.read(Window(0, 0, *mask.grid.shape))[0], mask.grid)
 
 
-def write_pictures(folder: Path, mosaic: Mosaic, parts: list[Part], craters: pd.DataFrame) -> list[tuple[Path, str]]:
+def write_pictures(folder: Path, mosaic: Mosaic, parts: list[Part], craters: pd.DataFrame, colours: Colours) -> list[tuple[Path, str]]:
     """``preview.png`` and, if there are any ejecta, ``craters.png``, each with its caption."""
     from ...report.map_pictures import crater_sheet, preview
 
     whole = preview(folder / "preview.png", mosaic, folder / "ejecta-map_all.tif", craters)
-    sheet = crater_sheet(folder / "craters.png", mosaic, {part.fid: part.files.mask for part in parts}, craters)
+    sheet = crater_sheet(folder / "craters.png", mosaic, {part.fid: part.files.mask for part in parts}, craters, colours)
     pictures = [(whole, "The mosaic, the ejecta in their craters' colours, and the rims with FIDs.")]
     return pictures + ([(sheet, "The craters with most ejecta, seen from above: the mosaic, and the mask over it.")] if sheet else [])
 
@@ -253,8 +257,7 @@ def missing_craters(workspace: Workspace) -> list[str]:
 
 
 def provenance(config: Config, workspace: Workspace, parts: list[Part]) -> dict:
-    """What the map was made of and with: enough to make it again."""
-    plan = getattr(workspace, "plan", None)
+    """What the map was made of and with, beside run, code and configuration: enough to make it again."""
     made = read_json((parts[0].product or parts[0].folder) / "cell.json", {})
     made_with, used, run = made.get("params", {}), (made.get("metrics") or {}).get("weights", {}), map_run(config)
     weights = {name: made_with.get(name) for name in ("split", "mosaic", "bands")}
@@ -264,9 +267,6 @@ def provenance(config: Config, workspace: Workspace, parts: list[Part]) -> dict:
     if made_with.get("calibrate"):
         weights["calibration"] = read_json(config.project.map_log(made_with["name"]) / CALIBRATION)
     return {
-        "run": plan and plan.run,
-        "code": plan and {key: value for key, value in plan.provenance.items() if key != "earlier"},
-        "config": config.dump(),
         **weights,
         "craters": [part.fid for part in parts],
         "missing": missing_craters(workspace),
