@@ -18,12 +18,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from cratermill.batch import cluster, ledger, preflight, scheduler, slurm_state, state, status
+from cratermill.batch import cluster, ledger, preflight, scheduler, slurm_state, snapshot, state, status
 from cratermill.batch.ledger import Submission
 from cratermill.batch.plan import Cell, Plan, freeze, load, make_plan
 from cratermill.batch.profile import Profile, Resources
 from cratermill.batch.slurm import SlurmExecutor
-from cratermill.core.files import fingerprint, write_text
+from cratermill.core.files import fingerprint, write_json, write_text
 
 NO_OP = f"{Path(__file__).resolve()}:note"
 SMALL = Resources(cpus=1, mem_gb=0.5, time_min=5)
@@ -239,9 +239,33 @@ def looking(root: Path, cells: int) -> str:
     return f"| status of {cells} cells, all in the queue | ≤ 1 s and ≤ 2 queries | {seconds:.2f} s, {len(asked)} ({', '.join(asked)}) | | |"
 
 
+def long_run(root: Path, cells: int) -> str:
+    """CPU seconds of looks at a run whose cells are all done: the first ever, the first of another process, and another of the same."""
+    plan = load(freeze(no_op_plan(root, f"long{cells}", cells)))
+    for cell in plan.cells:
+        record = {"state": state.DONE, "host": "n1", "pid": 1, "started": 1.0, "ended": 2.0, "seconds": 1.0, "attempt": 1}
+        write_json(plan.state_path(cell.index), {**record, "progress": {"epoch": 3, "history": [0.5] * 20}})
+        write_json(plan.product(cell) / state.CELL_FILE, {"fingerprint": cell.fingerprint, "params": cell.params, "metrics": {}})
+    time.sleep(snapshot.YOUNG_NS / 1e9)  # what is younger is read again
+    seconds = []
+    for forgets in (True, True, False):
+        if forgets:
+            snapshot._memories.clear()
+        began = time.process_time()
+        assert status.counts(snapshot.read_states(plan)) == {"done": cells}
+        seconds.append(time.process_time() - began)
+    began = time.process_time()
+    load(plan.path)
+    read = time.process_time() - began
+    first, other, again = seconds
+    what = f"| looks at {cells} cells, all done: by another process, again by the same"
+    return f"{what} | the first, which reads all, {first:.2f} s | {other:.2f} s, {again:.2f} s; reading the plan {read:.2f} s (CPU) | | |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=[200, 1000])
+    parser.add_argument("--long", type=int, default=20_000, help="cells of a run that is only looked at")
     parser.add_argument("--runs", type=int, default=9, help="jobs of one cell")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cratermill-benchmark-") as folder:
@@ -252,6 +276,7 @@ def main() -> None:
         for cells in options.cells:
             print("\n".join(submission(root, cells, least=50 if cells > 50 else None)), flush=True)
         print(looking(root, max(options.cells)), flush=True)
+        print(long_run(root, options.long), flush=True)
         for same_job in (True, False):
             print(first_evaluation(root, same_job), flush=True)
         print(many_small(root, 300, 8), flush=True)
