@@ -1,12 +1,13 @@
 """Trainings of crater_detector on real THEMIS tiles, judged on held-out tiles that share no ground with the others.
 
-python benchmarks/crater_detection.py FOLDER themis_416_boxes.zip [--version 1] [--iterations 3] [--epochs 12]
+python benchmarks/crater_detection.py FOLDER themis_416_boxes.zip [--version 1] [--trainings 3] [--epochs 12] [--reduced 0.65]
 python benchmarks/crater_detection.py FOLDER lroc_nac_train.zip --pieces 60    (12 large images, of which some are held out whole)
 
-FOLDER becomes a project of its own; given again, only what is missing is done. Each iteration is a training with a seed and validation
-tiles of its own; thresholds and confidence come from these, and the test tiles are looked at once per iteration. Tiles that share ground
-stay on one side. A Hough transform is tuned on the first iteration's validation tiles, one parameter after the other. Times are seconds of
-CPU (user and system, children included).
+FOLDER becomes a project of its own; given again, only what is missing is done. Each training has a seed, validation and test tiles of its
+own; thresholds and confidence come from validation, and the test tiles are looked at once. Tiles that share ground stay on one side, and
+one of each ground is judged. With --reduced, radii from 3 px on are judged on tiles reduced so far that their labels reach down to this.
+A Hough transform is tuned on the first training's validation tiles, one parameter after the other. Times are seconds of CPU (user and
+system, children included).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import yaml
@@ -30,9 +32,8 @@ from cratermill.craters.matching import BOX, STRICT, Rule
 from cratermill.craters.scores import Tally, average_precision, precision_recall, rates, score, tallies
 from cratermill.families import cell_params
 from cratermill.families.crater_detector.evaluate import SEEN, load_seen, look, read_off
-from cratermill.families.crater_detector.find import Finder, quantities
+from cratermill.families.crater_detector.find import Finder, quantities, resized
 from cratermill.families.craters_common.certainty import sureness, truth_of, with_confidence
-from cratermill.families.craters_common.judging import within
 from cratermill.families.craters_common.prepare import TileSet, folder_of
 from cratermill.families.craters_common.tiles import split_tiles
 from cratermill.pipeline.load_config import load_config
@@ -43,26 +44,30 @@ TABLE = Path(__file__).resolve().parents[1] / "configs" / f"{FAMILY}_version_hpa
 SEED = 1
 RANGES = {5: ((5, 64), (32, 64), (64, 1e9), (5, 8), (8, 16), (16, 32)), 3: ((3, 64), (3, 4), (4, 5))}
 """Radii in pixels that are judged, by the smallest for which threshold and confidence were chosen."""
+FLOOR_PX = 5
+"""Radius from which on the labels of THEMIS tiles are complete, about."""
 TIMED = 12
 QUIET = SimpleNamespace(keep_going=lambda: None, report=lambda **_: None)
 
 
 @dataclass
 class Seen:
-    """One iteration on the test tiles: lists (N, ≥4) of each by smallest radius, how sure they are, and what it cost."""
+    """One training on its test tiles: lists (N, ≥4) and known craters of each by smallest radius, how sure they are, and what it cost."""
 
     listed: dict[int, list[np.ndarray]]
+    truth: dict[int, list[np.ndarray]]
     sure: dict[int, dict[str, float]]
-    truth: list[np.ndarray]
-    test: np.ndarray
+    images: np.ndarray
     seconds_per_tile: float
+    validation: np.ndarray
+    known: list[np.ndarray]
 
 
 def project(options: argparse.Namespace) -> Path:
     """A run configuration, and a table in which the version has as many iterations, epochs and pieces."""
-    folder, changed = options.folder, {"trainings_per_test": options.iterations}
+    folder, changed = options.folder, {"test-set": list(range(options.trainings)), "trainings_per_test": 1}
     if options.epochs:
-        changed |= {"max_epochs": options.epochs, "LR_CosineAnnealingLR_T_max": max(1, options.epochs - 2)}
+        changed |= {"max_epochs": options.epochs, "LR_Trapezoid_T_max": options.epochs}
     if options.pieces:
         changed["pieces_per_tile"] = options.pieces
     (folder / "configs").mkdir(parents=True, exist_ok=True)
@@ -74,7 +79,7 @@ def project(options: argparse.Namespace) -> Path:
         writer.writerows(rows)
     data = {"kind": "boxes", "path": str(options.zip.resolve())}
     run = {"table": f"configs/{TABLE.name}", "versions": [options.version], "data": data}
-    splits = {"count": 1, "test_fraction": 0.16}
+    splits = {"count": options.trainings, "test_fraction": 0.16}
     content = {"name": "themis", "seed": SEED, "data": "data/themis", "splits": splits}
     path = folder / "configs" / "themis.yaml"
     path.write_text(yaml.safe_dump(content | {"trainer": {"loader_workers": 0}, "train": {FAMILY: run}}), encoding="utf-8")
@@ -90,21 +95,49 @@ def run(config: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def see(config, folder: Path) -> tuple[Seen, np.ndarray, TileSet]:
-    """What a trained and evaluated cell found on the test tiles; its validation tiles."""
+def see(config, folder: Path, reduced: float) -> Seen:
+    """What a trained and evaluated cell found on the test tiles."""
     params = cell_params(read_json(folder / "cell.json")["params"])
     hparams, tiles = params.hparams, TileSet(folder_of(config, FAMILY, "craters"))
-    _, validation, test = split_tiles(tiles, params, hparams)
+    rows = dict(zip(("validation", "test"), split_tiles(tiles, params, hparams)[1:], strict=True))
     path = config.project.cell_product(FAMILY, params.version, "evaluate", params.split, params.iteration) / SEEN
-    known, found, listed, sure = load_seen(path, "validation"), load_seen(path, "test"), {}, {}
+    once = {name: one_of_each(tiles, some) for name, some in rows.items()}
+    seen = {name: [craters for craters, kept in zip(load_seen(path, name), once[name], strict=True) if kept] for name in rows}
+    rows = {name: some[once[name]] for name, some in rows.items()}
+    listed, truth, sure = {}, {}, {}
     for smallest in RANGES:
+        if smallest < FLOOR_PX and reduced < 1:
+            tiles = smaller(tiles, np.concatenate(list(rows.values())), reduced)
+            finder = Finder([folder / "best.ckpt"], params.version)
+            seen = {name: look(finder, tiles, some, QUIET) for name, some in rows.items()}
         row = hparams.model_copy(update={"size_min": smallest, "size_max": 64})
-        reading = read_off(tiles, validation, known, row)
-        everything = [with_confidence(craters, reading.calibration, quantities(craters)) for craters in found]
-        sure[smallest] = sureness(tiles, test, everything, row)
-        sure[smallest]["AP"] = average_precision(precision_recall(everything, truth_of(tiles, test), STRICT, (smallest, 64)))
+        reading = read_off(tiles, rows["validation"], seen["validation"], row)
+        everything = [with_confidence(craters, reading.calibration, quantities(craters)) for craters in seen["test"]]
+        truth[smallest] = truth_of(tiles, rows["test"])
+        sure[smallest] = sureness(tiles, rows["test"], everything, row)
+        sure[smallest]["AP"] = average_precision(precision_recall(everything, truth[smallest], STRICT, (smallest, 64)))
         listed[smallest] = [craters[craters[:, 3] >= reading.threshold] for craters in everything]
-    return Seen(listed, sure, truth_of(tiles, test), test, timed(folder, params, tiles, test)), validation, tiles
+    whole = TileSet(folder_of(config, FAMILY, "craters"))
+    images = np.asarray(whole.image)
+    cost = timed(folder, params, whole, rows["test"])
+    return Seen(listed, truth, sure, images[rows["test"]], cost, images[rows["validation"]], truth_of(whole, rows["validation"]))
+
+
+def one_of_each(tiles: TileSet, rows: np.ndarray) -> np.ndarray:
+    """Which of these tiles (N,) bool are judged: the first of each ground, since some pictures are there twice."""
+    kept = np.zeros(len(rows), bool)
+    kept[np.unique(tiles.tiles["ground"].to_numpy()[rows], return_index=True)[1]] = True
+    return kept
+
+
+def smaller(tiles: TileSet, rows: np.ndarray, scale: float) -> TileSet:
+    """These tiles reduced; the others are black."""
+    made = SimpleNamespace(tiles=tiles.tiles, circles=[(circles + (0.5, 0.5, 0)) * scale - (0.5, 0.5, 0) for circles in tiles.circles])
+    first = resized(np.asarray(tiles.image[rows[0]], np.float32), scale)
+    made.image = np.zeros((len(tiles.image), *first.shape), np.float32)
+    for row in rows:
+        made.image[row] = resized(np.asarray(tiles.image[row], np.float32), scale)
+    return cast(TileSet, made)
 
 
 def timed(folder: Path, params: CellParams, tiles: TileSet, test: np.ndarray) -> float:
@@ -128,28 +161,33 @@ def paired_gain(one: Tally, other: Tally) -> np.ndarray:
     return np.array([gain.mean(), *np.percentile(gain, (2.5, 97.5))])
 
 
-def show(seen: list[Seen], classical: list[np.ndarray]) -> None:
-    truth = seen[0].truth
+def show(seen: list[Seen], classical: list[list[np.ndarray]]) -> None:
     for smallest, ranges in RANGES.items():
         for radii in ranges:
-            values = np.array([rates(np.array(counted(one.listed[smallest], truth, radii).counts())) for one in seen])
-            known = counted(seen[0].listed[smallest], truth, radii).counts()[3]
-            precision, recall, f1 = values.mean(0)
-            each = ", ".join(f"{value:.3f}" for value in values[:, 2])
-            both = f"precision {precision:.3f}, recall {recall:.3f}"
-            print(f"strict, r {radii[0]:g}–{radii[1]:g} px ({known} known): F1 {f1:.3f} ({each}), {both}")
+            show_f1(f"strict, r {radii[0]:g}–{radii[1]:g} px", [counted(one.listed[smallest], one.truth[smallest], radii) for one in seen])
         sure = {name: np.mean([one.sure[smallest][name] for one in seen]) for name in seen[0].sure[smallest]}
         print(f"  r ≥ {smallest}:", ", ".join(f"{name} {value:.3f}" for name, value in sure.items()))
-    box = [rates(np.array(counted(one.listed[5], truth, (5, 64), BOX).counts()))[2] for one in seen]
-    errors = [score(counted(one.listed[5], truth, (5, 64)), "strict") for one in seen]
+    whole = [counted(one.listed[5], one.truth[5], (5, 64)) for one in seen]
+    show_f1("box IoU ≥ .5, r 5–64 px", [counted(one.listed[5], one.truth[5], (5, 64), BOX) for one in seen])
+    errors = [score(one, "strict") for one in whole]
     place, size = (np.mean([error[f"{name}_error_strict"] for error in errors]) for name in ("position", "diameter"))
-    print(f"box IoU ≥ .5, r 5–64: F1 {np.mean(box):.3f}; median errors: centre {place:.3f} r, radius {size:.3f} r")
-    hough_tally = counted(classical, truth, (5, 64))
-    gains = np.mean([paired_gain(counted(one.listed[5], truth, (5, 64)), hough_tally) for one in seen], axis=0)
-    print(
-        f"Hough transform, r 5–64: F1 {rates(np.array(hough_tally.counts()))[2]:.3f}; gain {gains[0]:.3f} ({gains[1]:.3f}–{gains[2]:.3f})"
-    )
+    print(f"median errors: centre {place:.3f} r, size {size:.3f}")
+    hough_tallies = [counted(found, one.truth[5], (5, 64)) for found, one in zip(classical, seen, strict=True)]
+    show_f1("Hough transform, r 5–64 px", hough_tallies)
+    gains = np.mean([paired_gain(*both) for both in zip(whole, hough_tallies, strict=True)], axis=0)
+    print(f"  gain over it, paired: {gains[0]:.3f} ({gains[1]:.3f}–{gains[2]:.3f})")
     print(f"CPU seconds per tile, all levels: {np.mean([one.seconds_per_tile for one in seen]):.2f}")
+
+
+def show_f1(what: str, trainings: list[Tally]) -> None:
+    """Means over the trainings, each one's F1, and 95 % over the resampled tiles of all."""
+    precision, recall, f1 = np.mean([rates(np.array(one.counts())) for one in trainings], axis=0)
+    each = ", ".join(f"{rates(np.array(one.counts()))[2]:.3f}" for one in trainings)
+    blocks, known = [one.by_block() for one in trainings], sum(one.counts()[3] for one in trainings)
+    rng = np.random.default_rng(SEED)
+    draws = [rates(one[rng.integers(0, len(one), (1000, len(one)))].sum(1))[:, 2] for one in blocks]
+    low, high = np.percentile(np.mean(draws, axis=0), (2.5, 97.5))
+    print(f"{what} ({known} known): F1 {f1:.3f} ({low:.3f}–{high:.3f}; {each}), precision {precision:.3f}, recall {recall:.3f}")
 
 
 def main() -> None:
@@ -157,21 +195,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("zip", type=Path)
     parser.add_argument("--version", type=int, default=1)
-    parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--trainings", type=int, default=3, help="each with a split of its own")
+    parser.add_argument("--reduced", type=float, default=1.0, help="scale of the tiles on which radii below 5 px are judged")
     parser.add_argument("--epochs", type=int, help="instead of the row's, and its schedule with it")
     parser.add_argument("--pieces", type=int, help="pieces per tile and epoch instead of the row's: many where there are few large images")
     options = parser.parse_args()
     path = project(options)
     seconds = run(path)
     config = load_config(path)
-    cells = [config.project.cell_product(FAMILY, options.version, "train", 0, iteration) for iteration in range(options.iterations)]
-    results = [see(config, folder) for folder in cells]
-    first, validation, tiles = results[0]
-    images = np.asarray(tiles.image)
-    known = [within(tiles.circles[number], images.shape[1:]) for number in validation]
-    keywords = tuned(list(images[validation]), known, (5, 64))
-    print(f"\n{len(first.test)} test tiles; version {options.version}, {options.iterations} trainings; {seconds:.0f} s of CPU this time")
-    show([seen for seen, _, _ in results], [hough(images[number], **keywords) for number in first.test])
+    cells = [config.project.cell_product(FAMILY, options.version, "train", split, 0) for split in range(options.trainings)]
+    results = [see(config, folder, options.reduced) for folder in cells]
+    keywords = tuned(list(results[0].validation), results[0].known, (5, 64))
+    tested = ", ".join(str(len(one.images)) for one in results)
+    print(f"\n{tested} test tiles; version {options.version}; {seconds:.0f} s of CPU this time")
+    show(results, [[hough(image, **keywords) for image in one.images] for one in results])
 
 
 if __name__ == "__main__":

@@ -93,6 +93,17 @@ def test_schedules():
     assert restarts == pytest.approx([1, 0.5] * 3)
 
 
+def test_a_trapezoid_rises_stays_and_falls_within_epochs():
+    keywords = {"LR_Trapezoid_T_max": 10, "LR_Trapezoid_rise": 2, "LR_Trapezoid_fall": 0.4}
+    expected = [0.01, 0.505, 1, 1, 1, 1, 1, 0.7525, 0.505, 0.2575]
+    assert rates("Trapezoid", 10, keywords) == pytest.approx(expected)
+    optimizer = build_optimizer(row(keywords, scheduler="Trapezoid", lr=0.1, optimizer="SGD"), nn.Linear(1, 1))
+    schedule = build_scheduler(row(keywords, scheduler="Trapezoid", lr=0.1, optimizer="SGD"), optimizer)
+    for epoch, share in ((0.5, 0.2575), (3.25, 1.0), (9.5, 0.13375), (10, 0.01)):
+        schedule.reach(epoch)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * share)
+
+
 def test_warm_up_rises_from_a_hundredth_then_the_schedule_begins():
     keywords = {"LR_StepLR_step_size": 2, "LR_StepLR_gamma": 0.5}
     found = rates("StepLR_Warmup", 9, keywords, LR_Warmup_milestone=4)

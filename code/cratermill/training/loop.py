@@ -96,6 +96,9 @@ class Training:
             self.require_finite(loss)
             self.loss_sum += loss
             self.batch += 1
+            for scheduler in self.schedulers:
+                if hasattr(scheduler, "reach"):
+                    scheduler.reach(self.epoch + self.batch / self.loaders.train_batches)
             self.tell()
             self.stop_if_asked()
 
@@ -136,7 +139,7 @@ class Training:
             self.task.end_epoch(self.epoch, self.folder)
             self.tell_pictures()
         for scheduler in self.schedulers:
-            if scheduler is not None:
+            if scheduler is not None and not hasattr(scheduler, "reach"):
                 scheduler.step()
         self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
         self.save_last()

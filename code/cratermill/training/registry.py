@@ -70,15 +70,16 @@ OPTIMIZERS = {
     "Muon": Entry("timm.optim:Muon"),
 }
 SCHEDULERS = {
-    # Stepped once per epoch.
+    # Stepped once per epoch; those with a method ``reach`` are told of every step.
     "StepLR": Entry("torch.optim.lr_scheduler:StepLR"),
     "CosineAnnealingLR": Entry("torch.optim.lr_scheduler:CosineAnnealingLR"),
     "CosineAnnealingWarmRestarts": Entry("torch.optim.lr_scheduler:CosineAnnealingWarmRestarts"),
+    "Trapezoid": Entry("cratermill.training.schedules:Trapezoid"),
 }
 
 
 def scheduler_names() -> Iterable[str]:
-    return [*SCHEDULERS, *(name + WARMUP for name in SCHEDULERS)]
+    return [*SCHEDULERS, *(name + WARMUP for name in SCHEDULERS if name != "Trapezoid")]
 
 
 LossName = Annotated[str, OneOf(lambda: LOSSES)]

@@ -92,13 +92,21 @@ def test_pieces_show_their_circles_where_they_are_said_to_be(share):
     image = np.zeros((256, 256), np.float32)
     for x, y, radius in circles:
         image[np.hypot(cols - x, rows - y) < 0.6 * radius] = 200
-    drawing, seen = Drawing(160, (0.5, 0.9), share, 20.0), 0
+    drawing, seen = Drawing(160, (0.5, 0.9), share, 20.0, 0.5), 0
     for _ in range(12):
-        shown, found = piece((image, circles), [(image, circles)] * 8, drawing, rng)
+        shown, found = piece((image, circles), lambda count: [(image, circles)] * count, drawing, rng)
         values = shown[found[:, 1].round().astype(int).clip(0, 159), found[:, 0].round().astype(int).clip(0, 159)]
         seen += len(found)
         assert (values > 90).mean() > 0.97
     assert seen > 60
+
+
+def test_pieces_around_craters_show_one_wherever_it_lies():
+    image, circles = np.zeros((416, 416), np.float32), np.array([[400.0, 8.0, 6.0]])
+    for share, least, most in ((1.0, 40, 40), (0.0, 0, 20)):
+        drawing, rng = Drawing(160, (0.6, 0.9), 0.0, 5.0, share), np.random.default_rng(1)
+        shown = sum(len(piece((image, circles), lambda count: [], drawing, rng)[1]) for _ in range(40))
+        assert least <= shown <= most
 
 
 def test_resized_images_keep_pixel_centres():
@@ -113,9 +121,9 @@ def write_table(folder, rows: list[dict]) -> None:
     aliases = {name: column for column, name in Hparams.columns().items()}
     (folder / "configs").mkdir(exist_ok=True)
     with (folder / "configs" / "t.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [aliases[name] for name in rows[0]])
+        writer = csv.DictWriter(file, [aliases.get(name, name) for name in rows[0]])
         writer.writeheader()
-        writer.writerows({aliases[name]: value for name, value in row.items()} for row in rows)
+        writer.writerows({aliases.get(name, name): value for name, value in row.items()} for row in rows)
 
 
 class Running(Workspace):
@@ -126,7 +134,8 @@ class Running(Workspace):
 def run(tmp_path_factory):
     """A row trained for two epochs on small dots, and evaluated: (config, folders and metrics by stage)."""
     folder = tmp_path_factory.mktemp("detector")
-    write_table(folder, [ROW])
+    schedule = {"scheduler": "Trapezoid", "LR_Trapezoid_T_max": 2, "LR_Trapezoid_rise": 0.5, "LR_Trapezoid_fall": 0.5}
+    write_table(folder, [ROW | schedule])
     data = {"dots": {"tiles": 12, "tile_px": 96}}
     config = project(folder, {"name": "d", "data": "data", "train": {"crater_detector": {"table": "configs/t.csv", "data": data}}})
     FAMILY.prepare(config, wanted_rows(config)["crater_detector"], lambda *_: None)
@@ -151,6 +160,8 @@ def test_a_run_gives_lists_sorted_by_confidence_and_scores_by_every_rule(run):
     curve = pd.read_csv(run[1]["train"][0] / "curve.csv")
     assert Image.open(run[1]["train"][0] / "samples.jpg").height > 3 * PANEL_PX
     assert {"loss", "F1_strict"} <= set(curve) and curve["train_loss"].iloc[-1] < curve["train_loss"].iloc[0]
+    # At the end of each epoch, not at its beginning.
+    assert curve["lr"].tolist() == pytest.approx([1e-3, 1e-5])
 
 
 def test_the_kept_weights_are_the_average_and_read_back(run):

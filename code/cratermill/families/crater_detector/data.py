@@ -13,7 +13,7 @@ from ...samples.sampler import EpochOrder, sample_seed
 from ...training.cell import CellParams, Datasets
 from ..craters_common.prepare import TileSet, folder_of
 from ..craters_common.tiles import require_craters, require_parts, split_tiles
-from .pieces import MOSAICS, Drawing, other_light, piece
+from .pieces import Drawing, other_light, piece
 from .targets import RADII_PX, drawn
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class Pieces(Dataset):
     def __init__(self, tiles: TileSet, rows: np.ndarray, hparams: Hparams, seed: int, training: bool = False):
         self.tiles, self.rows, self.hparams, self.seed, self.training = tiles, rows, hparams, seed, training
         scales = hparams.piece_scale_min, hparams.piece_scale_max
-        self.drawing = Drawing(hparams.piece_px, scales, hparams.mosaic_share, hparams.rotation_deg)
+        around = hparams.around_share if training else 0.0
+        self.drawing = Drawing(hparams.piece_px, scales, hparams.mosaic_share, hparams.rotation_deg, around)
 
     def __len__(self) -> int:
         return len(self.rows) * self.hparams.pieces_per_tile
@@ -41,8 +42,11 @@ class Pieces(Dataset):
     def __getitem__(self, key: int | tuple[int, int, int]) -> dict[str, torch.Tensor]:
         epoch, position, index = key if isinstance(key, tuple) else (0, key, key)
         rng = np.random.default_rng(sample_seed(self.seed, epoch, position))
-        others = self.rows[rng.integers(0, len(self.rows), MOSAICS[-1][0] ** 2 - 1)]
-        image, circles = piece(self._tile(self.rows[index % len(self.rows)]), [self._tile(row) for row in others], self.drawing, rng)
+
+        def others(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+            return [self._tile(row) for row in self.rows[rng.integers(0, len(self.rows), count)]]
+
+        image, circles = piece(self._tile(self.rows[index % len(self.rows)]), others, self.drawing, rng)
         if self.training:
             low, high = self.tiles.meta["range"]
             image = other_light(image, (low, high), rng)

@@ -36,6 +36,12 @@ class Hparams(SizedHparams):
     piece_scale_max: Number = Field(
         1.05, gt=0, description="largest scale; above 1 catalogues lack what would be seen, and the network learns that it is ground"
     )
+    around_share: Number = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the pieces of one tile that lie around one of its craters, so that a step has more to learn from",
+    )
     mosaic_share: Number = Field(0.25, ge=0, le=1, description="share of pieces made of 4 or 9 reduced tiles: for large craters")
     rotation_deg: Number = Field(12.0, ge=0, le=180, description="largest turn of a piece; 180 where the sun may stand anywhere")
     moving_average: Number = Field(0.997, ge=0, lt=1, description="share that the tested weights keep of themselves in a step")

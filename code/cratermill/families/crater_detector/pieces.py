@@ -5,10 +5,13 @@ Images are only reduced, never enlarged much: a catalogue ends at some size in p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+from .targets import RADII_PX
 
 cv2.setNumThreads(1)
 
@@ -24,12 +27,14 @@ CONTRAST, BRIGHTNESS = (0.7, 1.4), 0.1
 
 @dataclass(frozen=True)
 class Drawing:
-    """How pieces are drawn: the columns piece_px, piece_scale_min, piece_scale_max, mosaic_share and rotation_deg."""
+    """How pieces are drawn: the columns piece_px, piece_scale_min, piece_scale_max, mosaic_share, rotation_deg and
+    around_share."""
 
     side: int
     scales: tuple[float, float]
     mosaic_share: float
     rotation_deg: float
+    around_share: float = 0.0
 
 
 def sigma_of(scale: float) -> float:
@@ -42,21 +47,25 @@ def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def piece(
-    tile: tuple[np.ndarray, np.ndarray], others: list[tuple[np.ndarray, np.ndarray]], drawing: Drawing, rng: np.random.Generator
+    tile: tuple[np.ndarray, np.ndarray],
+    others: Callable[[int], list[tuple[np.ndarray, np.ndarray]]],
+    drawing: Drawing,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A piece (side, side) float32 of a tile, its image and circles (N, 3), and the circles in it whose centres it shows.
 
-    ``others`` fill mosaics up, as many as the largest needs.
+    ``others`` gives as many further tiles as a mosaic needs.
     """
     if rng.random() >= drawing.mosaic_share:
         scale = float(np.exp(rng.uniform(*np.log(drawing.scales))))
-        return _part(*tile, scale, (drawing.side, drawing.side), drawing.rotation_deg, rng)
+        around = drawing.around_share > 0 and rng.random() < drawing.around_share
+        return _part(*tile, scale, (drawing.side, drawing.side), drawing.rotation_deg, rng, around)
     count, largest = MOSAICS[0] if rng.random() < MOSTLY_TWO else MOSAICS[1]
     cell = drawing.side // count
     whole = cell / max(tile[0].shape)
     scale = rng.uniform(whole, max(whole, largest))
     image, found = np.full((drawing.side, drawing.side), tile[0].mean(), np.float32), []
-    for number, (one, circles) in enumerate([tile, *others[: count**2 - 1]]):
+    for number, (one, circles) in enumerate([tile, *others(count**2 - 1)]):
         inner = cell - int(rng.integers(0, LARGEST_GAP_PX + 1))
         part, seen = _part(one, circles, scale, (inner, inner), drawing.rotation_deg, rng)
         row, col = (cell * place for place in divmod(number, count))
@@ -66,12 +75,26 @@ def piece(
 
 
 def _part(
-    image: np.ndarray, circles: np.ndarray, scale: float, shape: tuple[int, int], rotation_deg: float, rng: np.random.Generator
+    image: np.ndarray,
+    circles: np.ndarray,
+    scale: float,
+    shape: tuple[int, int],
+    rotation_deg: float,
+    rng: np.random.Generator,
+    around: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random part of one tile, reduced, turned a little and perhaps turned upside down, which leaves the light on its side."""
+    """A random part of one tile, reduced, turned a little and perhaps turned upside down, which leaves the light on its side.
+
+    ``around``: it shows one of the tile's craters that can be learnt at this scale, if there is one.
+    """
     height, width = image.shape
     slack = np.maximum(0.0, np.array([width, height]) * scale - shape[::-1]) / scale
-    centre = np.array([width - 1, height - 1]) / 2 + rng.uniform(-0.5, 0.5, 2) * slack
+    middle = np.array([width - 1, height - 1]) / 2
+    centre = middle + rng.uniform(-0.5, 0.5, 2) * slack
+    learnable = circles[(circles[:, 2] * scale >= RADII_PX[0]) & (circles[:, 2] * scale <= RADII_PX[1])] if around else circles[:0]
+    if len(learnable):
+        away = rng.uniform(-0.4, 0.4, 2) * shape[::-1] / scale
+        centre = np.clip(rng.choice(learnable)[:2] + away, middle - slack / 2, middle + slack / 2)
     turn = np.radians(rng.uniform(-rotation_deg, rotation_deg))
     matrix = _affine(scale, turn, rng.random() < 0.5, centre, (np.array(shape[::-1]) - 1) / 2)
     source = blurred(np.asarray(image, np.float32), sigma_of(scale) * rng.uniform(*BLUR))

@@ -21,7 +21,7 @@ from ...training.task import Batch, Shown, Task
 from .hparams import Hparams
 from .targets import RADII_PX, loss
 
-LEAST, SHOWN_ABOVE = 0.1, 0.3
+LEAST, SHOWN_ABOVE = 0.04, 0.3
 """Weakest answer of a network that is listed, and that a sheet of samples shows."""
 THRESHOLDS = np.arange(0.1, 0.75, 0.05)
 AVERAGE_FROM = 10
