@@ -155,6 +155,7 @@ def test_a_run_gives_lists_sorted_by_confidence_and_scores_by_every_rule(run):
     table = pd.read_csv(folder / "craters.csv")
     assert {"x", "y", "radius_px", "confidence", "levels_seen", "spread_place", "new"} <= set(table)
     assert all(part["confidence"].is_monotonic_decreasing for _, part in table.groupby("tile"))
+    assert (folder / "new.png").read_bytes().startswith(b"\x89PNG")
     curve = pd.read_csv(folder / "precision_recall.csv")
     assert curve["confidence"].is_monotonic_decreasing and curve["Recall"].is_monotonic_increasing and 0 <= metrics["AP_strict"] <= 1
     curve = pd.read_csv(run[1]["train"][0] / "curve.csv")

@@ -18,7 +18,9 @@ from .tiles import Sizes, radii_px
 if TYPE_CHECKING:
     from .prepare import TileSet
 
-CRATERS, SCORES, CURVE = "craters.csv", "scores.csv", "precision_recall.csv"
+CRATERS, SCORES, CURVE, NEW = "craters.csv", "scores.csv", "precision_recall.csv", "new.png"
+MOST_SHOWN, SHOWN_COLUMNS, SHOWN_RADII, LEAST_SHOWN_PX = 40, 8, 2.5, 14
+"""Craters on a sheet, side by side, and how far each is shown around its centre."""
 
 
 def judge(
@@ -50,7 +52,9 @@ def judge(
         table.insert(0, "tile", row)
         table.insert(1, "name", tiles.tiles["name"].iloc[row])
         parts.append(table)
-    write_table(folder / CRATERS, pd.concat(parts, ignore_index=True))
+    table = pd.concat(parts, ignore_index=True)
+    write_table(folder / CRATERS, table)
+    show_new(folder / NEW, tiles, table[(table["new"] == 1) & table["radius_px"].between(*radii)])
     write_table(folder / SCORES, pd.concat([size_table(one, name) for name, one in tallies.items()], ignore_index=True))
     metrics: dict[str, float] = {}
     for name, one in tallies.items():
@@ -70,10 +74,34 @@ def within(circles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return circles[inside]
 
 
+def show_new(path: Path, tiles: TileSet, new: pd.DataFrame) -> None:
+    """A sheet of the surest craters that the list lacks, for a person to judge: some are mistakes, some the list's gaps."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Circle
+
+    from ...report.images import save_figure
+
+    new = new.sort_values("confidence", ascending=False, kind="stable").head(MOST_SHOWN)
+    rows = max(1, -(-len(new) // SHOWN_COLUMNS))
+    figure = Figure(figsize=(1.5 * SHOWN_COLUMNS, 1.75 * rows + 0.3), layout="constrained")
+    figure.suptitle(f"{len(new)} surest of the found craters that the list lacks: confidence, tile, radius in pixels", fontsize=9)
+    places = figure.subplots(rows, SHOWN_COLUMNS, squeeze=False).ravel()
+    for place in places:
+        place.set_axis_off()
+    low, high = tiles.meta["range"]
+    for place, crater in zip(places, rows_of(new), strict=False):
+        reach = max(SHOWN_RADII * crater.radius_px, LEAST_SHOWN_PX)
+        place.imshow(np.asarray(tiles.image[crater.tile]), cmap="gray", vmin=low, vmax=high)
+        place.add_patch(Circle((crater.x, crater.y), crater.radius_px, fill=False, color="#e69f00", lw=0.8))
+        place.set(xlim=(crater.x - reach, crater.x + reach), ylim=(crater.y + reach, crater.y - reach))
+        place.set_title(f"{crater.confidence:.2f}  {crater.tile}  {crater.radius_px:.1f}", fontsize=6.5)
+    save_figure(figure, path, dpi=110)
+
+
 def gather(cells: pd.DataFrame, into: Path) -> list[dict]:
-    """Crater lists and scores by size of all evaluated cells, side by side in ``results/``."""
+    """Crater lists, scores by size and sheets of new craters of all evaluated cells, side by side in ``results/``."""
     for cell in rows_of(cells[cells["stage"] == "evaluate"]):
         tag = f"test-set-{cell.split}_iteration-{cell.iteration}"
-        for name in (name for name in (CRATERS, SCORES, CURVE) if (cell.product / name).exists()):  # earlier versions made no curve
-            copy_file(cell.product / name, into / "craters" / f"{Path(name).stem}_{tag}.csv")
+        for name in (name for name in (CRATERS, SCORES, CURVE, NEW) if (cell.product / name).exists()):  # earlier versions made fewer
+            copy_file(cell.product / name, into / "craters" / f"{Path(name).stem}_{tag}{Path(name).suffix}")
     return []
