@@ -134,7 +134,7 @@ class Running(Workspace):
 def run(tmp_path_factory):
     """A row trained for two epochs on small dots, and evaluated: (config, folders and metrics by stage)."""
     folder = tmp_path_factory.mktemp("detector")
-    schedule = {"scheduler": "Trapezoid", "LR_Trapezoid_T_max": 2, "LR_Trapezoid_rise": 0.5, "LR_Trapezoid_fall": 0.5}
+    schedule = {"pieces_per_tile": 4, "scheduler": "Trapezoid", "LR_Trapezoid_T_max": 2, "LR_Trapezoid_rise": 0.5, "LR_Trapezoid_fall": 0.5}
     write_table(folder, [ROW | schedule])
     data = {"dots": {"tiles": 12, "tile_px": 96}}
     config = project(folder, {"name": "d", "data": "data", "train": {"crater_detector": {"table": "configs/t.csv", "data": data}}})
