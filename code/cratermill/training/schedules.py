@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -14,7 +15,7 @@ class Trapezoid(LRScheduler):
         self.T_max, self.rise, self.fall, self.low = T_max, rise, fall, low
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         return [rate * self.share(self.last_epoch) for rate in self.base_lrs]
 
     def share(self, epoch: float) -> float:
