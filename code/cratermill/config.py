@@ -97,14 +97,19 @@ class Tiles(_Part):
 class HoldOut(_Part):
     """Craters, or ground, that one split tests on, and that none of its networks sees."""
 
-    craters: list[int] = Field(default_factory=list, description="FIDs")
-    regions: str | None = Field(None, description="a file of polygons; tiles whose middle lies in one are tested on")
+    craters: list[int] = Field(default_factory=list, description="FIDs; of tiles and chips those are tested on that hold a crater's centre")
+    regions: str | None = Field(None, description="a file of polygons; tiles and chips whose middle lies in one are tested on")
+    names: list[str] = Field(default_factory=list, description="names of tiles or chips, * stands for anything; of those read from files")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if not self.craters and not self.regions:
-            raise ValueError("must name craters, regions, or both")
+        if not self.craters and not self.regions and not self.names:
+            raise ValueError("must name craters, regions or names")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, dump: Any) -> dict[str, Any]:
+        return _without(dump(self), "names")
 
 
 def _listed(value: Any) -> Any:
@@ -118,7 +123,7 @@ class Splits(_Part):
     test_fraction: float = Field(0.2, gt=0, lt=1)
     by: Literal["row", "tile"] = Field("row", description="row: EJMAP's way; tile: all pairs of one ground tile stay on one side")
     hold_out: Annotated[list[HoldOut], BeforeValidator(_listed)] = Field(
-        default_factory=list, description="{craters: [3, 17]} or {regions: FILE}, or a list: a further split of each; ejecta families"
+        default_factory=list, description="{craters: [3, 17]}, {regions: FILE} or {names: [a*]}, or a list: a further split of each"
     )
     drawn_tiles: Annotated[list[Annotated[int, Field(ge=2)]], BeforeValidator(_listed)] = Field(
         default_factory=list, description="further splits, each with so many of the tiles with which split drawn_of trains; ejecta families"

@@ -6,6 +6,7 @@ import pytest
 import shapely
 
 from cratermill.analysis.against_truth import Compared, compare, pooled, score_table, scores
+from cratermill.analysis.difference import write_difference
 from cratermill.analysis.given_ejecta import Drawn, Empty, Tiles, ejecta_of
 from cratermill.analysis.masks import Mask
 from cratermill.analysis.plane import Crater, Place
@@ -108,15 +109,18 @@ def test_training_masks_are_scored_inside_their_tiles_alone(tmp_path):
     assert found.tiles["map"][0] == 0 and found.tiles["map"][2] == found.tiles["drawn"][0]
 
 
-def test_rolling_the_planet_changes_no_count(tmp_path):
-    tables = []
+def test_rolling_the_planet_changes_no_count_and_rolls_the_difference(tmp_path):
+    tables, rasters = [], []
     for first in (-180.0, -60.0):
         on, folder = cases.grid(first), tmp_path / str(first)
         truth = drawn(folder / "mask_crater_1.tif", shifted_disc(on, 7, 0), on)
         moved = drawn(folder / "mask_crater_2.tif", shifted_disc(on, 7, 60), on)
         found = compare(Place(crater(7), on), moved, truth, scales=(2,))
         tables.append({key: counts.tolist() for key, counts in found.groups().items()})
-    assert tables[0] == tables[1]
+        write_difference(folder / "difference.tif", {7: moved}, {7: truth}, [7], on)
+        rasters.append(cases.read(folder / "difference.tif")[0])
+    assert tables[0] == tables[1] and set(np.unique(rasters[0])) == {0, 1, 2, 3}
+    assert np.array_equal(np.roll(rasters[0], -round(120 / 360 * cases.SHAPE[1]), axis=1), rasters[1])
 
 
 def test_intervals_are_over_craters():

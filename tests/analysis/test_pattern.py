@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cratermill.analysis import masks
 from cratermill.analysis.map_tables import band_names, each_crater, frames
 from cratermill.analysis.mapped_craters import read_craters
 from cratermill.analysis.masks import MaskSet
@@ -11,7 +12,7 @@ from cratermill.analysis.pattern import blanket_radius, pixels_within, ring_shar
 from cratermill.analysis.plane import Crater, Place
 from cratermill.core.errors import InputError
 from cratermill.geo.bodies import Body
-from cratermill.geo.grid import pixel_areas_m2
+from cratermill.geo.grid import Window, pixel_areas_m2
 from cratermill.geo.mosaic import Mosaic
 from cratermill.synthetic import synthesise
 from cratermill.synthetic.ejecta import Ejecta
@@ -21,10 +22,10 @@ from cratermill.synthetic.render import Planet
 from tests.analysis import cases
 
 
-def tables(folder, masks="masks", min_size=20):
+def tables(folder, name="masks", min_size=20):
     """Both tables by FID, of a folder of masks."""
     with Mosaic.open(folder / "mosaics" / "cylindrical_mosaic.tif") as mosaic:
-        found = MaskSet.of(folder / masks, mosaic.grid)
+        found = MaskSet.of(folder / name, mosaic.grid)
         craters = read_craters(next((folder / "ejc_data").glob("fresh_craters.*")), mosaic.grid.body, found.files)
         both = frames(each_crater(found, craters, mosaic, band_names(mosaic), min_size))
     return [table.set_index("crat_FID") for table in both]
@@ -38,6 +39,26 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(world):
     return tables(world)
+
+
+def test_memory_of_masks_is_bounded_and_windows_are_those_of_the_file(world, monkeypatch):
+    """However many masks there are; read whole or window by window, at any column and across the seam."""
+    pixels = {fid: cases.read(world / "masks" / f"mask_crater_{fid}.tif")[0] > 0 for fid in cases.CRATERS}
+    monkeypatch.setattr(masks, "KEEP_BYTES", 2 * cases.SHAPE[0] * cases.SHAPE[1] // 8)
+    for most_px in (masks.MOST_PX, 0):
+        monkeypatch.setattr(masks, "MOST_PX", most_px)
+        monkeypatch.setattr(masks, "MOST_OPEN", 2)
+        found = MaskSet.of(world / "masks", cases.grid()).all()
+        for window in (Window(3, 13, 200, 301), Window(100, 950, 350, 21), Window(0, -7, 480, 960)):
+            for mask in found:
+                cols = np.arange(window.col, window.stop_col) % cases.SHAPE[1]
+                assert np.array_equal(mask.read(window), pixels[mask.fid][window.row : window.stop_row, cols])
+        reader = found[0].reader
+        assert len(reader.bits) == (2 if most_px else 0) and len(reader.files) == 2
+        reader.make_room()
+        found[-1].read(Window(0, 0, 5, 5))
+        reader.make_room()
+        assert {*reader.bits, *reader.files} <= {found[-1].path}
 
 
 @pytest.mark.parametrize("fid", [1, 4, 7, 9])

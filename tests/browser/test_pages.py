@@ -24,6 +24,7 @@ from cratermill.families import get_family
 from cratermill.geo.cog import write_cog
 from cratermill.geo.grid import Window
 from cratermill.geo.mosaic import Mosaic
+from cratermill.labelling.chips import take_labels, write_sheet
 from cratermill.pipeline.index import write_results_page
 from cratermill.pipeline.training_page import write_training_page
 from cratermill.pipeline.versions_page import write_versions_page
@@ -294,6 +295,46 @@ def test_keys_alone_sort_tables_and_move_the_map(browser, project):
     from selenium.webdriver.support.ui import WebDriverWait
 
     assert WebDriverWait(browser, 10).until(lambda page: page.execute_script("return viewer.map.getCenter().lng") != before)
+
+
+def test_chips_are_labelled_by_keys_kept_and_exported(browser, tmp_path):
+    """Keys, arrows and the button of a contact sheet, in a window that shows three chips a row; what it exports is taken in."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    names = [f'chip "{number}", </script>.png' if number == 4 else f"chip {number}.png" for number in range(7)]
+    source, page, into = tmp_path / "it's new", tmp_path / "sheet.html", tmp_path / "labelled"
+    for number, name in enumerate(names):
+        path = source / name.replace("/", "_")
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (20, 20), np.uint8)).save(path)
+    write_sheet(source, page, ["plain", "crater"])
+    assert look(browser, page.as_uri(), 500, 700) == ([], [])
+
+    def shown_labels():
+        return [chip.find_element("tag name", "div").text for chip in browser.find_elements("css selector", "#grid button")]
+
+    def press(*keys):
+        ActionChains(browser).send_keys(*keys).perform()
+
+    columns = len(browser.execute_script("return getComputedStyle(document.getElementById('grid')).gridTemplateColumns").split(" "))
+    assert 2 <= columns <= 5 and shown_labels() == ["–"] * 7
+    press("2", "1", "0", "2", Keys.ARROW_LEFT, Keys.ARROW_LEFT, "1", "9", "x")
+    assert shown_labels() == ["crater", "plain", "plain", "crater", "–", "–", "–"]
+    press(Keys.ARROW_DOWN if columns < 4 else Keys.ARROW_RIGHT, "2")
+    at = 3 + (columns if columns < 4 else 1)
+    wanted = ["crater", "plain", "plain", "crater", "–", "–", "–"]
+    wanted[at] = "crater"
+    assert shown_labels() == wanted and "5 of 7 labelled: plain 2, crater 3" in browser.find_element("id", "bar").text
+    keep(browser, "contact_sheet")
+    browser.refresh()
+    assert shown_labels() == wanted
+    browser.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    browser.find_element("id", "export").click()
+    WebDriverWait(browser, 30).until(lambda _: (tmp_path / "labels.csv").exists() and (tmp_path / "labels.csv").stat().st_size)
+    assert take_labels(tmp_path / "labels.csv", source, into, ["plain", "crater"], "Ada") == {"plain": 2, "crater": 3}
+    assert len(list((into / "crater").iterdir())) == 3 and settled(browser) == ([], [])
 
 
 CLICK_ON_RIM = """

@@ -13,9 +13,11 @@ from xml.etree import ElementTree
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 import pytest
 import rasterio
 import shapely
+from pyproj import CRS
 from rasterio.windows import Window as RasterioWindow
 from typer.testing import CliRunner
 
@@ -73,15 +75,39 @@ def test_a_blank_folder_has_all_that_qgis_and_its_plugin_need(data):
     assert all(kind == "int64" for kind in table[["x", "y", "width", "height"]].dtypes)
     distance = BODY.distance_m(table["x"] + 10 - 180, 90 - table["y"] - 5, *CRATERS[4]) / 90e3
     assert len(set(np.searchsorted([2, 4, 8, 16], distance))) >= 3  # near and far
-    with zipfile.ZipFile(folder.project) as package:
-        project = ElementTree.fromstring(package.read("drawing.qgs").split(b"\n", 1)[1])
-    sources_named = [layer.text.split("|")[0] for layer in project.iter("datasource")]
-    assert len(sources_named) == 5 and all((folder.root / name).exists() for name in sources_named)
-    in_tree = {layer.get("id") for layer in project.iter("layer-tree-layer")}
-    assert {layer.findtext("id") for layer in project.iter("maplayer")} == in_tree and all(len(name) > 10 for name in in_tree)
-    assert all(layer.findtext("srs/spatialrefsys/wkt") for layer in project.iter("maplayer"))
     again, more = start(sources(data), craters=[1, 4], tile_px=(10, 20), amount=Amount(tiles=9))
     assert len(more) == 2 and len(pd.read_csv(folder.tiles(4))) == 9
+
+
+def test_every_layer_of_the_project_opens_with_the_crs_that_the_project_says(data):
+    """What QGIS does with the project's file, by XML, GDAL and PROJ alone; QGIS itself is asked below where it is installed."""
+    folder, _ = start(sources(data), craters=[1, 4], tile_px=(10, 20), amount=Amount(tiles=3))
+    with zipfile.ZipFile(folder.project) as package:
+        assert package.namelist() == ["drawing.qgs"]
+        text = package.read("drawing.qgs")
+    assert text.startswith(b"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n")
+    project = ElementTree.fromstring(text.split(b"\n", 1)[1])
+    assert project.tag == "qgis" and project.find("properties/Paths/Absolute").text == "false"
+    assert project.find("properties/SpatialRefSys/ProjectionsEnabled").text == "1"
+    whole = CRS.from_wkt(project.findtext("projectCrs/spatialrefsys/wkt"))
+    in_tree = {one.get("id"): one for one in project.iter("layer-tree-layer")}
+    layers = {one.findtext("id"): one for one in project.iter("maplayer")}
+    assert list(in_tree) == list(layers) and all(len(name) > 10 for name in layers)  # QGIS takes no shorter ones
+    assert [one.findtext("layername") for one in layers.values()] == ["rims", "tiles", "mask_crater_1", "mask_crater_4", "mosaic"]
+    for name, layer in layers.items():
+        source, provider = layer.findtext("datasource"), layer.findtext("provider")
+        assert (in_tree[name].get("source"), in_tree[name].get("providerKey")) == (source, provider) and not Path(source).is_absolute()
+        said, (path, _, table) = CRS.from_wkt(layer.findtext("srs/spatialrefsys/wkt")), source.partition("|layername=")
+        assert said.ellipsoid.semi_major_metre == BODY.semi_major_m
+        if provider == "ogr":
+            info = pyogrio.read_info(folder.root / path, layer=table or None)
+            assert CRS.from_user_input(info["crs"]) == said and info["geometry_type"].endswith(layer.get("geometry")) and info["features"]
+            assert layer.get("type") == "vector" and layer.findtext("renderer-v2/symbols/symbol/layer/prop") is not None
+            continue
+        with rasterio.open(folder.root / path) as raster:
+            assert CRS.from_user_input(raster.crs) == said == whole and layer.get("type") == "raster"
+        shades = {one.get("value"): one.get("alpha") for one in layer.iter("paletteEntry")}
+        assert shades == ({} if layer.findtext("layername") == "mosaic" else {"0": "0", "1": "255"})
 
 
 OPEN = """
@@ -261,3 +287,32 @@ def test_the_verbs(data, truth, tmp_path):
     draw(DrawingFolder(data.drawing), 4, truth[4])
     answer = run.invoke(app, ["label", "import", str(config), "--by", "Ada"])
     assert answer.exit_code == 0 and "4 tiles complete" in answer.stdout and data.mask(4).exists()
+
+
+def test_a_map_that_was_corrected_and_trained_again_scores_higher_on_truth(tmp_path, monkeypatch):
+    """The benchmark's round with fewer craters: command by command, but cells run here instead of in workers of their own."""
+    from benchmarks.drawing_loop import loop
+
+    from cratermill.batch.cell import run_cell
+    from cratermill.batch.plan import freeze
+    from cratermill.pipeline import run_cell as science
+    from cratermill.pipeline.launch import plan_mapping, plan_training, prepare
+    from cratermill.pipeline.load_config import load_config
+
+    def run(*words):
+        if words[0] == "launch":
+            changes = [words[words.index("--set") + 1]]
+            prepare(words[2], changes=changes)
+            for plan in (plan(load_config(words[2], changes)) for plan in (plan_training, plan_mapping)):
+                freeze(plan)
+                for cell in plan.cells:
+                    result = run_cell(plan, cell.index, science)
+                    assert result.state == "done", f"{cell.key}: {result.cause}"
+            return ""
+        answer = CliRunner().invoke(app, [str(word) for word in words])
+        assert answer.exit_code == 0, answer.output
+        return answer.stdout
+
+    monkeypatch.chdir(tmp_path)
+    first, second = loop(tmp_path, run, fids=(2, 4))
+    assert second > first + 0.1 and second > 0.6

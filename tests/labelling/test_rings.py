@@ -44,8 +44,16 @@ def test_rings_give_back_the_craters_they_were_made_of(tmp_path):
     assert np.allclose(back["radius_m"], LIST["radius_m"], rtol=2e-3)
     with pytest.raises(InputError, match="there already"):
         write_rings(listed(tmp_path, ".gpkg"), tmp_path / "rings.gpkg", BODY)
-    with pytest.raises(InputError, match="holds a pole"):
-        ring(0, 89.9, 90e3, BODY)
+
+
+def test_craters_around_a_pole_have_no_ring_and_stay(tmp_path):
+    pole = pd.DataFrame({"crat_FID": [11], "lon": [30], "lat": [-89.5], "radius_m": [60e3], "note": ["e"]})
+    pd.concat([LIST, pole]).to_csv(tmp_path / "craters.csv", index=False)
+    assert write_rings(tmp_path / "craters.csv", tmp_path / "rings.gpkg", BODY) == (4, [11])
+    changes = take_rings(tmp_path / "rings.gpkg", tmp_path / "craters.csv", tmp_path / "new.csv", BODY)
+    assert changes == Changes([], [], [], [])
+    back = read_catalogue(tmp_path / "new.csv", BODY).set_index("FID")
+    assert back.loc[11, ["lon", "lat", "radius_m", "note"]].tolist() == [30, -89.5, 60e3, "e"] and len(back) == 5
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".gpkg"])

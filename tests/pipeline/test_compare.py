@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 from typer.testing import CliRunner
 
 from cratermill.cli import app
@@ -13,6 +14,7 @@ from cratermill.config import CompareOptions
 from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
 from cratermill.geo.bodies import Body
+from cratermill.geo.grid import pixel_areas_m2
 from cratermill.pipeline.compare import run_comparison
 from tests.analysis import cases
 
@@ -69,10 +71,28 @@ def test_ejmaps_tables_and_ours(compared):
     assert page.count("data:image/png") == 3 and "95 %" in page
 
 
+def test_a_raster_says_where_map_and_truth_differ(compared, project):
+    found, folder = compared
+    truth = {fid: cases.read(project / "data" / "world" / "masks" / f"mask_crater_{fid}.tif")[0] > 0 for fid in (1, 4)}
+    mapped = {fid: np.roll(mask, 4, axis=1) for fid, mask in truth.items()}
+    alone = np.any([mapped[fid] & ~truth[fid] for fid in truth], axis=0)
+    missed = np.any([truth[fid] & ~mapped[fid] for fid in truth], axis=0)
+    either = np.any([*truth.values(), *mapped.values()], axis=0)
+    expected = np.where(alone & missed, 4, np.where(alone, 2, np.where(missed, 3, either)))
+    assert set(np.unique(expected)) == {0, 1, 2, 3, 4}
+    with rasterio.open(folder / "difference_all.tif") as file:
+        assert np.array_equal(file.read(1), expected) and file.colormap(1)[2] == (225, 87, 89, 255)
+    row_km2 = pixel_areas_m2(cases.grid()) / 1e6
+    assert found["difference_km2"]["truth_alone"] == pytest.approx(row_km2 @ (expected == 3).sum(1))
+    assert "different craters" in (folder / "index.html").read_text()
+
+
 def test_two_maps_against_each_other(project, monkeypatch):
     monkeypatch.chdir(project)
     found = run_comparison("the map", "the map", options=CompareOptions(scales=[], pictures=0), into=project / "itself")
     assert (found["F1"], found["F1_low"], found["craters"]) == (1.0, 1.0, 3) and not found["notes"]
+    with rasterio.open(project / "itself" / "difference_all.tif") as file:
+        assert set(np.unique(file.read(1))) == {0, 1}
 
 
 def test_a_map_of_another_mosaic_of_the_body(project, monkeypatch):
@@ -87,6 +107,8 @@ def test_a_map_of_another_mosaic_of_the_body(project, monkeypatch):
     write_json(folder / "provenance.json", {"config": {"data": "data/world", "map": {"versions": {}, "mosaic": "fine.tif"}}})
     found = run_comparison("the map", "a later mosaic", options=CompareOptions(scales=[2], pictures=1), into=project / "dates")
     assert found["F1"] > 0.97 and found["craters"] == 2 and "compared at the map's" in found["notes"][0]
+    share = {name: km2 / sum(found["difference_km2"].values()) for name, km2 in found["difference_km2"].items()}
+    assert share["both"] > 0.9 and share["map_alone"] < 0.06
 
 
 def test_truth_that_cannot_be_used_is_named(project, tmp_path, monkeypatch):

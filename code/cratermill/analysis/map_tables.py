@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,7 @@ import rasterio
 from ..core.files import atomic_path
 from ..geo.bodies import Body
 from ..geo.mosaic import Mosaic
-from .given_ejecta import Tiles
-from .masks import KEEP_PX, MOST_OPEN, Claims, Mask, MaskSet
+from .masks import Claims, MaskSet
 from .pattern import FEAT_MIN_SIZE, Patterns, analyse, metres
 from .plane import Crater, Place, plane_of
 
@@ -34,7 +33,7 @@ class Analysed:
 def each_crater(
     masks: MaskSet, craters: dict[int, Crater], mosaic: Mosaic | None, names: list[str], min_size: int = FEAT_MIN_SIZE
 ) -> Iterator[Analysed]:
-    """The craters that have masks, by FID. Memory holds one crater's plane and the masks of it and its neighbours."""
+    """The craters that have masks, by FID. Memory holds one crater's plane, and of masks no more than their reader keeps."""
     opened = masks.all()
     for mask in opened:
         crater = craters[mask.fid]
@@ -42,17 +41,7 @@ def each_crater(
         plane = plane_of(place, claims)
         radius_px = crater.radius_m / place.grid.resolution_m
         yield Analysed(crater, place, analyse(plane, radius_px, mosaic, names, min_size), [other.fid for other in claims.others])
-        close_oldest(opened, [mask, *claims.others])
-
-
-def close_oldest(masks: Sequence[Mask | Tiles], used: list[Mask], most_px: int = KEEP_PX) -> None:
-    """Close masks until those left hold at most ``most_px``: first those that the last crater didn't use, of low FIDs before high ones."""
-    held = [mask for mask in masks if isinstance(mask, Mask) and mask.is_read]
-    for mask in sorted(held, key=lambda mask: (mask in used, mask.fid)):
-        if sum(one.pixels for one in held) <= most_px and len(held) <= MOST_OPEN:
-            return
-        mask.close()
-        held.remove(mask)
+        mask.reader.make_room()
 
 
 def frames(found: Iterable[Analysed], look: Callable[[Analysed], object] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:

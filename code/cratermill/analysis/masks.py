@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,66 @@ MASK_NAME = re.compile(r"(?:cylindrical_)?mask_crater_(\d+)\.tif")
 SHARE_NAME = "vote_share_crater_{fid}.tif"
 OWN, OTHERS = 1, 2
 """Bits of a claim: this crater's ejecta, and those of any other crater."""
-KEEP_PX, MOST_OPEN = 64 * 2**20, 200
-"""Masks are kept in memory up to so many pixels, and open up to so many files, all together."""
+KEEP_BYTES, MOST_OPEN = 32 * 2**20, 200
+"""Of one set of masks so many bytes are kept in memory, 8 pixels in each, and so many files stay open."""
+MOST_PX, STRIP_PX = 16 * 2**20, 2**20
+"""Masks of more pixels are never kept; those that are kept are read in strips of so many pixels."""
+
+
+class Reader:
+    """Reads the masks of one set, and keeps what there is room for: memory and open files don't grow with the number of masks."""
+
+    def __init__(self) -> None:
+        self.bits: dict[Path, np.ndarray] = {}
+        self.files: dict[Path, Mosaic] = {}
+        self.used: set[Path] = set()
+
+    def read(self, path: Path, whole: Window, window: Window) -> np.ndarray:
+        """A window of a mask's file, (h, w) bool; ``whole``: the file's size."""
+        self.used.add(path)
+        if path not in self.bits and whole.height * whole.width <= MOST_PX and self._kept() + whole.height * whole.width / 8 <= KEEP_BYTES:
+            self.bits[path] = _packed(path, whole)
+        if path not in self.bits:
+            return self._from_file(path, window)
+        first = window.col // 8
+        part = np.unpackbits(self.bits[path][window.row : window.stop_row, first : -(-window.stop_col // 8)], axis=1)
+        return part[:, window.col - 8 * first : window.stop_col - 8 * first].view(bool)
+
+    def _kept(self) -> int:
+        return sum(bits.nbytes for bits in self.bits.values())
+
+    def _from_file(self, path: Path, window: Window) -> np.ndarray:
+        if path not in self.files and len(self.files) >= MOST_OPEN:
+            with Mosaic.open(path, [1]) as mosaic:
+                return mosaic.read_mask(window)
+        if path not in self.files:
+            self.files[path] = Mosaic.open(path, [1])
+        return self.files[path].read_mask(window)
+
+    def make_room(self) -> None:
+        """Between craters: where room gets scarce, let go of what wasn't used since the last time."""
+        scarce = self._kept() > KEEP_BYTES / 2 or len(self.files) > MOST_OPEN / 2
+        self._forget({*self.bits, *self.files} - self.used if scarce else set())
+        self.used = set()
+
+    def close(self) -> None:
+        self._forget({*self.bits, *self.files})
+
+    def _forget(self, paths: set[Path]) -> None:
+        for path in paths:
+            self.bits.pop(path, None)
+            if path in self.files:
+                self.files.pop(path).close()
+
+
+def _packed(path: Path, whole: Window) -> np.ndarray:
+    """A whole mask, 8 pixels of a row in each byte."""
+    bits, rows = np.zeros((whole.height, -(-whole.width // 8)), np.uint8), max(STRIP_PX // whole.width, 1)
+    with Mosaic.open(path, [1]) as mosaic:
+        for row in range(0, whole.height, rows):
+            strip = Window(row, 0, min(rows, whole.height - row), whole.width)
+            bits[row : strip.stop_row] = np.packbits(mosaic.read_mask(strip), axis=1)
+    return bits
 
 
 @dataclass(frozen=True)
@@ -30,54 +87,34 @@ class Mask:
     path: Path
     place: Window
     grid: Grid
+    reader: Reader = field(default_factory=Reader, compare=False, repr=False)
 
     @classmethod
-    def open(cls, fid: int, path: Path, grid: Grid) -> Mask:
+    def open(cls, fid: int, path: Path, grid: Grid, reader: Reader | None = None) -> Mask:
+        """Pixels are read when they are asked for. ``reader``: shared by the masks of a set."""
         with Mosaic.open(path, [1]) as mosaic:
-            return cls(fid, path, grid.window_of(mosaic.grid, f"the mask {path}"), grid)
+            return cls(fid, path, grid.window_of(mosaic.grid, f"the mask {path}"), grid, reader or Reader())
 
-    @property
-    def pixels(self) -> int:
-        return self.place.height * self.place.width
+    def _file(self, part: Window) -> np.ndarray:
+        return self.reader.read(self.path, Window(0, 0, self.place.height, self.place.width), part)
 
-    @property
-    def is_read(self) -> bool:
-        return "_mosaic" in self.__dict__
-
-    @cached_property
-    def _mosaic(self) -> Mosaic:
-        return Mosaic.open(self.path, [1])
-
-    @cached_property
-    def _pixels(self) -> np.ndarray | None:
-        """All of a mask that isn't too large to be kept."""
-        if self.pixels > KEEP_PX // 4:
-            return None
-        return self._file(Window(0, 0, self.place.height, self.place.width))
-
-    def _file(self, window: Window) -> np.ndarray:
-        """A window of the file, (h, w) bool."""
-        return self._mosaic.read_mask(window)
+    def close(self) -> None:
+        """Forget what was read and close the file."""
+        self.reader.close()
 
     def read(self, window: Window) -> np.ndarray:
         """A window of the mosaic's grid, of any turn: (h, w) bool, False outside the mask."""
         out = np.zeros((window.height, window.width), bool)
         for here, part in window.shared(self.place, self.grid.period_px):
-            out[here.slices] |= self._file(part) if self._pixels is None else self._pixels[part.slices]
+            out[here.slices] |= self._file(part)
         return out
 
     def blocks(self, side: int) -> Iterable[tuple[Window, np.ndarray]]:
         """The mask in squares of at most ``side`` pixels that hold ejecta, each with its window of the mosaic."""
         for window in self.place.squares(side):
-            part = window.within(self.place)
-            pixels = self._file(part) if self._pixels is None else self._pixels[part.slices]
+            pixels = self._file(window.within(self.place))
             if pixels.any():
                 yield window, pixels
-
-    def close(self) -> None:
-        """Forget what was read and close the file."""
-        for name in ("_pixels", "_mosaic"):
-            self.__dict__.pop(name, None)
 
 
 @dataclass(frozen=True)
@@ -97,8 +134,9 @@ class MaskSet:
         return Mask.open(fid, self.files[fid], self.grid)
 
     def all(self) -> list[Mask]:
-        """All masks, by FID; their pixels are read when they are asked for. Raises ``InputError`` for one on another grid."""
-        return [self.open(fid) for fid in sorted(self.files)]
+        """All masks, by FID, with one reader. Raises ``InputError`` for one on another grid."""
+        reader = Reader()
+        return [Mask.open(fid, self.files[fid], self.grid, reader) for fid in sorted(self.files)]
 
 
 def mask_files(folder: Path) -> dict[int, Path]:

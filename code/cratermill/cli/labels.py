@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from .app import group
-from .output import CONFIG, JSON, print_json
+from .output import CONFIG, JSON, print_answer
 from .science import MAP
 
 if TYPE_CHECKING:
     from ..geo.bodies import Body
-    from ..labelling.bring_in import Found
     from ..labelling.drawing_folder import DrawingFolder, Tile
     from ..labelling.verbs import Sources
 
@@ -47,7 +46,7 @@ def start(
     from ..labelling.verbs import start as lay
 
     folder, new = lay(sources_of_config(config), into, fids(craters), tile_px, Amount(tiles, most, seed))
-    _laid(folder, new, config, as_json)
+    _laid(folder, new, config, into, as_json)
 
 
 @label.command()
@@ -70,15 +69,15 @@ def correct(
 
     place = find_map(folder)
     found = sources_of(place)
-    with found.open_grid():
-        listed = found.require_craters()
     if found.data is None or found.mosaic is None:
         from ..core.errors import InputError
 
         given = f"{place} doesn't say which data it was made of"
         raise InputError(given, valid="a map that 'cratermill launch map' made", next_step="name that map")
+    with found.open_grid():
+        listed = found.require_craters()
     made, new = lay(Sources(found.data, found.mosaic, listed, Tiles()), place, into, fids(craters), Amount(tiles, seed=seed))
-    _laid(made, new, None, as_json)
+    _laid(made, new, None, into, as_json)
 
 
 @label.command("import")
@@ -97,17 +96,14 @@ def take(
     from ..labelling.verbs import take_in
 
     found, written = take_in(sources_of_config(config), drawing, by, touched, dry_run)
-    if as_json:
-        print_json(_counts(found) | {"notes": found.notes, "written": [str(path) for path in written]})
-        return
-    counts = _counts(found)
-    typer.echo(f"{counts['complete']} tiles complete, {counts['half_drawn']} half-drawn, {counts['untouched']} untouched")
-    for note in found.notes:
-        typer.echo(f"  {note}")
+    counts = {"complete": len(found.drawn), "half_drawn": len(found.half), "untouched": len(found.untouched)}
+    lines = [f"{counts['complete']} tiles complete, {counts['half_drawn']} half-drawn, {counts['untouched']} untouched"]
+    lines += [f"  {note}" for note in found.notes]
     if written:
-        typer.echo(f"Added to {written[0].parents[1]}. Next: cratermill prepare {shlex.quote(str(config))}")
+        lines.append(f"Added to {written[0].parents[1]}. Next: cratermill prepare {shlex.quote(str(config))}")
     elif not dry_run:
-        typer.echo("Nothing to add: mark tiles as complete (priority 0 in the list, or done 1 in tiles.gpkg), or give --touched.")
+        lines.append("Nothing to add: mark tiles as complete (priority 0 in the list, or done 1 in tiles.gpkg), or give --touched.")
+    print_answer(as_json, counts | {"notes": found.notes, "written": [str(path) for path in written]}, *lines)
 
 
 @label.command()
@@ -126,7 +122,7 @@ def polygons(
     from ..labelling.verbs import from_polygons
 
     folder, new = from_polygons(sources_of_config(config), file, looked, into, tile_px)
-    _laid(folder, new, config, as_json)
+    _laid(folder, new, config, into, as_json)
 
 
 @label.command()
@@ -147,10 +143,8 @@ def suggest(
 
     votes = find_map(of_map) if of_map else None
     folder, table = next_tiles(sources_of_config(config), votes, count, fids(craters), into)
-    if as_json:
-        print_json({"folder": str(folder.root), "tiles": table.to_dict("records")})
-        return
-    typer.echo(f"{len(table)} tiles of {table['crat_FID'].nunique()} craters in {folder.root}, best first in {folder.suggestions.name}")
+    said = f"{len(table)} tiles of {table['crat_FID'].nunique()} craters in {folder.root}, best first in {folder.suggestions.name}"
+    print_answer(as_json, {"folder": str(folder.root), "tiles": table.to_dict("records")}, said)
 
 
 LIST = typer.Argument(metavar="LIST", help="A crater list of any format that is read.")
@@ -169,9 +163,11 @@ def rings(
     """
     from ..labelling.rings import write_rings
 
-    count = write_rings(craters, into, _body(craters, mosaic))
+    count, polar = write_rings(craters, into, _body(craters, mosaic))
     typer.echo(f"{count} rings in {into}. Edit them in QGIS and leave crat_FID of new ones blank")
-    typer.echo(f"Next: cratermill label rings-import {into} {craters}")
+    if polar:
+        typer.echo(f"Without a ring, since they hold a pole, and kept as they are: {', '.join(map(str, polar[:20]))}")
+    typer.echo(f"Next: cratermill label rings-import {shlex.quote(str(into))} {shlex.quote(str(craters))}")
 
 
 @label.command("rings-import")
@@ -192,12 +188,9 @@ def rings_import(
 
     target = into or craters.with_name(f"{craters.stem}_edited{craters.suffix}")
     changes = take_rings(edited, craters, target, _body(craters, mosaic))
-    if as_json:
-        print_json(asdict(changes) | {"list": str(target)})
-        return
-    for name, fids in asdict(changes).items():
-        typer.echo(f"{name}: {len(fids)}" + (f" ({', '.join(map(str, fids[:20]))})" if fids else ""))
-    typer.echo(f"Written: {target}")
+    found = asdict(changes)
+    lines = [f"{name}: {len(fids)}" + (f" ({', '.join(map(str, fids[:20]))})" if fids else "") for name, fids in found.items()]
+    print_answer(as_json, found | {"list": str(target)}, *lines, f"Written: {target}")
 
 
 CHIPS = typer.Argument(
@@ -222,11 +215,9 @@ def chips(
     from ..labelling.chips import write_sheet
 
     made = write_sheet(source, into, _names(classes), scores, most)
-    if as_json:
-        print_json({"page": str(into), "shown": made.shown, "of": made.of, "labelled": made.labelled})
-        return
-    typer.echo(f"{made.shown} of {made.of} chips in {into}, {made.labelled} of them with a label. Open it in a browser, export, then:")
-    typer.echo(f"  cratermill label chips-import labels.csv {shlex.quote(str(source))} FOLDER --classes {shlex.quote(classes)}")
+    said = f"{made.shown} of {made.of} chips in {into}, {made.labelled} of them with a label. Open it in a browser, export, then:"
+    then = f"  cratermill label chips-import labels.csv {shlex.quote(str(source))} FOLDER --classes {shlex.quote(classes)}"
+    print_answer(as_json, {"page": str(into), "shown": made.shown, "of": made.of, "labelled": made.labelled}, said, then)
 
 
 @label.command("chips-import")
@@ -247,10 +238,8 @@ def chips_import(
     from ..labelling.chips import take_labels
 
     found = take_labels(labels, source, into, _names(classes), by or getpass.getuser())
-    if as_json:
-        print_json({"folder": str(into), "labels": dict(found)})
-        return
-    typer.echo(f"{sum(found.values())} labels in {into}: {', '.join(f'{name} {found[name]}' for name in _names(classes))}")
+    said = f"{sum(found.values())} labels in {into}: {', '.join(f'{name} {found[name]}' for name in _names(classes))}"
+    print_answer(as_json, {"folder": str(into), "labels": dict(found)}, said)
 
 
 def _names(text: str) -> list[str]:
@@ -293,15 +282,9 @@ def fids(text: str) -> list[int] | None:
     return [int(word) for word in words] or None
 
 
-def _counts(found: Found) -> dict[str, int]:
-    return {"complete": len(found.drawn), "half_drawn": len(found.half), "untouched": len(found.untouched)}
-
-
-def _laid(folder: DrawingFolder, new: list[Tile], config: Path | None, as_json: bool) -> None:
+def _laid(folder: DrawingFolder, new: list[Tile], config: Path | None, into: Path | None, as_json: bool) -> None:
     craters = sorted({tile.fid for tile in new})
-    facts = {"folder": str(folder.root), "tiles": len(new), "craters": craters}
-    if as_json:
-        print_json(facts)
-        return
-    typer.echo(f"{len(new)} new tiles of {len(craters)} craters in {folder.root}")
-    typer.echo(f"Open {folder.project} in QGIS, draw, then: cratermill label import {shlex.quote(str(config or 'CONFIG'))}")
+    said = f"{len(new)} new tiles of {len(craters)} craters in {folder.root}"
+    elsewhere = f" --from {shlex.quote(str(into))}" if into else ""
+    then = f"Open {folder.project} in QGIS, draw, then: cratermill label import {shlex.quote(str(config or 'CONFIG'))}{elsewhere}"
+    print_answer(as_json, {"folder": str(folder.root), "tiles": len(new), "craters": craters}, said, then)

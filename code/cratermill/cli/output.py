@@ -18,6 +18,14 @@ def print_json(answer: Any) -> None:
     typer.echo(json.dumps(answer, indent=1, default=str))
 
 
+def print_answer(as_json: bool, facts: Any, *lines: str) -> None:
+    """The facts as JSON where they are asked for, else the lines in words."""
+    if as_json:
+        print_json(facts)
+    else:
+        typer.echo("\n".join(lines))
+
+
 def print_table(heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Columns side by side, as wide as their longest cell; the last one takes what it needs."""
     lines = [list(heading), *([_text(cell) for cell in row] for row in rows)]

@@ -59,6 +59,8 @@ def analyse(
         print_counts(found)
         return
     typer.echo(f"{found['craters']} craters, {found['with_ejecta']} with ejecta, {found['analysed']} with a blanket of their own")
+    if found.get("too_small"):
+        typer.echo(f"{found['too_small']} masks hold ejecta, but nothing of {min_size} pixels that hang together: see --min-size")
     typer.echo(f"{'Nothing to do, written before' if found['done'] == 'before' else 'Written'}: {found['folder']}")
 
 
@@ -113,9 +115,11 @@ def compare(
     if is_list(folder):
         print_lists(found)
         return
+    from ..report.compare_page import interval
+
     typer.echo(f"{found['craters']} craters against {found['truth']}; 95 % intervals over craters")
     for name in ("F1", "Precision", "Recall", "IoU"):
-        typer.echo(f"  {name:<10}{found[name]:.3f}   {found[f'{name}_low']:.3f} to {found[f'{name}_high']:.3f}")
+        typer.echo(f"  {name:<10}{found[name]:.3f}   {interval(found, name)}")
     for note in found["notes"]:
         typer.echo(note)
     typer.echo(f"Look at: {found['page']}")

@@ -40,9 +40,10 @@ class Changes:
         return bool(self.added or self.moved or self.resized or self.deleted)
 
 
-def write_rings(craters: Path, into: Path, body: Body) -> int:
-    """Rings of a crater list, in degrees; one across ±180° goes on beyond, so that it stays in one piece. Returns their number.
+def write_rings(craters: Path, into: Path, body: Body) -> tuple[int, list[int]]:
+    """Rings of a crater list, in degrees; one across ±180° goes on beyond, so that it stays in one piece.
 
+    Returns their number, and the FIDs of craters that hold a pole: they have no ring, and :func:`take_rings` keeps them.
     InputError where the file is there already: somebody may have edited it.
     """
     if into.suffix != ".gpkg":
@@ -50,6 +51,8 @@ def write_rings(craters: Path, into: Path, body: Body) -> int:
     if into.exists():
         raise InputError(f"{into} is there already", valid="a new file", next_step="take it in (label rings-import) or remove it")
     table = read_catalogue(craters, body)
+    polar = table["FID"][holds_pole(table, body)].astype(int).tolist()
+    table = table[~table["FID"].isin(polar)]
     rings = [ring(row.lon, row.lat, row.radius_m, body) for row in table.itertuples()]
     own = pd.DataFrame(table.drop(columns=[name for name in OWN if name in table]))
     own = own.drop(columns=[name for name in own if str(name).lower() in ("crat_fid", "fid")])
@@ -57,18 +60,17 @@ def write_rings(craters: Path, into: Path, body: Body) -> int:
     with atomic_path(into) as temporary:
         frame.to_file(temporary, layer=LAYER)
         keep_authority(temporary, frame.crs)
-    return len(frame)
+    return len(frame), polar
+
+
+def holds_pole(table: pd.DataFrame, body: Body) -> np.ndarray:
+    """Craters (n,) bool around a pole, whose rings can't be drawn in degrees."""
+    lon, lat = table["lon"].to_numpy(float), table["lat"].to_numpy(float)
+    return table["radius_m"].to_numpy(float) >= body.distance_m(lon, lat, lon, np.where(lat > 0, 90.0, -90.0))
 
 
 def ring(lon: float, lat: float, radius_m: float, body: Body) -> shapely.Polygon:
-    """A circle on the body in degrees, whole across the seam. Around a pole it can't be drawn so: a InputError."""
-    to_pole_m = body.distance_m(lon, lat, lon, 90.0 if lat > 0 else -90.0)
-    if radius_m >= to_pole_m:
-        raise InputError(
-            f"a crater of {radius_m:.0f} m at {lon:.3f}, {lat:.3f} holds a pole",
-            valid="rings that leave the poles out",
-            next_step="edit it in the list",
-        )
+    """A circle on the body in degrees, whole across the seam; it mustn't hold a pole."""
     azimuth = np.linspace(0, 360, POINTS, endpoint=False)
     lons, lats, _ = body.geod.fwd(np.full(POINTS, lon), np.full(POINTS, lat), azimuth, np.full(POINTS, radius_m))
     return shapely.Polygon(np.column_stack([lon + (np.asarray(lons) - lon + 180) % 360 - 180, lats]))
@@ -113,7 +115,7 @@ def _radius_m(shape: shapely.Geometry, body: Body, lon: float, lat: float) -> fl
 def take_rings(edited: Path, before: Path, into: Path, body: Body) -> Changes:
     """Write the edited list to ``into`` (``before`` may be named to replace it); columns of craters that were kept stay as they are.
 
-    Craters that nobody touched keep their place and radius, whatever the ring's corners round them to.
+    Craters that nobody touched keep their place and radius, whatever the ring's corners round them to; those around a pole had no ring.
     """
     old = read_catalogue(before, body).set_index("FID", drop=False)
     new = read_rings(edited, body, int(old.index.max())).set_index("FID", drop=False)
@@ -124,12 +126,15 @@ def take_rings(edited: Path, before: Path, into: Path, body: Body) -> Changes:
     resized = np.abs(new.loc[kept, "radius_m"].to_numpy(float) - radius) > MOVED * radius
     same = [fid for fid, one, two in zip(kept, moved, resized, strict=True) if not (one or two)]
     new.loc[same, ["lon", "lat", "radius_m"]] = old.loc[same, ["lon", "lat", "radius_m"]]
-    table = new.reset_index(drop=True)
+    polar = old[holds_pole(old, body) & ~old.index.isin(new.index)]
+    points = polar.set_geometry(shapely.points(polar["lon"], polar["lat"]), crs=new.crs)
+    table = pd.concat([new, points[[name for name in new if name in points]]]).reset_index(drop=True)
     table = table.drop(columns=[name for name in table if re.fullmatch(r"center_lon|center_lat|radius", str(name))])
     named = table.assign(center_lon=table["lon"], center_lat=table["lat"], radius=table["radius_m"]).drop(
         columns=["lon", "lat", "radius_m"]
     )
     write_catalogue(into, named if into.suffix not in (".csv", ".txt", ".tsv") else named.rename(columns={"FID": "crat_FID"}), body)
     elsewhere, larger = ([int(fid) for fid, one in zip(kept, which, strict=True) if one] for which in (moved, resized))
-    added, deleted = ([int(fid) for fid in one.index if fid not in other.index] for one, other in ((new, old), (old, new)))
+    both = (new, old), (old.drop(polar.index), new)
+    added, deleted = ([int(fid) for fid in one.index if fid not in other.index] for one, other in both)
     return Changes(added, elsewhere, larger, deleted)

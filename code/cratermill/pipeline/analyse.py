@@ -75,6 +75,8 @@ class Analysis:
     folder: Path
     options: AnalysisOptions
     progress: Progress
+    too_small: int = 0
+    """Masks with ejecta, but none in a cluster that counts."""
 
     def run(self, made_of: dict[str, object]) -> dict[str, object]:
         from ..analysis.map_tables import band_names
@@ -94,7 +96,7 @@ class Analysis:
             looker = Looker(folder / PICTURES, mosaic, self._chosen(masks), masks, drawn)
             tables = self._tables(masks, drawn, craters, mosaic, names, looker)
             files = self._write(tables, grid.body, looker) + self._ensemble(grid)
-        summary = self._summary(tables)
+        summary = self._summary(tables) | {"too_small": self.too_small}
         write_json(folder / RECORD, {"made_of": made_of, "summary": summary, "files": files})
         return {**summary, "folder": str(folder), "files": files, "done": "now"}
 
@@ -123,6 +125,7 @@ class Analysis:
         def counted(found, first: int):
             for number, one in enumerate(found, first):
                 self.progress("craters", number, total)
+                self.too_small += int(one.patterns.overlaps is not None and not one.patterns.overlaps.any())
                 yield one
 
         size = self.options.min_size

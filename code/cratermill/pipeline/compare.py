@@ -67,7 +67,7 @@ def find_truth(given: Path | str) -> Path:
 def name_of(truth: Path) -> str:
     """A short name of the truth for a folder: that of a planet rather than ``truth``."""
     path = truth.resolve()
-    return path.parent.name if path.name == "truth" else path.stem
+    return path.parent.name if (path / "planet.json").exists() else path.stem
 
 
 @dataclass
@@ -82,8 +82,10 @@ class Comparison:
     pictures: list[tuple[Path, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     calibration: dict[str, Any] = field(default_factory=dict)
+    difference_km2: dict[str, float] | None = None
 
     def run(self) -> dict[str, object]:
+        from ..analysis.difference import NAME, write_difference
         from ..analysis.mapped_craters import read_craters
 
         with self.sources.open_grid() as raster:
@@ -95,6 +97,7 @@ class Comparison:
             found = self._each(fids, craters, mapped, truth, grid)
             tables = tables_of(found)
             known = calibrated(self.sources.folder, {fid: truth[fid] for fid in fids}, craters, grid, self.options.calibrate)
+            self.difference_km2 = write_difference(self.folder / NAME, mapped, truth, fids, grid)
             mosaic = raster if self.sources.mosaic is not None else None
             self._draw(found, mapped, truth, grid, mosaic)
         if known is not None:
@@ -135,7 +138,7 @@ class Comparison:
     def _each(self, fids: list[int], craters, mapped: dict, truth: dict, grid: Grid) -> list[Compared]:
         from ..analysis.against_truth import compare
         from ..analysis.given_ejecta import Drawn, Empty
-        from ..analysis.map_tables import close_oldest
+        from ..analysis.masks import Mask
         from ..analysis.plane import Place
 
         found = []
@@ -144,8 +147,10 @@ class Comparison:
             others = [one for other, one in truth.items() if other != fid]
             place, drawn = Place(craters[fid], grid), self._drawn(fid, grid)
             options: dict[str, Any] = {"scales": self.options.scales, "min_size": self.options.min_size}
+            for one in (mapped.get(fid), truth[fid]):
+                if isinstance(one, Drawn) and isinstance(one.mask, Mask):
+                    one.mask.reader.make_room()
             found.append(compare(place, mapped.get(fid, Empty()), truth[fid], others, drawn, **options))
-            close_oldest([one.mask for one in (*mapped.values(), *truth.values()) if isinstance(one, Drawn)], [])
         if not sum(int(one.counts[[0, 2]].sum()) for one in found):
             raise InputError(
                 f"{self.truth} holds no ejecta outside the craters' rims", valid="masks with pixels above 0", next_step="look at it in QGIS"
@@ -197,6 +202,7 @@ class Comparison:
         per_crater = tables["dl_hm_metrics"]["F1"]
         summary |= {"F1_of_craters_mean": float(per_crater.mean()), "F1_of_craters_min": float(per_crater.min())}
         summary |= {"F1_of_craters_max": float(per_crater.max()), "calibration": self.calibration}
+        summary["difference_km2"] = self.difference_km2
         write_json(self.folder / "scores.json", summary)
         page = write_compare_page(self.folder / "index.html", self.sources.folder.name, summary, tables, plots, self.pictures)
         return {**summary, "folder": str(self.folder), "page": str(page)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 import torch
 from PIL import Image
 
@@ -11,10 +13,12 @@ from cratermill.core.errors import InputError
 from cratermill.families import cell_params, get_family
 from cratermill.families.chips_common.options import ChipData, Cut
 from cratermill.families.chips_common.prepare import ChipFolder
+from cratermill.geo.grid import azimuthal_grid
 from cratermill.pipeline.launch import plan_training, prepare
 from cratermill.pipeline.load_config import load_config
 from cratermill.pipeline.planning import wanted_rows
-from tests.families.chips_common.case import chips, prepared, write_idx, write_npy, write_planet, write_project
+from tests.families.chips_common.case import CRATERS, RADIUS_M, chips, prepared, write_idx, write_npy, write_planet, write_project
+from tests.tiny import BODY
 
 
 @pytest.fixture
@@ -136,6 +140,29 @@ def test_hard_negatives_of_a_cut_are_no_copies_of_their_crater_but_stay_on_its_s
     assert all(text.startswith("version 1") for text in warned)  # that few chips carry little, and nothing of copies
     beside = rows.groupby("group")["label"].nunique() == 2
     assert beside.any() and (rows.groupby("group")["test_0"].nunique() == 1).all()
+
+
+def test_chips_of_held_out_craters_regions_and_names_are_seen_by_no_network(planet):
+    """Craters 3 and 6 lie beside each other; chips are 1.5 radii of 220 km to each side."""
+    gpd.GeoDataFrame(geometry=[shapely.box(-140, -60, 0, 60)], crs=BODY.geographic_crs()).to_file(planet / "west.gpkg")
+    cut = "{mosaic: mosaic.tif, catalogue: craters.csv, max_abs_lat: 70, negatives_per_crater: 8, unlabelled: 30}"
+    path = write_project(planet, "sgan", data=f"{{cut: {cut}, classes: [plain, crater]}}")
+    hold_out = "[{craters: [3]}, {regions: west.gpkg}, {names: ['43.0*']}]"
+    path.write_text(path.read_text().replace("count: 1,", f"count: 1, hold_out: {hold_out},"))
+    prepare(path)
+    rows = folder_of(load_config(path)).rows
+    lon, lat = rows["name"].str.split(" ", expand=True)[[0, 1]].astype(float).to_numpy().T
+    east, north = azimuthal_grid(BODY, *CRATERS[3], 1e3).projection.to_xy(lon, lat)
+    labelled, near = (rows["role"] == "labelled").to_numpy(), np.hypot(east, north) < 1.4 * RADIUS_M
+    beside = rows["name"].str.startswith("43.0").to_numpy()
+    assert (rows["test_1"][labelled & near] == 1).all() and (labelled & near).sum() >= 2 and (rows["test_1"][near] != 0).all()
+    apart = np.hypot(east, north) > (1.5 * np.sqrt(2) + 1.1) * RADIUS_M
+    assert not (rows["test_1"][apart] == 1).any() and (rows["test_1"][apart & labelled] == 0).any()
+    inside = (lon > -140) & (lon < 0) & (np.abs(lat) < 60)
+    assert np.array_equal(rows["test_2"] == 1, labelled & inside) and (rows["test_2"][inside & ~labelled] == -1).all()
+    assert (rows["test_3"][beside] == 1).any() and not (rows["test_3"][~beside] == 1).any()
+    for split in (1, 2, 3):
+        assert not set(rows["group"][rows[f"test_{split}"] == 1]) & set(rows["group"][rows[f"test_{split}"] == 0])
 
 
 def test_copies_are_not_looked_for_where_they_are_to_be_ignored(tmp_path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 from PIL import Image
 
 from cratermill.core.errors import InputError
@@ -12,7 +14,7 @@ from cratermill.craters.catalogue import write_catalogue
 from cratermill.families import get_family
 from cratermill.families.crater_unet.data import Tiles
 from cratermill.families.crater_unet.hparams import Hparams
-from cratermill.families.craters_common.ground_tiles import Box, boxes
+from cratermill.families.craters_common.ground_tiles import Box, boxes, circles_on, square
 from cratermill.families.craters_common.prepare import TileSet, filled, folder_of
 from cratermill.families.craters_common.sources import box_circles
 from cratermill.families.craters_common.synthetic import dots_tile
@@ -74,6 +76,49 @@ def test_longitudes_of_training_validation_and_test_are_apart(tmp_path):
         assert all(lons) and not (lons[0] & lons[1] or lons[0] & lons[2] or lons[1] & lons[2])
         tests.append(lons[2])
     assert tests[0] != tests[1] != tests[2]
+
+
+def test_craters_and_ground_that_are_held_out_are_seen_by_no_network(tmp_path):
+    """Judged by the tiles' own pixels: the region and the crater are found there by geodesics, not by the code under test."""
+    _, craters = ring_planet(tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif")
+    write_catalogue(tmp_path / "known.csv", craters.assign(FID=np.arange(10, 10 + len(craters))))
+    region = shapely.MultiPolygon([shapely.box(150, -40, 180, 40), shapely.box(-180, -40, -160, 40)])
+    gpd.GeoDataFrame(geometry=[region], crs=BODY.geographic_crs()).to_file(tmp_path / "seam.gpkg")
+    data = {"catalogue": "known.csv", "tile_px": 64, "missing": None}
+    hold_out = [{"craters": [10, 15]}, {"regions": "seam.gpkg"}, {"names": ["tile-1", "tile-2*"]}]
+    _, hparams, tiles = prepared(tmp_path, data, splits={"count": 1, "hold_out": hold_out})
+    table, pixel = tiles.tiles, float(tiles.tiles["resolution_m"].iloc[0])
+    sides = {split: table[f"test_{split}"].to_numpy() for split in range(1, 4)}
+    grids = [square(BODY, lon, lat, pixel, 64) for lon, lat in zip(table["lon"], table["lat"], strict=True)]
+    chosen = craters.iloc[[0, 5]]
+    on = [grid.rowcol_of_lonlat(chosen["lon"].to_numpy(), chosen["lat"].to_numpy()) for grid in grids]
+    holds = np.array([((np.abs(rows - 31.5) <= 32) & (np.abs(cols - 31.5) <= 32)).any() for rows, cols in on])
+    assert np.array_equal(sides[1] == 1, holds) and 2 <= holds.sum() < 10
+    shown = [circles_on(grid, chosen, margin_px=-1.5) for grid in grids]
+    assert all(len(circles) == 0 for circles, side in zip(shown, sides[1], strict=True) if side == 0) and (sides[1] == -1).any()
+    inside = ((table["lon"] >= 150) | (table["lon"] <= -160)) & (table["lat"].abs() <= 40)
+    assert np.array_equal(sides[2] == 1, inside) and inside.any() and (sides[2] == -1).any()
+    for grid, side in zip(grids, sides[2], strict=True):
+        lon, lat = grid.lonlat(*np.indices(grid.shape))
+        assert side or not (((lon > 151) | (lon < -161)) & (np.abs(lat) < 39)).any()
+    assert table["name"][sides[3] == 1].str.fullmatch("tile-1|tile-2.*").all() and set(sides[3]) == {0, 1}
+    for split, side in sides.items():
+        train, validation, test = split_tiles(tiles, cell(hparams, split), hparams)
+        assert np.array_equal(test, np.flatnonzero(side == 1)) and (side[[*train, *validation]] == 0).all() and len(validation)
+
+
+@pytest.mark.parametrize(
+    ("hold_out", "said"),
+    [
+        ({"craters": [3]}, "names craters, but nobody knows them of tiles\nValid: names"),
+        ({"names": ["crater9*"]}, r"names crater9\*, and no tile is called so\nValid: crater"),
+        ({"names": ["*"]}, "nothing but tiles that are tested on"),
+    ],
+)
+def test_hold_outs_that_tiles_of_files_do_not_know_are_named(tmp_path, hold_out, said):
+    box_folder(tmp_path, ["0 0.5 0.5 0.2 0.2\n"] * 4)
+    with pytest.raises(InputError, match=said):
+        prepared(tmp_path, {"kind": "boxes", "path": "boxes"}, splits={"hold_out": hold_out})
 
 
 def test_boxes_become_circles_also_where_the_edge_cuts_them():

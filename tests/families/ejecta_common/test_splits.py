@@ -56,7 +56,8 @@ def test_held_out_craters_and_ground_are_seen_by_no_network(root):
     [
         ({"hold_out": {"craters": [8]}}, r"craters \[8\], of which nothing was drawn\nValid: 1, 2"),
         ({"hold_out": {"craters": [1, 2, 3, 4, 5]}}, "nothing but drawn tiles that are tested on"),
-        ({"hold_out": {}}, "must name craters, regions, or both"),
+        ({"hold_out": {}}, "must name craters, regions or names"),
+        ({"hold_out": {"names": ["a*"]}}, "names names, but nobody knows them of drawn tiles\nValid: craters, regions"),
         ({"hold_out": {"regions": "nowhere.gpkg"}}, "nowhere.gpkg does not exist"),
         ({"drawn_tiles": 4000}, "asks for 4000 tiles\nValid: at most"),
         ({"drawn_tiles": [2], "drawn_of": 1}, "drawn_of is 1\nValid: .* 0 to 0"),

@@ -30,12 +30,19 @@ class ChipSet:
     images: list[np.ndarray]
     labels: np.ndarray
     names: list[str]
+    squares: np.ndarray | None = None
+    """Centres (degrees) and half sides (m) on the body, (N, 3), of chips that were cut from a mosaic; NaN for others."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     def chosen(self, rows: np.ndarray) -> ChipSet:
-        return ChipSet([self.images[row] for row in rows], self.labels[rows], [self.names[row] for row in rows])
+        return ChipSet(
+            [self.images[row] for row in rows],
+            self.labels[rows],
+            [self.names[row] for row in rows],
+            None if self.squares is None else self.squares[rows],
+        )
 
     def trimmed(self, pixels: int) -> ChipSet:
         """The chips without so many pixels on every side; refuses to leave none."""
@@ -43,7 +50,7 @@ class ChipSet:
         if pixels and smallest <= 2 * pixels:
             raise InputError(f"trim_px {pixels} leaves nothing of a chip of {smallest} px", valid=f"at most {(smallest - 1) // 2}")
         images = [image[pixels : image.shape[0] - pixels, pixels : image.shape[1] - pixels] for image in self.images]
-        return ChipSet(images, self.labels, self.names)
+        return ChipSet(images, self.labels, self.names, self.squares)
 
     def stack(self, size_px: int) -> np.ndarray:
         """All chips at one size, (N, size_px, size_px) uint8: averaged where they shrink, bilinear where they grow."""
@@ -52,7 +59,9 @@ class ChipSet:
 
 def joined(sets: Sequence[ChipSet]) -> ChipSet:
     labels = np.concatenate([one.labels for one in sets]) if sets else np.zeros(0, np.int64)
-    return ChipSet([image for one in sets for image in one.images], labels, [name for one in sets for name in one.names])
+    squares = [np.full((len(one), 3), np.nan) if one.squares is None else one.squares for one in sets]
+    known = np.concatenate(squares) if any(one.squares is not None for one in sets) else None
+    return ChipSet([image for one in sets for image in one.images], labels, [name for one in sets for name in one.names], known)
 
 
 def resized(image_HW: np.ndarray, size_px: int) -> np.ndarray:

@@ -88,7 +88,8 @@ def cut_chips(
             )
     names = [f"{lon:.5f} {lat:.5f} {radius:.0f} m" for lon, lat, radius in places.centres()]
     ties = overlapping(places, body, options.half_side_radii)
-    return ChipSet(images, places.label.astype(np.int64), names), ties
+    squares = np.stack([places.lon, places.lat, places.radius_m * options.half_side_radii], axis=1)
+    return ChipSet(images, places.label.astype(np.int64), names, squares), ties
 
 
 def choose_places(options: Cut, known: Places, grid: Grid, rng: np.random.Generator) -> Places:

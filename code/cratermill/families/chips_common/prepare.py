@@ -16,8 +16,11 @@ from ...core.errors import InputError
 from ...core.files import write_table
 from ...core.progress import Progress
 from ...core.seeds import seed_of
+from ...craters.catalogue import read_catalogue
 from ...geo.mosaic import Mosaic, require_body
 from ...samples.grey import grey_mark
+from ...samples.hold_outs import TV, UNUSED, Squares, Ways, by_name, region_marks
+from ...samples.hold_outs import held_out as held_out_by
 from ...samples.inputs import mark
 from ...samples.steps import Steps, hash_of
 from ...samples.store import Piece, Spec, Store, write_store
@@ -110,7 +113,9 @@ def step_name(family: str) -> str:
 
 def inputs(config: Config, data: ChipData) -> dict[str, Any]:
     """What chips are made of, as plain values."""
-    given = data.model_dump(mode="json") | {"splits": config.run.splits.model_dump(mode="json"), "seed": config.run.seed}
+    splits = config.run.splits
+    given = data.model_dump(mode="json") | {"splits": splits.model_dump(mode="json"), "seed": config.run.seed}
+    given |= region_marks(splits, config.path)
     files = {"chips": data.chips, "unlabelled": data.unlabelled, "predict": data.predict}
     if data.cut:
         files |= {"mosaic": data.cut.mosaic, "catalogue": data.cut.catalogue}
@@ -136,6 +141,10 @@ def make(config: Config, data: ChipData, folder: ChipFolder, sizes: list[int], m
     for split in range(config.run.splits.count):
         seed = seed_of(config.run.seed, "chips", "test", split)
         table[f"test_{split}"] = test_column(roles, chips.labels, groups, config.run.splits.test_fraction, seed)
+    for split, one in enumerate(config.run.splits.hold_out, config.run.splits.count):
+        side = held_out_by(one, ways(config, data, chips), groups)
+        table[f"test_{split}"] = np.where((side == TV) | (roles == LABELLED), side, UNUSED)
+        table.loc[np.isin(roles, (TEST, PREDICT)), f"test_{split}"] = UNUSED
     others = left_out_folders(config.path(data.chips), data.classes) if data.chips else {}
     facts = {**counts, **summary(table, data), "folders_left_out": others}
 
@@ -176,6 +185,18 @@ def read_all(config: Config, data: ChipData, size_px: int, keeping: Keeping, pro
         sets.append(read_unlabelled(path, kept(role)).trimmed(data.trim_px))
         roles.append(np.full(len(sets[-1]), role))
     return joined(sets), np.concatenate(roles), ties
+
+
+def ways(config: Config, data: ChipData, chips: ChipSet) -> Ways:
+    """Chips are found by their names, those cut from a mosaic by craters and regions, too."""
+    named = by_name(chips.names, "chip")
+    if data.cut is None or chips.squares is None:
+        return Ways("chip", names=named)
+    with Mosaic.open(config.path(data.cut.mosaic), [data.cut.band]) as mosaic:
+        body, pixel_m = mosaic.grid.body, mosaic.grid.resolution_m
+    squares = Squares(body, *chips.squares.T)
+    craters = read_catalogue(config.path(data.cut.catalogue), body, pixel_m=pixel_m, **data.cut.told)
+    return Ways("chip", partial(squares.with_craters, craters), lambda path: squares.in_regions(config.path(path)), named)
 
 
 def find_copies(chips: ChipSet, data: ChipData, progress: Progress) -> np.ndarray:

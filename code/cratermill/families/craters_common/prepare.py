@@ -19,6 +19,7 @@ from ...craters.catalogue import read_catalogue
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_many_masked
 from ...samples.grey import grey_mark, grey_range, mean_of_bands
+from ...samples.hold_outs import TEST, TV, Squares, Ways, by_name, held_out, region_marks
 from ...samples.inputs import mark, mosaic_mark
 from ...samples.shared_ground import SIDE, ground_groups, thumbnails
 from ...samples.splits import held_out_tiles
@@ -61,9 +62,13 @@ class TileSet:
         column = f"test_{number}"
         if column not in self.tiles:
             count = sum(str(name).startswith("test_") for name in self.tiles)
-            raise InputError(f"split {number}", valid=f"0 to {count - 1}", next_step="raise splits.count in the config and prepare again")
-        test = self.tiles[column].to_numpy() == 1
-        return np.flatnonzero(~test), np.flatnonzero(test)
+            raise InputError(
+                f"split {number}",
+                valid=f"0 to {count - 1}",
+                next_step="raise splits.count in the config, or add to splits.hold_out, and prepare again",
+            )
+        side = self.tiles[column].to_numpy()
+        return np.flatnonzero(side == TV), np.flatnonzero(side == TEST)
 
 
 def folder_of(config: Config, family: str, data: str) -> Path:
@@ -80,7 +85,7 @@ def make_data(config: Config, family: str, rows: list[Any], steps: Steps) -> dic
 
 def inputs(config: Config, options: CraterData, data: str) -> dict[str, Any]:
     """What the tiles are made from, as plain values."""
-    common = {"seed": config.run.seed, "splits": config.run.splits.model_dump(mode="json")}
+    common = {"seed": config.run.seed, "splits": config.run.splits.model_dump(mode="json"), **region_marks(config.run.splits, config.path)}
     if data == "dots":
         return common | {"dots": options.dots.model_dump(mode="json")}
     given = common | options.model_dump(mode="json", exclude={"dots", "catalogue", "path", "images", "tables"})
@@ -139,8 +144,20 @@ class Splits:
     config: Config
     by_place: bool
     overlapping: bool = False
+    body: Body | None = None
+    craters: pd.DataFrame | None = None
 
-    def with_span(self, span: tuple[float, float]) -> Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[str, Any]]]:
+    def ways(self, table: pd.DataFrame, side_px: int) -> Ways:
+        """Tiles are found by their names, those of a mosaic by craters and regions, too."""
+        named = by_name(table["name"], "tile")
+        if self.body is None or self.craters is None:
+            return Ways("tile", names=named)
+        places = (table[name].to_numpy(float) for name in ("lon", "lat", "resolution_m"))
+        lon, lat, pixel_m = places
+        squares = Squares(self.body, lon, lat, pixel_m * side_px / 2)
+        return Ways("tile", partial(squares.with_craters, self.craters), lambda path: squares.in_regions(self.config.path(path)), named)
+
+    def with_span(self, span: tuple[float, float], side_px: int = 0) -> Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[str, Any]]]:
         """Rows with a column per split, and facts; refuses tiles of which none holds a crater."""
 
         def finish(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -155,6 +172,9 @@ class Splits:
                 seed = seed_of(self.config.run.seed, SPLITS, "split", number)
                 turn = number / splits.count
                 table[f"test_{number}"] = held_out_tiles(table, splits.test_fraction, seed, self.by_place, turn).astype(int)
+            groups = table["ground" if "ground" in table else "tile"].to_numpy()
+            for number, one in enumerate(splits.hold_out, splits.count):
+                table[f"test_{number}"] = held_out(one, self.ways(table, side_px), groups)
             return table, {"range": list(span), "by_place": self.by_place}
 
         return finish
@@ -229,8 +249,8 @@ def _mosaic_tiles(config: Config, options: CraterData, folder: Path, steps: Step
 
         spec = Spec((options.tile_px, options.tile_px), np.dtype(np.uint8 if span == BYTES else np.float32))
         table, arrays = pd.DataFrame(places, columns=["lon", "lat"]), {"image": spec}
-        tell = partial(steps.progress, "tiles")
-        write_store(folder, made_of, table, arrays, make, finish=splits.with_span(span), tell=tell, workers=steps.workers)
+        tell, finish = partial(steps.progress, "tiles"), replace(splits, body=body, craters=craters).with_span(span, options.tile_px)
+        write_store(folder, made_of, table, arrays, make, finish=finish, tell=tell, workers=steps.workers)
 
 
 def _require_narrow(body: Body, tile_px: int, resolution_m: float) -> None:

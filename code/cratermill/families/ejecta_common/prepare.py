@@ -17,6 +17,7 @@ from ...core.files import content_digest, read_json, write_json, write_table
 from ...core.progress import Progress
 from ...geo.band_statistics import RULE
 from ...geo.mosaic import Mosaic, require_body
+from ...samples.hold_outs import region_marks
 from ...samples.inputs import mark, mosaic_mark
 from ...samples.splits import split_classes
 from ...samples.steps import Steps, hash_of
@@ -119,7 +120,7 @@ class Preparation(Steps):
             "seed": run.seed,
             "tiles": run.tiles.max_distance_fraction,
             "body": half,
-            **{one.regions: mark(self.config.path(one.regions)) for one in run.splits.hold_out if one.regions},
+            **region_marks(run.splits, self.config.path),
         }
         self.step("splits", inputs, [self.data.az_positions], lambda: self._write_splits(drawn, run.tiles.max_distance_fraction * half))
         return read_table(self.data.az_positions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,16 +12,17 @@ import shapely
 from ...core.delimited import read_frame
 from ...core.errors import InputError, nearest
 from ...core.frames import rows_of
+from ...samples import hold_outs
+from ...samples.hold_outs import TV, UNUSED, Ways, held_out
 from ...samples.splits import grouped_mask, stratified_mask
 from .tile_positions import window_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ...config import HoldOut, Splits
+    from ...config import Splits
     from ...geo.grid import Grid
 
-TV, TEST, UNUSED = 0, 1, -1
 Meets = Callable[[str], tuple[np.ndarray, np.ndarray]]
 """Of a file of regions: which pairs lie in them (middle of their tile), and which touch them, (n,) bool each."""
 
@@ -29,7 +30,7 @@ Meets = Callable[[str], tuple[np.ndarray, np.ndarray]]
 def add_splits(table: pd.DataFrame, splits: Splits, seed: int, meets: Meets) -> None:
     """Add ``test_0``, ``test_1``, … to the table of all pairs: first the random splits, then those held out, then the subsets."""
     columns = [random_split(table, splits, seed + number) for number in range(splits.count)]
-    columns += [held_out(table, one, meets) for one in splits.hold_out]
+    columns += [held_out(one, ways(table, meets), table["pos_index"].to_numpy()) for one in splits.hold_out]
     if splits.drawn_tiles and splits.drawn_of >= len(columns):
         raise InputError(f"splits.drawn_of is {splits.drawn_of}", valid=f"a split that isn't a subset itself: 0 to {len(columns) - 1}")
     columns += [subset(table, columns[splits.drawn_of], count, seed) for count in splits.drawn_tiles]
@@ -50,25 +51,17 @@ def random_split(table: pd.DataFrame, splits: Splits, seed: int) -> np.ndarray:
         ) from error
 
 
-def held_out(table: pd.DataFrame, one: HoldOut, meets: Meets) -> np.ndarray:
-    """Test: the pairs of some craters, and those in some regions. Other pairs on the same ground, or across an edge, are unused."""
-    known = sorted(set(table["crat_FID"].tolist()))
-    unknown = [fid for fid in one.craters if fid not in known]
-    if unknown:
-        raise InputError(f"splits.hold_out names the craters {unknown}, of which nothing was drawn", valid=", ".join(map(str, known)))
-    test = table["crat_FID"].isin(one.craters).to_numpy()
-    near = np.zeros(len(table), bool)
-    if one.regions:
-        inside, near = meets(one.regions)
-        test = test | inside
-    near = near | table["pos_index"].isin(table["pos_index"].to_numpy()[test]).to_numpy()
-    what = one.model_dump(exclude_defaults=True)
-    if not test.any() or (test | near).all():
-        left = "no drawn tile" if not test.any() else "nothing but drawn tiles that are tested on"
-        raise InputError(
-            f"splits.hold_out {what} leaves {left}", valid="some drawn tiles on either side", next_step="hold out other ground"
-        )
-    return np.where(test, TEST, np.where(near, UNUSED, TV))
+def ways(table: pd.DataFrame, meets: Meets) -> Ways:
+    """Pairs are found by their crater, and by where their tile lies."""
+
+    def craters(fids: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        known = sorted(set(table["crat_FID"].tolist()))
+        unknown = [fid for fid in fids if fid not in known]
+        if unknown:
+            raise InputError(f"splits.hold_out names the craters {unknown}, of which nothing was drawn", valid=", ".join(map(str, known)))
+        return table["crat_FID"].isin(fids).to_numpy(), np.zeros(len(table), bool)
+
+    return Ways("drawn tile", craters, meets)
 
 
 def subset(table: pd.DataFrame, split: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -82,20 +75,17 @@ def subset(table: pd.DataFrame, split: np.ndarray, count: int, seed: int) -> np.
 
 def meeting(path: Path, grid: Grid, tiles: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Which drawn tiles (``x, y, height, width`` on the mosaic's grid) lie in polygons by their middle, and which touch one, (n,) bool."""
-    from ...geo.polygons import read_polygons, to_degrees, to_plane
+    from ...geo.polygons import to_plane
 
-    shapes = list(to_degrees(read_polygons(path, grid.body, "the regions"), grid.body).geometry)
-    found = []
-    for tile in rows_of(tiles):
-        window = window_of(tile)
-        rows, cols = [window.row - 0.5, window.stop_row - 0.5], [window.col - 0.5, window.stop_col - 0.5]
-        corners = grid.lonlat(np.array([rows[0], rows[0], rows[1], rows[1]]), np.array([cols[0], cols[1], cols[1], cols[0]]))
-        middle = tuple(float(value) for value in grid.lonlat(sum(rows) / 2, sum(cols) / 2))
-        outline = to_plane(shapely.Polygon(np.column_stack(corners)), grid.body, *middle)
-        regions = [to_plane(shape, grid.body, *middle) for shape in shapes]
-        found.append((any(one.contains(shapely.Point(0, 0)) for one in regions), any(one.intersects(outline) for one in regions)))
-    both = np.array(found, bool).reshape(-1, 2)
-    return both[:, 0], both[:, 1]
+    def outlines() -> Iterator[tuple[float, float, shapely.Polygon]]:
+        for tile in rows_of(tiles):
+            window = window_of(tile)
+            rows, cols = [window.row - 0.5, window.stop_row - 0.5], [window.col - 0.5, window.stop_col - 0.5]
+            corners = grid.lonlat(np.array([rows[0], rows[0], rows[1], rows[1]]), np.array([cols[0], cols[1], cols[1], cols[0]]))
+            lon, lat = (float(value) for value in grid.lonlat(sum(rows) / 2, sum(cols) / 2))
+            yield lon, lat, to_plane(shapely.Polygon(np.column_stack(corners)), grid.body, lon, lat)
+
+    return hold_outs.meeting(path, grid.body, outlines())
 
 
 def require_splits(path: Path, splits: Iterable[int]) -> None:
