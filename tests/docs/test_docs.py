@@ -152,3 +152,21 @@ def test_a_library_that_is_only_named_would_be_noticed(tmp_path):
         "import dask\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import xarray\nxarray.open_zarr()\n"
     )
     assert not calls_of(tmp_path / "x.py", "dask") and not calls_of(tmp_path / "x.py", "xarray")
+
+
+def test_the_picture_of_the_wings_shows_their_imports():
+    """Imports between the folders and files directly in the package, also those in functions, without arrows that follow from others."""
+    package, imports = ROOT / "code" / "cratermill", {}
+    for path in package.rglob("*.py"):
+        place = path.relative_to(package).with_suffix("").parts
+        for node in ast.walk(ast.parse(text(path))):
+            if isinstance(node, ast.ImportFrom) and node.level == len(place):
+                found = {node.module.split(".")[0]} if node.module else {name.name for name in node.names}
+                imports.setdefault(place[0], set()).update(found - {place[0], "__version__"})
+
+    def reached(wing: str) -> set[str]:
+        return set().union(*({one} | reached(one) for one in imports.get(wing, ())))
+
+    arrows = {(wing, one) for wing, ones in imports.items() for one in ones if not any(one in reached(other) for other in ones)}
+    picture = re.search(r"```mermaid\n(.*?)```", text(ROOT / "docs" / "design.md"), re.DOTALL)[1]
+    assert set(re.findall(r"(\w+) --> (\w+)", picture)) == {arrow for arrow in arrows if not arrow[0].startswith("__")}

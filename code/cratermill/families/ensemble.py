@@ -38,7 +38,7 @@ class Ensemble:
             if not self.networks:
                 self.checkpoint, self.hparams = replace(checkpoint, state_dict={}), cast(Any, row)
             # One at a time: the weights of a whole ensemble are held once, in its networks.
-            self.networks.append(_network(checkpoint, row, path, self.device))
+            self.networks.append(self.network_of(checkpoint, row, path))
 
     @classmethod
     def load(cls, paths: list[Path], family: str, version: int, device: torch.device | None = None):
@@ -46,6 +46,16 @@ class Ensemble:
         if not paths:
             raise InputError(f"no checkpoint of {family} version {version} was found", next_step="train that version first")
         return cls((load(path, family, version) for path in paths), list(paths), device)
+
+    def network_of(self, checkpoint: Checkpoint, row: RowHparams, path: Path) -> Normalised:
+        """A member at work."""
+        one = checkpoint
+        params = CellParams(one.family, one.version, one.split, one.iteration, one.seed, row.without_weights())
+        network: Normalised = get_family(one.family).task(params, one.norm).network
+        one.load_into(network, path)
+        if is_bf16_fast() or self.device.type == "cuda":
+            network = network.to(memory_format=torch.channels_last)
+        return network.to(self.device).eval()
 
     def __len__(self) -> int:
         return len(self.networks)
@@ -71,16 +81,6 @@ class Ensemble:
         extra = () if extra_BM is None else (torch.from_numpy(extra_BM).to(self.device),)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda" or is_bf16_fast()):
             return torch.stack([network(image, *extra).float().sigmoid() for network in self.networks])
-
-
-def _network(checkpoint: Checkpoint, row: RowHparams, path: Path, device: torch.device) -> Normalised:
-    one = checkpoint
-    params = CellParams(one.family, one.version, one.split, one.iteration, one.seed, row.without_weights())
-    network = get_family(checkpoint.family).task(params, checkpoint.norm).network
-    checkpoint.load_into(network, path)
-    if is_bf16_fast() or device.type == "cuda":
-        network = network.to(memory_format=torch.channels_last)
-    return network.to(device).eval()
 
 
 Kind = TypeVar("Kind")

@@ -13,6 +13,7 @@ from affine import Affine
 from cratermill.core.files import write_json
 from cratermill.families import members
 from cratermill.families.ejecta import mapping
+from cratermill.families.ejecta_common import planned
 from cratermill.geo.bodies import Body, body_of_crs
 from cratermill.geo.grid import Grid, Window
 from cratermill.geo.mosaic import Mosaic
@@ -138,7 +139,7 @@ def know(monkeypatch) -> None:
 def map_all(config, root: Path) -> list[Path]:
     """Map every crater; returns the products."""
     products = []
-    for params in mapping.map_cells(config):
+    for params in planned.map_cells(config):
         workspace = Workspace(root / "cells" / params["key"])
         metrics = mapping.map_crater(config, params, workspace)
         write_json(workspace.folder / "cell.json", {"params": params, "metrics": metrics | {"weights": USED}})

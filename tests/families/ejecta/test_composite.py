@@ -14,11 +14,11 @@ import scipy.ndimage
 from cratermill.config import CraterList
 from cratermill.core.errors import InputError, WorkError
 from cratermill.families.ejecta import composite as module
-from cratermill.families.ejecta import mapping
 from cratermill.families.ejecta.blend import NO_OWNER
 from cratermill.families.ejecta.crater_files import CraterFiles
 from cratermill.families.ejecta.recut import drop_small
 from cratermill.families.ejecta.vector_files import outline
+from cratermill.families.ejecta_common import planned
 from cratermill.families.ejecta_common.craters import read_craters
 from cratermill.families.ejecta_common.planned import map_crater_list
 from cratermill.geo.grid import pixel_areas_m2
@@ -102,7 +102,7 @@ def test_order_of_craters_and_size_of_blocks_change_nothing(made, tmp_path, monk
 
 def test_any_number_of_workers_in_any_order_gives_the_same_bytes(made, tmp_path, monkeypatch):
     config, products, _, _ = made
-    cells = case.mapping.map_cells(config)
+    cells = case.planned.map_cells(config)
 
     def work(number):
         workspace = case.Workspace(tmp_path / cells[number]["key"])
@@ -271,7 +271,7 @@ def test_another_threshold_needs_no_forward_pass(tmp_path, monkeypatch, threshol
     products, wanted = case.map_all(first, tmp_path / "a"), case.map_all(direct, tmp_path / "b")
     monkeypatch.setattr(case.KnowingEjecta, "predict", None)
     again = case.make_config(tmp_path / "a", name="a", threshold=threshold)
-    assert mapping.map_cells(again) == mapping.map_cells(first), "nothing is mapped anew"
+    assert planned.map_cells(again) == planned.map_cells(first), "nothing is mapped anew"
     module.composite(again, products, case.Workspace(tmp_path / "work"))
     folder = again.project.map_folder("a")
     assert json.loads((folder / "provenance.json").read_text())["threshold"] == threshold

@@ -12,6 +12,7 @@ from cratermill.core.errors import InputError, WorkError
 from cratermill.families import members
 from cratermill.families.ejecta import mapping
 from cratermill.families.ejecta.crater_files import CraterFiles
+from cratermill.families.ejecta_common import planned
 from cratermill.geo.grid import Window
 from tests.families.ejecta import mapping_case as case
 from tests.families.ejecta.mapping_case import on_mosaic
@@ -24,7 +25,7 @@ def config(tmp_path, monkeypatch):
 
 
 def params_of(config, fid):
-    return next(params for params in mapping.map_cells(config) if params["fid"] == fid)
+    return next(params for params in planned.map_cells(config) if params["fid"] == fid)
 
 
 def run(config, fid, folder):
@@ -131,12 +132,12 @@ def test_rolling_the_mosaic_rolls_the_map(config, tmp_path, monkeypatch):
 
 
 def test_cells_hold_all_that_the_result_depends_on(config, tmp_path):
-    first = mapping.map_cells(config)
+    first = planned.map_cells(config)
     assert [params["key"] for params in first] == [f"crater_{fid}" for fid in case.CRATERS]
     json.dumps(first)
-    assert mapping.map_cells(config) == first
+    assert planned.map_cells(config) == first
     case.write_mosaic(config.root / "data" / "mosaics" / "cylindrical_mosaic.tif", 0.0)
-    assert [a["key"] for a, b in zip(first, mapping.map_cells(config), strict=True) if a == b] == []
+    assert [a["key"] for a, b in zip(first, planned.map_cells(config), strict=True) if a == b] == []
 
 
 def test_tiles_made_by_prepare_are_used(config, tmp_path):
@@ -150,21 +151,21 @@ def test_tiles_made_by_prepare_are_used(config, tmp_path):
 
 
 def test_the_name_tells_versions_split_members_and_foreign_mosaics(config, tmp_path):
-    assert mapping.map_name(config) == "ejc-version-2_conn-version-3_test-set-0_x2"
+    assert planned.map_name(config) == "ejc-version-2_conn-version-3_test-set-0_x2"
     elsewhere = case.make_config(tmp_path / "b", mosaic="data/mosaics/moon base.tif", split=61)
-    assert mapping.map_name(elsewhere) == "ejc-version-2_conn-version-3_test-set-61_x2_moon base"
-    assert mapping.map_name(case.make_config(tmp_path / "c", name="mine")) == "mine"
+    assert planned.map_name(elsewhere) == "ejc-version-2_conn-version-3_test-set-61_x2_moon base"
+    assert planned.map_name(case.make_config(tmp_path / "c", name="mine")) == "mine"
 
 
 def test_unknown_craters_and_missing_mosaics_are_refused(config, tmp_path):
     with pytest.raises(InputError, match=r"\[99\]"):
-        mapping.map_cells(case.make_config(tmp_path / "b", craters=[1, 99]))
+        planned.map_cells(case.make_config(tmp_path / "b", craters=[1, 99]))
     for key in ("mosaic", "catalogue"):
         with pytest.raises(InputError, match=f"map.{key} is nowhere.x"):
-            mapping.map_cells(case.make_config(tmp_path / "c", **{key: "nowhere.x"}))
+            planned.map_cells(case.make_config(tmp_path / "c", **{key: "nowhere.x"}))
     config.data.mosaic.unlink()
     with pytest.raises(InputError, match="the mosaic is missing"):
-        mapping.map_cells(config)
+        planned.map_cells(config)
 
 
 def test_a_mosaic_of_other_bands_is_refused_with_a_way_out(config, tmp_path, monkeypatch):

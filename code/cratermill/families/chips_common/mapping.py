@@ -5,7 +5,7 @@ Both cut chips as ``data.cut`` does: azimuthal squares in grey, as many crater r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -25,11 +25,14 @@ from ...geo.cog import write_cog
 from ...geo.extent import extent
 from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
-from ...samples.brightness import Ground, far_from
+from ...samples.brightness import far_from
 from ...samples.crops import MOST_MISSING, Cutter, Geometry
 from ...samples.inputs import digest
 from ...training.checkpoint import Checkpoint, load
+from ...training.hparams import RowHparams
+from ...training.normalised import Normalised
 from .. import family_data, get_family, map_options
+from ..ensemble import Ensemble
 from ..likeness import light_of
 from ..map_page import finish_map, record
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths
@@ -51,18 +54,15 @@ SAME_PLACE, SAME_SIZE = 1.0, 0.75
 """Windows nearer than so many radii, and of sizes that differ by less than this share, see the same crater: the surest stays."""
 
 
-class Classifier:
-    """The networks of one version's checkpoints; probabilities are the members' mean."""
+class Classifier(Ensemble):
+    """Says of which class chips are: probabilities are the members' mean, in 32 bits on the CPU, so that they don't depend on devices."""
 
-    def __init__(self, paths: Sequence[Path], family: str, version: int):
-        checkpoints: list[Checkpoint] = [load(path, family, version) for path in paths]
-        self.row = cast("ChipHparams", get_family(family).hparams_model().from_plan(checkpoints[0].hparams))
-        self.networks = [classifier(one, self.row) for one in checkpoints]
-        self.ground, self.seen = Ground(), checkpoints[0].seen
+    def __init__(self, checkpoints: Iterable[Checkpoint], paths: list[Path], device: torch.device | None = None):
+        super().__init__(checkpoints, paths, torch.device("cpu"))
+        self.row: ChipHparams = self.hparams
 
-    def shown(self) -> dict[str, Any]:
-        """What they were shown, beside what they learned from."""
-        return {"the network": {"here": self.ground.plain(), "trained": self.seen}}
+    def network_of(self, checkpoint: Checkpoint, row: RowHparams, path: Path) -> Normalised:
+        return classifier(checkpoint, row)
 
     @torch.no_grad()
     def __call__(self, chips_NHW: np.ndarray) -> np.ndarray:
@@ -84,11 +84,7 @@ class Setting:
 
     @property
     def run(self) -> MapRun:
-        run = self.config.map_run
-        idle = {"match_brightness": run.match_brightness, "crater_list": run.crater_list, "data": run.data, "craters": run.craters != "all"}
-        if given := [f"map.{name}" for name, there in idle.items() if there]:
-            raise InputError(f"{', '.join(given)}: no key for maps of chips", valid="mosaic, bands, catalogue, options")
-        return run
+        return self.config.map_run.for_whole_mosaics("chips")
 
     @property
     def options(self) -> MapOptions:
@@ -224,7 +220,7 @@ def map_part(config: Config, family: str, params: dict[str, Any], workspace: Wor
     setting = Setting(config, family)
     weights, split = params["weights"][family], str(setting.run.split)
     version = chosen_version(config, family, weights)
-    network = Classifier(frozen_paths(config, family, version, setting.run.split, weights[str(version)][split]), family, version)
+    network = Classifier.load(frozen_paths(config, family, version, setting.run.split, weights[str(version)][split]), family, version)
     with setting.open() as mosaic:
         cutter = setting.cutter(mosaic, network.row.chip_size_px)
         if setting.catalogue:
@@ -234,7 +230,7 @@ def map_part(config: Config, family: str, params: dict[str, Any], workspace: Wor
             probability[order] = looked_at(network, cutter, table.iloc[order])
             columns = [f"p_{name}" for name in setting.classes(network.row.class_count)]
             write_table(workspace.folder / RATED, table.assign(**dict(zip(columns, probability.T, strict=True))))
-            return {"craters": len(table), "version": version, "ground": network.shown()}
+            return {"craters": len(table), "version": version, "ground": {"the network": network.shown()}}
         scan = Scan(mosaic.grid, params["window_px"], params["step"])
         radius_m, strips = scan.radius_m(setting.half_side_radii), []
         for row, lon, lat, shown in scan.strip(params["start"], params["stop"]):
@@ -243,7 +239,7 @@ def map_part(config: Config, family: str, params: dict[str, Any], workspace: Wor
             strips.append(looked_at(network, cutter, places)[shown])
             workspace.report(item=row + 1 - params["start"], items=params["stop"] - params["start"], doing="rows")
     np.savez_compressed(workspace.folder / SCANNED, probability=np.stack(strips, axis=1).transpose(2, 1, 0).astype(np.float32))
-    return {"windows": len(strips) * scan.grid.width, "version": version, "ground": network.shown()}
+    return {"windows": len(strips) * scan.grid.width, "version": version, "ground": {"the network": network.shown()}}
 
 
 def looked_at(network: Classifier, cutter: Cutter, places: pd.DataFrame) -> np.ndarray:
@@ -356,7 +352,7 @@ def predict_pictures(config: Config, family: str, pictures: Sequence[Picture], w
     """``labels.csv`` of ready-made chips, each scaled to the row's size: probabilities of the classes, and the class decided on."""
     setting = Setting(config, family)
     version = int(setting.run.versions[family])
-    network = Classifier(list(checkpoint_paths(config, family, version, setting.run.split).values()), family, version)
+    network = Classifier.load(list(checkpoint_paths(config, family, version, setting.run.split).values()), family, version)
     classes, threshold, parts = setting.classes(network.row.class_count), setting.threshold(network.row), []
     for start in range(0, len(pictures), BATCH):
         workspace.keep_going()

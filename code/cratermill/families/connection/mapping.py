@@ -16,7 +16,7 @@ from ...craters.catalogue import write_catalogue
 from ...report import html
 from ..ejecta_common.craters import Crater
 from ..ejecta_common.mapping import PORTION, Brightness, brightness_of, match, require_bands, tiles_to_map
-from ..ejecta_common.planned import map_name, map_run, open_mosaic
+from ..ejecta_common.planned import map_name, open_mosaic
 from ..likeness import light_of, unusually_connected
 from ..map_page import finish_map, record
 from ..members import chosen_version, frozen_paths
@@ -73,7 +73,7 @@ def composite(config: Config, products: list[Path], workspace: Workspace) -> dic
     write_table(folder / TILES, table)
     facts = {"craters": len(products), "tiles": len(table), "connected": int(table["connected"].sum())}
     doubts = unusually_connected(products, facts["tiles"], facts["connected"])
-    likeness = light_of(products, doubts, grey=not map_run(config).match_brightness)
+    likeness = light_of(products, doubts, grey=not config.map_run.match_brightness)
     made = record(
         config, folder, workspace, {"made_of": (read_json(min(products) / "cell.json") or {}).get("params", {}), **facts, **likeness}
     )

@@ -25,16 +25,7 @@ def map_run(config: Config, family: str) -> MapRun:
     run = config.map
     if run is None or family not in run.versions:
         raise InputError("the config makes no map of craters", valid=f"map: {{versions: {{{family}: 1}}}}", next_step="add a 'map' part")
-    idle = {
-        "match_brightness": run.match_brightness,
-        "crater_list": run.crater_list is not None,
-        "craters": run.craters != "all",
-        "data": run.data is not None,
-    }
-    if any(idle.values()):
-        given = ", ".join(f"map.{name}" for name, there in idle.items() if there)
-        raise InputError(f"{given}: no key for maps of craters", valid="mosaic, bands, catalogue, options", next_step="remove it")
-    return run
+    return run.for_whole_mosaics("craters")
 
 
 def map_name(config: Config, family: str) -> str:

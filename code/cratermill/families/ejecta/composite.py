@@ -21,12 +21,12 @@ from ...geo.mosaic import Mosaic, close_kept, kept_open
 from ...report.palette import CRATERS, Colours
 from ...samples.brightness import AMBER, RED
 from .. import get_family
+from ..ejecta_common.planned import map_name, open_mosaic
 from ..likeness import light_of, unusually_connected
 from ..map_page import PROVENANCE, colours_for, finish_map, record, write_colours
 from .blend import NO_OWNER, Blended, Layer, blend
 from .crater_files import CraterFiles, read_facts
 from .fan import fan_out
-from .mapping import map_name, map_run, open_mosaic
 from .overlaps import Overlaps, area_table, crater_table, overlap_table
 from .recut import recut
 from .vector_files import outline, write_points, write_polygons
@@ -63,7 +63,7 @@ def composite(config: Config, products: list[Path], workspace: Workspace) -> dic
     from ...report.map_page import FILES, map_sections
     from ...report.viewer import circles, static_viewer
 
-    run, folder, colours = map_run(config), config.project.map_folder(map_name(config)), colours_for(config)
+    run, folder, colours = config.map_run, config.project.map_folder(map_name(config)), colours_for(config)
     with open_mosaic(config) as mosaic:
         parts = read_parts(products, shown_fids(run.show), partial(cut, config, mosaic.grid))
         overlaps = write_rasters(folder, parts, mosaic.grid, run.overlap_alpha, workspace, colours)
@@ -95,7 +95,7 @@ def likeness(config: Config, parts: list[Part]) -> dict[str, Any]:
     if shares and (middle := float(np.median(shares))) > USUALLY_DIVIDED[0]:
         colour = RED if middle > USUALLY_DIVIDED[1] else AMBER
         found.append((colour, f"the members disagree on {middle:.0%} of what some of them take for ejecta (median)"))
-    return light_of(products, found, grey=not map_run(config).match_brightness)
+    return light_of(products, found, grey=not config.map_run.match_brightness)
 
 
 def shown_fids(show: Literal["all"] | list[int]) -> set[int] | None:
@@ -104,7 +104,7 @@ def shown_fids(show: Literal["all"] | list[int]) -> set[int] | None:
 
 def cut(config: Config, grid: Grid, product: Path) -> Path:
     """A crater's files as the map's threshold and smallest cluster make them."""
-    run, name = map_run(config), map_name(config)
+    run, name = config.map_run, map_name(config)
     return recut(product, config.project.map_log(name) / "recut" / product.name, grid, run.threshold, run.smallest_cluster_px)
 
 
@@ -259,7 +259,7 @@ def missing_craters(workspace: Workspace) -> list[str]:
 def provenance(config: Config, workspace: Workspace, parts: list[Part]) -> dict:
     """What the map was made of and with, beside run, code and configuration: enough to make it again."""
     made = read_json((parts[0].product or parts[0].folder) / "cell.json", {})
-    made_with, used, run = made.get("params", {}), (made.get("metrics") or {}).get("weights", {}), map_run(config)
+    made_with, used, run = made.get("params", {}), (made.get("metrics") or {}).get("weights", {}), config.map_run
     weights = {name: made_with.get(name) for name in ("split", "mosaic", "bands")}
     weights |= {"versions": {family: int(version) for family, found in used.items() for version in found}}
     weights |= {"checkpoints": {family: digests for family, found in used.items() for digests in found.values()}}

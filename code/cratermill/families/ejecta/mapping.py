@@ -14,12 +14,10 @@ from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ..ejecta_common.craters import Crater
 from ..ejecta_common.mapping import PORTION, Brightness, brightness_of, match, require_bands, tiles_to_map
-from ..ejecta_common.planned import map_cells, map_data, map_name, map_run, open_mosaic
+from ..ejecta_common.planned import open_mosaic
 from ..ejecta_common.stitch import Pieces, Stitcher, land
 from ..members import chosen_version, frozen_paths
 from .crater_files import write_crater
-
-__all__ = ["map_cells", "map_crater", "map_data", "map_name", "map_run", "open_mosaic"]
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -51,7 +49,7 @@ def map_crater(config: Config, params: dict[str, Any], workspace: Workspace) -> 
         tiles = tiles_to_map(config, crater, mosaic)
         connected = vote(members, mosaic, crater, tiles, workspace)
         pieces = segment(members.ejecta, mosaic, crater, connected, workspace)
-        facts = write_crater(workspace.folder, crater, mosaic.grid, pieces, connected, len(tiles), map_run(config).threshold)
+        facts = write_crater(workspace.folder, crater, mosaic.grid, pieces, connected, len(tiles), config.map_run.threshold)
     ensembles = {"ejecta": members.ejecta} | ({"connection": members.connection} if members.connection else {})
     return {**facts, "divided": divided(pieces), "ground": {name: one.shown() for name, one in ensembles.items()}}
 

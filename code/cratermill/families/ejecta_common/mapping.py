@@ -11,7 +11,7 @@ from ...core.errors import InputError
 from ...samples.brightness import far_from
 from ...training.checkpoint import load
 from ..members import Trainings, checkpoint_paths, chosen_version
-from .planned import map_run, open_mosaic, prepared_tiles
+from .planned import open_mosaic, prepared_tiles
 from .prepare import read_table
 from .tile_positions import eval_positions
 
@@ -30,7 +30,7 @@ PORTION = 128
 
 
 def map_warnings(config: Config) -> list[str]:
-    run = map_run(config)
+    run = config.map_run
     said: list[str] = []
     if run.match_brightness:
         return said

@@ -16,7 +16,6 @@ from ...samples.inputs import digest, mark
 from ..members import Trainings
 
 if TYPE_CHECKING:
-    from ...config import MapRun
     from ...geo.mosaic import Mosaic
     from .craters import Crater
 
@@ -24,32 +23,26 @@ KNOWN, FORMAT = "places.json", 1
 """What was read of the crater list and the mosaic, below ``log/map_log/<map>``; another format is read again."""
 
 
-def map_run(config: Config) -> MapRun:
-    if config.map is None:
-        raise InputError("the config makes no map", valid="map: {versions: {…}, split: 0}", next_step="add 'map', as in configs/demo")
-    return config.map
-
-
 def map_data(config: Config) -> DataFolder:
-    run = map_run(config)
+    run = config.map_run
     return DataFolder(config.path(run.data)) if run.data else config.data
 
 
 def map_mosaic(config: Config) -> Path:
-    run = map_run(config)
+    run = config.map_run
     if run.mosaic:
         return config.path(run.mosaic)
     return map_data(config).mosaic if run.data else config.mosaic
 
 
 def map_catalogue(config: Config) -> Path:
-    run = map_run(config)
+    run = config.map_run
     return config.path(run.catalogue) if run.catalogue else map_data(config).craters
 
 
 def map_crater_list(config: Config) -> CraterList | None:
     """How the list that is mapped is read; the training's own keys say nothing of a list elsewhere."""
-    run = map_run(config)
+    run = config.map_run
     listed = run.crater_list if run.catalogue or run.data else run.crater_list or config.run.crater_list
     if isinstance(run.craters, str) and run.craters != "all":
         return (listed or CraterList()).narrowed(run.craters)
@@ -58,7 +51,7 @@ def map_crater_list(config: Config) -> CraterList | None:
 
 def map_name(config: Config, trainings: Trainings | None = None) -> str:
     """The configured name, or one made of versions, split and number of members, and of the mosaic where it isn't the one trained on."""
-    run = map_run(config)
+    run = config.map_run
     if run.name:
         return run.name
     trainings, family = trainings or Trainings(config), "ejecta" if "ejecta" in run.versions else "connection"
@@ -75,14 +68,14 @@ def open_mosaic(config: Config) -> Mosaic:
 
     path = _there(config, map_mosaic(config), "the mosaic", "mosaic")
     mosaic = Mosaic.open(path, config.map_bands)
-    if config.run.body and not map_run(config).mosaic and not map_run(config).data:
+    if config.run.body and not config.map_run.mosaic and not config.map_run.data:
         require_body(mosaic, config.run.body)
     return mosaic
 
 
 def _there(config: Config, path: Path, what: str, key: str) -> Path:
     """The file, if it is there; a missing one is said to be the config's where the config names it."""
-    given = getattr(map_run(config), key)
+    given = getattr(config.map_run, key)
     if given and not path.exists():
         raise InputError(f"map.{key} is {given}, but there is no {path}", next_step=f"correct map.{key}, or leave it out")
     return map_data(config).require(path, what)
@@ -90,7 +83,7 @@ def _there(config: Config, path: Path, what: str, key: str) -> Path:
 
 def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
     """One cell per crater; its params hold all that the votes depend on, contents of files as digests."""
-    run, trainings = map_run(config), trainings or Trainings(config)
+    run, trainings = config.map_run, trainings or Trainings(config)
     weights = {family: trainings.weights(family, version, run.split) for family, version in run.versions.items()}
     places, mosaic = known_places(config, map_name(config, trainings))
     common = {
@@ -121,7 +114,7 @@ def known_places(config: Config, name: str) -> tuple[list[dict[str, Any]], str]:
 
 def files_mark(config: Config, mosaic: Path, catalogue: Path) -> str:
     """Changes when the files do, or what the configuration says of them."""
-    run, tiles = map_run(config), config.run.tiles.model_dump(mode="json")
+    run, tiles = config.map_run, config.run.tiles.model_dump(mode="json")
     tables = [] if run.mosaic or run.catalogue else sorted(map_data(config).eval_positions(0).parent.glob("eval_positions_crater_*.csv"))
     files = [mark(mosaic), mark(catalogue), *([path.name, *stat_fingerprint(path)] for path in tables)]
     listed = map_crater_list(config)
@@ -133,7 +126,7 @@ def read_places(config: Config, catalogue: Path) -> list[dict[str, Any]]:
     """FID, position, radius and the mark of the tiles of every crater to map."""
     from .craters import choose, read_craters
 
-    run = map_run(config)
+    run = config.map_run
     with open_mosaic(config) as mosaic:
         craters = read_craters(catalogue, mosaic, map_crater_list(config))
         half_m = mosaic.grid.body.half_circumference_m
@@ -148,7 +141,7 @@ def read_places(config: Config, catalogue: Path) -> list[dict[str, Any]]:
 
 def prepared_tiles(config: Config, fid: int) -> Path | None:
     """The table of tiles that prepare or EJMAP made, where the map is of the same craters on the same mosaic."""
-    run, path = map_run(config), map_data(config).eval_positions(fid)
+    run, path = config.map_run, map_data(config).eval_positions(fid)
     return path if path.exists() and not run.mosaic and not run.catalogue else None
 
 
@@ -164,7 +157,7 @@ def require_current_tiles(config: Config) -> None:
     """Raise ``InputError`` where tables of tiles to map were prepared for another mosaic, crater list or other ``tiles`` than there are."""
     from .prepare import Preparation
 
-    run = map_run(config)
+    run = config.map_run
     if run.mosaic or run.catalogue:
         return  # the tiles are laid out anew
     elsewhere = {} if run.data is None else {"data": run.data, "mosaic": None}
