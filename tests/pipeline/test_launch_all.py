@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -183,3 +185,18 @@ def test_what_failed_stops_only_what_needs_it(project):
     crater = plan.cells[9]
     result = run_cell(plan, crater.index, science)
     assert result.state == "blocked" and "train_connection" in result.cause and not is_done(plan, crater)
+
+
+def test_a_second_look_at_prepared_data_needs_no_libraries(project):
+    """What a dry run checks of data is remembered while the files stay; when one changes, it is read again."""
+    heavy = ("torch", "pandas", "geopandas", "rasterio", "scipy", "matplotlib")
+    code = (
+        "import sys; from pathlib import Path; from cratermill.pipeline.launch import launch\n"
+        f"launch('all', Path({str(project)!r}), dry_run=True); print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    first, second = (subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert second.splitlines()[-1] == "[]" and second.splitlines()[:-1] == first.splitlines()[:-1]
+    craters = load_config(project).data.craters
+    craters.write_bytes(craters.read_bytes())
+    third = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "rasterio" in third.splitlines()[-1]

@@ -40,6 +40,10 @@ class Family:
     lower_is_better: frozenset[str] = frozenset()
     """Those of them of which less is better."""
 
+    files_marked = False
+    """Whether prepared data and parts of maps follow from the configuration, its rows and trainings, and from files in the data folder or
+    such that ``samples.inputs`` marked or digested alone: then launches remember what they were told while those files stay."""
+
     def hparams_model(self) -> type[RowHparams]:
         """The pydantic model of one CSV row."""
         raise NotImplementedError

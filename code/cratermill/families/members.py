@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..config import BEST
 from ..core.errors import InputError, WorkError
 from ..core.files import content_digest, read_json, stat_fingerprint
+from ..samples.inputs import note
 from . import get_family, row_model
 
 if TYPE_CHECKING:
@@ -30,12 +31,21 @@ def training_product(config: Config, family: str, version: int, split: int, iter
     return config.project.cell_product(get_family(family).short, version, "train", split, iteration)
 
 
+def _look(config: Config, family: str, version: int) -> Path:
+    """The folder of a version's cells; whoever remembers what follows from it and from the version's results is told so."""
+    short, project = get_family(family).short, config.project
+    cells = project.version_log(short, version) / "cells"
+    for folder in (cells, project.version_results(short, version)):
+        note(folder)
+    return cells
+
+
 def find_checkpoints(config: Config, family: str, version: int, split: int) -> dict[int, Path]:
     """The checkpoint of every iteration: a published train cell's, else the one in ``results/`` (EJMAP's, or another machine's)."""
     short, project = get_family(family).short, config.project
     results = project.version_results(short, version).glob(f"best-checkpoint_test-set-{split}_iteration-*.ckpt")
     found = {_iteration(path.stem): path for path in results}
-    cells = (project.version_log(short, version) / "cells").glob(f"train_test-set-{split}_iteration-*/{CHECKPOINT}")
+    cells = _look(config, family, version).glob(f"train_test-set-{split}_iteration-*/{CHECKPOINT}")
     found |= {_iteration(path.parent.name): path for path in cells if (path.parent / CELL).exists()}
     found.pop(-1, None)
     return dict(sorted(found.items()))
@@ -58,7 +68,7 @@ def checkpoint_paths(config: Config, family: str, version: int, split: int) -> d
 def trained_splits(config: Config, family: str, version: int) -> list[int]:
     short, project = get_family(family).short, config.project
     names = [path.name for path in project.version_results(short, version).glob("best-checkpoint_test-set-*_iteration-*.ckpt")]
-    cells = (project.version_log(short, version) / "cells").glob(f"train_test-set-*/{CELL}")
+    cells = _look(config, family, version).glob(f"train_test-set-*/{CELL}")
     names += [path.parent.name for path in cells if "." not in path.parent.name]
     return sorted({int(match[1]) for name in names if (match := re.search(r"test-set-(\d+)", name))})
 
@@ -91,7 +101,7 @@ def row_of(config: Config, family: str, version: int, split: int) -> RowHparams:
 
 def evaluated_row(config: Config, family: str, version: int, split: int) -> RowHparams | None:
     """The row as a version was last evaluated here, which may judge otherwise than when it was trained; None where it wasn't."""
-    folder = config.project.version_log(get_family(family).short, version) / "cells"
+    folder = _look(config, family, version)
     made = next((one for path in sorted(folder.glob(f"evaluate_test-set-{split}_iteration-*/{CELL}")) if (one := read_json(path))), None)
     return row_model(family).from_plan(made["params"]["hparams"]) if made else None
 
@@ -234,11 +244,21 @@ class Trainings:
 
     def evaluations(self, family: str, version: int, split: int) -> Marks:
         """Fingerprints of the evaluations of all iterations, planned or there."""
-        folder = self.config.project.version_log(get_family(family).short, version) / "cells"
+        folder = _look(self.config, family, version)
         made = {_iteration(path.parent.name): read_json(path) for path in folder.glob(f"evaluate_test-set-{split}_iteration-*/{CELL}")}
         found = {number: one["fingerprint"] for number, one in made.items() if one and number >= 0}
         found |= {number: cell.fingerprint for number, cell in self._cells("evaluate", family, version, split).items()}
         return {str(iteration): mark for iteration, mark in sorted(found.items())}
+
+    def known(self, wanted: dict[str, int | str]) -> list[Any]:
+        """A plain value that changes when what was planned of these families does, or the versions among which the best is chosen."""
+        planned = [
+            [list(place), number, cell.index, cell.fingerprint]
+            for place, cells in self._planned.items()
+            for number, cell in cells.items()
+            if place[1] in wanted
+        ]
+        return [planned, {name: self.versions(name, version) for name, version in wanted.items()}]
 
     def versions(self, family: str, wanted: int | str) -> list[int]:
         """The one that is wanted, or those among which the best will be chosen."""

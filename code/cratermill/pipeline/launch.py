@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -193,10 +194,17 @@ def plan_mapping(config: Config) -> Plan:
 
 def require_bodies(config: Config) -> None:
     """Raise ``InputError`` where the config's body isn't that of the mosaic it trains on and maps."""
-    from .prepare import check_body
+    from ..samples.inputs import mark
+    from ..samples.remembered import remembered
 
-    if any(not (one.mosaic or one.data) for one in config.maps):
+    def check() -> None:
+        from .prepare import check_body
+
+        mark(config.mosaic)  # the answer stands while this file does
         check_body(config)
+
+    if any(not (one.mosaic or one.data) for one in config.maps) and config.mosaic.exists():
+        remembered(config, ["body", config.run.body, str(config.mosaic)], check)
 
 
 def _warn_of_mosaics(config: Config, plan: Plan) -> None:
@@ -296,6 +304,10 @@ def prepare(
     rows = wanted_rows(config)
     made = make(config, rows, progress or (lambda *_: None), workers)
     _say_what_is_carried(config, rows, made)
+    with contextlib.suppress(CratermillError):
+        # What launches ask of the data is remembered.
+        prepared_or_refuse(config, rows)
+        plan_all(config, rows)
     return made
 
 

@@ -23,6 +23,14 @@ ASKED = ("analyse", "compare")
 """Keys of a map that ask something of the whole; each is a stage of its own."""
 
 
+NOT_OF_DATA = {"name", "trainer", "search", "cost", "map", "maps", "changed", "train"}
+
+
+def asked_of_data(config: Config) -> list[Any]:
+    """The keys of a configuration on which data may depend, beside those of rows and maps."""
+    return [str(config.root), config.run.model_dump(mode="json", exclude=NOT_OF_DATA)]
+
+
 def require_countable(count: int, next_step: str) -> None:
     """Raise ``InputError`` for more cells than a plan can hold."""
     if count > MOST_CELLS:
@@ -108,16 +116,38 @@ class _OneMap:
         self.folder = config.project.map_log(name)
 
     def add(self) -> None:
-        parts = self.family.map_cells(self.config, self.trainings)
+        parts, compose = self._parts()
         require_countable(len(parts), "map fewer craters, or raise block_px, in one map")
         needs = tuple(sorted(self.trainings.needed))
         several = len(self.config.maps) > 1
         prefix = f"map_{self.place['name']}_" if several else "map_"
         made = [self._add("map", prefix + params["key"], self.folder / "cells" / params["key"], needs, params) for params in parts]
-        self._add_composite(made)
+        self._add_composite(made, compose)
 
-    def _add_composite(self, parts: list[Cell]) -> None:
-        compose = self.family.compose_mark(self.config, self.trainings)
+    def _parts(self) -> tuple[list[dict[str, Any]], Any]:
+        """The family's cells and mark of the whole, as they were told before while configuration, trainings and files are the same."""
+        from ..samples.remembered import remembered
+
+        run, trainings = self.config.map_run, self.trainings
+
+        def find() -> list[Any]:
+            return [
+                self.family.map_cells(self.config, trainings),
+                self.family.compose_mark(self.config, trainings),
+                sorted(trainings.needed),
+            ]
+
+        if not self.family.files_marked:
+            parts, compose, _ = find()
+            return parts, compose
+        question = [run.model_dump(mode="json", exclude=set(ASKED)), asked_of_data(self.config), trainings.known(run.versions)]
+        parts, compose, needed = remembered(
+            self.config, ["parts", self.place, question], find, [self.config.path(run.data)] if run.data else []
+        )
+        trainings.needed.update(needed)
+        return parts, compose
+
+    def _add_composite(self, parts: list[Cell], compose: Any) -> None:
         needs = tuple(part.index for part in parts)  # the same in a plan of the maps alone; trainings come before the parts
         named = self.config.map_run.colours
         compose = [compose, str(read_colours(self.config.path(named)))] if named else compose

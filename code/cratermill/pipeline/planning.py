@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..batch.plan import Cell, make_plan
@@ -12,7 +16,9 @@ from ..core.files import fingerprint, read_json
 from ..core.locks import holder_of
 from ..core.seeds import seed_of
 from ..families import get_family
-from .plan_maps import add_maps, require_countable
+from ..samples.inputs import mark
+from ..samples.remembered import remembered
+from .plan_maps import add_maps, asked_of_data, require_countable
 
 if TYPE_CHECKING:
     from ..batch.plan import Plan
@@ -89,7 +95,7 @@ def _make_plan(config: Config, kind: str, cells: list[Cell]) -> Plan:
 
 
 def _training_cells(config: Config, rows: Rows, unprepared: bool = False, until: str = STAGES[-1]) -> list[Cell]:
-    cells = _TrainCells(config, unprepared)
+    cells = _TrainCells(config, {} if unprepared else data_marks(config, rows))
     count = sum(_trainings(config, name, row) for name, family_rows in rows.items() for row in family_rows)
     # Each is trained and evaluated.
     require_countable(2 * count, "lower iterations or trainings_per_test, or train fewer versions and splits in one run")
@@ -108,15 +114,15 @@ def _trainings(config: Config, name: str, row: Any) -> int:
 
 
 class _TrainCells:
-    def __init__(self, config: Config, unprepared: bool = False):
-        self.config, self.unprepared, self.cells = config, unprepared, list[Cell]()
+    def __init__(self, config: Config, data: dict[str, dict[str, Any]]):
+        self.config, self.data, self.cells = config, data, list[Cell]()
         self.trained, self.evaluated = list[Cell](), dict[tuple[str, int, int], list[int]]()
         self.rows = dict[tuple[str, int], Any]()
 
     def add(self, name: str, row: Any) -> None:
-        run, family = self.config.run.train[name], get_family(name)
+        run = self.config.run.train[name]
         self.rows[name, row.version] = row
-        data = None if self.unprepared else family.data_fingerprint(self.config, row)
+        data = self.data.get(name, {}).get(str(row.version))
         for split in run.splits_of(row):
             for iteration in range(run.iterations or row.trainings_per_test):
                 seed = seed_of(self.config.run.seed, name, row.version, split, iteration)
@@ -183,10 +189,40 @@ def prepared_or_refuse(config: Config, rows: Rows) -> None:
     """Launching needs prepared data, made from the files and keys that are there now; says so before anything is planned."""
     idle_or_refuse(config)
     whole_or_refuse(config)
+    _remembered(config, rows, "prepared", lambda: _require_prepared(config, rows))
+
+
+def _require_prepared(config: Config, rows: Rows) -> None:
     for name, found in rows.items():
         family, run = get_family(name), config.run.train[name]
         family.require_prepared(config, found)
         family.require_splits(config, sorted({split for row in found for split in run.splits_of(row)}))
+
+
+def data_marks(config: Config, rows: Rows) -> dict[str, dict[str, Any]]:
+    """By family and version (as text) what changes when the data that a row trains on do."""
+
+    def find() -> dict[str, dict[str, Any]]:
+        return {name: {str(row.version): get_family(name).data_fingerprint(config, row) for row in found} for name, found in rows.items()}
+
+    marks: dict[str, dict[str, Any]] = _remembered(config, rows, "data", find)
+    return marks
+
+
+def _remembered(config: Config, rows: Rows, what: Any, find: Callable[[], Any], folders: Iterable[Path] = ()) -> Any:
+    """What is found of these rows' data, once for the same configuration, rows and files."""
+    if not all(get_family(name).files_marked for name in rows):
+        return find()
+    return remembered(config, [what, *_asked(config, rows)], find, folders)
+
+
+def _asked(config: Config, rows: Rows) -> list[Any]:
+    # Files that rows name lie anywhere; a text without a separator names a model or a choice.
+    plain = {name: [row.model_dump(mode="json") for row in found] for name, found in rows.items()}
+    named = [value for found in plain.values() for row in found for value in row.values() if isinstance(value, str) and os.sep in value]
+    files = [mark(Path(value)) for value in sorted(set(named)) if Path(value).exists()]
+    runs = {name: run.model_dump(mode="json") for name, run in config.run.train.items() if name in rows}
+    return [asked_of_data(config), runs, plain, files]
 
 
 def map_data_or_refuse(config: Config) -> None:
@@ -197,10 +233,17 @@ def map_data_or_refuse(config: Config) -> None:
             continue  # nothing prepared is used
         idle_or_refuse(one)
         whole_or_refuse(one)
-        for name, wanted in run.versions.items():
-            if get_family(name).maps:
-                versions = _candidates(one, name) if wanted == BEST else [int(wanted)]
-                get_family(name).require_map_data(one, _rows_there(one, name, versions))
+        makers = {name: wanted for name, wanted in run.versions.items() if get_family(name).maps}
+        rows = {
+            name: _rows_there(one, name, _candidates(one, name) if wanted == BEST else [int(wanted)]) for name, wanted in makers.items()
+        }
+        elsewhere = [one.path(run.data)] if run.data else []
+        _remembered(one, rows, ["map data", run.model_dump(mode="json")], partial(_require_map_data, one, rows), elsewhere)
+
+
+def _require_map_data(config: Config, rows: Rows) -> None:
+    for name, found in rows.items():
+        get_family(name).require_map_data(config, found)
 
 
 def _rows_there(config: Config, name: str, versions: list[int]) -> list[Any]:

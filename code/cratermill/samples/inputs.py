@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,33 @@ def digest(path: Path) -> str:
 
 def files_behind(path: Path) -> list[Path]:
     """The files that are read when ``path`` is, itself included, in a fixed order."""
-    path = Path(path)
+    path, found = Path(path), dict[Path, None]()
     if path.is_dir():
-        return sorted(_walk(path))
-    found: dict[Path, None] = {}
-    _collect(path, found)
+        found = dict.fromkeys(sorted(_walk(path)))
+    else:
+        _collect(path, found)
+    note(path, () if path.is_dir() else found)
     return list(found)
+
+
+_noted: list[dict[str, list[str]]] = []
+
+
+def note(path: Path, files: Iterable[Path] = ()) -> None:
+    """Tell who is :func:`noting` that an answer follows from a file, and those behind it, or from all that a folder holds."""
+    for one in _noted:
+        one[str(path.absolute())] = [str(file.absolute()) for file in files]
+
+
+@contextmanager
+def noting() -> Iterator[dict[str, list[str]]]:
+    """Collects which files stand behind each path that is asked about meanwhile, on whichever thread; of a folder none: it tells itself."""
+    found: dict[str, list[str]] = {}
+    _noted.append(found)
+    try:
+        yield found
+    finally:
+        _noted[:] = [one for one in _noted if one is not found]
 
 
 def _collect(path: Path, found: dict[Path, None]) -> None:

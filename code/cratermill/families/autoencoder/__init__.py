@@ -9,6 +9,7 @@ from ..base import Family
 
 
 class Autoencoder(Family):
+    files_marked = True
     name = short = "autoencoder"
     metrics = ("test_loss", "silhouette", "seed_ARI", "ARI", "NMI", "V_measure")
     lower_is_better = frozenset({"test_loss"})

@@ -6,6 +6,8 @@ from ..base import CHANGE, Family
 
 
 class ChipFamily(Family):
+    files_marked = True
+
     def data_model(self):
         from .options import ChipData
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 class CraterFamily(Family):
+    files_marked = True
     maps = True
     metrics: tuple[str, ...] = (
         "F1_strict",

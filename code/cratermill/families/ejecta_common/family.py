@@ -6,6 +6,7 @@ from ..base import Family
 
 
 class EjectaFamily(Family):
+    files_marked = True
     maps = maps_a_list = draws = True
 
     def require_splits(self, config, splits) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...config import BEST, Config, CraterList
 from ...core.errors import InputError
-from ...core.files import content_digest, fingerprint, read_json, stat_fingerprint, write_json
+from ...core.files import content_digest
 from ...core.paths import DataFolder
 from ...samples.inputs import digest, mark
 from ..members import Trainings
@@ -18,9 +18,6 @@ from ..members import Trainings
 if TYPE_CHECKING:
     from ...geo.mosaic import Mosaic
     from .craters import Crater
-
-KNOWN, FORMAT = "places.json", 1
-"""What was read of the crater list and the mosaic, below ``log/map_log/<map>``; another format is read again."""
 
 
 def map_data(config: Config) -> DataFolder:
@@ -85,41 +82,18 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
     """One cell per crater; its params hold all that the votes depend on, contents of files as digests."""
     run, trainings = config.map_run, trainings or Trainings(config)
     weights = {family: trainings.weights(family, version, run.split) for family, version in run.versions.items()}
-    places, mosaic = known_places(config, map_name(config, trainings))
+    mosaic = _there(config, map_mosaic(config), "the mosaic", "mosaic")
+    catalogue = _there(config, map_catalogue(config), "the crater list", "catalogue")
+    mark(catalogue)  # whoever remembers the cells must know which files they follow from
     common = {
         "versions": run.versions,
         "split": run.split,
         "weights": weights,
-        "mosaic": mosaic,
+        "mosaic": digest(mosaic),
         "bands": config.map_bands,
         "match_brightness": run.match_brightness,
     }
-    return [{"key": f"crater_{place['fid']}", **place, **common} for place in places]
-
-
-def known_places(config: Config, name: str) -> tuple[list[dict[str, Any]], str]:
-    """The craters to map, each with the mark of its tiles, and the mosaic's digest: as they were read for this map before, while none of
-    the files has changed."""
-    mosaic = _there(config, map_mosaic(config), "the mosaic", "mosaic")
-    catalogue = _there(config, map_catalogue(config), "the crater list", "catalogue")
-    now, path = files_mark(config, mosaic, catalogue), config.project.map_log(name) / KNOWN
-    known = read_json(path)
-    if isinstance(known, dict) and known.get("mark") == now:
-        return known["places"], known["mosaic"]
-    places, found = read_places(config, catalogue), digest(mosaic)
-    if path.parent.is_dir():
-        write_json(path, {"places": places, "mosaic": found, "mark": now})
-    return places, found
-
-
-def files_mark(config: Config, mosaic: Path, catalogue: Path) -> str:
-    """Changes when the files do, or what the configuration says of them."""
-    run, tiles = config.map_run, config.run.tiles.model_dump(mode="json")
-    tables = [] if run.mosaic or run.catalogue else sorted(map_data(config).eval_positions(0).parent.glob("eval_positions_crater_*.csv"))
-    files = [mark(mosaic), mark(catalogue), *([path.name, *stat_fingerprint(path)] for path in tables)]
-    listed = map_crater_list(config)
-    keys = [config.map_bands, run.craters, run.mosaic, run.data, run.catalogue, listed and listed.model_dump()]
-    return fingerprint([FORMAT, config.run.body, str(mosaic), str(catalogue), keys, tiles, files])
+    return [{"key": f"crater_{place['fid']}", **place, **common} for place in read_places(config, catalogue)]
 
 
 def read_places(config: Config, catalogue: Path) -> list[dict[str, Any]]:
