@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from ..core.errors import InputError
 from .cell import Datasets
@@ -21,8 +21,17 @@ class Loaders:
                 f"batch_size {batch_size} is not a multiple of the {world} processes", next_step="change the row or the devices"
             )
         self.data, self.rank, self.world, self.batch_size = data, rank, world, batch_size
-        # With a generator of its own a loader draws nothing from the global one, whose state a resumed cell restores.
-        self.options: dict[str, Any] = {"num_workers": workers, "pin_memory": pin_memory, "generator": torch.Generator()}
+        self._chosen = _Chosen()
+        # With a generator of its own a loader draws nothing from the global one, whose state a resumed cell restores. One loader for all
+        # parts: its workers are started once, and live as long as it does.
+        self._loader: DataLoader[Any] = DataLoader(
+            _Parts({"train": data.train, "val": data.val, "test": data.test}),
+            batch_sampler=self._chosen,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            generator=torch.Generator(),
+        )
         data.sampler.rank, data.sampler.world = rank, world
 
     @property
@@ -40,16 +49,41 @@ class Loaders:
         own = self.batch_size // self.world
         self.data.sampler.set_epoch(epoch)
         self.data.sampler.skip = skip * own
-        return DataLoader(self.data.train, sampler=self.data.sampler, batch_size=own, drop_last=self._drop_last, **self.options)
+        return self._take("train", BatchSampler(self.data.sampler, own, self._drop_last))
 
     def val(self) -> Iterable[Any]:
-        return self._share(self.data.val)
+        return self._share("val", self.data.val)
 
     def test(self) -> Iterable[Any]:
-        return self._share(self.data.test)
+        return self._share("test", self.data.test)
 
-    def _share(self, dataset) -> Iterable[Any]:
+    def _share(self, part: str, dataset: Any) -> Iterable[Any]:
         """This process's share of the batches: whole ones, as a single process has them, so that the scores are the same."""
         batches = BatchSampler(range(len(dataset)), self.batch_size, drop_last=False)
-        own = [batch for number, batch in enumerate(batches) if number % self.world == self.rank]
-        return DataLoader(dataset, batch_sampler=own, **self.options)
+        return self._take(part, [batch for number, batch in enumerate(batches) if number % self.world == self.rank])
+
+    def _take(self, part: str, batches: Iterable[list[Any]]) -> Iterator[Any]:
+        self._chosen.part, self._chosen.batches = part, batches
+        yield from self._loader
+
+
+class _Chosen:
+    """Batches of keys of the part that is taken from."""
+
+    part = ""
+    batches: Iterable[list[Any]] = ()
+
+    def __iter__(self) -> Iterator[list[tuple[str, Any]]]:
+        part = self.part
+        return ([(part, key) for key in batch] for batch in self.batches)
+
+
+class _Parts(Dataset[Any]):
+    """Data sets that one loader serves; keys name the part."""
+
+    def __init__(self, parts: dict[str, Any]):
+        self.parts = parts
+
+    def __getitem__(self, key: tuple[str, Any]) -> Any:
+        part, own = key
+        return self.parts[part][own]

@@ -35,6 +35,8 @@ HISTORY = 30
 """Epochs whose score is told to who watches."""
 SAVE_EVERY_S = 600.0
 """Longest time between two saves of the whole state within an epoch."""
+LOOK_EVERY_S, MOST_UNSEEN = 0.5, 50
+"""About how long a GPU works on before its losses, and whether to stop, are looked at, and for how many steps at most."""
 
 
 class Training:
@@ -58,13 +60,16 @@ class Training:
         self.schedulers = [scheduler for _, scheduler in pairs]
         self.model, *self.optimizers = fabric.setup(task, *(optimizer for optimizer, _ in pairs))
         self.epoch = self.batch = 0
-        self.loss_sum = self.seconds = 0.0
+        self.seconds = 0.0
+        self.set_loss(0.0)
+        # Reading a number off a GPU waits for all that it was given to do; on a CPU every step is looked at.
+        self.every = self.unseen = 1
         self.curve: list[dict[str, float]] = []
         self.loggers: list[str] = []
         self.pictures_every = 0
         self.pictures: dict[str, int] = {}
         self.load = GpuLoad(fabric.device)
-        self._clock = self._saved = self._start = time.monotonic()
+        self._clock = self._saved = self._start = self._looked = time.monotonic()
         self._began = 0
 
     # --- the loop -------------------------------------------------------------------------------------------------------
@@ -92,19 +97,40 @@ class Training:
     def train_epoch(self) -> None:
         self.model.train()
         for batch in self.loaders.train(self.epoch, skip=self.batch):
-            loss = self.step(self.fabric.to_device(batch))
-            self.require_finite(loss)
-            self.loss_sum += loss
+            self.loss_total += self.step(self.fabric.to_device(batch))
             self.batch += 1
             for scheduler in self.schedulers:
                 if hasattr(scheduler, "reach"):
                     scheduler.reach(self.epoch + self.batch / self.loaders.train_batches)
-            self.tell()
-            self.stop_if_asked()
+            if self.unseen >= self.every or self.batch == self.loaders.train_batches:
+                self.look()
+            else:
+                self.unseen += 1
 
-    def step(self, batch: Batch) -> float:
-        """One optimisation step per part; returns the sum of the losses."""
-        total = 0.0
+    def look(self) -> None:
+        """After as many steps as take a while: whether the losses are finite, how far it is, whether to stop."""
+        self.require_finite(self.loss_sum)
+        self.tell()
+        if self.fabric.device.type != "cpu":
+            self.every = self.steps_unseen((time.monotonic() - self._looked) / self.unseen)
+        self.unseen, self._looked = 1, time.monotonic()
+        self.stop_if_asked()
+
+    def steps_unseen(self, step_s: float) -> int:
+        """How many steps to make before the next look; the same in all processes, which then stop together."""
+        mean_s = self.mean_over_processes(step_s)
+        return max(1, min(MOST_UNSEEN, int(LOOK_EVERY_S / max(mean_s, 1e-6))))
+
+    @property
+    def loss_sum(self) -> float:
+        return float(self.loss_total)
+
+    def set_loss(self, value: float) -> None:
+        self.loss_total = torch.tensor(value, dtype=torch.float64, device=self.fabric.device)
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        """One optimisation step per part; returns the sum of the losses, on the device."""
+        total = torch.zeros((), dtype=torch.float64, device=self.fabric.device)
         for part, optimizer in enumerate(self.optimizers):
             optimizer.zero_grad(set_to_none=True)
             loss = self.model(batch, part)
@@ -112,7 +138,7 @@ class Training:
             if self.task.gradient_clip:
                 self.fabric.clip_gradients(self.model, optimizer, max_norm=self.task.gradient_clip)
             optimizer.step()
-            total += float(loss.detach())
+            total += loss.detach()
         self.task.after_step()
         return total
 
@@ -141,7 +167,8 @@ class Training:
         for scheduler in self.schedulers:
             if scheduler is not None and not hasattr(scheduler, "reach"):
                 scheduler.step()
-        self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.set_loss(0.0)
         self.save_last()
 
     def summed(self, values: torch.Tensor) -> torch.Tensor:
@@ -167,6 +194,7 @@ class Training:
         return patience is not None and self.epoch - self.best_epoch > patience
 
     def require_finite(self, loss: float) -> None:
+        """Raise ``WorkError`` once the sum of the losses isn't; the sum of finite ones stays so."""
         if not math.isfinite(loss):
             raise WorkError(
                 f"the loss became {loss} in epoch {self.epoch}, batch {self.batch} of {self.params.family} version {self.params.version}",
@@ -280,7 +308,8 @@ class Training:
             if scheduler is not None:
                 load_plain_state(scheduler, saved)
         self.fabric.strategy.precision.load_state_dict(state["precision"])
-        self.epoch, self.batch, self.loss_sum = state["epoch"], state["batch"], state["loss_sum"]
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.set_loss(state["loss_sum"])
         self.seconds, self.curve = state["seconds"], list(state["curve"])
         self._began, self._start = self.epoch * self.loaders.train_batches + self.batch, time.monotonic()
         states = state["random_states"]
