@@ -194,6 +194,7 @@ def test_a_second_look_at_prepared_data_needs_no_libraries(project):
         "import sys; from pathlib import Path; from cratermill.pipeline.launch import launch\n"
         f"launch('all', Path({str(project)!r}), dry_run=True); print([name for name in {heavy!r} if name in sys.modules])"
     )
+    (project.parents[1] / "log").mkdir(exist_ok=True)
     first, second = (subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in range(2))
     assert second.splitlines()[-1] == "[]" and second.splitlines()[:-1] == first.splitlines()[:-1]
     craters = load_config(project).data.craters

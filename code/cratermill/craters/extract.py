@@ -103,7 +103,9 @@ def smoothed(image: torch.Tensor, sigma: float) -> torch.Tensor:
         length = image.shape[axis]
         padding = (reach, reach, 0, 0) if axis else (0, 0, reach, reach)
         padded = functional.pad(image[None, None], padding, mode="replicate")[0, 0]
-        image = sum(padded.narrow(axis, at, length) * weight for at, weight in enumerate(kernel / kernel.sum()))
+        image = torch.zeros_like(image)
+        for at, weight in enumerate((kernel / kernel.sum()).tolist()):
+            image.add_(padded.narrow(axis, at, length), alpha=weight)
     return image
 
 
@@ -119,8 +121,9 @@ def contour(image: torch.Tensor, known: torch.Tensor, level: float) -> tuple[tor
     offset = (level - inner) / square.clamp(min=1e-12)
     # Within half a pixel of the contour, along the gradient's longer side.
     near = (offset.abs() * torch.maximum(gx.abs(), gy.abs()) <= 0.5) & (square > 1e-4)
-    gaps = functional.max_pool2d((~known).float()[None, None], 7, 1, 3)[0, 0, 1:-1, 1:-1] > 0
-    rows, cols = torch.nonzero(near & ~gaps, as_tuple=True)
+    if not known.all():
+        near &= functional.max_pool2d((~known).float()[None, None], 7, 1, 3)[0, 0, 1:-1, 1:-1] == 0
+    rows, cols = torch.nonzero(near, as_tuple=True)
     gx, gy, offset = gx[rows, cols], gy[rows, cols], offset[rows, cols]
     points = torch.stack([cols + 1 + offset * gx, rows + 1 + offset * gy], 1)
     return points, torch.stack([gx, gy], 1) / torch.hypot(gx, gy)[:, None]
@@ -180,9 +183,10 @@ def accumulate(points: torch.Tensor, normals: torch.Tensor, size: tuple[int, int
         edges.append((factor * radius + shift, -1.0))
     votes = torch.zeros(rows * cols, device=points.device)
     for distance, sign in edges:
-        at = ((points + sign * distance * normals + 0.5) / bin_px).floor().long()
-        inside = (at[:, 0] >= 0) & (at[:, 0] < cols) & (at[:, 1] >= 0) & (at[:, 1] < rows)
-        count = torch.bincount(at[inside, 1] * cols + at[inside, 0], minlength=rows * cols)
+        x, y = torch.add(points, normals, alpha=sign * distance).add_(0.5).div_(bin_px).floor_().long().unbind(1)
+        inside = (x >= 0) & (x < cols) & (y >= 0) & (y < rows)
+        # What falls outside goes into a bin of its own.
+        count = torch.bincount(torch.where(inside, y * cols + x, rows * cols), minlength=rows * cols + 1)[:-1]
         # A circle's contour has about 2πr · 0.9 points that are nearest to it.
         votes += count / (2 * np.pi * distance * len(edges))
     # The blur gathers what the directions' errors spread.

@@ -305,7 +305,8 @@ def prepare(
     made = make(config, rows, progress or (lambda *_: None), workers)
     _say_what_is_carried(config, rows, made)
     with contextlib.suppress(CratermillError):
-        # What launches ask of the data is remembered.
+        # What launches ask of the data is remembered in log/.
+        config.project.log.mkdir(parents=True, exist_ok=True)
         prepared_or_refuse(config, rows)
         plan_all(config, rows)
     return made

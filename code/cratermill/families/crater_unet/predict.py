@@ -80,23 +80,21 @@ class Predictor:
         return np.concatenate(found)
 
     def wide(self, image: np.ndarray, window_px: int, overlap: float) -> np.ndarray:
-        """Probability (H, W) of one large image: windows that overlap by a share of their side, blended towards their edges."""
-        side = fitted_side(max(image.shape), window_px, overlap, self.hparams.divisor)
-        step = max(1, round(side * (1 - overlap)))
-        rows, cols = (starts(length, side, step) for length in image.shape)
-        padded = (
-            np.pad(image, [(0, max(0, side - length)) for length in image.shape], mode="symmetric") if side > min(image.shape) else image
-        )
-        weight = _ramp(side, side - step)
+        """Probability (H, W) of one large image: windows fitted to its sides that overlap by a share of theirs, blended at their edges."""
+        sides = [fitted_side(length, window_px, overlap, self.hparams.divisor) for length in image.shape]
+        steps = [max(1, round(side * (1 - overlap))) for side in sides]
+        rows, cols = (starts(length, side, step) for length, side, step in zip(image.shape, sides, steps, strict=True))
+        beyond = [(0, max(0, side - length)) for length, side in zip(image.shape, sides, strict=True)]
+        padded = np.pad(image, beyond, mode="symmetric") if np.any(beyond) else image
+        weight = np.multiply.outer(*(_ramp(side, side - step) for side, step in zip(sides, steps, strict=True)))
         total, weights = np.zeros(padded.shape, np.float32), np.zeros(padded.shape, np.float32)
-        places = [(row, col) for row in rows for col in cols]
-        together = max(1, TOGETHER_PX // side**2)
+        places = [np.s_[row : row + sides[0], col : col + sides[1]] for row in rows for col in cols]
+        together = max(1, TOGETHER_PX // weight.size)
         for start in range(0, len(places), together):
             batch = places[start : start + together]
-            found = self.tiles(np.stack([padded[row : row + side, col : col + side] for row, col in batch]))
-            for (row, col), probability in zip(batch, found, strict=True):
-                total[row : row + side, col : col + side] += probability * weight
-                weights[row : row + side, col : col + side] += weight
+            for place, probability in zip(batch, self.tiles(np.stack([padded[place] for place in batch])), strict=True):
+                total[place] += probability * weight
+                weights[place] += weight
         return (total / weights)[: image.shape[0], : image.shape[1]]
 
     def circles(self, probability: np.ndarray, reading: Reading, resolution_m: float) -> np.ndarray:
@@ -123,7 +121,6 @@ def fitted_side(length: int, window_px: int, overlap: float, divisor: int) -> in
 
 
 def _ramp(side: int, overlap: int) -> np.ndarray:
-    """Weights (side, side) that fall towards the edges, within the overlap."""
+    """Weights (side,) that fall towards the ends, within the overlap."""
     rising = np.minimum(np.arange(side) + 1, np.arange(side)[::-1] + 1) / max(overlap, 1)
-    edge = np.clip(rising, 1e-3, 1).astype(np.float32)
-    return edge[:, None] * edge[None]
+    return np.clip(rising, 1e-3, 1).astype(np.float32)

@@ -91,25 +91,35 @@ def boxes(body: Body, area: Box, side_m: float) -> Iterator[Box]:
 def square(body: Body, lon: float, lat: float, resolution_m: float, side_px: int) -> Grid:
     """The azimuthal grid of a square tile around a position."""
     whole = azimuthal_grid(body, lon, lat, resolution_m)
+    first = (whole.height - side_px) // 2
+    return _tile(whole, Window(first, first, side_px, side_px))
+
+
+def _tile(whole: Grid, window: Window) -> Grid:
+    side_px = max(window.height, window.width)
     if side_px > whole.height:
         raise InputError(
-            f"a tile of {side_px} px of {resolution_m:.5g} m is larger than the whole of {body.name}",
+            f"a tile of {side_px} px of {whole.resolution_m:.5g} m is larger than the whole of {whole.body.name}",
             valid=f"at most {whole.height} px; map tiles hold a block and the largest craters around it",
             next_step="lower the row's size_max or tile_px",
         )
-    first = (whole.height - side_px) // 2
-    return whole.window(Window(first, first, side_px, side_px))
+    return whole.window(window)
 
 
 def around(body: Body, box: Box, resolution_m: float, margin_px: int, multiple: int) -> Grid:
-    """The azimuthal grid of the smallest square tile that holds a box and a margin; its side is a multiple of ``multiple``."""
-    lon, lat = box.centre
-    whole = azimuthal_grid(body, lon, lat, resolution_m)
+    """The azimuthal grid of the smallest tile that holds a box and a margin; its sides are multiples of ``multiple``."""
+    whole = azimuthal_grid(body, *box.centre, resolution_m)
     rows, cols = whole.rowcol_of_lonlat(*box.edge())
-    middle = whole.height / 2 - 0.5
-    reach = max(np.abs(rows - middle).max(), np.abs(cols - middle).max()) + margin_px + 1
-    side = int(np.ceil(2 * reach / multiple)) * multiple
-    return square(body, lon, lat, resolution_m, side)
+    (top, height), (left, width) = (_span(values, margin_px, multiple, whole.height) for values in (rows, cols))
+    return _tile(whole, Window(top, left, height, width))
+
+
+def _span(values: np.ndarray, margin_px: int, multiple: int, whole_px: int) -> tuple[int, int]:
+    """Where positions along one axis and a margin begin, and the multiple of pixels that holds them; what is left lies on both sides."""
+    low, high = values.min() - margin_px - 1, values.max() + margin_px + 1
+    length = int(np.ceil((high - low + 1) / multiple)) * multiple
+    first = round((low + high + 1 - length) / 2)
+    return min(max(first, 0), max(whole_px - length, 0)), length
 
 
 def circles_on(grid: Grid, craters, margin_px: float = 2.0) -> np.ndarray:
