@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import xarray
 
     from .config import Config
-    from .geo.mosaic import Mosaic
 
 MAP_RASTERS = {"owner": "ml_FID_map_all.tif", "probability": "max_probability_all.tif", "composite": "ejecta-map_all.tif"}
 PREDICTION = "prediction.tif"
@@ -43,15 +42,9 @@ def open_mosaic(
     Raises ``InputError`` for files that can't be read, have no CRS, or lack a band.
     """
     from .geo.arrays import as_array
-
-    return as_array(_opened(path, bands), masked=masked, chunk_px=chunk_px)
-
-
-def _opened(path: str | Path, bands: Sequence[int | str] | None) -> Mosaic:
-    from .geo.arrays import open_zarr
     from .geo.mosaic import Mosaic
 
-    return open_zarr(path, bands) if str(path).rstrip("/").endswith(".zarr") else Mosaic.open(path, bands)
+    return as_array(Mosaic.open(path, bands), masked=masked, chunk_px=chunk_px)
 
 
 def sample_tile(
@@ -75,7 +68,8 @@ def sample_tile(
 
     Raises ``InputError`` unless exactly one of ``radius_m`` and ``extent_m`` is given and positive.
     """
-    from .geo.arrays import ArrayMosaic, sample_array
+    from .geo.arrays import sample_array
+    from .geo.mosaic import ArrayMosaic, Mosaic
 
     given = [size for size in (radius_m, extent_m) if size is not None]
     if len(given) != 1 or not given[0] > 0 or not radii > 0 or size_px < 1:
@@ -85,7 +79,7 @@ def sample_tile(
         )
     half_m = radii * radius_m if radius_m is not None else given[0] / 2
     if isinstance(mosaic, (str, Path)):
-        with _opened(mosaic, bands) as source:
+        with Mosaic.open(mosaic, bands) as source:
             return sample_array(source, lon, lat, half_m, size_px, method)
     if bands is not None:
         raise InputError("bands= with an array", valid="bands of a path", next_step="choose them before: array.sel(band=…)")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import geopandas
 import pandas as pd
-import rasterio
 
 from ..core.files import atomic_path
 from ..geo.bodies import Body
@@ -69,8 +68,7 @@ def band_names(mosaic: Mosaic, given: list[str] | None = None) -> list[str]:
     """The names of a mosaic's bands: as given, else as they stand in the file, else ``band1`` and so on."""
     if given:
         return given
-    with rasterio.open(mosaic.path) as dataset:
-        names = [band if isinstance(band, str) else dataset.descriptions[band - 1] or f"band{band}" for band in mosaic.bands]
+    names = [band if isinstance(band, str) else mosaic.described(band) or f"band{band}" for band in mosaic.bands]
     return names if len(set(names)) == len(names) else [f"band{number}" for number in range(1, len(names) + 1)]
 
 

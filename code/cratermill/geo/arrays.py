@@ -8,26 +8,21 @@ counts them.
 from __future__ import annotations
 
 import tempfile
-import threading
-import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rasterio.windows import Window as RasterioWindow
 
-from ..core.errors import InputError, first_line
 from ..core.files import fingerprint
 from .band_statistics import marks_of
 from .blocks import computed, lazy_raster
 from .cog import write_cog
 from .grid import Grid, Window, square_grid
-from .mosaic import Mosaic, Raw, grid_of
+from .mosaic import Mosaic
 from .projections import Linear
 from .sampling import sample_masked
-from .validity import HUGE, Validity
 
 if TYPE_CHECKING:
     import xarray
@@ -121,85 +116,6 @@ def _write_zarr(path: Path, lazy: Any, grid: Grid, options: dict[str, Any]) -> P
             path.rename(Path(folder) / "old")
         (Path(folder) / "new").rename(path)
     return path
-
-
-def open_zarr(path: str | Path, bands: Sequence[int | str] | None = None) -> ArrayMosaic:
-    """The one raster of a Zarr store, or the one called ``mosaic``; addresses are read through fsspec."""
-    import rioxarray  # noqa: F401  # registers .rio
-    import xarray
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of stores without consolidated metadata, as ours are
-            store = xarray.open_zarr(str(path), consolidated=None, mask_and_scale=False, decode_coords="all")
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise InputError(f"{path} can't be opened: {first_line(error)}", valid="a Zarr store", next_step="check the path") from error
-    names = [name for name, one in store.data_vars.items() if one.ndim in (2, 3)]
-    chosen = "mosaic" if "mosaic" in names else names[0] if len(names) == 1 else None
-    if chosen is None:
-        raise InputError(f"{path} holds {len(names)} rasters: {', '.join(map(str, names))}", valid="one, or one called mosaic")
-    found = ArrayMosaic(store[chosen].rename(str(path)))
-    if bands is None:
-        return found
-    if any(band not in found.bands for band in bands):
-        raise InputError(
-            f"{path} has no bands {list(bands)}", valid=", ".join(map(str, found.bands)), next_step="compute others with xarray"
-        )
-    return ArrayMosaic(found._array.sel(band=list(bands)))
-
-
-class ArrayMosaic(Mosaic):
-    """A DataArray (band, y, x) or (y, x) with a CRS, read as a mosaic is: NaN and its nodata value are missing pixels."""
-
-    def __init__(self, array: xarray.DataArray):
-        self.path = Path(str(array.name or "the array"))
-        self._lock, self._dataset, self._pid, self._made = threading.Lock(), None, None, None
-        self._array = _three_axes(array)
-        self.bands = tuple(one if isinstance(one, str) else int(one) for one in self._array["band"].values.tolist())
-        self.grid = grid_of(self._array.rio.crs, self._array.rio.transform(), self._array.shape[1:], self.path)
-        self.dtype = self._stored = np.dtype(self._array.dtype)
-        if self.dtype.kind not in "uif":
-            raise InputError(f"an array of {self.dtype}", valid="integer or floating-point pixels")
-        self.block_shape = (
-            self._array.encoding.get("preferred_chunks", {}).get("y", 512),
-            self._array.encoding.get("preferred_chunks", {}).get("x", 512),
-        )
-        nodata = self._array.rio.nodata
-        known = nodata is not None and bool(np.isfinite(nodata))
-        low, high = (-HUGE, HUGE) if self.dtype.kind == "f" else (None, None)
-        self.validity = self._stored_validity = Validity(((nodata if known else None),) * len(self.bands), len(self.bands) > 1, low, high)
-
-    def files(self) -> list[str]:
-        return []
-
-    def another(self) -> Mosaic:
-        return self
-
-    def reduced(self, shape: tuple[int, int]) -> np.ndarray:
-        raise NotImplementedError("arrays are reduced by xarray's coarsen")
-
-    def _read(self, piece: RasterioWindow) -> Raw:
-        rows, cols = (slice(int(off), int(off + size)) for off, size in ((piece.row_off, piece.height), (piece.col_off, piece.width)))
-        return Raw(np.array(self._array[:, rows, cols]), None)
-
-
-def _three_axes(array: Any) -> Any:
-    import rioxarray  # noqa: F401  # registers .rio
-
-    if array.ndim == 2:
-        array = array.expand_dims(band=[1])
-    dims = (array.rio.y_dim, array.rio.x_dim) if array.rio.crs is not None and array.ndim == 3 else None
-    if dims is None or array.dims[1:] != dims:
-        raise InputError(
-            f"an array with axes {array.dims}" + ("" if array.rio.crs is not None else " and no CRS"),
-            valid="(band, y, x) or (y, x), with a CRS",
-            next_step="array.rio.write_crs(…) gives it one; cratermill.open_mosaic opens files that way",
-        )
-    return (
-        array
-        if "band" in array.coords and array.dims[0] == "band"
-        else array.rename({array.dims[0]: "band"}).assign_coords(band=np.arange(1, array.shape[0] + 1))
-    )
 
 
 def _read_masked(mosaic: Mosaic, masked: bool, window: Window) -> np.ndarray:

@@ -12,8 +12,10 @@ import threading
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import rasterio
@@ -21,14 +23,17 @@ from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
-from ..core.errors import InputError
+from ..core.errors import InputError, first_line
 from ..core.files import stat_fingerprint
 from ..core.machine import cores
 from .band_formulas import Bands, chosen_bands
 from .band_statistics import Statistics, statistics
 from .bodies import body_of_crs, get_body, published_crs
 from .grid import Grid, Window
-from .validity import Validity, require_brightness, validity_of
+from .validity import HUGE, Validity, require_brightness, validity_of
+
+if TYPE_CHECKING:
+    import xarray
 
 # GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker. It reads this once, at the first raster; rasterio.Env is
 # no way to set it, since there the number is one of bytes and holds for all threads until any of them leaves its Env.
@@ -95,9 +100,9 @@ class Mosaic:
 
         ``bands``: None for all but alpha, a number for "exactly so many", or a list of 1-based numbers, which may repeat (``[1, 1, 1]``
         makes three of a grey one), names and formulas (``["b1", "b2", "b1 / b3"]``, see band_formulas.py). ``labels``: pixels are numbers
-        that stand for something, so a palette only says how they are painted.
+        that stand for something, so a palette only says how they are painted. A name that ends in ``.zarr`` is a Zarr store.
         """
-        return cls(path, bands, labels=labels)
+        return open_zarr(path, bands) if is_zarr(path) else cls(path, bands, labels=labels)
 
     @property
     def count(self) -> int:
@@ -186,6 +191,11 @@ class Mosaic:
         """Mean and deviation per band of all pixels that hold data; ``remembered``: see band_statistics.py."""
         return statistics(self, remembered)
 
+    def described(self, band: int) -> str | None:
+        """What the file calls a band, if anything."""
+        with self._lock:
+            return str(self._handle().descriptions[band - 1] or "") or None
+
     def files(self) -> list[str]:
         """Every file that the pixels come from: the one named, sources of a VRT, masks and descriptions beside it."""
         with self._lock:
@@ -220,7 +230,7 @@ class Mosaic:
     def _handle(self):
         # A forked worker shares the file offset with its parent, so it opens its own.
         if self._dataset is None or self._pid != os.getpid():
-            self._dataset, self._pid = _open(self._name, cores() if os.getpid() == _STARTED else 1), os.getpid()
+            self._dataset, self._pid = opened(self._name, cores() if os.getpid() == _STARTED else 1), os.getpid()
         return self._dataset
 
     def _read(self, piece: RasterioWindow) -> Raw:
@@ -258,6 +268,113 @@ class Mosaic:
             at += width
 
 
+class ArrayMosaic(Mosaic):
+    """A DataArray (band, y, x) or (y, x) with a CRS, read as a file is: NaN and its nodata value are missing pixels.
+
+    ``store``: the Zarr store that it comes from.
+    """
+
+    def __init__(self, array: xarray.DataArray, bands: Bands = None, store: str | None = None):
+        self._name = store or str(array.name or "the array")
+        self.path, self._store = Path(self._name), store
+        self._lock, self._dataset, self._pid = threading.Lock(), None, None
+        self._array = _three_axes(array)
+        called = self._array["band"].values.tolist()
+        facade = SimpleNamespace(indexes=range(1, len(called) + 1), count=len(called), colorinterp=[None] * len(called))
+        facade.descriptions = [one if isinstance(one, str) else None for one in called]
+        chosen, made = chosen_bands(facade, bands, self.path)
+        self._read_bands = made.inputs if made else tuple(int(band) for band in chosen)
+        self.bands = chosen if made else tuple(_plain_name(called[int(band) - 1]) for band in chosen)
+        self.grid = grid_of(self._array.rio.crs, self._array.rio.transform(), self._array.shape[1:], self.path)
+        self._stored = np.dtype(self._array.dtype)
+        if self._stored.kind not in "uif":
+            raise InputError(f"an array of {self._stored}", valid="integer or floating-point pixels")
+        chunks = self._array.encoding.get("preferred_chunks", {})
+        self.block_shape = (chunks.get("y", 512), chunks.get("x", 512))
+        nodata = self._array.rio.nodata
+        known = nodata is not None and bool(np.isfinite(nodata))
+        low, high = (-HUGE, HUGE) if self._stored.kind == "f" else (None, None)
+        inputs = len(self._read_bands)
+        together = inputs > 1 and self._stored == np.uint8
+        self._stored_validity = Validity(((nodata if known else None),) * inputs, together, low, high)
+        self._made = made
+        self.dtype = made.dtype if made else self._stored
+        self.validity = made.validity if made else self._stored_validity
+
+    def described(self, band: int) -> str | None:
+        return None
+
+    def files(self) -> list[str]:
+        if self._store is None:
+            return []
+        return [str(file) for file in Path(self._store).rglob("*") if file.is_file()] or [self._store]
+
+    def another(self) -> Mosaic:
+        return self
+
+    def reduced(self, shape: tuple[int, int]) -> np.ndarray:
+        """Means of what falls into each pixel of the smaller array, row by row of it."""
+        edges = [np.linspace(0, whole, parts + 1).astype(int) for whole, parts in zip(self.grid.shape, shape, strict=True)]
+        reduced = np.full((self.count, *shape), np.nan, np.float32)
+        for number, (top, bottom) in enumerate(pairwise(edges[0])):
+            pixels, missing = self.read_masked(Window(top, 0, max(bottom - top, 1), self.grid.width))
+            there = np.ones(pixels.shape, bool) if missing is None else np.broadcast_to(~missing, pixels.shape)
+            sums = np.add.reduceat(np.where(there, pixels, 0).sum(1, dtype=np.float64), edges[1][:-1], axis=1)
+            counts = np.add.reduceat(there.sum(1), edges[1][:-1], axis=1)
+            np.divide(sums, counts, out=reduced[:, number], where=counts > 0, casting="same_kind")
+        return reduced
+
+    def _read(self, piece: RasterioWindow) -> Raw:
+        rows, cols = (slice(int(off), int(off + size)) for off, size in ((piece.row_off, piece.height), (piece.col_off, piece.width)))
+        pixels = np.array(self._array[[band - 1 for band in self._read_bands], rows, cols])
+        return Raw(self._made(pixels, self._stored_validity.missing(pixels)), None) if self._made else Raw(pixels, None)
+
+
+def _plain_name(band: Any) -> int | str:
+    return band if isinstance(band, str) else int(band)
+
+
+def open_zarr(path: str | Path, bands: Bands = None) -> ArrayMosaic:
+    """The one raster of a Zarr store, or the one called ``mosaic``; addresses are read through fsspec."""
+    import rioxarray  # noqa: F401  # registers .rio
+    import xarray
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of stores without consolidated metadata, as ours are
+            store = xarray.open_zarr(str(path), chunks=None, consolidated=None, mask_and_scale=False, decode_coords="all")
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise InputError(f"{path} can't be opened: {first_line(error)}", valid="a Zarr store", next_step="check the path") from error
+    names = [name for name, one in store.data_vars.items() if one.ndim in (2, 3)]
+    chosen = "mosaic" if "mosaic" in names else names[0] if len(names) == 1 else None
+    if chosen is None:
+        raise InputError(f"{path} holds {len(names)} rasters: {', '.join(map(str, names))}", valid="one, or one called mosaic")
+    return ArrayMosaic(store[chosen], bands, str(path))
+
+
+def is_zarr(path: str | Path) -> bool:
+    return str(path).rstrip("/").endswith(".zarr")
+
+
+def _three_axes(array: Any) -> Any:
+    import rioxarray  # noqa: F401  # registers .rio
+
+    if array.ndim == 2:
+        array = array.expand_dims(band=[1])
+    dims = (array.rio.y_dim, array.rio.x_dim) if array.rio.crs is not None and array.ndim == 3 else None
+    if dims is None or array.dims[1:] != dims:
+        raise InputError(
+            f"an array with axes {array.dims}" + ("" if array.rio.crs is not None else " and no CRS"),
+            valid="(band, y, x) or (y, x), with a CRS",
+            next_step="array.rio.write_crs(…) gives it one; cratermill.open_mosaic opens files that way",
+        )
+    return (
+        array
+        if "band" in array.coords and array.dims[0] == "band"
+        else array.rename({array.dims[0]: "band"}).assign_coords(band=np.arange(1, array.shape[0] + 1))
+    )
+
+
 def kept_open(path: Path, bands: tuple[int, ...] | None = None, *, labels: bool = False) -> Mosaic:
     """A file for the calling thread alone, kept open for its next blocks, since opening takes longer than reading one; the last few are
     kept until :func:`close_kept`."""
@@ -286,7 +403,7 @@ def _explained(path: Path, where: str = "") -> Iterator[None]:
         ) from error
 
 
-def _open(name: str, threads: int):
+def opened(name: str, threads: int):
     """Compressed blocks of one window are unpacked by so many threads."""
     remote = "://" in name
     # A server's folder needn't be listed to read one of its files.
@@ -319,7 +436,7 @@ def place_of(path: Path) -> Grid | None:
     """The grid of a raster file; None for a plain picture, which has no CRS. ``InputError`` for what GDAL can't open."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with _open(str(path), 1) as dataset:
+        with opened(str(path), 1) as dataset:
             plain = dataset.crs is None or dataset.transform.is_identity
             return None if plain else grid_of(dataset.crs, dataset.transform, dataset.shape, path)
 

@@ -14,6 +14,7 @@ from ..core.paths import find_root
 from ..core.yaml_files import read_yaml_file
 from ..families import FAMILIES, family_data, family_names, map_options
 from ..fetching.datasets import resolved
+from ..geo.elsewhere import with_stand_ins
 from .changes import changed
 from .plan_maps import makers_among
 
@@ -44,7 +45,7 @@ def parse_config(content: Any, root: Path, source: Path | None = None) -> Config
     if not isinstance(content, dict):
         raise InputError(f"{source or 'the config'} holds no keys", valid="name, data, train, …", next_step="see configs/demo/demo.yaml")
     try:
-        config = Config(RunConfig.model_validate(resolved(root, content)), root, source)
+        config = Config(RunConfig.model_validate(with_stand_ins(root, resolved(root, content))), root, source)
     except ValidationError as error:
         raise InputError(
             f"{source or 'the config'} can't be used:\n{explain(error, RunConfig)}", next_step="correct these keys and run again"
