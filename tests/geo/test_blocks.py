@@ -13,10 +13,10 @@ import pytest
 import rasterio
 
 from cratermill.core.errors import InputError
-from cratermill.geo.arrays import ArrayMosaic, as_array, write_array
+from cratermill.geo.arrays import as_array, write_array
 from cratermill.geo.blocks import computed, in_order, lazy_raster
 from cratermill.geo.grid import Window
-from cratermill.geo.mosaic import Mosaic
+from cratermill.geo.mosaic import ArrayMosaic, Mosaic
 from tests.mosaics import global_grid, noise, write_mosaic
 
 FORMULA = ["b1", "sqrt(b1) / b2"]

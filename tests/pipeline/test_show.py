@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 import torch
 from PIL import Image
 
@@ -72,3 +73,16 @@ def test_every_change_is_drawn(prepared, tmp_path):
     with Image.open(usual) as four, Image.open(mine) as two:
         assert four.height > two.height, "a row for each change, and one for all together"
         assert np.asarray(two.convert("L")).max() == 255
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_changes_of_mosaics_of_other_types_are_drawn_too(prepared, tmp_path, dtype):
+    config = copy_project(prepared, tmp_path)
+    mosaic = load_config(config).mosaic
+    with rasterio.open(mosaic) as file:
+        profile, pixels = file.profile, file.read()
+    mosaic.unlink()
+    with rasterio.open(mosaic, "w", **profile | {"dtype": dtype}) as file:
+        file.write(pixels.astype(dtype) * 13 + 700)
+    with Image.open(augment(config)) as drawn:
+        assert np.asarray(drawn.convert("L"))[:, : drawn.width // 5].std() > 10, "the tile can be seen"

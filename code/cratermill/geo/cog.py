@@ -23,7 +23,7 @@ from .overviews import filled_blocks, with_overviews
 
 BLOCK_PX = 512
 # Rasters up to this size are put together in memory, larger ones in a temporary file beside the target.
-MEMORY_BYTES = 256 * 2**20
+MEMORY_BYTES = 96 * 2**20
 
 Blocks = Iterable[tuple[Window, np.ndarray]]
 

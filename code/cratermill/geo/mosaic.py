@@ -60,6 +60,10 @@ MIXED = 1e30
 _STARTED = os.getpid()
 
 
+KEPT_OPEN = 128
+"""Files of single craters that are kept open: those of a row of blocks, for a few threads."""
+
+
 class Raw(NamedTuple):
     """Pixels (C, h, w) as they stand in the file, and a mask (1 or C, h, w) of what its own masks hide; None if it has none."""
 
@@ -381,7 +385,7 @@ def kept_open(path: Path, bands: tuple[int, ...] | None = None, *, labels: bool 
     return _kept(path, bands, labels, tuple(stat_fingerprint(path)), threading.get_ident())
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=KEPT_OPEN)
 def _kept(path: Path, bands: tuple[int, ...] | None, labels: bool, mark: tuple, thread: int) -> Mosaic:
     # A file dropped from the cache closes itself when nobody holds it any more; another of the same name has another mark.
     return Mosaic.open(path, bands, labels=labels)

@@ -65,11 +65,11 @@ def augment(path: Path, recipe: str | None = None, to: Path | None = None) -> Pa
 
     config = load_config(path)
     chosen = None if recipe is None else read_recipe(config.root / "configs" / "augment", recipe)
-    tile, augmenter = _tile(config), Augmenter(turns=True, recipe=chosen)
+    (tile, said), augmenter = _tile(config), Augmenter(turns=True, recipe=chosen)
     shown = {name: [one.colour(tile, seed) for seed in range(DRAWS)] for name, one in augmenter.each(tile.shape[2]).items()}
     together = [augmenter.geometry([augmenter.colour(tile, seed)], seed)[0] for seed in range(DRAWS)]
     to = to or config.project.results / "shown" / f"augment_{recipe or 'True'}.png"
-    return changes_picture(to, tile, shown | {"together, moved": together}, f"img_augment {recipe or 'True'}")
+    return changes_picture(to, tile, shown | {"together, moved": together}, f"img_augment {recipe or 'True'}{said}")
 
 
 def _row(config: Config, name: str, version: int | None) -> RowHparams:
@@ -82,15 +82,17 @@ def _row(config: Config, name: str, version: int | None) -> RowHparams:
     return found[version] if version is not None else next(iter(found.values()))
 
 
-def _tile(config: Config) -> np.ndarray:
-    """The middle of the mosaic as a square (s, s, bands) of bytes."""
+def _tile(config: Config) -> tuple[np.ndarray, str]:
+    """The middle of the mosaic as a square (s, s, bands) of bytes, and how they came about where the mosaic holds others."""
     from ..geo.grid import Window
     from ..geo.mosaic import Mosaic
+    from ..samples.grey import grey_range
 
     with Mosaic.open(config.data.require(config.mosaic, "the mosaic"), config.bands) as mosaic:
         rows, cols = mosaic.grid.shape
         side = min(TILE_PX, rows, cols)
-        pixels = mosaic.read(Window((rows - side) // 2, (cols - side) // 2, side, side))
-    if pixels.dtype != np.uint8:
-        raise InputError(f"the mosaic {config.mosaic} holds {pixels.dtype}", valid="bytes: colours are changed in bytes alone")
-    return np.ascontiguousarray(pixels.transpose(1, 2, 0))
+        pixels, missing = mosaic.read_masked(Window((rows - side) // 2, (cols - side) // 2, side, side))
+        grey = grey_range(mosaic, config.data.statistics)
+    bands = [grey.to_bytes(pixels[[band]], None if missing is None else missing[[band % len(missing)]]) for band in range(len(pixels))]
+    said = "" if grey.is_bytes else f"; {pixels.dtype} from {grey.low:.4g} to {grey.high:.4g} as bytes, as crops and tiles of craters are"
+    return np.stack(bands, axis=-1), said
