@@ -13,6 +13,7 @@ from cratermill.core.errors import InputError
 from cratermill.families import row_model
 from cratermill.networks import build_classifier, build_segmenter
 from cratermill.networks.backbone import Backbone
+from cratermill.networks.terratorch_backbones import build_terratorch
 from cratermill.networks.weights import required_weights, weights_of
 from cratermill.tables.table import read_table
 from cratermill.tables.versions import check_table
@@ -27,6 +28,21 @@ def test_backbones_classify_and_segment(name):
     with torch.no_grad():
         assert classifier(torch.zeros(2, 4, 32, 64)).shape == (2, 1)
         assert segmenter(torch.zeros(2, 4, 64, 64), torch.zeros(2, 4)).shape == (2, 1, 64, 64)
+
+
+def test_what_terratorch_enters_into_timms_registry_alone_is_reached_too(monkeypatch, capsys):
+    swin = build_segmenter("Unet", "terratorch:prithvi_swin_B", 2, image_size=(64, 64)).eval()
+    assert swin(torch.zeros(1, 2, 64, 64)).shape == (1, 1, 64, 64)
+    assert weights_of(Backbone("terratorch", "prithvi_swin_B")) is None
+    wanted = Backbone("terratorch", "clay_v1_base")
+    assert weights_of(wanted).repository == "made-with-clay/Clay-legacy"
+    source = build_terratorch(wanted, 4, None, (32, 32)).net
+    state = {f"model.encoder.{name}": value + 1 for name, value in source.clay_encoder.state_dict().items()}
+    monkeypatch.setattr("cratermill.networks.terratorch_backbones.read_state", lambda path: state)
+    loaded = build_terratorch(wanted, 4, Path("clay.ckpt"), (32, 32)).net
+    assert all(torch.equal(value, state[f"model.encoder.{name}"]) for name, value in loaded.clay_encoder.state_dict().items())
+    assert loaded.bands == ["red", "green", "blue", "nir"]
+    assert "the image's 4 channel(s) are taken for RED, GREEN, BLUE, NIR_NARROW" in capsys.readouterr().err
 
 
 def test_a_3d_patch_embedding_can_go_channels_last():

@@ -52,6 +52,12 @@ def place_state(cache: Path, name: str, home: str, state: dict[str, torch.Tensor
 
 
 @pytest.fixture
+def unsaid(monkeypatch):
+    """Nothing was said yet in this process."""
+    monkeypatch.setattr("cratermill.core.notices._said", set())
+
+
+@pytest.fixture
 def rows(tmp_path):
     """Rows with pretrained True: two of one classifier, one of another, one of a segmenter; and one with False."""
     connection = [
@@ -120,6 +126,32 @@ def test_smp_segmenter_from_the_cache(cache, model):
     assert torch.allclose(loaded.conv1.weight, adapted(source.conv1.weight, 4), atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("name", "in_chans", "said"),
+    [
+        ("timm:resnet10t", 4, "see 3 channel(s), the image has 4: the image's are taken for numbers 1, 2, 3, 1"),
+        ("timm:resnet10t", 1, "one channel gets the sum of them"),
+        ("timm:resnet10t", 3, ""),
+        ("smp:resnet18", 2, "see 3 channel(s), the image has 2: the image's are taken for numbers 1, 2"),
+        ("torchgeo:resnet18.SENTINEL2_RGB_MOCO", 3, "see 3 channel(s), the image has 3: the image's are taken for B4, B3, B2"),
+        ("torchgeo:resnet50.SENTINEL1_ALL_DECUR", 3, "the image's are taken for numbers 1, 2, 1"),
+    ],
+)
+def test_what_becomes_of_other_channels_is_said_and_done(cache, unsaid, capsys, name, in_chans, said):
+    given = 2 if "SENTINEL1" in name else 3
+    source = build_classifier(name.split(".")[0], given, 1)
+    source = getattr(source, "encoder", source)
+    state = getattr(source, "net", source).state_dict()
+    place_state(cache, name, "timm", state)
+    loaded = build_classifier(name, in_chans, 1, pretrained=True)
+    loaded = getattr(loaded, "encoder", loaded)
+    first = next(key for key, value in state.items() if value.ndim == 4)
+    got = getattr(loaded, "net", loaded).state_dict()[first]
+    assert torch.allclose(got, adapted(state[first], in_chans) if in_chans != given else state[first], atol=1e-6)
+    heard = [line for line in capsys.readouterr().err.splitlines() if "channel" in line]
+    assert len(heard) == bool(said) and all(said in line for line in heard)
+
+
 def test_timm_encoder_from_the_cache(cache):
     source = build_classifier("resnet10t", 3, 1000)
     place_state(cache, "resnet10t", "timm", source.state_dict())
@@ -127,7 +159,7 @@ def test_timm_encoder_from_the_cache(cache):
     assert torch.equal(loaded.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
 
 
-def test_torchgeo_from_the_cache(cache):
+def test_torchgeo_from_the_cache(cache, unsaid, capsys):
     import torchgeo.models
 
     name = "torchgeo:resnet18.SENTINEL2_ALL_MOCO"
@@ -135,7 +167,11 @@ def test_torchgeo_from_the_cache(cache):
     place_state(cache, name, "timm", source.state_dict())
     loaded = build_classifier(name, 4, pretrained=True, image_size=(64, 64)).encoder.net
     assert torch.equal(loaded.layer4[0].conv1.weight, source.layer4[0].conv1.weight)
-    assert torch.allclose(loaded.conv1.weight, source.conv1.weight[:, :4] * 13 / 4, atol=1e-6)
+    # Red, green, blue and near infrared of thirteen bands of Sentinel-2.
+    assert torch.allclose(loaded.conv1.weight, source.conv1.weight[:, [3, 2, 1, 7]] * 13 / 4, atol=1e-6)
+    said = capsys.readouterr().err
+    assert "see 13 channel(s), the image has 4: the image's are taken for B4, B3, B2, B8" in said
+    assert "normalised by (x − (0)) / (10000); here each band is normalised by its own mean" in said
 
 
 def test_weights_of_another_network_are_refused(cache):

@@ -7,13 +7,23 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .adapt import load_adapted, read_state
+from ..core.notices import notice
+from .adapt import load_adapted, read_state, say_adapted
 from .backbone import Backbone
 from .features import FeatureMaps
 from .weights import local_file
 
 WAVELENGTHS_UM = (0.665, 0.56, 0.49, 0.865, 1.61, 2.19)
 """Given to DOFA, which asks for each channel's wavelength: red, green, blue; further channels take the next ones."""
+
+OPTICAL_BANDS = {
+    "SENTINEL2": ("B4", "B3", "B2", "B8", "B11", "B12", "B8A", "B5", "B6", "B7"),
+    "LANDSAT_TM": ("B3", "B2", "B1", "B4", "B5", "B7"),
+    "LANDSAT_ETM": ("B3", "B2", "B1", "B4", "B5", "B7"),
+    "LANDSAT": ("B4", "B3", "B2", "B5", "B6", "B7"),
+    "NAIP": ("R", "G", "B"),
+}
+"""By how the names of torchgeo's weights begin: red, green, blue, near infrared, short-wave infrareds, …"""
 
 
 def build_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> FeatureMaps:
@@ -26,7 +36,7 @@ def build_features(backbone: Backbone, in_chans: int, pretrained: bool, image_si
     return build(backbone, in_chans, pretrained, image_size)
 
 
-def timm_arguments(backbone: Backbone, pretrained: bool, image_size: tuple[int, int]) -> dict[str, Any]:
+def timm_arguments(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> dict[str, Any]:
     """Arguments of ``timm.create_model``: weights from the local file only, and the image size where the network has a fixed one."""
     import timm
 
@@ -34,6 +44,8 @@ def timm_arguments(backbone: Backbone, pretrained: bool, image_size: tuple[int, 
     if pretrained:
         arguments["pretrained_cfg_overlay"] = {"file": str(local_file(backbone)), "custom_load": False}
     config = timm.get_pretrained_cfg(backbone.full)
+    if pretrained and config is not None:
+        say_adapted(str(backbone), config.input_size[0], in_chans)
     if config is not None and config.fixed_input_size:
         arguments["img_size"] = image_size
     return arguments
@@ -42,7 +54,8 @@ def timm_arguments(backbone: Backbone, pretrained: bool, image_size: tuple[int, 
 def _timm_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> FeatureMaps:
     import timm
 
-    net = timm.create_model(backbone.full, features_only=True, in_chans=in_chans, **timm_arguments(backbone, pretrained, image_size))
+    arguments = timm_arguments(backbone, in_chans, pretrained, image_size)
+    net = timm.create_model(backbone.full, features_only=True, in_chans=in_chans, **arguments)
     return FeatureMaps(net, str(backbone), in_chans, image_size)
 
 
@@ -56,11 +69,40 @@ def _torchgeo_features(backbone: Backbone, in_chans: int, pretrained: bool, imag
         first = net.features[0][0]
         net.features[0][0] = nn.Conv2d(in_chans, first.out_channels, first.kernel_size, first.stride)
     if pretrained:
-        load_adapted(net, read_state(local_file(backbone)), str(backbone))
+        load_adapted(net, read_state(local_file(backbone)), str(backbone), torchgeo_bands(backbone))
+        _say_normalisation(backbone)
     if hasattr(net, "reset_classifier"):
         net.reset_classifier(0)  # the head for other classes is of no use here
     read = {"swin": _swin_stages, "dofa": _dofa_blocks}.get(family, _intermediates)
     return FeatureMaps(net, str(backbone), in_chans, image_size, read)
+
+
+def torchgeo_bands(backbone: Backbone) -> dict[str, int]:
+    """Of torchgeo's weights for an optical satellite: numbers of the channels that see red, green, blue, near infrared, …"""
+    import torchgeo.models
+
+    tag = backbone.tag or ""
+    wanted = next((bands for start, bands in OPTICAL_BANDS.items() if tag.startswith(start)), ())
+    given = torchgeo.models.get_model_weights(backbone.name)[tag].meta.get("bands") or ()
+    names = [str(name).upper().removeprefix("SR_").replace("B0", "B") for name in given]
+    return {str(given[names.index(name)]): names.index(name) for name in wanted if name in names}
+
+
+def _say_normalisation(backbone: Backbone) -> None:
+    """How torchgeo would normalise for these weights; here the network's own normalisation, of the mosaic, comes before them."""
+    import torchgeo.models
+
+    parts = torchgeo.models.get_model_weights(backbone.name)[backbone.tag].transforms.modules()
+    steps = [f"(x − ({_short(one.mean)})) / ({_short(one.std)})" for one in parts if hasattr(one, "mean") and hasattr(one, "std")]
+    if steps:
+        notice(
+            f"{backbone}: torchgeo publishes it for pixels x normalised by {', then '.join(steps)}; here each band is normalised by its "
+            "own mean and deviation"
+        )
+
+
+def _short(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values[:4]) + (", …" if len(values) > 4 else "")
 
 
 def _torchgeo_arguments(name: str, in_chans: int, image_size: tuple[int, int]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def build_classifier(
     if backbone.library == "timm":
         import timm
 
-        arguments = timm_arguments(backbone, pretrained, image_size)
+        arguments = timm_arguments(backbone, in_chans, pretrained, image_size)
         try:
             return timm.create_model(backbone.full, in_chans=in_chans, num_classes=num_classes, **arguments)
         except (RuntimeError, AssertionError, ValueError, TypeError) as error:

@@ -70,7 +70,7 @@ def build_segmenter(
             return build_by_factory(model_name, backbone, in_chans, classes, pretrained, midinput_size, image_size, keywords)
         build: Any = architectures()[model_name]
         if _native(backbone, model_name):
-            model = build(**(common | _native_arguments(backbone, pretrained, image_size)))
+            model = build(**(common | _native_arguments(backbone, in_chans, pretrained, image_size)))
             if pretrained and backbone.library == "smp":
                 load_adapted(model.encoder, read_state(local_file(backbone)), str(backbone))
         else:
@@ -181,10 +181,10 @@ def _can_dilate(name: str) -> bool:
     return True
 
 
-def _native_arguments(backbone: Backbone, pretrained: bool, image_size: tuple[int, int]) -> dict[str, Any]:
+def _native_arguments(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> dict[str, Any]:
     if backbone.library == "smp":
         return {"encoder_name": backbone.name}
-    arguments = timm_arguments(backbone, pretrained, image_size)
+    arguments = timm_arguments(backbone, in_chans, pretrained, image_size)
     arguments.pop("pretrained")
     return {"encoder_name": f"tu-{backbone.full}", **arguments} | ({"encoder_weights": True} if pretrained else {})
 

@@ -21,6 +21,12 @@ BANDS = ("RED", "GREEN", "BLUE", "NIR_NARROW", "SWIR_1", "SWIR_2", "NIR_BROAD", 
 
 TERRAMIND_MODALITY = "untok_sen2l2a@224"
 
+CLAY_BANDS = ("red", "green", "blue", "nir", "swir16", "swir22", "nir08", "rededge1", "rededge2", "rededge3")
+"""The same for Clay, which asks for each band's wavelength."""
+
+IN_TIMM = ("clay_v1_base", "prithvi_swin_B", "prithvi_swin_L")
+"""What terratorch enters into timm's registry alone."""
+
 UNUSABLE = ("dinov3", "convnext", "IdentityBackbone")
 """Names that need code from elsewhere, fail in terratorch 1.2 (its ConvNeXt V2; timm has it), or are no network."""
 
@@ -34,7 +40,10 @@ def registry() -> dict[str, Callable]:
     from terratorch.registry import TERRATORCH_BACKBONE_REGISTRY as found
 
     torch.set_float32_matmul_precision(precision)
-    return {name: found[name] for name in found if not (name.startswith(UNUSABLE) or "tokenizer" in name or name.endswith("_tim"))}
+    import timm
+
+    own = {name: found[name] for name in found if not (name.startswith(UNUSABLE) or "tokenizer" in name or name.endswith("_tim"))}
+    return own | {name: timm.model_entrypoint(name) for name in IN_TIMM if timm.is_model(name)}
 
 
 def build_terratorch(backbone: Backbone, in_chans: int, weights: Path | None, image_size: tuple[int, int]) -> FeatureMaps:
@@ -50,6 +59,9 @@ def build_terratorch(backbone: Backbone, in_chans: int, weights: Path | None, im
         notice(
             f"{backbone}: its published weights are those of a satellite's bands; the image's {in_chans} channel(s) are taken for {taken}"
         )
+    if weights and backbone.name.startswith("clay"):
+        given = {key.removeprefix("model.encoder."): value for key, value in read_state(weights).items()}
+        load_adapted(net.clay_encoder, given, str(backbone))
     if weights and backbone.name.startswith("terramind"):
         load_adapted(net, terramind_state(net, read_state(weights), in_chans), str(backbone))
     return FeatureMaps(net, str(backbone), in_chans, image_size)
@@ -60,6 +72,10 @@ def _arguments(builder: Callable, backbone: Backbone, in_chans: int, weights: Pa
     takes = inspect.signature(builder).parameters
     square = image_size[0] if image_size[0] == image_size[1] else image_size
     bands = list(BANDS[:in_chans])
+    if backbone.name.startswith("clay"):
+        return {"bands": list(CLAY_BANDS[:in_chans]), "img_size": image_size[0], "features_only": True}
+    if backbone.name.startswith("prithvi_swin"):
+        return {"bands": bands, "features_only": True}
     if backbone.name.startswith("prithvi"):
         return {"bands": bands, "img_size": square, "pretrained": bool(weights)} | ({"ckpt_path": str(weights)} if weights else {})
     if backbone.name.startswith("terramind"):
@@ -96,5 +112,10 @@ def published(name: str) -> tuple[str, str, str | None] | None:
     known = (prithvi_vit.pretrained_weights | terramind_register.pretrained_weights).get(name)
     if known:
         return known["hf_hub_id"], known["hf_hub_filename"], None
+    if name.startswith("clay"):
+        from terratorch.models.backbones.clay_v1.embedder import default_cfgs
+
+        config = default_cfgs[name].default
+        return config.hf_hub_id, config.hf_hub_filename, None
     default = inspect.signature(registry()[name]).parameters.get("weights")
     return hub_place(getattr(getattr(default, "default", None), "url", ""))
