@@ -15,6 +15,7 @@ from cratermill.families.autoencoder.crops import stack_of
 from cratermill.families.autoencoder.mapping import open_mosaic as open_mapped
 from cratermill.geo.arrays import as_array, write_array
 from cratermill.geo.cog import write_cog
+from cratermill.geo.elsewhere import address_of
 from cratermill.geo.mosaic import Mosaic
 from cratermill.pipeline.launch import prepare
 from cratermill.pipeline.load_config import load_config
@@ -139,3 +140,5 @@ def test_addresses_without_an_answer_are_refused_unless_they_answered_before(tmp
     monkeypatch.setattr("cratermill.geo.mosaic.opened", away)
     assert load_config(config).mosaic == there
     assert "as it was when" in capsys.readouterr().err
+    assert address_of(Path(served[1])) == served[1], "what a command is given as a path"
+    assert address_of(Path("C:/x.tif")) is None and address_of(there) is None

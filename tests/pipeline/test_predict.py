@@ -21,7 +21,9 @@ from cratermill.core.files import write_json
 from cratermill.core.paths import Project
 from cratermill.families import get_family, row_model
 from cratermill.families.crater_unet.predict import Predictor
+from cratermill.geo.arrays import as_array, write_array
 from cratermill.geo.grid import Grid, square_grid
+from cratermill.geo.mosaic import Mosaic
 from cratermill.pipeline.predict import predict, read_masks
 from cratermill.training.cell import CellParams
 from cratermill.training.checkpoint import Checkpoint
@@ -230,6 +232,10 @@ def test_a_sieve_rates_a_list(sgan, discs, bright, tmp_path):
     assert set(rated.index[rated["predicted"] == "crater"]) == {1, 2, 3, 4, 5} == set(rated.index[rated["p_crater"] > 0.9])
     assert facts["rated"] == 7 and facts["craters"] == 5 and rated["name"].eq("n").all()
     assert sorted(pd.read_csv(tmp_path / "out" / "craters.csv")["listed_as"]) == [1, 2, 3, 4, 5]
+    with Mosaic.open(discs / "mosaic.tif") as mosaic:
+        store = write_array(tmp_path / "discs.zarr", as_array(mosaic, masked=False), mosaic.grid, nodata=mosaic.nodata)
+    predict(store, [sgan], tmp_path / "again", craters=tmp_path / "list.csv", changes=options)
+    assert (tmp_path / "again" / "rated.csv").read_text() == (tmp_path / "out" / "rated.csv").read_text(), "a store is a mosaic, too"
 
 
 # --- latents, connections, ejecta ----------------------------------------------------------------------------------------------

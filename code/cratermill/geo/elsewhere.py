@@ -38,6 +38,12 @@ def _there(root: Path, value: Any) -> Any:
     return stand_in(root, value).as_posix() if isinstance(value, str) and value.lower().startswith(SCHEMES) else value
 
 
+def address_of(path: Path) -> str | None:
+    """The address that a path was made of, which leaves it one of its slashes; None for paths."""
+    scheme, _, rest = path.as_posix().partition(":/")
+    return f"{scheme}://{rest.lstrip('/')}" if f"{scheme.lower()}://" in SCHEMES else None
+
+
 def stand_in(root: Path, address: str) -> Path:
     """The VRT of an address, relative to ``root``; written anew where what lies there has changed.
 

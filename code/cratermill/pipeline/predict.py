@@ -19,6 +19,7 @@ from ..core.progress import Progress
 from ..families import get_family
 from ..families.members import CELL, used_weights
 from ..families.pictures import read_pictures
+from ..geo.elsewhere import address_of, stand_in
 from .changes import changed
 from .load_config import parse_config
 from .plan_maps import map_maker
@@ -62,19 +63,21 @@ def predict(
 
     ``changes``: key=value of a run configuration, such as ``map.options.step=0.5``. Returns facts and the folder of the results.
     """
-    _require_there(path, craters)
+    address = address_of(path)
+    _require_there(None if address else path, craters)
     members = _members(checkpoints)
     names = {one.family: one.version for one, _ in members}
     into = _place(into, f"{path.stem}_{'_'.join(f'{name}-{version}' for name, version in names.items())}", overwrite)
     with tempfile.TemporaryDirectory(prefix=f".{into.name[:40]}.", dir=into.parent) as folder:
         root = Path(folder)
-        run: dict[str, Any] = {"versions": names, "split": members[0][0].split, "mosaic": str(path.resolve()), "name": "predicted"}
+        there = root / stand_in(root, address) if address else path.resolve()
+        run: dict[str, Any] = {"versions": names, "split": members[0][0].split, "mosaic": str(there), "name": "predicted"}
         run |= {"catalogue": str(craters.resolve())} if craters else {}
         config = parse_config(changed({"name": "predict", "data": "data", "map": run}, changes), root)
         for one, source in members:
             _link(one, source, config.project)
-        made, facts = _apply(config, path, progress)
-        record = {"path": str(path.resolve()), "checkpoints": [_said(*one) for one in members], "changed": list(changes), **facts}
+        made, facts = _apply(config, there, progress)
+        record = {"path": address or str(there), "checkpoints": [_said(*one) for one in members], "changed": list(changes), **facts}
         _publish(made, into, record)
     return {**facts, "folder": str(into)}
 
@@ -104,7 +107,7 @@ def read_masks(
 # --- what is given -------------------------------------------------------------------------------------------------------------
 
 
-def _require_there(path: Path, craters: Path | None) -> None:
+def _require_there(path: Path | None, craters: Path | None) -> None:
     for one in (path, craters):
         if one is not None and not one.exists():
             raise InputError(f"there is no {one}", valid="an image, a folder or zip of images, or a mosaic", next_step="check the path")
@@ -164,9 +167,11 @@ def _said(one: Checkpoint, path: Path) -> dict[str, Any]:
 
 def _apply(config: Config, path: Path, progress: Progress) -> tuple[Path, dict[str, Any]]:
     """The folder with the results, and facts."""
+    from ..geo.mosaic import is_zarr
+
     names = config.map_run.versions
     family = map_maker(config) if len(names) > 1 else get_family(next(iter(names)))
-    if path.is_dir() or not family.maps or not _is_mosaic(path):
+    if (path.is_dir() and not is_zarr(path)) or not family.maps or not _is_mosaic(path):
         work = Work(config.root / "made", progress)
         return work.folder, family.predict(config, read_pictures(path), work)
     if family.maps_a_list and config.map_run.catalogue is None:
@@ -179,9 +184,9 @@ def _apply(config: Config, path: Path, progress: Progress) -> tuple[Path, dict[s
 
 def _is_mosaic(path: Path) -> bool:
     """Whether a file is a raster whose columns are longitudes and whose rows are latitudes: such are mapped."""
-    from ..geo.mosaic import place_of
+    from ..geo.mosaic import Mosaic, place_of
 
-    grid = None if path.suffix.lower() == ".zip" else place_of(path)
+    grid = None if path.suffix.lower() == ".zip" else place_of(path) if path.is_file() else Mosaic.open(path).grid
     return grid is not None and grid.columns_per_turn is not None
 
 
