@@ -11,8 +11,8 @@ import pytest
 
 from cratermill import open_mosaic, sample_tile
 from cratermill.core.errors import InputError
-from cratermill.families.autoencoder.crops import stack_of
 from cratermill.families.autoencoder.mapping import open_mosaic as open_mapped
+from cratermill.families.autoencoder.prepare import stack_of
 from cratermill.geo.arrays import as_array, write_array
 from cratermill.geo.cog import write_cog
 from cratermill.geo.elsewhere import address_of

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.errors import InputError
 from ..core.files import fingerprint
 from .band_statistics import marks_of
 from .blocks import computed, lazy_raster
