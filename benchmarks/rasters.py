@@ -37,7 +37,7 @@ from cratermill.families.ejecta.blend import Layer, blend
 from cratermill.families.ejecta.composite import OUTPUTS, Part, blended_blocks, met_blocks, write_rasters
 from cratermill.families.ejecta.crater_files import CraterFiles, write_mask
 from cratermill.families.ejecta.fan import fan_out
-from cratermill.families.ejecta.overlaps import Overlaps, common
+from cratermill.families.ejecta.overlaps import Overlaps
 from cratermill.geo.band_statistics import _block_sums, _counted, block_windows
 from cratermill.geo.bodies import get_body
 from cratermill.geo.cog import write_cog
@@ -118,9 +118,8 @@ def old_blocks(parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps) 
     opened = lru_cache(maxsize=16)(lambda files: (Mosaic.open(files.mask, labels=True), Mosaic.open(files.shares, [2])))
 
     def layer(part: Part, window: Window) -> Layer:
-        here = common(part.window, window)
-        source = Window(here.row - part.window.row, here.col - part.window.col, here.height, here.width)
-        into = Window(here.row - window.row, here.col - window.col, here.height, here.width)
+        here = part.window.common(window)
+        source, into = here.within(part.window), here.within(window)
         mask, probability = opened(part.files)
         return Layer(part.fid, into, mask.read(source)[0] > 0, probability.read(source)[0])
 
@@ -141,7 +140,7 @@ def old_disagreement(path: Path, place: Path, grid: Grid) -> None:
             for row in range(0, grid.height, BLOCK_PX):
                 for col in range(0, grid.width, BLOCK_PX):
                     block = Window(row, col, min(BLOCK_PX, grid.height - row), min(BLOCK_PX, grid.width - col))
-                    near = [one for one in opened if common(one.place, block)]
+                    near = [one for one in opened if one.place.common(block)]
                     if near:
                         yield block, np.fmax.reduce([disagreement(one.read(block)) for one in near])
 
