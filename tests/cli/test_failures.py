@@ -161,4 +161,6 @@ def test_a_deleted_current_folder_is_named(project):
     project.rmdir()
     answer = run(FileNotFoundError(errno.ENOENT, "No such file or directory"))
     assert answer.exit_code == 2 and "current folder does not exist" in answer.stderr
+    refused = run(InputError("can't read the config configs/x.yaml: No such file or directory"))
+    assert refused.exit_code == 2 and "current folder does not exist" in refused.stderr
     assert "unexpected ZeroDivisionError" in run(SURPRISE).stderr  # its traceback has a place all the same

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import typer
 
-from ..core.errors import CratermillError, InputError, WorkError, of_machine
+from ..core.errors import CratermillError, InputError, WorkError, of_folder, of_machine
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
@@ -50,7 +50,10 @@ def reported(debug: bool, as_json: bool) -> Iterator[None]:
 
 def as_foreseen(error: BaseException) -> CratermillError | None:
     """The error as a message that names what to do, or None where it is a surprise."""
-    return error if isinstance(error, CratermillError) else of_machine(error)
+    if isinstance(error, CratermillError):
+        # Without a current folder no relative path is found, whichever was asked for.
+        return of_folder() or error
+    return of_machine(error)
 
 
 def _print(error: CratermillError, as_json: bool) -> None:

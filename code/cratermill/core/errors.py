@@ -108,9 +108,7 @@ def of_machine(error: BaseException) -> CratermillError | None:
         )
     if error.errno in NOT_ALLOWED:
         return InputError(f"not allowed to use {where}: {error.strerror}", valid="a path that you may read and write")
-    if error.errno == errno.ENOENT and _has_no_folder():
-        return InputError("the current folder does not exist any more", valid="a folder that is there", next_step="cd to the project again")
-    return None
+    return of_folder() if error.errno == errno.ENOENT else None
 
 
 def _number_of(text: str) -> int | None:
@@ -125,12 +123,13 @@ def _by_text(text: str) -> CratermillError | None:
     return WorkError(f"{said}: {text}", next_step=step)
 
 
-def _has_no_folder() -> bool:
+def of_folder() -> CratermillError | None:
+    """That the current folder was removed, or None while it is there."""
     try:
         Path.cwd()
     except FileNotFoundError:
-        return True
-    return False
+        return InputError("the current folder does not exist any more", valid="a folder that is there", next_step="cd to the project again")
+    return None
 
 
 def _rebuild(kind, given, valid, next_step):
