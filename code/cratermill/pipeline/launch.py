@@ -194,8 +194,8 @@ def plan_mapping(config: Config) -> Plan:
 
 def require_bodies(config: Config) -> None:
     """Raise ``InputError`` where the config's body isn't that of the mosaic it trains on and maps."""
+    from ..samples.answers import remembered
     from ..samples.inputs import mark
-    from ..samples.remembered import remembered
 
     def check() -> None:
         from .prepare import check_body

@@ -126,7 +126,7 @@ class _OneMap:
 
     def _parts(self) -> tuple[list[dict[str, Any]], Any]:
         """The family's cells and mark of the whole, as they were told before while configuration, trainings and files are the same."""
-        from ..samples.remembered import remembered
+        from ..samples.answers import remembered
 
         run, trainings = self.config.map_run, self.trainings
 

@@ -16,8 +16,8 @@ from ..core.files import fingerprint, read_json
 from ..core.locks import holder_of
 from ..core.seeds import seed_of
 from ..families import get_family
+from ..samples.answers import remembered
 from ..samples.inputs import mark
-from ..samples.remembered import remembered
 from .plan_maps import add_maps, asked_of_data, require_countable
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 
 from cratermill.core.errors import InputError
 from cratermill.pipeline.load_config import parse_config
+from cratermill.samples.answers import remembered
 from cratermill.samples.inputs import mark
-from cratermill.samples.remembered import remembered
 
 
 @pytest.fixture
