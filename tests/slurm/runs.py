@@ -14,6 +14,8 @@ from tests.batch import fake
 
 # A limit for what hangs, not for what is slow.
 PATIENCE_S = 300
+# A node refuses a job that comes back within the second in which it was taken away: "already killed, do not launch".
+SECONDS_TO_REVOKE = 3
 # Others may be editing the sources while these tests run.
 ENVIRONMENT = {"CRATERMILL_OTHER_CODE": "1"}
 
@@ -23,6 +25,7 @@ class Follower:
 
     def __init__(self, plan):
         self.plan = plan
+        self._back_since = {}
 
     def look(self):
         return slurm_state.look(self.plan)
@@ -71,10 +74,11 @@ class Follower:
             cluster.run("scancel", taker)
 
     def _start_now(self, run):
-        for job in run.jobs.values():
-            if job.state == "PENDING" and job.reason != "Dependency":
-                words = ["scontrol", "update", f"jobid={job.job_id}_{job.task}", "StartTime=now"]
-                subprocess.run(words, check=False, capture_output=True)
+        waiting = {f"{job.job_id}_{job.task}" for job in run.jobs.values() if job.state == "PENDING" and job.reason != "Dependency"}
+        self._back_since = {job: self._back_since.get(job, time.monotonic()) for job in waiting}
+        for job, since in self._back_since.items():
+            if time.monotonic() - since > SECONDS_TO_REVOKE:
+                subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=False, capture_output=True)
 
 
 class Bench(Follower):
