@@ -26,10 +26,10 @@ def write_difference(
 ) -> dict[str, float] | None:
     """A raster of ``MEANINGS`` of these craters; returns the ground (km²) of each but the first. None, and no file, if any are polygons."""
     pairs = [(mapped.get(fid), truth.get(fid)) for fid in fids]
-    masks = [(_mask(one), _mask(other)) for one, other in pairs]
-    if any((one is None) != (mask is None) for pair, both in zip(pairs, masks, strict=True) for one, mask in zip(pair, both, strict=True)):
+    if any(one is not None and _mask(one) is None for pair in pairs for one in pair):
         path.unlink(missing_ok=True)  # that of an earlier comparison
         return None
+    masks = [(_mask(one), _mask(other)) for one, other in pairs]
     areas_m2, totals = pixel_areas_m2(grid), np.zeros(len(MEANINGS))
 
     def blocks() -> Iterator[tuple[Window, np.ndarray]]:

@@ -93,7 +93,8 @@ def made_of(config: Config, made: dict[str, Any], mosaic: Mosaic) -> dict[str, s
         name: value for name, value in (made.get("made_of") or {}).items() if isinstance(value, (int, float, str)) and name not in PLACES
     }
     keys = run.model_dump(mode="json", exclude_defaults=True, exclude={"versions", "split", "mosaic", "catalogue", "name", "options"})
-    said = {"threshold": run.threshold} | keys | run.options | cells if "ejecta" in run.versions else keys | run.options | cells
+    threshold = {"threshold": run.threshold} if "ejecta" in run.versions else {}
+    said = threshold | keys | run.options | cells
     facts["Keys"] = ", ".join(f"{name} {value}" for name, value in said.items()) or "none"
     code = made.get("code") or {}
     facts["Configuration"] = f"{config.run.name}, seed {config.run.seed}" + (f", run {made['run']}" if made.get("run") else "")
