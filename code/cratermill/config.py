@@ -6,26 +6,20 @@ import re
 import shlex
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
 )
 
-from .core.errors import NAME, InputError, nearest, of_pydantic
+from .core.errors import NAME, InputError
+from .core.models import Model, Strict, checked
 from .core.paths import DataFolder, Project
-
-Model = TypeVar("Model", bound=BaseModel)
-MOST_PROBLEMS = 30
-"""Problems of a configuration that are listed; the others are counted."""
 
 
 def _codes(value: Any) -> Any:
@@ -61,28 +55,16 @@ BandList = Annotated[list[int | str] | None, BeforeValidator(_band_list)]
 """Bands of a mosaic; geo/band_formulas.py checks them against its file."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @classmethod
-    def checked(cls, what: str, **given: Any) -> Self:
-        """From values that a user gave elsewhere than in a configuration; raises ``InputError``."""
-        try:
-            return cls(**given)
-        except ValidationError as error:
-            raise InputError(f"{what} can't be used:\n{explain(error, cls)}", next_step="correct these values") from error
-
-
 def _without(values: dict[str, Any], *later: str) -> dict[str, Any]:
     """Values without empty ones of keys that came later: what was prepared before there were these keys stays as it is."""
     return {name: value for name, value in values.items() if value or name not in later}
 
 
-class NoOptions(_Part):
+class NoOptions(Strict):
     """Takes no keys: families without data or options of their own."""
 
 
-class Tiles(_Part):
+class Tiles(Strict):
     """Sizes in pixels of the mosaic; the defaults are EJMAP's."""
 
     eval_size_px: int = Field(112, ge=8, description="side of an azimuthal tile to map")
@@ -94,7 +76,7 @@ class Tiles(_Part):
         return self.max_distance_overrides.get(fid, self.max_distance_fraction) * half_circumference_m
 
 
-class HoldOut(_Part):
+class HoldOut(Strict):
     """Craters, or ground, that one split tests on, and that none of its networks sees."""
 
     craters: list[int] = Field(default_factory=list, description="FIDs; of tiles and chips those are tested on that hold a crater's centre")
@@ -116,7 +98,7 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, dict | int) else value
 
 
-class Splits(_Part):
+class Splits(Strict):
     """TV-Test splits made by prepare; ignored where ``az_positions_all.csv`` was imported with its own."""
 
     count: int = Field(1, ge=1, le=1000, description="number of TV-Test splits, coded 0 to count-1")
@@ -135,7 +117,7 @@ class Splits(_Part):
         return _without(dump(self), "hold_out", "drawn_tiles", "drawn_of")
 
 
-class FamilyRun(_Part):
+class FamilyRun(Strict):
     """Which rows of one family's table are trained."""
 
     table: str = Field(description="the *_version_hparams.csv")
@@ -157,7 +139,7 @@ class FamilyRun(_Part):
         return self.splits if self.splits is not None else row.test_set
 
 
-class CraterList(_Part):
+class CraterList(Strict):
     """How a crater list is read whose columns, or whose only layer, don't say it, and which of its craters are used."""
 
     units: Literal["m", "km"] | None = Field(None, description="of the size column, where its name doesn't tell")
@@ -198,7 +180,7 @@ def _one_or_more(least: int, *words: str) -> BeforeValidator:
 Version = int | Literal["best"]
 
 
-class AnalysisOptions(_Part):
+class AnalysisOptions(Strict):
     """How the patterns of a map's craters are measured."""
 
     min_size: int = Field(100, ge=0, description="smallest cluster of pixels that counts; smaller holes are filled")
@@ -210,7 +192,7 @@ class AnalysisOptions(_Part):
     where: str | None = Field(None, description="of a crater list: the craters that count, such as radius_m > 2e4")
 
 
-class CompareOptions(_Part):
+class CompareOptions(Strict):
     """How a map is compared with truth."""
 
     scales: list[Annotated[int, Field(ge=2)]] = Field([2, 4, 8], description="windows of so many pixels in which the majority decides")
@@ -243,7 +225,7 @@ def _comparisons(value: Any) -> Any:
     return [{"truth": one} if isinstance(one, str) else one for one in items]
 
 
-class _MapKeys(_Part):
+class _MapKeys(Strict):
     """What a map and a list of maps have in common."""
 
     name: str | None = Field(None, description="folder below results/output_masks; made from versions and split when left out")
@@ -341,14 +323,14 @@ class MapRuns(_MapKeys):
         return MapRun(**{**dict(self), "versions": versions, "split": chosen["split"], "mosaic": chosen["mosaic"], "name": name})
 
 
-class ImgNorm(_Part):
+class ImgNorm(Strict):
     """Fixed normalisation of the mosaic's bands."""
 
     mean: list[float] = Field(min_length=1, description="per band, subtracted")
     std: list[Annotated[float, Field(gt=0)]] = Field(min_length=1, description="per band, divided by")
 
 
-class Trainer(_Part):
+class Trainer(Strict):
     """How training runs on the machine at hand; the defaults fit what is there."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -363,14 +345,14 @@ class Trainer(_Part):
     pictures_every: int = Field(5, ge=0, description="epochs between two pictures of predictions for the loggers; 0: none")
 
 
-class Cost(_Part):
+class Cost(Strict):
     """What an hour of training costs, for the comparison of versions."""
 
     watts: float = Field(gt=0, description="drawn by the machine, or its share, while it trains")
     eur_per_kwh: float = Field(ge=0, description="price of a kilowatt-hour, in euros")
 
 
-class RunConfig(_Part):
+class RunConfig(Strict):
     """A resolved run configuration. Relative paths are relative to the project folder."""
 
     name: str = Field(pattern=NAME, description="letters, digits, . _ -; names the run")
@@ -457,13 +439,7 @@ class Config:
 
     def part(self, model: type[Model], given: dict[str, Any], where: str) -> Model:
         """A free part of the configuration as the model of the family whose keys it takes; raises ``InputError``."""
-        try:
-            return model.model_validate(given)
-        except ValidationError as error:
-            raise InputError(
-                f"{self.source or 'the config'} can't be used:\n{explain(error, model, where + '.')}",
-                next_step="correct these keys and run again",
-            ) from error
+        return checked(model, given, str(self.source or "the config"), inside=f"{where}.")
 
     @property
     def prepare_hint(self) -> str:
@@ -474,41 +450,3 @@ class Config:
         """Plain values from which the configuration can be read again; at work on one map, that map alone."""
         content: dict[str, Any] = self.run.model_dump(mode="json")
         return content if self._map is None else content | {"map": self._map.model_dump(mode="json"), "maps": []}
-
-
-def explain(error: ValidationError, model: type[BaseModel], start: str = "") -> str:
-    """One line per problem of a pydantic model: where, what was given, and for an unknown key the nearest valid ones."""
-    problems = error.errors(include_url=False)
-    lines = [_line(problem, model, start + ".".join(str(part) for part in problem["loc"])) for problem in problems[:MOST_PROBLEMS]]
-    more = [f"… and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
-    return "\n".join(f"  {line}" for line in dict.fromkeys([*lines, *more]))
-
-
-def _line(problem: Any, model: type[BaseModel], where: str) -> str:
-    location, message = problem["loc"], of_pydantic(problem)
-    if problem["type"] == "extra_forbidden":
-        keys = _keys_at(model, location[:-1])
-        valid = f"nearest valid: {nearest(str(location[-1]), keys)}" if keys else "none is taken here"
-        return f"{where}: unknown key; {valid}"
-    if problem["type"] == "missing":
-        return f"{where}: missing"
-    if isinstance(problem["input"], dict):
-        return f"{where}: {message}"  # the whole part would hide the one key that is wrong
-    return f"{where} = {problem['input']!r}: {message}"
-
-
-def _keys_at(model: type[BaseModel], location: tuple) -> list[str]:
-    for part in location:
-        field = model.model_fields.get(str(part)) if isinstance(part, str) else None
-        if field is None:
-            continue  # a dict key or list index: the model stays the same until a field names another
-        model = next(iter(_models_in(field.annotation)), model)
-    return list(model.model_fields)
-
-
-def _models_in(annotation) -> list[type[BaseModel]]:
-    from typing import get_args
-
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for part in get_args(annotation) for found in _models_in(part)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from ..core.errors import INSIDE, OPTION, WORDS, InputError, nearest, of_pydantic
-from ..core.yaml_files import read_yaml_file
+from ..core.errors import INSIDE, OPTION, WORDS, InputError, nearest
+from ..core.models import Strict, checked, read_keys
 
 # What becomes part of an #SBATCH line must stay on it; quotes and $ are harmless there, line breaks are not.
 Word = Annotated[str, StringConstraints(pattern=WORDS, strip_whitespace=True)]
@@ -30,11 +30,7 @@ def all_executors() -> dict[str, str]:
     return {**{entry.name: entry.value for entry in entry_points(group=GROUP)}, **EXECUTORS}
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Resources(_Part):
+class Resources(Strict):
     """What one job of a stage asks for. A job runs `pack` cells, `side_by_side` of them at a time."""
 
     cpus: int = Field(1, ge=1, description="per task")
@@ -53,7 +49,7 @@ class Resources(_Part):
         return self.nodes * self.tasks_per_node
 
 
-class Retry(_Part):
+class Retry(Strict):
     """How far `retry` may go."""
 
     attempts: int = Field(4, ge=1, description="jobs per cell, the first included; requeues don't count")
@@ -63,7 +59,7 @@ class Retry(_Part):
     time_min_max: int | None = None
 
 
-class Limits(_Part):
+class Limits(Strict):
     """Bounds of the site; read from scontrol and sacctmgr when left out."""
 
     max_array_size: int | None = Field(None, ge=2, description="Slurm's MaxArraySize: the highest index is one less")
@@ -71,7 +67,7 @@ class Limits(_Part):
     max_concurrent: int | None = Field(None, ge=1, description="jobs of one run running at a time; none: as the scheduler likes")
 
 
-class Container(_Part):
+class Container(Strict):
     """Jobs run in an Apptainer (or Singularity) image; see slurm/cratermill.def."""
 
     image: Word = Field(description="the .sif file, a path that all nodes see")
@@ -80,7 +76,7 @@ class Container(_Part):
     flags: tuple[Flag, ...] = Field((), description="further options of exec, e.g. --rocm; never --cleanenv, jobs need their environment")
 
 
-class Profile(_Part):
+class Profile(Strict):
     """One cluster. `stages` holds what differs from `default` per stage; `modules` and `activate` prepare each job's shell."""
 
     name: str
@@ -129,21 +125,10 @@ class Profile(_Part):
 
 def load_profile(name: str, root: Path, known_stages: Collection[str] = ()) -> Profile:
     """A profile by name (configs/clusters/<name>.yaml) or by path; InputError names file, key and what is valid."""
-    import yaml
-
     path = profile_path(name, root)
-    try:
-        values = read_yaml_file(path) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no readable YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path} holds a {type(values).__name__}", valid="a mapping of keys to values; see configs/clusters/example.yaml")
-    values = {"name": path.stem, **values}
-    values["stages"] = _with_default(values)
-    try:
-        profile = Profile(**values)
-    except ValidationError as error:
-        raise InputError(f"{path}:\n" + "\n".join(_explain(item) for item in error.errors())) from error
+    step = "see configs/clusters/example.yaml"
+    values = {"name": path.stem, **read_keys(path, next_step=step)}
+    profile = checked(Profile, values | {"stages": _with_default(values)}, str(path), next_step=step)
     for stage in profile.stages:
         if known_stages and stage not in known_stages:
             raise InputError(f"{path}: stages.{stage} is no stage", valid=nearest(stage, known_stages))
@@ -168,22 +153,3 @@ def profile_path(name: str, root: Path) -> Path:
     raise InputError(
         f"There is no profile {name!r}", valid=nearest(name, names) or "none in configs/clusters", next_step="copy example.yaml there"
     )
-
-
-def _explain(item: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in item["loc"])
-    if item["type"] != "extra_forbidden":
-        return f"  {where}: {item['input']!r}: {of_pydantic(item)}"
-    model = _model_at(item["loc"][:-1])
-    return f"  {where}: unknown key. Valid: {nearest(str(item['loc'][-1]), model.model_fields)}"
-
-
-def _model_at(location: Sequence[Any]) -> type[BaseModel]:
-    models: dict[str, type[BaseModel]] = {
-        "default": Resources,
-        "stages": Resources,
-        "limits": Limits,
-        "retry": Retry,
-        "container": Container,
-    }
-    return models.get(location[0], Profile) if location else Profile

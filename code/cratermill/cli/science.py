@@ -40,6 +40,7 @@ def analyse(
     Of ejecta: blanket, rays, distances, directions and colours of each crater. Of a crater list: how many of each size, and a model age.
     """
     from ..config import AnalysisOptions
+    from ..core.models import checked
     from ..core.progress import shown
     from ..pipeline.counts import is_list
     from ..pipeline.map_analysis import analysed
@@ -48,7 +49,7 @@ def analyse(
     folder = folder if folder.is_file() else find_map(folder)
     names = [name.strip() for name in band_names.split(",")] if band_names else []
     given = {"min_size": min_size, "pictures": pictures, "band_names": names, "area_km2": area_km2, "chronology": chronology}
-    options = AnalysisOptions.checked("the options of analyse", **given, diameters=diameters, where=where)
+    options = checked(AnalysisOptions, {**given, "diameters": diameters, "where": where}, "the options of analyse")
     with shown() as progress:
         named = {"mosaic": mosaic, "craters": craters, "drawn": drawn, "into": into}
         found = analysed(folder, options, **named, progress=progress, again=again)
@@ -99,6 +100,7 @@ def compare(
     By crater, quadrant, ring, distance, overlap and scale, with intervals over craters; blankets; training masks against the same truth.
     """
     from ..config import CompareOptions
+    from ..core.models import checked
     from ..core.progress import shown
     from ..pipeline.counts import is_list
     from ..pipeline.map_analysis import compared
@@ -106,7 +108,7 @@ def compare(
 
     folder = folder if folder.is_file() else find_map(folder)
     given = {"scales": whole_numbers(scales), "min_size": min_size, "pictures": pictures, "calibrate": calibrate, "diameters": diameters}
-    options = CompareOptions.checked("the options of compare", **given)
+    options = checked(CompareOptions, given, "the options of compare")
     with shown() as progress:
         found = compared(folder, truth, options, mosaic=mosaic, craters=craters, into=into, progress=progress)
     if as_json:

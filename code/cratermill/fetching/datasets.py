@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from ..core.errors import InputError, nearest
 from ..core.files import read_json
+from ..core.models import Strict, checked, read_keys
 from ..core.paths import Project
 
 PREFIX = "fetched:"
@@ -30,11 +31,7 @@ Inside = Annotated[str, AfterValidator(_inside)]
 Address = Annotated[str, StringConstraints(pattern=r"^(https?|ftp|file)://[^\s]+$|^doi:10\.[^\s/]+/[^\s]+$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RemoteFile(_Part):
+class RemoteFile(Strict):
     """One file of a data set: its name here, and where it comes from."""
 
     name: Inside
@@ -48,7 +45,7 @@ class RemoteFile(_Part):
     unpack: Inside | None = Field(None, description="folder to unpack the archive into ('.': the data set's own)")
 
 
-class Dataset(_Part):
+class Dataset(Strict):
     """What is known of a published data set."""
 
     title: str
@@ -91,21 +88,11 @@ def names(root: Path) -> list[str]:
 
 def load(root: Path, name: str) -> Dataset:
     """A data set of the registry; ``InputError`` names the nearest ones, or what is wrong with its file."""
-    import yaml
-
-    from ..core.yaml_files import read_yaml_file
-
     known = names(root)
     if name not in known:
         raise InputError(f"there is no data set {name!r}", valid=nearest(name, known), next_step="see them all: cratermill fetch --list")
     path = registry_folder(root) / f"{name}.yaml"
-    try:
-        return Dataset.model_validate(read_yaml_file(path))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} can't be read: {error}") from error
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise InputError(f"{path} can't be used:\n" + "\n".join(lines), next_step="correct these keys") from error
+    return checked(Dataset, read_keys(path), str(path))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ import numpy as np
 import pyproj
 
 from ..core.errors import InputError, nearest
-from ..core.yaml_files import read_yaml_file
 
 CONFIG_FOLDER = Path(os.environ.get("CRATERMILL_CONFIGS") or Path(__file__).resolve().parents[3] / "configs") / "bodies"
 """Jobs run a copy of the code and are told where the configs are."""
@@ -254,14 +253,11 @@ def check_centre(lon: float, lat: float) -> None:
 
 
 def _read_body(path: Path) -> Body:
-    import yaml
+    from ..core.models import read_keys
 
     fields = ("name", "semi_major_m", "semi_minor_m", "source")
-    try:
-        content = read_yaml_file(Path(path))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"body file {path}: {error}", valid=f"a yaml file with {', '.join(fields)}") from error
-    if not isinstance(content, dict) or set(content) != set(fields):
-        found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"body file {path} holds: {found}", valid=f"exactly the keys {', '.join(fields)}")
+    step = f"write a YAML file with {', '.join(fields)}"
+    content = read_keys(Path(path), "the body file ", step)
+    if set(content) != set(fields):
+        raise InputError(f"the body file {path} holds: {', '.join(map(str, content))}", valid=f"exactly the keys {', '.join(fields)}")
     return Body(**content)

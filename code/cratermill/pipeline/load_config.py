@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from ..config import Config, RunConfig, explain
+from ..config import Config, RunConfig
 from ..core.errors import InputError, nearest
+from ..core.models import checked, read_keys
 from ..core.paths import find_root
-from ..core.yaml_files import read_yaml_file
 from ..families import FAMILIES, family_data, family_names, map_options
 from ..fetching.datasets import resolved
 from ..geo.elsewhere import with_stand_ins
 from .changes import changed
 from .plan_maps import makers_among
+
+EXAMPLE = "see configs/demo/demo.yaml for an example"
 
 
 def load_config(path: Path, changes: Iterable[str] = ()) -> Config:
@@ -24,18 +24,9 @@ def load_config(path: Path, changes: Iterable[str] = ()) -> Config:
 
     ``changes``: key=value, which overrule the file's.
     """
-    import yaml
-
     path = Path(path)
-    try:
-        content = read_yaml_file(path)
-    except OSError as error:
-        raise InputError(
-            f"can't read the config {path}: {error.strerror}", next_step="see configs/demo/demo.yaml for an example"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {error}", next_step="see configs/demo/demo.yaml for an example") from error
-    if changes and isinstance(content, dict):
+    content = read_keys(path, "the config ", EXAMPLE)
+    if changes:
         content = changed(content, changes)
     return parse_config(content, find_root(path), path)
 
@@ -44,12 +35,8 @@ def parse_config(content: Any, root: Path, source: Path | None = None) -> Config
     """Check a configuration already read (from a file or from a frozen plan)."""
     if not isinstance(content, dict):
         raise InputError(f"{source or 'the config'} holds no keys", valid="name, data, train, …", next_step="see configs/demo/demo.yaml")
-    try:
-        config = Config(RunConfig.model_validate(with_stand_ins(root, resolved(root, content))), root, source)
-    except ValidationError as error:
-        raise InputError(
-            f"{source or 'the config'} can't be used:\n{explain(error, RunConfig)}", next_step="correct these keys and run again"
-        ) from error
+    run = checked(RunConfig, with_stand_ins(root, resolved(root, content)), str(source or "the config"))
+    config = Config(run, root, source)
     _require_sound(config)
     return config
 

@@ -7,12 +7,12 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from ..core.errors import InputError, nearest
 from ..core.files import read_json, write_table, write_text
+from ..core.models import Strict, checked, read_keys
 from ..core.paths import Project, find_root
-from ..core.yaml_files import read_yaml_file
 from ..families import get_family
 from ..fetching import datasets
 
@@ -29,18 +29,14 @@ PLANET: dict[str, Any] = {
 """The synthetic planet that small runs train on, below data/replicate."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Line(_Part):
+class Line(Strict):
     """A line of a published table: the version that stands for it here, and what was published."""
 
     version: int
     published: dict[str, float] = Field(default_factory=dict, description="score: value; its name is that of the column here")
 
 
-class Table(_Part):
+class Table(Strict):
     title: str
     family: str
     shows: tuple[str, ...] = Field((), description="hyper-parameters, and columns of test_metrics.csv such as time_per_epoch")
@@ -48,7 +44,7 @@ class Table(_Part):
     lines: dict[str, Line]
 
 
-class Replication(_Part):
+class Replication(Strict):
     """configs/replicate/NAME.yaml."""
 
     title: str
@@ -69,18 +65,10 @@ def replication_names(root: Path) -> list[str]:
 
 
 def load_replication(root: Path, name: str) -> Replication:
-    import yaml
-
     if name not in (known := replication_names(root)):
         raise InputError(f"there is no replication {name!r}", valid=nearest(name, known) or "none in configs/replicate")
     path = root / "configs" / "replicate" / f"{name}.yaml"
-    try:
-        return Replication.model_validate(read_yaml_file(path))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {error}") from error
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise InputError(f"{path} can't be used:\n" + "\n".join(lines), next_step="correct these keys") from error
+    return checked(Replication, read_keys(path), str(path))
 
 
 def run_replication(name: str, small: bool = False, dry_run: bool = False, workers: int = 1) -> int:

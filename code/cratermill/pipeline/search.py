@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ..batch.plan import Plan
 from ..batch.state import CELL_FILE, is_done
 from ..config import Config
 from ..core.errors import InputError, WorkError
 from ..core.files import atomic_path, read_json
+from ..core.models import Strict
 from ..families import get_family
 from ..report import html, plots
 from ..report.assets import PLOTS
@@ -33,17 +34,13 @@ PAGE = "search.html"
 Run = Callable[[Plan], int]
 
 
-class Budget(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Budget(Strict):
     cells: int | None = Field(None, ge=1, description="trainings at most")
     hours: float | None = Field(None, gt=0, description="of training, all cells together: GPU-hours where each has a GPU")
 
 
-class SearchKeys(BaseModel):
+class SearchKeys(Strict):
     """``search`` of a run configuration."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     family: str
     base: int = Field(alias="from", ge=0, description="the row that is varied")

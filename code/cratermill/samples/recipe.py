@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator, model_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
 from ..core.errors import InputError, nearest
+from ..core.models import Strict, checked, read_keys
 from ..core.paths import find_root
 
 # Changes of imgaug.augmenters that keep pixels where they are (masks don't follow) and take any number of bands.
@@ -37,10 +38,8 @@ NOT_OURS = ("seed", "name", "random_state", "deterministic")
 Range = tuple[float, float]
 
 
-class Recipe(BaseModel):
+class Recipe(Strict):
     """A recipe with its content, so that a plan holds what its rows are trained with."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     changes: dict[str, dict[str, StrictBool | int | float | Range]] = Field(
@@ -84,19 +83,8 @@ def recipe_names(folder: Path) -> list[str]:
 
 def read_recipe(folder: Path, name: str) -> Recipe:
     """Raises ``InputError`` for a name without a file, and for a file that can't be used."""
-    import yaml
-
-    from ..core.yaml_files import read_yaml
-
     if name not in recipe_names(folder):
         valid = ", ".join(["True, False", nearest(name, recipe_names(folder))]).removesuffix(", ")
         raise InputError(f"there is no recipe '{name}' in {folder}", valid=valid, next_step="write the file, or correct img_augment")
     path = folder / f"{name}.yaml"
-    try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
-        return Recipe.model_validate({"name": name, **(content if isinstance(content, dict) else {})})
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"can't read the recipe {path}: {error}", next_step="correct the file") from error
-    except ValidationError as error:
-        flaws = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors())
-        raise InputError(f"the recipe {path} can't be used: {flaws}", valid="changes, some_of, moves", next_step="correct it") from error
+    return checked(Recipe, {"name": name, **read_keys(path, "the recipe ")}, f"the recipe {path}", valid="changes, some_of, moves")

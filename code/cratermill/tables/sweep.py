@@ -10,21 +10,19 @@ import random
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from ..core.errors import InputError, nearest
 from ..core.files import atomic_path
-from ..core.yaml_files import read_yaml_file
+from ..core.models import Strict, checked, read_keys
 from ..training.hparams import RowHparams
 from .table import load_versions
 
 MOST_ROWS = 10_000
 
 
-class Range(BaseModel):
+class Range(Strict):
     """Numbers from ``low`` to ``high``: ``n`` of them evenly spaced, or random ones."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     low: float
     high: float
@@ -56,10 +54,8 @@ class Range(BaseModel):
 Choices = Annotated[list[Any], Field(min_length=1)] | Range
 
 
-class Condition(BaseModel):
+class Condition(Strict):
     """Where all of ``if`` hold, the columns of ``set`` get these values, or the row is left out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     when: dict[str, Any] = Field(alias="if")
     set: dict[str, Any] = Field(default_factory=dict)
@@ -71,10 +67,8 @@ class Condition(BaseModel):
         )
 
 
-class GridFile(BaseModel):
+class GridFile(Strict):
     """``from``: the row that is copied; ``columns``: lists or ranges; ``sample``: so many random combinations instead of all."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     base: int = Field(alias="from", ge=0)
     columns: dict[str, Choices] = Field(min_length=1)
@@ -118,19 +112,9 @@ class GridFile(BaseModel):
 
 
 def read_grid(path: Path) -> GridFile:
-    import yaml
-
-    try:
-        return GridFile.model_validate(read_yaml_file(path))
-    except (OSError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"can't read the grid {path}: {reason}", next_step="see 'Many rows at once' in docs/families.md") from error
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()]
-        raise InputError(
-            f"{path} can't be used:\n  " + "\n  ".join(dict.fromkeys(problems)),
-            valid="from: 200, columns: {lr: [0.001, 0.0001], batch_size: {low: 4, high: 32, n: 4, log: true, integer: true}}",
-        ) from error
+    example = "from: 200, columns: {lr: [0.001, 0.0001], batch_size: {low: 4, high: 32, n: 4, log: true, integer: true}}"
+    keys = read_keys(path, "the grid ", "see 'Many rows at once' in docs/families.md")
+    return checked(GridFile, keys, str(path), valid=example)
 
 
 def text_of(value: Any) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ..core.models import Strict
 from .fields import Augmentation, Flag, Integer, Integers, Number
 from .registry import WARMUP, LossName, OptimizerName, SchedulerName
 
 
-class RowHparams(BaseModel):
+class RowHparams(Strict):
     """The columns of every family. A family adds ``val_metric``, ``loss`` and its own.
 
     One row of a table: plain values only, so that it can lie in a plan as JSON and come back by ``from_plan``.
@@ -20,8 +21,6 @@ class RowHparams(BaseModel):
     Types and ranges are checked here, without importing torch. Whether a network, loss or keyword exists is checked by
     :mod:`.table`, when a table is read.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     keyword_groups: ClassVar[dict[str, str]] = {"LR": "scheduler", "OPT": "optimizer"}
     """Prefix of keyword columns and the field that says which of them are used."""

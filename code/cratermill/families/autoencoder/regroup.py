@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from ...core.errors import InputError
 from ...core.files import read_json, write_json
+from ...core.models import checked
 from ...geo.mosaic import Mosaic
 from .evaluate import LATENTS, cluster
 from .gather import body_of, features_of, labels_of
@@ -28,13 +28,7 @@ def regroup(config: Config, version: int, changed: dict[str, Any], into: str) ->
     model = read_json(results / "autoencoder.json")
     if model is None or not (results / LATENTS).exists():
         raise InputError(f"there are no latents in {results}", next_step="launch the training of that version first")
-    try:
-        row = Hparams.from_plan({**model["hparams"], **changed})
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise InputError(
-            f"{'.'.join(map(str, wrong['loc']))} = {wrong['input']!r}: {wrong['msg']}", next_step="correct the option"
-        ) from error
+    row = checked(Hparams, {**model["hparams"], **changed}, "this grouping", next_step="correct the option")
     stack, folder = stack_of(config, row), _below(results, into)
     rows, latents = stack.rows(), np.load(results / LATENTS, mmap_mode="r")
     encoded = read_json(results / "clusters.json", {}).get("stack", stack.digest())

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ...config import CraterList
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from ...core.models import Strict
 
 
 def _one_band(value: Any) -> Any:
@@ -41,7 +38,7 @@ class Cut(CraterList):
     unlabelled: int = Field(0, ge=0, description="further chips at random places and sizes, without a label")
 
 
-class ChipData(_Part):
+class ChipData(Strict):
     """One source of labelled chips, and where wanted further unlabelled ones and chips to predict."""
 
     chips: str | None = Field(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ...config import CraterList
+from ...core.models import Strict
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Dots(_Part):
+class Dots(Strict):
     """The paper's synthetic data, made by prepare."""
 
     tiles: int = Field(600, ge=4, le=10_000_000, description="how many tiles, of which the splits take their shares")

@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ...core.models import Strict
 
 
-class MapOptions(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class MapOptions(Strict):
     calibrate: Literal["temperature", "isotonic"] | None = Field(
         None, description="correct the map's probabilities by what the networks said on the tiles they were validated with; votes stay"
     )
