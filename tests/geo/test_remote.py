@@ -137,7 +137,7 @@ def test_addresses_without_an_answer_are_refused_unless_they_answered_before(tmp
     def away(address, threads):
         raise InputError(f"{address} can't be opened")
 
-    monkeypatch.setattr("cratermill.geo.mosaic.opened", away)
+    monkeypatch.setattr("cratermill.geo.raster_files.opened", away)
     assert load_config(config).mosaic == there
     assert "as it was when" in capsys.readouterr().err
     assert address_of(Path(served[1])) == served[1], "what a command is given as a path"

@@ -40,7 +40,7 @@ class Picture:
 
 def read_pictures(path: Path) -> list[Picture]:
     """The images of a file, of a folder at any depth, or of a zip; ``InputError`` where there are none."""
-    from ..geo.mosaic import place_of
+    from ..geo.raster_files import place_of
 
     if path.is_file() and path.suffix.lower() != ".zip":
         files, names = FolderOrZip(path.parent), [path.name]

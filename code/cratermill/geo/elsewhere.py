@@ -74,7 +74,7 @@ def _vrt(address: str) -> str:
     """A VRT whose first line tells this content from others: what the server says of it, and where its blocks lie in the file."""
     import rasterio.shutil
 
-    from .mosaic import opened
+    from .raster_files import opened
 
     with opened(address, 1) as dataset, tempfile.TemporaryDirectory() as folder:
         rasterio.shutil.copy(dataset, Path(folder) / "x.vrt", driver="VRT")

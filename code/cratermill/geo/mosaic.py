@@ -5,12 +5,9 @@ Arrays are (bands, rows, cols). What counts as data is decided in validity.py.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import threading
 import warnings
-from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,8 +15,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import rasterio
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
@@ -28,30 +23,13 @@ from ..core.files import stat_fingerprint
 from ..core.machine import cores
 from .band_formulas import Bands, chosen_bands
 from .band_statistics import Statistics, statistics
-from .bodies import body_of_crs, get_body, published_crs
-from .grid import Grid, Window
+from .bodies import get_body
+from .grid import Window
+from .raster_files import explained, grid_of, opened
 from .validity import HUGE, Validity, require_brightness, validity_of
 
 if TYPE_CHECKING:
     import xarray
-
-# GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker. It reads this once, at the first raster; rasterio.Env is
-# no way to set it, since there the number is one of bytes and holds for all threads until any of them leaves its Env.
-os.environ.setdefault("GDAL_CACHEMAX", "128")
-
-
-def _share_heaps(most: int = 2) -> None:
-    """Let threads share heaps, where glibc would give each its own and keep what it frees: threads of readers and writers come and go."""
-    arena_max = -8  # M_ARENA_MAX of malloc.h
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(arena_max, most)
-
-
-_share_heaps()
-
-
-GDAL_ERRORS = (rasterio.errors.RasterioError, CPLE_BaseError)
-"""What rasterio raises; the second where it hands GDAL's own on."""
 
 # Means with a special value of floats among them are at least so large.
 MIXED = 1e30
@@ -80,7 +58,7 @@ class Mosaic:
         self._lock = threading.Lock()
         self._dataset: Any = None  # rasterio has no types
         self._pid: int | None = None
-        with _explained(self.path):  # a file that was cut off shows it here and there
+        with explained(self.path):  # a file that was cut off shows it here and there
             self._look(self._handle(), bands, labels)
 
     def _look(self, dataset: Any, bands: Bands, labels: bool) -> None:
@@ -177,7 +155,7 @@ class Mosaic:
         """The whole mosaic at a smaller size, (C, h, w) float32 for the screen: means of pixels with data, NaN where there are none."""
         # Special values unknown to GDAL would spoil means of whole numbers; in floats they stand out whatever they are mixed with.
         average = self._stored.kind == "f" or self._stored_validity.low is None
-        with self._lock, _explained(self.path):
+        with self._lock, explained(self.path):
             resampling = Resampling.average if average else Resampling.nearest
             wanted, rule = list(self._read_bands), self._stored_validity
             pixels = self._handle().read(wanted, out_shape=(len(wanted), *shape), resampling=resampling, masked=True)
@@ -238,7 +216,7 @@ class Mosaic:
         return self._dataset
 
     def _read(self, piece: RasterioWindow) -> Raw:
-        with self._lock, _explained(self.path, f" at row {piece.row_off}, column {piece.col_off}"):
+        with self._lock, explained(self.path, f" at row {piece.row_off}, column {piece.col_off}"):
             dataset = self._handle()
             pixels = dataset.read(list(self._read_bands), window=piece, out_dtype=self._stored)
             hidden = self._stored_validity.hidden(dataset, piece, pixels.shape[1:])
@@ -379,6 +357,16 @@ def _three_axes(array: Any) -> Any:
     )
 
 
+def require_body(mosaic: Mosaic, name: str) -> None:
+    """Raise InputError unless a mosaic lies on the body of this name; radii may differ by a hundredth, as definitions do."""
+    body, own = get_body(name), mosaic.grid.body
+    if abs(body.semi_major_m / own.semi_major_m - 1) > 0.01:
+        raise InputError(
+            f"the mosaic {mosaic.path} has R = {own.semi_major_m:.0f} m, but the config says {name}, {body.semi_major_m:.0f} m",
+            next_step="name the right body, or leave 'body' out: the mosaic's ellipsoid is trusted",
+        )
+
+
 def kept_open(path: Path, bands: tuple[int, ...] | None = None, *, labels: bool = False) -> Mosaic:
     """A file for the calling thread alone, kept open for its next blocks, since opening takes longer than reading one; the last few are
     kept until :func:`close_kept`."""
@@ -393,74 +381,3 @@ def _kept(path: Path, bands: tuple[int, ...] | None, labels: bool, mark: tuple, 
 
 def close_kept() -> None:
     _kept.cache_clear()
-
-
-@contextlib.contextmanager
-def _explained(path: Path, where: str = "") -> Iterator[None]:
-    try:
-        yield
-    except GDAL_ERRORS as error:
-        raise InputError(
-            f"{path} can't be read{where}: {_cause(error)}",
-            valid="a complete raster file",
-            next_step="the file is probably truncated or damaged: copy or download it again",
-        ) from error
-
-
-def opened(name: str, threads: int):
-    """Compressed blocks of one window are unpacked by so many threads."""
-    remote = "://" in name
-    # A server's folder needn't be listed to read one of its files.
-    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if remote else {}
-    try:
-        with rasterio.Env(GDAL_NUM_THREADS=threads, **options):
-            return rasterio.open(name)
-    except rasterio.errors.RasterioError as error:
-        step = "the file is probably truncated or damaged: copy or download it again"
-        if remote:
-            step = "check the address, and for s3:// the credentials"
-        elif not Path(name).exists():
-            step = "check the path"
-        raise InputError(
-            f"{name} can't be opened: {_cause(error)}", valid="a raster file that GDAL reads (GeoTIFF, COG, VRT, …)", next_step=step
-        ) from error
-
-
-def require_body(mosaic: Mosaic, name: str) -> None:
-    """Raise InputError unless a mosaic lies on the body of this name; radii may differ by a hundredth, as definitions do."""
-    body, own = get_body(name), mosaic.grid.body
-    if abs(body.semi_major_m / own.semi_major_m - 1) > 0.01:
-        raise InputError(
-            f"the mosaic {mosaic.path} has R = {own.semi_major_m:.0f} m, but the config says {name}, {body.semi_major_m:.0f} m",
-            next_step="name the right body, or leave 'body' out: the mosaic's ellipsoid is trusted",
-        )
-
-
-def place_of(path: Path) -> Grid | None:
-    """The grid of a raster file; None for a plain picture, which has no CRS. ``InputError`` for what GDAL can't open."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with opened(str(path), 1) as dataset:
-            plain = dataset.crs is None or dataset.transform.is_identity
-            return None if plain else grid_of(dataset.crs, dataset.transform, dataset.shape, path)
-
-
-def grid_of(crs, affine, shape: tuple[int, int], path: Path) -> Grid:
-    """The grid of a raster; ``InputError`` where it has none, is turned, or lies on no known body."""
-    if crs is None:
-        step = f'gdal_edit.py -a_srs "+proj=eqc +R=2439400 +units=m" "{path}" (with the right projection and radius) writes it'
-        raise InputError(f"{path} has no CRS, so neither its body nor its radius is known", valid="a georeferenced mosaic", next_step=step)
-    if affine.is_identity:
-        raise InputError(f"{path} has no geotransform", valid="a georeferenced mosaic", next_step="gdal_edit.py -a_ullr writes its extent")
-    try:
-        grid = Grid(published_crs(crs), affine, shape)
-        if not grid.is_north_up:
-            raise InputError("the raster is rotated or sheared", valid="a north-up raster", next_step="gdalwarp SRC DST makes one")
-        body_of_crs(grid.crs)  # refuses what has no body, or latitudes of another kind
-        return grid
-    except InputError as error:
-        raise InputError(f"{path}: {error.given}", valid=error.valid, next_step=error.next_step) from error
-
-
-def _cause(error: Exception) -> str:
-    return str(error.__cause__ or error).strip().splitlines()[0]

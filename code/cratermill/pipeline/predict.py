@@ -184,7 +184,8 @@ def _apply(config: Config, path: Path, progress: Progress) -> tuple[Path, dict[s
 
 def _is_mosaic(path: Path) -> bool:
     """Whether a file is a raster whose columns are longitudes and whose rows are latitudes: such are mapped."""
-    from ..geo.mosaic import Mosaic, place_of
+    from ..geo.mosaic import Mosaic
+    from ..geo.raster_files import place_of
 
     grid = None if path.suffix.lower() == ".zip" else place_of(path) if path.is_file() else Mosaic.open(path).grid
     return grid is not None and grid.columns_per_turn is not None
