@@ -285,16 +285,6 @@ class MapRun(_MapKeys):
     split: int = 0
     mosaic: str | None = None
 
-    def for_whole_mosaics(self, what: str) -> MapRun:
-        """Itself; ``InputError`` where it has keys that only maps around a list's craters know, and maps of ``what`` don't."""
-        given = {"match_brightness": self.match_brightness, "crater_list": self.crater_list, "data": self.data}
-        idle = [f"map.{name}" for name, value in (given | {"craters": self.craters != "all"}).items() if value]
-        if idle:
-            raise InputError(
-                f"{', '.join(idle)}: no key for maps of {what}", valid="mosaic, bands, catalogue, options", next_step="remove it"
-            )
-        return self
-
 
 class MapRuns(_MapKeys):
     """A map, or one for each combination of several versions, splits and mosaics."""

@@ -109,3 +109,25 @@ def test_keys_that_only_a_family_knows_are_checked_when_the_config_is_read(tmp_p
         parse_config(content, tmp_path)
     with pytest.raises(InputError, match="map.options.speed: unknown key"):
         parse_config({"name": "x", "data": "data", "map": {"versions": {"ejecta": 1}, "options": {"speed": 9}}}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "value"),
+    [
+        ("crater_unet", "threshold", 0.7),
+        ("crater_detector", "match_brightness", True),
+        ("chip_classifier", "craters", [3, 17]),
+        ("autoencoder", "craters", "radius_m > 2e4"),
+        ("autoencoder", "match_brightness", True),
+        ("autoencoder", "show", [1]),
+        ("connection", "overlap_alpha", 0.3),
+    ],
+)
+def test_keys_of_a_map_that_would_do_nothing_are_refused(tmp_path, family, key, value):
+    content = {"name": "x", "data": "data", "map": {"versions": {family: 1}, key: value}}
+    with pytest.raises(InputError, match=f"map.{key}: no key for maps of {family}\nValid: name, "):
+        parse_config(content, tmp_path)
+    sound = {"craters": [3, 17]} if family == "connection" else {"split": 1}
+    assert parse_config({**content, "map": {"versions": {family: 1}, **sound}}, tmp_path).maps
+    whole = {"threshold": 0.7, "show": [3], "overlap_alpha": 0.3, "smallest_cluster_px": 4, "match_brightness": True, "craters": [3]}
+    assert parse_config({**content, "map": {"versions": {"connection": 1, "ejecta": 2}, **whole}}, tmp_path).maps

@@ -85,6 +85,17 @@ def family_data(config: Config, name: str) -> Any:
     return config.part(get_family(name).data_model(), given, f"train.{name}.data")
 
 
+def require_map_keys(config: Config, name: str) -> None:
+    """Raise ``InputError`` where the map at work has keys that maps of this family don't obey."""
+    from .base import EVERY_MAP
+
+    known, run = EVERY_MAP | get_family(name).map_keys, config.map_run
+    given = [key for key, field in type(run).model_fields.items() if getattr(run, key) != field.get_default(call_default_factory=True)]
+    if idle := [f"map.{key}" for key in given if key not in known]:
+        valid = ", ".join(key for key in type(run).model_fields if key in known)
+        raise InputError(f"{', '.join(idle)}: no key for maps of {name}", valid=valid, next_step="remove it")
+
+
 def map_options(config: Config, name: str) -> Any:
     """``map.options`` as the model of the family that makes the map."""
     return config.part(get_family(name).map_model(), config.map.options if config.map else {}, "map.options")

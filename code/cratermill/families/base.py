@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .pictures import Picture
 
 
+EVERY_MAP = frozenset(("name", "versions", "split", "mosaic", "bands", "catalogue", "options", "compare", "analyse"))
+"""Keys of ``map`` that maps of all families obey."""
 CHANGE = "# CHANGE"
 """Marks lines of a new configuration that need its owner's eyes."""
 
@@ -53,6 +55,9 @@ class Family:
         from ..config import NoOptions
 
         return NoOptions
+
+    map_keys: frozenset[str] = frozenset()
+    """Keys of ``map`` that its maps obey beside ``EVERY_MAP`` of them; others would do nothing, and are refused."""
 
     draws = False
     """Whether it learns from what was drawn on the tiles of the run's own crater list, not from what ``train.<family>.data`` names."""

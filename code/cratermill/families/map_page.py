@@ -11,6 +11,7 @@ from ..core.errors import CratermillError
 from ..core.files import atomic_path, write_json
 from ..core.work import Workspace
 from ..report.palette import FILE, FOUND, MISSED, NEW, Colours, read_colours
+from . import get_family
 from .members import Trainings
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def made_of(config: Config, made: dict[str, Any], mosaic: Mosaic) -> dict[str, s
         name: value for name, value in (made.get("made_of") or {}).items() if isinstance(value, (int, float, str)) and name not in PLACES
     }
     keys = run.model_dump(mode="json", exclude_defaults=True, exclude={"versions", "split", "mosaic", "catalogue", "name", "options"})
-    threshold = {"threshold": run.threshold} if "ejecta" in run.versions else {}
+    threshold = {"threshold": run.threshold} if any("threshold" in get_family(family).map_keys for family in run.versions) else {}
     said = threshold | keys | run.options | cells
     facts["Keys"] = ", ".join(f"{name} {value}" for name, value in said.items()) or "none"
     code = made.get("code") or {}

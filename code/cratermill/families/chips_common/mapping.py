@@ -84,7 +84,7 @@ class Setting:
 
     @property
     def run(self) -> MapRun:
-        return self.config.map_run.for_whole_mosaics("chips")
+        return self.config.map_run
 
     @property
     def options(self) -> MapOptions:

@@ -25,7 +25,7 @@ def map_run(config: Config, family: str) -> MapRun:
     run = config.map
     if run is None or family not in run.versions:
         raise InputError("the config makes no map of craters", valid=f"map: {{versions: {{{family}: 1}}}}", next_step="add a 'map' part")
-    return run.for_whole_mosaics("craters")
+    return run
 
 
 def map_name(config: Config, family: str) -> str:

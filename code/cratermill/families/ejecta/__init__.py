@@ -62,6 +62,7 @@ class Ejecta(EjectaFamily):
         return {f"tests/eval_conn-version-{'none' if conn is None else conn}_{cell_tag(params.split, params.iteration)}.json": "eval.json"}
 
     maps_with = ("connection",)
+    map_keys = EjectaFamily.map_keys | {"show", "colours", "overlap_alpha", "threshold", "smallest_cluster_px"}
 
     def map_model(self):
         from .options import MapOptions

@@ -8,6 +8,7 @@ from ..base import Family
 class EjectaFamily(Family):
     files_marked = True
     maps = maps_a_list = draws = True
+    map_keys = frozenset(("craters", "crater_list", "data", "match_brightness"))
 
     def require_splits(self, config, splits) -> None:
         from .splits import require_splits
