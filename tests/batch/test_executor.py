@@ -109,5 +109,5 @@ def test_another_scheduler_is_one_file(root, pbs, monkeypatch, capsys):
 
 def test_unknown_executors_are_refused_with_the_names_there_are(root, pbs):
     (root / "configs/clusters/hall.yaml").write_text("executor: lsf\n")
-    with pytest.raises(InputError, match="executor: 'lsf'.*pbs, local, slurm"):
+    with pytest.raises(InputError, match="executor = 'lsf'.*pbs, local, slurm"):
         load_profile("hall", root)

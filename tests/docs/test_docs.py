@@ -80,11 +80,12 @@ def test_every_column_is_explained():
 
 def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     """Dotted names of a configuration's keys, as docs/config.md writes them."""
-    from cratermill.config import FamilyRun, _models_in
+    from cratermill.config import FamilyRun
+    from cratermill.core.models import models_in
 
     found = []
     for name, field in model.model_fields.items():
-        inner = next(iter(_models_in(field.annotation)), None)
+        inner = next(iter(models_in(field.annotation)), None)
         if name == "maps":
             inner = None  # its keys are those of map
         dotted = f"{prefix}{name}.<family>." if inner is FamilyRun else f"{prefix}{name}."

@@ -324,7 +324,7 @@ def test_registry_is_sound(project_folder):
         ("files: [{name: ../x}]", "path inside the folder"),
         ("files: [{name: x, urls: [gopher://x]}]", "urls"),
         ("verified: soon", "must be never, or a day"),
-        ("colour: red", "colour: Extra inputs"),
+        ("colour: red", "colour: unknown key"),
     ],
 )
 def test_bad_registry_lines(tmp_path, change, said):

@@ -60,7 +60,7 @@ def test_ranges_are_kept_and_moves_can_be_left_out():
         ("changes: {Add: {value: 1}}\nsome_of: [1, 2]", "two numbers from 0 to 1"),
         ("changes: {}", "changes"),
         ("change: {Add: {value: 1}}", "change"),
-        ("changes: [", "can't read"),
+        ("changes: [", "is not valid YAML"),
     ],
 )
 def test_flaws_are_named(tmp_path, content, said):

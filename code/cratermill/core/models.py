@@ -80,11 +80,11 @@ def _keys_at(model: type[BaseModel], location: tuple) -> list[str]:
         field = model.model_fields.get(str(part)) if isinstance(part, str) else None
         if field is None:
             continue  # a dict key or list index: the model stays the same until a field names another
-        model = next(iter(_models_in(field.annotation)), model)
+        model = next(iter(models_in(field.annotation)), model)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for part in get_args(annotation) for found in _models_in(part)]
+    return [found for part in get_args(annotation) for found in models_in(part)]
