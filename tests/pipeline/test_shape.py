@@ -131,3 +131,23 @@ def test_keys_of_a_map_that_would_do_nothing_are_refused(tmp_path, family, key, 
     assert parse_config({**content, "map": {"versions": {family: 1}, **sound}}, tmp_path).maps
     whole = {"threshold": 0.7, "show": [3], "overlap_alpha": 0.3, "smallest_cluster_px": 4, "match_brightness": True, "craters": [3]}
     assert parse_config({**content, "map": {"versions": {"connection": 1, "ejecta": 2}, **whole}}, tmp_path).maps
+
+
+NEEDED = {"chip_classifier": {"chips": "a"}, "sgan": {"chips": "a"}, "autoencoder": {"catalogue": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "value"),
+    [
+        ("crater_unet", "img_norm", {"mean": [1.0], "std": [2.0]}),
+        ("chip_classifier", "tiles", {"eval_size_px": 64}),
+        ("sgan", "splits.by", {"by": "tile"}),
+        ("autoencoder", "splits.hold_out", {"hold_out": {"craters": [3]}}),
+    ],
+)
+def test_keys_that_no_family_of_the_config_obeys_are_refused(tmp_path, family, key, value):
+    trained = {family: {"table": "configs/x.csv", "data": NEEDED.get(family, {})}}
+    content = {"name": "x", "data": "data", key.split(".")[0]: value}
+    with pytest.raises(InputError, match=f"{key}: no key for {family}"):
+        parse_config({**content, "train": trained}, tmp_path)
+    assert parse_config({**content, "train": trained | {"ejecta": {"table": "configs/e.csv"}}}, tmp_path).run.train

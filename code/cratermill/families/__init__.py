@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from importlib.metadata import EntryPoint
 
     from ..config import Config
@@ -94,6 +94,16 @@ def require_map_keys(config: Config, name: str) -> None:
     if idle := [f"map.{key}" for key in given if key not in known]:
         valid = ", ".join(key for key in type(run).model_fields if key in known)
         raise InputError(f"{', '.join(idle)}: no key for maps of {name}", valid=valid, next_step="remove it")
+
+
+def require_run_keys(config: Config, names: Collection[str]) -> None:
+    """Raise ``InputError`` where the configuration has keys that none of its families obeys."""
+    ignored = frozenset[str].intersection(*(get_family(name).ignored_keys for name in names)) if names else frozenset()
+    for key in sorted(ignored):
+        outer, _, inner = key.rpartition(".")
+        part = getattr(config.run, outer) if outer else config.run
+        if getattr(part, inner) != type(part).model_fields[inner].get_default(call_default_factory=True):
+            raise InputError(f"{key}: no key for {', '.join(sorted(names))}", next_step="remove it: it would do nothing")
 
 
 def map_options(config: Config, name: str) -> Any:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 EVERY_MAP = frozenset(("name", "versions", "split", "mosaic", "bands", "catalogue", "options", "compare", "analyse"))
 """Keys of ``map`` that maps of all families obey."""
+OF_DRAWN_TILES = frozenset(("tiles", "img_norm", "splits.by", "splits.drawn_tiles"))
+"""Keys of a run configuration that only families obey which learn from drawn tiles."""
 CHANGE = "# CHANGE"
 """Marks lines of a new configuration that need its owner's eyes."""
 
@@ -58,6 +60,9 @@ class Family:
 
     map_keys: frozenset[str] = frozenset()
     """Keys of ``map`` that its maps obey beside ``EVERY_MAP`` of them; others would do nothing, and are refused."""
+
+    ignored_keys: frozenset[str] = frozenset()
+    """Keys of a run configuration that do nothing for it; such as no family of a configuration obeys are refused."""
 
     draws = False
     """Whether it learns from what was drawn on the tiles of the run's own crater list, not from what ``train.<family>.data`` names."""

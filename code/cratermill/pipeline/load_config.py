@@ -10,7 +10,7 @@ from ..config import Config, RunConfig
 from ..core.errors import InputError, nearest
 from ..core.models import checked, read_keys
 from ..core.paths import find_root
-from ..families import FAMILIES, family_data, family_names, map_options, require_map_keys
+from ..families import FAMILIES, family_data, family_names, map_options, require_map_keys, require_run_keys
 from ..fetching.datasets import resolved
 from ..geo.elsewhere import with_stand_ins
 from .changes import changed
@@ -51,6 +51,7 @@ def _require_sound(config: Config) -> None:
             )
     for name in config.run.train:
         family_data(config, name)
+    require_run_keys(config, {*config.run.train, *(name for one in config.maps for name in one.versions)})
     for one in map(config.of_map, config.maps):
         for name in makers_among(one.map_run.versions):
             map_options(one, name)

@@ -55,8 +55,7 @@ def smallest_crater(config: Config) -> tuple[list[str], list[str]]:
         return [], []
     try:
         with Mosaic.open(config.mosaic) as mosaic:
-            keys = config.run.crater_list
-            table = read_catalogue(config.data.craters, mosaic.grid.body, units=keys.units, layer=keys.layer)
+            table = read_catalogue(config.data.craters, mosaic.grid.body, **config.run.crater_list.told)
             diameters = 2 * table["radius_m"].to_numpy(float) / mosaic.grid.resolution_m
     except CratermillError:
         return [], []  # said by whoever needs the list

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...training.cell import FIRST, CellParams, Datasets, Round
-from ..base import Family
+from ..base import OF_DRAWN_TILES, Family
 
 
 class Autoencoder(Family):
@@ -14,6 +14,7 @@ class Autoencoder(Family):
     metrics = ("test_loss", "silhouette", "seed_ARI", "ARI", "NMI", "V_measure")
     lower_is_better = frozenset({"test_loss"})
     maps = maps_a_list = True
+    ignored_keys = OF_DRAWN_TILES | {"splits.hold_out"}
 
     def hparams_model(self):
         from .hparams import Hparams

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..base import CHANGE, Family
+from ..base import CHANGE, OF_DRAWN_TILES, Family
 
 
 class ChipFamily(Family):
@@ -38,6 +38,7 @@ class ChipFamily(Family):
         return predict_pictures(config, self.name, pictures, workspace)
 
     maps = True
+    ignored_keys = OF_DRAWN_TILES
 
     def map_model(self):
         from .options import MapOptions

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.paths import cell_tag
 from ...training.cell import CellParams
-from ..base import CHANGE, Family
+from ..base import CHANGE, OF_DRAWN_TILES, Family
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class CraterFamily(Family):
     files_marked = True
     maps = True
+    ignored_keys = OF_DRAWN_TILES
     metrics: tuple[str, ...] = (
         "F1_strict",
         "Precision_strict",
