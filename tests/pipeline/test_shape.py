@@ -151,3 +151,11 @@ def test_keys_that_no_family_of_the_config_obeys_are_refused(tmp_path, family, k
     with pytest.raises(InputError, match=f"{key}: no key for {family}"):
         parse_config({**content, "train": trained}, tmp_path)
     assert parse_config({**content, "train": trained | {"ejecta": {"table": "configs/e.csv"}}}, tmp_path).run.train
+
+
+@pytest.mark.parametrize(
+    ("data", "key"), [({"catalogue": "a.csv", "labelled": True}, "labelled"), ({"crops": "a.zip", "bands": [1]}, "bands")]
+)
+def test_keys_of_the_other_kind_of_crops_are_refused(tmp_path, data, key):
+    with pytest.raises(InputError, match=f"train.autoencoder.data: {key}: no key of "):
+        parse_config({"name": "x", "data": "data", "train": {"autoencoder": {"table": "configs/x.csv", "data": data}}}, tmp_path)

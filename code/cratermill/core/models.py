@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -35,6 +36,13 @@ def checked(
         return model.model_validate(given)
     except ValidationError as error:
         raise InputError(f"{what} can't be used:\n{explain(error, model, inside)}", valid=valid, next_step=next_step) from error
+
+
+def refuse_idle(model: BaseModel, obeyed: Iterable[str], what: str) -> None:
+    """``ValueError`` where keys were given that do nothing for ``what``; for validators of models whose keys depend on each other."""
+    known = list(obeyed)
+    if idle := [name for name in type(model).model_fields if name in model.model_fields_set and name not in known]:
+        raise ValueError(f"{', '.join(idle)}: no key of {what}; valid: {', '.join(known)}")
 
 
 def read_keys(path: Path, what: str = "", next_step: str = "correct the file") -> dict[str, Any]:

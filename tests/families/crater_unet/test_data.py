@@ -230,7 +230,13 @@ def test_a_catalogue_without_craters_on_the_mosaic_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [({"kind": "boxes"}, "needs path"), ({"kind": "circles", "images": ["a.png"]}, "as many tables"), ({"tilepx": 3}, "tile_px")],
+    [
+        ({"kind": "boxes"}, "needs path"),
+        ({"kind": "circles", "images": ["a.png"]}, "as many tables"),
+        ({"tilepx": 3}, "tile_px"),
+        ({"kind": "boxes", "path": "x", "tile_px": 64, "where": "radius_m > 1"}, "where, tile_px: no key of kind boxes; valid: kind, "),
+        ({"catalogue": "x.csv", "pixel_m": 3.0}, "pixel_m: no key of kind mosaic"),
+    ],
 )
 def test_data_options_are_checked(tmp_path, data, message):
     with pytest.raises(InputError, match=message):

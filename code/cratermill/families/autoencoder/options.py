@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ...config import BandList, CraterList
+from ...core.models import refuse_idle
 
 
 class Selection(CraterList):
@@ -45,6 +46,8 @@ class CropData(Selection):
     def _one_source(self) -> Self:
         if (self.catalogue is None) == (self.crops is None):
             raise ValueError("give either catalogue (crops are cut from the mosaic) or crops (ready-made ones)")
+        idle, what = (("labelled", "source_m_per_px"), "crops of a mosaic") if self.catalogue else (("bands",), "ready-made crops")
+        refuse_idle(self, [name for name in type(self).model_fields if name not in idle], what)
         return self
 
 

@@ -7,7 +7,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ...config import CraterList
-from ...core.models import Strict
+from ...core.models import Strict, refuse_idle
+
+OF_KIND = {
+    "mosaic": ("catalogue", "tile_px", "resolution_m", "latitudes", *CraterList.model_fields),
+    "boxes": ("path", "pixel_m"),
+    "circles": ("images", "tables", "tile_px", "pixel_m"),
+}
+"""Keys of ``train.<family>.data`` that one kind of data alone obeys."""
 
 
 class Dots(Strict):
@@ -41,6 +48,7 @@ class CraterData(CraterList):
 
     @model_validator(mode="after")
     def _complete(self):
+        refuse_idle(self, ("kind", "missing", "split_by", "dots", *OF_KIND[self.kind]), f"kind {self.kind}")
         if self.kind == "boxes" and not self.path:
             raise ValueError("kind boxes needs path: a folder or a zip file")
         if self.kind == "circles" and (not self.images or len(self.images) != len(self.tables)):
