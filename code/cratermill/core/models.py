@@ -63,7 +63,9 @@ def read_keys(path: Path, what: str = "", next_step: str = "correct the file") -
 def explain(error: ValidationError, model: type[BaseModel], inside: str = "") -> str:
     """One line per problem of a pydantic model: where, what was given, and for an unknown key the nearest valid ones."""
     problems = error.errors(include_url=False)
-    lines = [_line(problem, model, inside + ".".join(str(part) for part in problem["loc"])) for problem in problems[:MOST_PROBLEMS]]
+    lines = [
+        _line(problem, model, (inside + ".".join(str(part) for part in problem["loc"])).rstrip(".")) for problem in problems[:MOST_PROBLEMS]
+    ]
     more = [f"… and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
     return "\n".join(f"  {line}" for line in dict.fromkeys([*lines, *more]))
 
@@ -76,10 +78,8 @@ def _line(problem: Any, model: type[BaseModel], where: str) -> str:
         return f"{where}: unknown key; {valid}"
     if problem["type"] == "missing":
         return f"{where}: missing"
-    if not location:
-        return message
-    if isinstance(problem["input"], dict):
-        return f"{where}: {message}"  # the whole part would hide the one key that is wrong
+    if isinstance(problem["input"], dict):  # the whole part would hide the one key that is wrong
+        return f"{where}: {message}" if where else message
     return f"{where} = {problem['input']!r}: {message}"
 
 
