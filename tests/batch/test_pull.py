@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 
-from cratermill.batch import cluster, operations, slurm_state, state
+from cratermill.batch import cluster, ledger, operations, slurm_state, state
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
@@ -61,6 +61,35 @@ def test_a_retry_under_max_concurrent_begins_when_any_job_ends(root, slurm):  # 
     slurm.jobs = [slurm.as_(job, "COMPLETED") if job.job_id == 102 else job for job in slurm.jobs]
     runner.submit(only=set())
     assert slurm.throttled[-1] == (101, 3)
+
+
+def test_a_retry_takes_a_place_while_other_arrays_wait_for_room(root, slurm):  # noqa: F811
+    """A map of another training's waits in the queue: the retry doesn't wait for it, it waits for the retry."""
+    specs = [*({"n": n} for n in range(6)), {"needs": [0, 1], "stage": "map"}]
+    runner = executor(root, specs, limits={"max_concurrent": 4})
+    assert [(one.after, one.how, one.places) for one in runner.submit().submissions] == [((), "afterany", 4), ((101,), "afterany", 4)]
+    slurm.set(5, "OUT_OF_MEMORY")
+    for index in (1, 2, 3, 4):
+        slurm.set(index, "RUNNING")
+    operations.retry(runner)
+    # The array gives up one of its places; the map waits for the newcomer as well.
+    assert slurm.throttled == [(101, 3)] and slurm.scripts[103][1] == ("afterany:101_1?afterany:101_2?afterany:101_3?afterany:101_4",)
+    assert slurm.waits == {102: ["afterany:101:103"]} and "--array=0-0%1\n" in slurm.scripts[103][0]
+    assert [(one.job_id, one.after, one.places) for one in ledger.read(runner.plan)][:2] == [(101, (), 3), (102, (101, 103), 4)]
+    # With a place free meanwhile, the next one begins at once.
+    for index in (2, 3, 4):
+        slurm.set(index, "NODE_FAIL")
+    operations.retry(runner)
+    assert slurm.scripts[104][1] == () and slurm.waits[102] == ["afterany:101:103:104"]
+
+
+def test_evaluations_share_the_bound_with_the_trainings_they_follow(root, slurm):  # noqa: F811
+    runner = executor(root, TRAIN_AND_EVALUATE, stages={"evaluate": {"mem_gb": 64}}, limits={"max_concurrent": 8})
+    assert [(one.how, one.places) for one in runner.submit().submissions] == [("afterany", 8), ("aftercorr", 2)]
+    assert slurm.throttled == [(101, 6)]
+    slurm.jobs.clear()
+    runner = executor(root / "alone", TRAIN_AND_EVALUATE, stages={"evaluate": {"mem_gb": 64}}, limits={"max_concurrent": 1})
+    assert [(one.how, one.places) for one in runner.submit().submissions] == [("afterany", 1), ("afterany", 1)]
 
 
 def test_jobs_that_pull_share_all_cells(root, slurm):  # noqa: F811

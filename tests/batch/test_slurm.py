@@ -23,7 +23,8 @@ class Scheduler:
     """Answers like Slurm, without any."""
 
     def __init__(self):
-        self.jobs, self.accounting, self.scripts, self.cancelled, self.next_id, self.throttled = [], None, {}, [], 100, []
+        self.jobs, self.accounting, self.scripts, self.cancelled, self.next_id = [], None, {}, [], 100
+        self.throttled, self.waits = [], {}
 
     def queue(self):
         return list(self.jobs)
@@ -48,6 +49,9 @@ class Scheduler:
     def throttle(self, job_id, places):
         self.throttled.append((job_id, places))
 
+    def wait_for(self, job_id, after):
+        self.waits[job_id] = after
+
     def test_only(self, script, folder):
         pass
 
@@ -68,7 +72,7 @@ def slurm(monkeypatch):
     answers = Scheduler()
     monkeypatch.setattr(scheduler, "configuration", dict)
     monkeypatch.setattr(scheduler, "cluster_name", lambda: "here")
-    for name in ("queue", "accounts_for", "named", "submit", "cancel", "throttle", "test_only"):
+    for name in ("queue", "accounts_for", "named", "submit", "cancel", "throttle", "wait_for", "test_only"):
         monkeypatch.setattr(scheduler, name, getattr(answers, name))
     return answers
 
@@ -235,6 +239,18 @@ def test_without_accounting_the_output_tells(root, slurm, text, kind):
     slurm.jobs.clear()
     (runner.plan.folder / "slurm/101_0.out").write_text(text)
     assert slurm_state.look(runner.plan).states[0].kind == kind
+
+
+@pytest.mark.parametrize(("record", "kind"), [("stopped", "node"), ("running", "killed")])
+def test_a_requeued_job_that_cannot_begin_again_says_so(root, slurm, record, kind):
+    """The output's last word is of the run before: why it was requeued isn't why it failed."""
+    runner = executor(root, [{}])
+    runner.submit()
+    write_json(runner.plan.state_path(0), {"state": record, "slurm": {"submission": "1"}, "attempt": 1, "pid": 1, "host": "n1"})
+    (runner.plan.folder / "slurm/101_0.out").write_text("*** JOB 101 ON n1 CANCELLED AT x DUE TO PREEMPTION ***\n")
+    slurm.set(0, "FAILED", "JobLaunchFailure")
+    found = slurm_state.look(runner.plan).states[0]
+    assert (found.state, found.kind) == ("failed", kind) and "JobLaunchFailure" in found.cause and "preempted" not in found.cause
 
 
 def test_accounting_is_asked_once_and_only_for_the_unexplained(root, slurm):

@@ -67,6 +67,7 @@ def test_from_a_profile_to_a_map(shell):
     for family in content["train"].values():
         family["iterations"] = 1
     content["map"] = {"versions": {"connection": 3, "ejecta": 8}, "craters": [1]}
+    content["map"] |= {"analyse": True, "compare": {"truth": "data/tiny", "pictures": 0}}
     config.write_text(yaml.safe_dump(content))
     assert "configs/clusters" in shell("bash slurm/training_slurm_launch.sh configs/tiny.yaml --dry-run", code=2)
     # One cell by hand, as --freeze says; the launcher then does the rest.
@@ -77,11 +78,12 @@ def test_from_a_profile_to_a_map(shell):
     shell(line)
     run = find_run(shell.root, "latest")
     Follower(run).wait(lambda states: states[0].state == "done", "the cell by hand")
-    said = shell("bash slurm/training_slurm_launch.sh configs/tiny.yaml --profile mine --wait")
-    assert "4 cells submitted" in said and re.search(r"5 done[^\n]*\n(?:.*\n)*.*results: [^\n]+$", said.rstrip()), said
+    said = shell("bash slurm/training_slurm_launch.sh configs/tiny.yaml --through map --profile mine --wait")
+    assert "8 cells submitted" in said and re.search(r"9 done[^\n]*\n(?:.*\n)*.*results: [^\n]+$", said.rstrip()), said
+    assert re.search(r"composite: job \d+, 1 cell in 1 task, after \d+\n", said)
+    assert re.search(r"analyse: job \d+", said) and re.search(r"compare: job \d+", said), said
     assert "nothing to retry" in shell("cratermill retry latest"), "with the launch's profile"
-    said = shell("bash slurm/mapping_slurm_launch.sh configs/tiny.yaml --profile mine --wait")
-    assert re.search(r"map: job \d+, 1 cell in 1 task\ncomposite: job (\d+), 1 cell in 1 task, after \d+\n", said)
+    assert "nothing to submit (4 done)" in shell("bash slurm/mapping_slurm_launch.sh configs/tiny.yaml --profile mine")
     assert (load_config(config).project.results / "output_masks").exists()
     assert list(shell.root.rglob("preview.png")), "the map's picture"
     assert not list(shell.root.rglob("owned")) and not list(shell.root.glob("slurm-*"))

@@ -359,6 +359,24 @@ def test_evaluations_begin_when_their_own_training_ends(cluster, root, stages):
     assert all(bench.begun(index) == 1 for index in range(9))
 
 
+def test_a_retry_under_a_bound_waits_for_one_job_and_what_waits_for_room_for_it(cluster, root):
+    held = [{"n": n, "steps": 4, "hold_at": 2} for n in range(1, 4)]
+    specs = [{"do": "fail"}, *held, {"needs": [2, 3], "stage": "map"}]
+    bench = Bench(cluster, root, specs, limits={"max_concurrent": 2})
+    bench.launch()
+    bench.wait(lambda states: states[0].state == "failed" and bench.steps(1) == bench.steps(2) == 2, "two at work, one ended")
+    (root / "mended").touch()
+    operations.retry(bench.executor, errors=True)
+    first, mapping, again = ledger.read(bench.plan)
+    assert (again.how, mapping.after) == ("any", (first.job_id, again.job_id))
+    cluster.run("scancel", f"{first.job_id}_1")
+    states = bench.wait(lambda states: states[0].state == "done", "the retry, while others are at work and wait")
+    assert states[2].state == "running" and states[4].state == "waiting"
+    fake.go(root)
+    bench.wait(lambda states: [cell.state for cell in states[2:]] == ["done"] * 3, "the others and the map")
+    assert bench.most_at_once() <= 2
+
+
 def test_jobs_that_pull_lose_nothing_when_some_are_cancelled(cluster, root):
     cells = [{"n": n, "steps": 40, "hold_at": 20 if n < 2 else None} for n in range(40)]
     bench = Bench(cluster, root, summarised(cells), default={"cpus": 1, "mem_gb": 0.1, "time_min": 5, "pull": 4})

@@ -71,22 +71,25 @@ def tree(config):
     return sorted(path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file())
 
 
-def test_same_numbers_and_files_as_on_this_machine(project, cluster):
-    once = ("table: configs/connection.csv}", "table: configs/connection.csv, iterations: 1}")
-    once_too = ("table: configs/ejecta.csv}", "table: configs/ejecta.csv, iterations: 1}")
-    here, there = project("here's", once, once_too), project("there $(x)", once, once_too)
+def test_one_plan_three_ways_gives_the_same_numbers_and_files(project, cluster):
+    """On this machine, as jobs of their own by submitit, and by workers that pull."""
+    one_family = ("csv}, ejecta: {table: configs/ejecta.csv}}", "csv, iterations: 1}}")
+    here, *others = (project(name, one_family) for name in ("here's", "there $(x)", "pulled"))
     plan = plan_training(load_config(here))
     freeze(plan)
     for cell in plan.cells:
         assert run_cell(plan, cell.index, science).state == "done"
-    other = plan_training(load_config(there))
-    assert launch(other, profile(), say=lambda _: None) == 0
-    Follower(other).wait_all("done", timeout=2 * PATIENCE_S)
-    for cell, twin in zip(plan.cells, other.cells, strict=True):
-        if cell.stage in ("train", "evaluate"):
-            assert metrics(plan, cell) == metrics(other, twin), cell.key
-    assert tree(here) == tree(there) and tree(here)
-    assert {row["gpu_hours"] for row in operations.efficiency(other)["cells"]} == {0.0}
+    jobs, pulled = (plan_training(load_config(config)) for config in others)
+    assert jobs.identity == pulled.identity == plan.identity
+    assert launch(jobs, profile(), say=lambda _: None) == 0
+    assert launch(pulled, profile(default={"cpus": 1, "mem_gb": 1.5, "time_min": 10, "pull": 2}), say=lambda _: None) == 0
+    for other, config in zip((jobs, pulled), others, strict=True):
+        Follower(other).wait_all("done", timeout=2 * PATIENCE_S)
+        for cell, twin in zip(plan.cells, other.cells, strict=True):
+            if cell.stage in ("train", "evaluate"):
+                assert metrics(plan, cell) == metrics(other, twin), cell.key
+        assert tree(here) == tree(config) and tree(here)
+    assert {row["gpu_hours"] for row in operations.efficiency(jobs)["cells"]} == {0.0}
 
 
 def curve(plan, cell) -> list[dict[str, float]]:

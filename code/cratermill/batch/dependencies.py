@@ -1,4 +1,8 @@
-"""Which jobs an array waits for: those of the cells it needs, and where running jobs are bounded those that leave no room."""
+"""Which jobs an array waits for: those of the cells it needs, and where running jobs are bounded those that leave no room.
+
+Slurm bounds the tasks of one array, not of several: each array of a bounded run has so many places, and those that may be at work
+at the same time have no more together than the bound.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from . import scheduler
+from . import ledger, scheduler
 from .chunks import Chunk
 from .ledger import Submission
 from .slurm_state import SlurmRun
@@ -18,13 +22,15 @@ ALL, EACH, ANY = "afterany", "aftercorr", "any"
 class After:
     """The jobs (5) or array tasks (5_3) that an array waits for: all of them ended, each task of the one array well, or any ended.
 
-    `at_once`: how many of the new array's tasks may run; `throttle`: to how many an array at work is bounded for that.
+    `at_once`: the new array's places; `throttle`: an array that gives up places for it, and what it keeps; `holds`: arrays that wait
+    for room, and so for the new one, too.
     """
 
     jobs: tuple[int | str, ...] = ()
     how: str = ALL
     at_once: int | None = None
-    throttle: tuple[int, int] | None = None
+    throttle: tuple[Submission, int] | None = None
+    holds: tuple[Submission, ...] = ()
 
     def words(self) -> list[str]:
         """As sbatch's --dependency takes it."""
@@ -36,7 +42,7 @@ class After:
 
     def among(self, active: Collection[int]) -> After:
         """Without the jobs that have ended."""
-        kept = tuple(job for job in self.jobs if int(str(job).partition("_")[0]) in active)
+        kept = tuple(job for job in self.jobs if array_of(job) in active)
         return replace(self, jobs=kept, how=self.how if self.how == ANY else ALL)
 
 
@@ -47,8 +53,10 @@ class Known:
         self.run, self.bound = run, bound
         self.plan = run.plan
         self._by_cell = {index: one for index, one in run.latest.items() if one.job_id in run.active_ids}
-        self._before = at_work(run)
+        self._before = {one.job_id for one in at_work(run) if one.job_id is not None}
         self._new: list[Submission] = []
+        # Of a launch beside others at work: the places that its arrays hand on to each other, and those others.
+        self._places, self._others = bound, set[int]()
 
     def add(self, submission: Submission) -> None:
         self._by_cell.update(dict.fromkeys(submission.cells, submission))
@@ -60,15 +68,23 @@ class Known:
         """What a chunk waits for, and how many of its tasks may run at a time."""
         own = set(chunk.cells)
         needs = {need for index in chunk.cells for need in self.plan.cells[index].needs if need in self._by_cell and need not in own}
-        jobs = {self._by_cell[need].job_id for need in needs}
-        if self.bound is not None and not jobs >= self._before:
-            if not jobs and not self._new and (shared := self._beside(chunk)) is not None:
+        jobs = {job for need in needs if (job := self._by_cell[need].job_id) is not None}
+        if len(jobs) == 1 and (self.bound is None or jobs >= self._before) and self._follows_task_by_task(chunk):
+            if self.bound is None:
+                return After(tuple(jobs), EACH)
+            followed = self._new[-1]
+            if (places := followed.places or self.bound) > 1:
+                # Evaluations are short: a quarter of the places keeps up with the trainings that they follow.
+                mine = max(1, places // 4)
+                return After(tuple(jobs), EACH, mine, (followed, places - mine))
+        if self.bound is not None:
+            if not jobs and not self._new and self._before and (shared := beside(self.run, self.bound, chunk)) is not None:
+                self._places, self._others = shared.at_once, self._before
                 return shared
-            # Only one array of a run is at work at a time, so that its own limit is the run's.
             jobs |= self._before
-        elif len(jobs) == 1 and self._follows_task_by_task(chunk):
-            return After(tuple(job for job in jobs if job is not None), EACH, self.bound)
-        return After(tuple(sorted(job for job in jobs if job is not None)), ALL, self.bound)
+            if jobs >= self._others:
+                self._places, self._others = self.bound, set()
+        return After(tuple(sorted(jobs)), ALL, self._places)
 
     def _follows_task_by_task(self, chunk: Chunk) -> bool:
         """Whether task i of the chunk needs just what task i of one array submitted now makes, and nothing else of it."""
@@ -85,34 +101,78 @@ class Known:
                         return False
         return True
 
-    def _beside(self, chunk: Chunk) -> After | None:
-        """Begin as soon as any job of the one array at work ends, which from then on has one place less: retries don't wait for its end."""
-        if len(self._before) != 1 or self.bound is None or self.bound < 2:
-            return None
-        (job_id,) = self._before
-        tasks = [job.task for job in self.run.jobs.values() if job.job_id == job_id and job.is_active]
-        running = [job.task for job in self.run.jobs.values() if job.job_id == job_id and job.state in scheduler.AT_WORK]
-        free = self.bound - len(tasks)
-        if free > 0:
-            return After((), ALL, min(free, chunk.size))
-        return After(tuple(f"{job_id}_{task}" for task in sorted(running)), ANY, 1, (job_id, self.bound - 1)) if running else None
+
+def beside(run: SlurmRun, bound: int, chunk: Chunk) -> After | None:
+    """A place for a retry beside what is at work: a free one now, or one that the largest array gives up when any of its jobs ends.
+
+    None when there are no places but those of single jobs. Arrays that wait for others wait for the newcomer, too, so that the places
+    of those at work are theirs afterwards.
+    """
+    now, later = in_turn(run)
+    holds = tuple(one for one in later if one.how == ALL)
+    free = bound - sum(min(one.places or bound, len(_tasks(run, one, scheduler.ACTIVE))) for one in now)
+    if free > 0:
+        return After((), ALL, min(free, chunk.size), holds=holds)
+    giver = max(now, key=lambda one: one.places or bound)
+    places, running = giver.places or bound, _tasks(run, giver, scheduler.AT_WORK)
+    if places < 2 or not running:
+        return None
+    return After(tuple(f"{giver.job_id}_{task}" for task in running), ANY, 1, (giver, places - 1), holds)
 
 
-def make_room(after: After) -> None:
+def make_room(run: SlurmRun, after: After) -> None:
     """Bound the array at work; without that, one job too many would run beside it."""
     if after.throttle is not None:
-        job_id, places = after.throttle
+        one, places = after.throttle
+        assert one.job_id is not None, one
         with contextlib.suppress(scheduler.Refused):  # it has ended meanwhile
-            scheduler.throttle(job_id, places)
+            scheduler.throttle(one.job_id, places)
+        ledger.write(run.plan, replace(one, places=places))
 
 
-def give_back(run: SlurmRun, bound: int | None) -> None:
-    """All places again for an array that gave one up for a retry, once that has ended and it is alone."""
-    alone = at_work(run)
-    if bound is not None and len(alone) == 1 and any(one.how == ANY for one in run.submissions):
-        make_room(After(throttle=(alone.pop(), bound)))
+def hold(run: SlurmRun, after: After, job_id: int) -> None:
+    """Let arrays that wait for room wait for a new job as well."""
+    for one in after.holds:
+        jobs = [job for job in one.after if array_of(job) in run.active_ids]
+        assert one.job_id is not None, one
+        with contextlib.suppress(scheduler.Refused):  # it has begun or ended meanwhile
+            scheduler.wait_for(one.job_id, After((*jobs, job_id)).words())
+            ledger.write(run.plan, replace(one, after=(*one.after, job_id)))
 
 
-def at_work(run: SlurmRun) -> set[int]:
-    """Array jobs of a run of which something is in the queue."""
-    return {one.job_id for one in run.submissions if one.job_id is not None and one.job_id in run.active_ids}
+def give_back(run: SlurmRun, bound: int | None) -> SlurmRun:
+    """The run once the array with most tasks waiting has the places that ended ones have left."""
+    now, _ = in_turn(run)
+    if bound is None or not now:
+        return run
+    active = {one.number: len(_tasks(run, one, scheduler.ACTIVE)) for one in now}
+    spare = bound - sum(min(one.places or bound, active[one.number]) for one in now)
+    taker = max(now, key=lambda one: active[one.number] - (one.places or bound))
+    if spare <= 0 or active[taker.number] <= (taker.places or bound):
+        return run
+    grown = replace(taker, places=(taker.places or bound) + spare)
+    make_room(run, After(throttle=(taker, grown.places or bound)))
+    return replace(run, submissions=[grown if one is taker else one for one in run.submissions])
+
+
+def at_work(run: SlurmRun) -> list[Submission]:
+    """Arrays of a run of which something is in the queue."""
+    return [one for one in run.submissions if one.job_id in run.active_ids]
+
+
+def in_turn(run: SlurmRun) -> tuple[list[Submission], list[Submission]]:
+    """The arrays in the queue that may be at work now, and those that wait for others to end."""
+    now, later = list[Submission](), list[Submission]()
+    for one in at_work(run):
+        waits = {array_of(job) for job in one.after} & (run.active_ids if one.how == ALL else {other.job_id for other in later})
+        (later if waits else now).append(one)
+    return now, later
+
+
+def array_of(job: int | str) -> int:
+    """5 of an array task 5_3."""
+    return int(str(job).partition("_")[0])
+
+
+def _tasks(run: SlurmRun, one: Submission, states: Collection[str]) -> list[int]:
+    return sorted(job.task for job in run.jobs.values() if job.job_id == one.job_id and job.state in states)

@@ -24,7 +24,7 @@ class Submission:
     """Tasks of one array; `job_id` is None between intent and answer. `name` is unique among all jobs of this user.
 
     `after`: jobs, or array tasks as 5_3, that it waits for, `how` in the scheduler's word. `pull`: so many array tasks share the
-    cells of the one entry of `tasks`, each taking the next open one.
+    cells of the one entry of `tasks`, each taking the next open one. `places`: how many of its tasks may run at a time, where that is bounded.
     """
 
     number: int
@@ -41,6 +41,7 @@ class Submission:
     profile: str = ""
     cluster: str = ""
     pull: int = 0
+    places: int | None = None
 
     @functools.cached_property
     def _tasks_by_cell(self) -> dict[int, int]:
@@ -98,7 +99,7 @@ def _submission(plan: Plan, value: Any) -> Submission | None:
         found = Submission(**{**{name: item for name, item in value.items() if name in known}, "tasks": tasks, **lists})
     except (KeyError, TypeError, ValueError):
         return None
-    sound = all(0 <= index < len(plan.cells) for index in found.cells) and isinstance(found.resources, dict)
+    sound = isinstance(found.places, int | None) and all(0 <= index < len(plan.cells) for index in found.cells) and isinstance(found.resources, dict)
     return found if sound and isinstance(found.job_id, int | None) and isinstance(found.created, int | float) else None
 
 

@@ -184,6 +184,11 @@ def throttle(job_id: int, places: int) -> None:
     ask("scontrol", "update", f"jobid={job_id}", f"arraytaskthrottle={places}")
 
 
+def wait_for(job_id: int, after: Sequence[str]) -> None:
+    """Let a job that waits begin after these dependencies, instead of those it had."""
+    ask("scontrol", "update", f"jobid={job_id}", "dependency=" + ",".join(after))
+
+
 def cluster_name() -> str:
     """What the cluster calls itself; empty where that isn't told."""
     try:

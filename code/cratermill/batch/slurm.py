@@ -95,8 +95,7 @@ class SlurmExecutor:
         provenance.keep_code(self.plan.root)
         with run_lock(self.plan, WAIT_FOR_LOOK_S):
             number = ledger.next_number(self.plan)
-            run = slurm_state.settled(self.plan)
-            dependencies.give_back(run, self.profile.limits.max_concurrent)
+            run = self._settled()
             wanted = self.wanted(run, only)
             run, stale = self._replace_waiting(run, wanted)
             return self._submit(run, sorted({*wanted, *stale}), resources, number)
@@ -111,11 +110,14 @@ class SlurmExecutor:
             time.sleep(pause)
             with run_lock(self.plan, WAIT_FOR_LOOK_S):
                 number = ledger.next_number(self.plan)
-                more = self._submit(slurm_state.settled(self.plan), left, resources, number)
+                more = self._submit(self._settled(), left, resources, number)
             pause = FIRST_PAUSE_S if more.submissions else min(LONGEST_PAUSE_S, pause * 1.5)
             left = more.left
             all_submitted += more.submissions
         return Submitted(all_submitted, [])
+
+    def _settled(self) -> SlurmRun:
+        return dependencies.give_back(slurm_state.settled(self.plan), self.profile.limits.max_concurrent)
 
     def _replace_waiting(self, run: SlurmRun, wanted: list[int]) -> tuple[SlurmRun, set[int]]:
         """Jobs that wait for older attempts of cells now submitted again must wait for the new ones: cancel, submit anew."""
@@ -170,9 +172,10 @@ class SlurmExecutor:
         after = known.after(chunk)
         name = ledger.name_of(self.plan, chunk.stage, number)
         asked = chunk.resources.model_dump()
-        intent = Submission(number, name, chunk.stage, chunk.tasks, asked, after.jobs, after.how, pull=chunk.pull)
+        intent = Submission(number, name, chunk.stage, chunk.tasks, asked, after.jobs, after.how, pull=chunk.pull, places=after.at_once)
         submission = ledger.new(self.plan, replace(intent, profile=self.profile.name, cluster=scheduler.cluster_name()))
         try:
+            dependencies.make_room(known.run, after)
             job_id = self._hand_over(submission, chunk, after)
         except scheduler.Silent:
             raise  # perhaps it was accepted: the next launch looks for its name
@@ -182,7 +185,9 @@ class SlurmExecutor:
         waits = f", after {', '.join(map(str, submission.after))}" if submission.after else ""
         what = f"{number_of(len(submission.cells), 'cell')} in {number_of(submission.size, 'task')}"
         self.say(f"{submission.stage}: job {job_id}, {what}{waits}")
-        return ledger.write(self.plan, replace(submission, job_id=job_id))
+        made = ledger.write(self.plan, replace(submission, job_id=job_id))
+        dependencies.hold(known.run, after, job_id)
+        return made
 
     def _hand_over(self, submission: Submission, chunk: Chunk, after: After) -> int:
         """Give an array to the scheduler through submitit; whatever it answers, the queue knows whether it has it."""
@@ -191,7 +196,6 @@ class SlurmExecutor:
         job = self.job(submission.number, submission.name, chunk, after.at_once)
         runner = CellExecutor(job, self.profile)
         cells = self.cells(submission.number, chunk)
-        dependencies.make_room(after)
         try:
             return runner.submit_array(cells, after.words())
         except (scheduler.Refused, scheduler.Unclear) as error:

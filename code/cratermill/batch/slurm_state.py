@@ -41,7 +41,7 @@ EVIDENCE = (
 )
 TAIL_BYTES = 8192
 Jobs = dict[tuple[int, int], JobTask]
-NEVER = "DependencyNeverSatisfied"
+NEVER, LAUNCH = "DependencyNeverSatisfied", "JobLaunchFailure"
 
 
 @dataclass(frozen=True)
@@ -310,19 +310,23 @@ class _Look:
     def _why(self, cell: Cell, base: CellState, submission: Submission, job: JobTask | None, mine: bool) -> tuple[str, str]:
         word = job.state if job is not None else None
         if word not in ENDS or (word == "CANCELLED" and cell.index not in submission.cancelled):
-            # Sites without memory cgroups call a job FAILED or CANCELLED that was killed for its memory.
+            # Sites without memory cgroups call a job FAILED or CANCELLED that was killed for its memory; other words in the output
+            # of a job that Slurm still knows are of a run before it was requeued.
             said = (evidence(path) for path in output_paths(self.plan, submission, cell.index))
-            word = next((one for one in said if one), word)
+            word = next((one for one in said if one and (word is None or one == "OUT_OF_MEMORY")), word)
         if word in ENDS:
             return ENDS[word]
         if cell.index in submission.cancelled:
             return ENDS["CANCELLED"]
+        slurms = f"{word}, {job.reason}" if job is not None and job.reason not in ("None", "") else word
+        if mine and base.state == state.STOPPED and job is not None and job.reason == LAUNCH:
+            return "node", f"its job could not begin again ({slurms})"
         if mine and base.state == state.STOPPED:
             # It saved itself at the warning before the time limit, and the job wasn't requeued.
             return "timeout", "its time limit was near"
         if word in (None, "COMPLETED"):
             return "lost", "its job is gone without a word" if mine or word is None else "its job ended before it began"
-        return "killed", f"its process ended without a word (its job as {word})"
+        return "killed", f"its process ended without a word (its job as {slurms})"
 
 
 def _reason(job: JobTask) -> str | None:
