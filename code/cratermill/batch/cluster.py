@@ -12,11 +12,10 @@ from ..core.errors import CratermillError, InputError
 from ..core.paths import Project
 from . import ledger, operations, preflight, slurm_state, snapshot, status
 from .dry_run import text_of
-from .estimate import number_of
 from .executor import executor_of, given_to, note_given
 from .plan import Plan, freeze
 from .profile import Profile, load_profile
-from .slurm import SlurmExecutor, Submitted
+from .slurm import SlurmExecutor
 from .slurm import cancel as cancel_jobs
 from .slurm_state import SlurmRun
 from .workspace import check_products
@@ -59,11 +58,7 @@ def launch(
     freeze(plan)
     note_given(plan, profile)
     outcome = executor.submit()
-    if isinstance(outcome, Submitted) and isinstance(executor, SlurmExecutor):
-        _tell_of_jobs(plan, outcome, say)
-        if outcome.left:
-            executor.feed(outcome)
-            say("all submitted")
+    executor.see_through(outcome)
     say(status.results_line(plan) or f"results will lie in {Project(plan.root).results}; their names are said by status once all is done")
     say(f"Next: cratermill status {plan.run} --watch")
     return status.show(plan, watch=True, observe=observer(plan)) if wait else outcome.exit_code
@@ -75,18 +70,6 @@ def observer(plan: Plan) -> status.Observe | None:
         return slurm_state.watch
     executor = given_to(plan)
     return None if executor is None else lambda _: executor.observe()
-
-
-def _tell_of_jobs(plan: Plan, submitted: Submitted, say: Callable[[str], None]) -> None:
-    if not submitted.submissions and not submitted.left:
-        found = status.counts(slurm_state.look(plan).states)
-        say(f"{plan.run}: nothing to submit ({status.counts_text(found)})")
-    else:
-        say(f"{plan.run}: {number_of(submitted.cells, 'cell')} submitted")
-    if submitted.left:
-        say(
-            f"{number_of(len(submitted.left), 'cell')} left for when there is room in your quota; Ctrl-C is harmless, launch again to go on"
-        )
 
 
 def describe(plan: Plan, profile: Profile) -> dict[str, Any]:

@@ -71,6 +71,9 @@ class Executor(Protocol):
     def submit(self, only: Collection[int] | None = None, resources: Mapping[int, Resources] | None = None) -> Outcome:
         """Do it: here and now, or by giving it to a scheduler. WorkError when somebody else is at it or the scheduler says no."""
 
+    def see_through(self, outcome: Any) -> None:
+        """Say what `submit` came to (`outcome` is its own), and stay while that needs somebody: until a quota has room for the rest."""
+
     def cancel(self, only: Collection[int] | None = None) -> list[int]:
         """End the jobs of cells, or of all; returns the cells concerned."""
 

@@ -24,7 +24,7 @@ class Submission:
     """Tasks of one array; `job_id` is None between intent and answer. `name` is unique among all jobs of this user.
 
     `after`: jobs, or array tasks as 5_3, that it waits for, `how` in the scheduler's word. `pull`: so many array tasks share the
-    cells of the one entry of `tasks`, each taking the next open one. `places`: how many of its tasks may run at a time, where that is bounded.
+    cells of the one entry of `tasks`, each taking the next open one. `places`: how many tasks may run at a time, where that is bounded.
     """
 
     number: int
@@ -99,8 +99,9 @@ def _submission(plan: Plan, value: Any) -> Submission | None:
         found = Submission(**{**{name: item for name, item in value.items() if name in known}, "tasks": tasks, **lists})
     except (KeyError, TypeError, ValueError):
         return None
-    sound = isinstance(found.places, int | None) and all(0 <= index < len(plan.cells) for index in found.cells) and isinstance(found.resources, dict)
-    return found if sound and isinstance(found.job_id, int | None) and isinstance(found.created, int | float) else None
+    sound = all(0 <= index < len(plan.cells) for index in found.cells) and isinstance(found.resources, dict)
+    numbers = isinstance(found.job_id, int | None) and isinstance(found.created, int | float) and isinstance(found.places, int | None)
+    return found if sound and numbers else None
 
 
 def _number(path: Path) -> int:

@@ -85,6 +85,9 @@ class LocalExecutor:
     def check(self, more: Callable[[], list[Check]] | None = None) -> None:
         """What it needs shows itself when it runs."""
 
+    def see_through(self, outcome: RunResult) -> None:
+        """All is over when `submit` returns."""
+
     def cancel(self, only: Collection[int] | None = None) -> list[int]:
         """InputError: whoever runs it holds it in the foreground."""
         raise InputError(f"{self.plan.run} runs on this machine", next_step="Ctrl-C ends a launch that still runs; launch again to go on")
@@ -237,10 +240,8 @@ class LocalExecutor:
             for lane, message in self._parent.events(self._lanes, TICK_S):
                 if message is None:
                     self._lanes.remove(lane)
-                elif message["event"] == "end":
-                    lane.index = None
-                    self.graph.finish(message["index"], message["state"], message.get("cause"), message.get("kind"))
-                    self._tell("cell", message["index"], message["state"], message.get("cause"))
+                else:
+                    self._handle(lane, message)
 
     def _tell(self, what: str, *details) -> None:
         if self.observer is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.errors import CratermillError
-from . import chunks, dependencies, disk, dry_run, executor, ledger, preflight, provenance, scheduler, slurm_state, works
+from . import chunks, dependencies, disk, dry_run, executor, ledger, preflight, provenance, scheduler, slurm_state, status, works
 from .chunks import Chunk
 from .dependencies import After
 from .estimate import number_of
@@ -102,6 +102,19 @@ class SlurmExecutor:
 
     def cancel(self, only: Collection[int] | None = None) -> list[int]:
         return cancel(self.plan, only)
+
+    def see_through(self, outcome: Submitted) -> None:
+        """Say what was submitted, and feed what the user's quota has left."""
+        made, left = outcome.cells, len(outcome.left)
+        if made or left:
+            self.say(f"{self.plan.run}: {number_of(made, 'cell')} submitted")
+        else:
+            found = status.counts(slurm_state.look(self.plan).states)
+            self.say(f"{self.plan.run}: nothing to submit ({status.counts_text(found)})")
+        if left:
+            self.say(f"{number_of(left, 'cell')} left for when there is room in your quota; Ctrl-C is harmless, launch again to go on")
+            self.feed(outcome)
+            self.say("all submitted")
 
     def feed(self, submitted: Submitted, resources: Mapping[int, Resources] | None = None) -> Submitted:
         """Submit what is left as the queue gets room; stays until all is submitted, and may be killed and launched again."""

@@ -79,46 +79,40 @@ def replications() -> list[str]:
     return replication_names(find_root(Path.cwd()))
 
 
-@launch.command()
-def train(
-    config: Path = CONFIG,
-    executor: str = EXECUTOR,
-    profile: str = PROFILE,
-    workers: int | None = LAUNCH_WORKERS,
-    wait: bool = WAIT,
-    dry_run: bool = DRY_RUN,
-    overwrite: bool = OVERWRITE,
-    freeze: bool = FREEZE,
-    changes: list[str] = SET,
-    as_json: bool = JSON,
-) -> None:
+def _launched(kind: str, text: str) -> None:
+    """A verb of `launch`."""
+
+    @launch.command(kind, help=text)
+    def verb(
+        config: Path = CONFIG,
+        executor: str = EXECUTOR,
+        profile: str = PROFILE,
+        workers: int | None = LAUNCH_WORKERS,
+        wait: bool = WAIT,
+        dry_run: bool = DRY_RUN,
+        overwrite: bool = OVERWRITE,
+        freeze: bool = FREEZE,
+        changes: list[str] = SET,
+        as_json: bool = JSON,
+    ) -> None:
+        options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json, "freeze_only": freeze, "changes": changes}
+        _launch(kind, config, executor=executor, profile=profile, workers=workers, wait=wait, **options)
+
+
+_launched(
+    "train",
     """Train, evaluate and summarise a config.
 
     One cell per version, split and iteration; a plan of all of them is frozen first. Launching again does only what is missing or failed.
-    """
-    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json, "freeze_only": freeze, "changes": changes}
-    _launch("train", config, executor=executor, profile=profile, workers=workers, wait=wait, **options)
-
-
-@launch.command("map")
-def map_(
-    config: Path = CONFIG,
-    executor: str = EXECUTOR,
-    profile: str = PROFILE,
-    workers: int | None = LAUNCH_WORKERS,
-    wait: bool = WAIT,
-    dry_run: bool = DRY_RUN,
-    overwrite: bool = OVERWRITE,
-    freeze: bool = FREEZE,
-    changes: list[str] = SET,
-    as_json: bool = JSON,
-) -> None:
+    """,
+)
+_launched(
+    "map",
     """Make the map of a config.
 
     Crater by crater, with the ensemble of the versions that the config names. Launching again does only what is missing or failed.
-    """
-    options = {"dry_run": dry_run, "overwrite": overwrite, "as_json": as_json, "freeze_only": freeze, "changes": changes}
-    _launch("map", config, executor=executor, profile=profile, workers=workers, wait=wait, **options)
+    """,
+)
 
 
 @launch.command("all")

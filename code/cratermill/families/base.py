@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,17 @@ CHANGE = "# CHANGE"
 """Marks lines of a new configuration that need its owner's eyes."""
 
 
+LOG_NAMES = {
+    "train": {
+        "checkpoints/best-checkpoint_{}.ckpt": "best.ckpt",
+        "norms/norm_{}.npy": "norm.npy",
+        "tests/results_{}.json": "results.json",
+    },
+    "evaluate": {"tests/eval_{}.json": "eval.json"},
+}
+"""Files of a cell's product by stage, and the names that users look for; {} stands for split and iteration."""
+
+
 class Family:
     """Base of the families. Methods import what they need when called, so that listing families costs nothing."""
 
@@ -43,6 +54,9 @@ class Family:
     where there are any, or of ``test_metrics.csv`` where nothing is evaluated."""
     lower_is_better: frozenset[str] = frozenset()
     """Those of them of which less is better."""
+
+    own_log_names: Mapping[str, dict[str, str]] = {}
+    """By stage what a family adds to ``LOG_NAMES``."""
 
     files_marked = False
     """Whether prepared data and parts of maps follow from the configuration, its rows and trainings, and from files in the data folder or
@@ -139,13 +153,7 @@ class Family:
     def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
         """Names below ``log/{short}_log/version_N/`` that users look for, and the files of a cell's product they stand for."""
         tag = cell_tag(params.split, params.iteration)
-        if stage == "evaluate":
-            return {f"tests/eval_{tag}.json": "eval.json"}
-        return {
-            f"checkpoints/best-checkpoint_{tag}.ckpt": "best.ckpt",
-            f"norms/norm_{tag}.npy": "norm.npy",
-            f"tests/results_{tag}.json": "results.json",
-        }
+        return {name.format(tag): file for name, file in (LOG_NAMES[stage] | self.own_log_names.get(stage, {})).items()}
 
     def gather(self, config: Config, version: int, cells: pd.DataFrame, into: Path) -> list[dict]:
         """Family-specific files of ``results/{short}_results/version_N``; returns further rows of ``eval_metrics.csv``.

@@ -137,13 +137,9 @@ class _OneMap:
                 sorted(trainings.needed),
             ]
 
-        if not self.family.files_marked:
-            parts, compose, _ = find()
-            return parts, compose
         question = [run.model_dump(mode="json", exclude=set(ASKED)), asked_of_data(self.config), trainings.known(run.versions)]
-        parts, compose, needed = remembered(
-            self.config, ["parts", self.place, question], find, [self.config.path(run.data)] if run.data else []
-        )
+        elsewhere = [self.config.path(run.data)] if run.data else []
+        parts, compose, needed = remembered(self.config, ["parts", self.place, question], find, elsewhere, self.family.files_marked)
         trainings.needed.update(needed)
         return parts, compose
 

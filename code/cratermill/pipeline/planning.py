@@ -211,9 +211,8 @@ def data_marks(config: Config, rows: Rows) -> dict[str, dict[str, Any]]:
 
 def _remembered(config: Config, rows: Rows, what: Any, find: Callable[[], Any], folders: Iterable[Path] = ()) -> Any:
     """What is found of these rows' data, once for the same configuration, rows and files."""
-    if not all(get_family(name).files_marked for name in rows):
-        return find()
-    return remembered(config, [what, *_asked(config, rows)], find, folders)
+    marked = all(get_family(name).files_marked for name in rows)
+    return remembered(config, [what, *_asked(config, rows)] if marked else [], find, folders, marked)
 
 
 def _asked(config: Config, rows: Rows) -> list[Any]:

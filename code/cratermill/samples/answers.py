@@ -21,9 +21,12 @@ PASSING = frozenset({".prepare.lock", "statistics.json"})
 """Files of a data folder that say nothing of the data."""
 
 
-def remembered(config: Config, question: Any, find: Callable[[], Any], folders: Iterable[Path] = ()) -> Any:
+def remembered(config: Config, question: Any, find: Callable[[], Any], folders: Iterable[Path] = (), lasts: bool = True) -> Any:
     """What ``find`` returns (a plain value), or returned when it was asked the same before: while every file of this package, of the data
-    folder, of ``folders``, and behind whatever was noted or marked on the way has the size and time that it had. Errors aren't kept."""
+    folder, of ``folders``, and behind whatever was noted or marked on the way has the size and time that it had. Errors aren't kept,
+    nor is anything unless it ``lasts`` so long (``Family.files_marked``)."""
+    if not lasts:
+        return find()
     roots = sorted({str(config.data.root), *map(str, folders)})
     path = config.project.log / FOLDER / f"{fingerprint([_program(), roots, question])[:32]}.json"
     known = _read(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...core.paths import cell_tag
 from ...training.cell import FIRST, CellParams, Datasets, Round
 from ..chips_common.family import ChipFamily
 
@@ -48,12 +47,7 @@ class ChipClassifier(ChipFamily):
         text = f"in {none} of {len(labelled)} trainings no chip got a pseudo-label, so the last round learned from the labelled chips alone"
         return [text + "; raise pseudo_below or lower pseudo_above"]
 
-    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
-        names = super().log_names(stage, params)
-        if stage == "evaluate":
-            tag = cell_tag(params.split, params.iteration)
-            names |= {f"tests/predictions_{tag}.csv": "predictions.csv", f"tests/pseudo-labels_{tag}.csv": "pseudo-labels.csv"}
-        return names
+    own_log_names = {"evaluate": {"tests/predictions_{}.csv": "predictions.csv", "tests/pseudo-labels_{}.csv": "pseudo-labels.csv"}}
 
     def gather(self, config, version: int, cells, into: Path) -> list[dict]:
         from ..chips_common.few_labels import draw_few_labels

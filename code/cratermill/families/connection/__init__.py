@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...core.paths import cell_tag
 from ...training.cell import FIRST, CellParams, Datasets, Round
 from ..ejecta_common.family import EjectaFamily
 
@@ -55,11 +54,7 @@ class Connection(EjectaFamily):
 
         return Store(config.data.stack("conn_data", pair_view(row.pair_layout, row.tile_size_px, row.pair_crater_radii))).digest()
 
-    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
-        names = super().log_names(stage, params)
-        return (
-            names | {f"positions/eval-pos_{cell_tag(params.split, params.iteration)}.csv": "eval-pos.csv"} if stage == "evaluate" else names
-        )
+    own_log_names = {"evaluate": {"positions/eval-pos_{}.csv": "eval-pos.csv"}}
 
     def gather(self, config, version: int, cells, into: Path) -> list[dict]:
         from .evaluate import gather

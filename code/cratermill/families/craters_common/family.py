@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core.paths import cell_tag
-from ...training.cell import CellParams
 from ..base import CHANGE, OF_DRAWN_TILES, Family
 
 if TYPE_CHECKING:
@@ -53,12 +51,7 @@ class CraterFamily(Family):
 
         return Store(folder_of(config, self.name, row.data)).digest()
 
-    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
-        names = super().log_names(stage, params)
-        if stage == "evaluate":
-            tag = cell_tag(params.split, params.iteration)
-            names |= {f"tests/craters_{tag}.csv": "craters.csv", f"tests/scores_{tag}.csv": "scores.csv"}
-        return names
+    own_log_names = {"evaluate": {"tests/craters_{}.csv": "craters.csv", "tests/scores_{}.csv": "scores.csv"}}
 
     def gather(self, config: Config, version: int, cells: pd.DataFrame, into: Path) -> list[dict]:
         from .judging import gather

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...core.paths import cell_tag
 from ...training.cell import FIRST, CellParams, Datasets, Round
 from ..chips_common.family import ChipFamily
 
@@ -33,11 +32,7 @@ class Sgan(ChipFamily):
 
         return evaluate(config, params, workspace)
 
-    def log_names(self, stage: str, params: CellParams) -> dict[str, str]:
-        names, tag = super().log_names(stage, params), cell_tag(params.split, params.iteration)
-        if stage == "evaluate":
-            return names | {f"tests/predictions_{tag}.csv": "predictions.csv"}
-        return names | {f"samples/samples_{tag}.png": "samples/last.png"}
+    own_log_names = {"train": {"samples/samples_{}.png": "samples/last.png"}, "evaluate": {"tests/predictions_{}.csv": "predictions.csv"}}
 
     def gather(self, config, version: int, cells, into: Path) -> list[dict]:
         from .evaluate import gather
