@@ -114,6 +114,23 @@ def test_missing_config(verb, tmp_path):
     assert "can't read the config" in answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("verb", "rest"),
+    [
+        *(("launch " + kind, ()) for kind in ("train", "map", "all")),
+        *((verb, ()) for verb in ("prepare", "search", "summarise", "analyse", "view", "fetch", "show augment")),
+        ("compare", ("truth",)),
+        ("predict", ("--checkpoint", "none.ckpt")),
+        ("show sample", ("ejecta", 0)),
+    ],
+)
+def test_what_may_take_a_while_says_at_once_what_it_begins_with(verb, rest, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = run(*verb.split(), "none.yaml", *rest)
+    first, *others = answer.stderr.splitlines()
+    assert answer.exit_code == 2 and first.startswith(f"{verb}: ") and first.endswith(" …") and others, answer.stderr
+
+
 @pytest.mark.parametrize("verb", [["status"], ["summarise"]])
 def test_missing_run(verb, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

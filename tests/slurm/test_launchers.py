@@ -47,7 +47,7 @@ def shell(slurm_cluster, project_folder, tmp_path, monkeypatch):
     def run(line: str, code: int = 0) -> str:
         done = subprocess.run(["bash", "-c", line], cwd=root, capture_output=True, text=True, timeout=2 * PATIENCE_S)
         assert done.returncode == code, f"{line}\n{done.stdout}{done.stderr}"
-        return done.stdout + done.stderr
+        return done.stderr + done.stdout
 
     run.root = root
     yield run

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from .app import app, group
-from .output import CONFIG, JSON, SET, WORKERS, print_json, print_table
+from .output import CONFIG, JSON, SET, WORKERS, begins, print_json, print_table
 
 planet = group("planet", "Make or describe a synthetic planet with exact truth.")
 
@@ -106,6 +106,7 @@ def fetch(
         given = f", which names no folder: {places[-1].folder}" if len(places) > 1 else " without it"
         step = f"make the folder, and export {datasets.SHARED}"
         raise InputError(f"--shared is for ${datasets.SHARED}{given}", valid="a folder that the group may write to", next_step=step)
+    begins("fetch: looking at what is here")
     wanted = {name: datasets.load(root, name) for name in dict.fromkeys(names)}
     made: dict[str, Any] = {}
     for name, dataset in wanted.items():
@@ -160,6 +161,7 @@ def prepare(config: Path = CONFIG, workers: int = WORKERS, changes: list[str] = 
 
     Tile tables, TV-Test splits, tiles to map and sample stacks; only what changed is done again.
     """
+    begins("prepare: reading the configuration and its rows")
     from ..core.progress import shown
     from ..pipeline.launch import prepare as make
 

@@ -14,6 +14,11 @@ CONFIG = typer.Argument(metavar="CONFIG", help="A run configuration, e.g. config
 SET = typer.Option([], "--set", metavar="KEY=VALUE", help="Change a key of the config (map.threshold=0.6) or a column (ejecta.lr=0.001).")
 
 
+def begins(what: str) -> None:
+    """Said at once, before libraries and data are read, which may take seconds: that something happens, and what."""
+    typer.echo(f"{what} …", err=True)
+
+
 def print_json(answer: Any) -> None:
     typer.echo(json.dumps(answer, indent=1, default=str))
 

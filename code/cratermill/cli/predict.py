@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from .app import app
-from .output import JSON, print_json
+from .output import JSON, begins, print_json
 
 PATH = typer.Argument(metavar="PATH", help="A mosaic, an image, or a folder or zip of images.")
 CHECKPOINT = typer.Option([], "--checkpoint", metavar="FILE", help="A trained network; several iterations make an ensemble.")
@@ -35,6 +35,7 @@ def predict(
     No run configuration is needed. Masks, lists, labels, latents or probabilities, as the row's family makes them; georeferenced where
     PATH is.
     """
+    begins("predict: loading networks")
     from ..core.errors import InputError
     from ..core.progress import shown
     from ..pipeline import predict as pipeline

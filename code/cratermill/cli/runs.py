@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from .app import app, group
-from .output import CONFIG, JSON, SET, print_json
+from .output import CONFIG, JSON, SET, begins, print_json
 
 launch = group("launch", "Plan and run; again: only what is missing.")
 
@@ -140,6 +140,7 @@ def all_(
 
 
 def _launch(kind: str, config: Path, **options) -> None:
+    begins(f"launch {kind}: reading configuration, rows and data")
     from ..pipeline.launch import launch as run
 
     raise typer.Exit(run(kind, config, **options))
@@ -158,6 +159,7 @@ def search(
 
     Rows of a table of its own are trained like any others, here or on a cluster, pruned early, chosen by validation alone.
     """
+    begins("search: loading Optuna and earlier trials")
     from ..pipeline.launch import run_rows
     from ..pipeline.search import describe, open_search, require_done
 
@@ -218,6 +220,7 @@ def summarise(run: str = RUN, as_json: bool = JSON) -> None:
 
     Tables, best checkpoints and leaderboard below results/; exit code 1 if cells are missing, naming them.
     """
+    begins("summarise: reading what the cells made")
     from ..pipeline.launch import summarise_run
     from ..pipeline.summarise import require_complete
 

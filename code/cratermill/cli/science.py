@@ -8,7 +8,7 @@ import typer
 
 from .app import app
 from .cluster import report
-from .output import CONFIG, JSON, print_json
+from .output import CONFIG, JSON, begins, print_json
 
 MAP = typer.Argument(metavar="MAP", help="A map's folder, or its name below results/output_masks; any folder of masks.")
 MAP_OR_LIST = typer.Argument(metavar="MAP", help="A map's folder, or its name below results/output_masks; masks, or a crater list.")
@@ -39,6 +39,7 @@ def analyse(
 
     Of ejecta: blanket, rays, distances, directions and colours of each crater. Of a crater list: how many of each size, and a model age.
     """
+    begins("analyse: reading the map")
     from ..config import AnalysisOptions
     from ..core.models import checked
     from ..core.progress import shown
@@ -99,6 +100,7 @@ def compare(
 
     By crater, quadrant, ring, distance, overlap and scale, with intervals over craters; blankets; training masks against the same truth.
     """
+    begins("compare: reading map and truth")
     from ..config import CompareOptions
     from ..core.models import checked
     from ..core.progress import shown

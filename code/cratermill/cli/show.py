@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from .app import app, group
-from .output import CONFIG
+from .output import CONFIG, begins
 from .runs import find_plan
 
 show = group("show", "Look at training samples and at what augmentation does.")
@@ -28,6 +28,7 @@ def sample(
 
     A row per epoch, so that augmentation shows; a column per channel, mask or label. Needs prepared data.
     """
+    begins("show sample: reading the prepared data")
     from ..pipeline.show import sample as draw
 
     typer.echo(draw(config, family, number, version, to))
@@ -40,6 +41,7 @@ def augment(
     to: Path | None = TO,
 ) -> None:
     """Draw what each change of a recipe does to the middle of the config's mosaic, alone and together."""
+    begins("show augment: reading the mosaic")
     from ..pipeline.show import augment as draw
 
     typer.echo(draw(config, recipe, to))
@@ -56,6 +58,7 @@ def view(
     Layers with opacity, polar views, coordinates, distances; a click on a crater shows its row and a picture from above. Read-only, on
     loopback, behind a token.
     """
+    begins("view: reading layers")
     from ..batch.cluster import observer
     from ..core.errors import InputError
     from ..pipeline.view import run_page
