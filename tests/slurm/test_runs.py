@@ -1,6 +1,7 @@
 """Plans of fake cells on a real Slurm: what a night on a cluster may bring."""
 
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -9,11 +10,12 @@ import sys
 import threading
 import time
 import zipfile
+from dataclasses import replace
 
 import pytest
 
 from cratermill.batch import ledger, operations, provenance, scheduler, slurm_state, status
-from cratermill.batch.plan import load
+from cratermill.batch.plan import freeze, load
 from cratermill.core.errors import WorkError
 from tests.batch import fake
 from tests.slurm.runs import ENVIRONMENT, Bench, undisturbed_loss
@@ -165,7 +167,7 @@ SUBMITTER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from cratermill.batch import ledger, scheduler, slurm
-from cratermill.batch.plan import load
+from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
 moment, profile, work = sys.argv[3], Profile.model_validate_json(sys.argv[4]), sys.argv[5]
 count = [0]
@@ -344,6 +346,32 @@ def test_scheduler_that_does_not_answer(root, monkeypatch, tmp_path):
     with pytest.raises(WorkError):
         bench.launch()
     assert load(bench.plan.path).cells
+
+
+def test_what_a_site_s_wrapper_says_who_looks_meanwhile_and_what_others_run_changes_nothing(cluster, root, monkeypatch):
+    # A wrapper that prints more than the id, and fails after Slurm has taken the job.
+    wrapper = root / "bin/sbatch"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\n{shlex.quote(shutil.which("sbatch"))} "$@"\necho your project has 12 hours left\nexit 1\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    bench = Bench(cluster, root, [{"n": n} for n in range(4)], flags=["--hold"], limits={"max_array_size": 2})
+    submit = scheduler.submit
+    monkeypatch.setattr(scheduler, "submit", lambda *words: bench.counts() and submit(*words))  # somebody looks between intent and answer
+    assert bench.launch().cells == 4 and bench.launch().submissions == []
+    mine = {job.job_id: job.name for job in scheduler.queue() if job.name.startswith(bench.plan.run)}
+    assert {one.job_id: one.name for one in ledger.read(bench.plan)} == mine and len(mine) == 2
+    # An id that another job has by now, as after a new start of the cluster's database.
+    other = cluster.sbatch("--hold", "--mem=100M", wrap="true")
+    first = ledger.read(bench.plan)[0]
+    ledger.write(bench.plan, replace(first, job_id=int(other)))
+    bench.executor.cancel()
+    assert cluster.states(other) == {other: "PENDING"} and cluster.states(str(first.job_id)).popitem()[1] == "PENDING"
+    # A run's folder that was removed while its jobs wait.
+    shutil.rmtree(bench.plan.folder)
+    freeze(bench.plan)
+    with pytest.raises(WorkError, match="its folder knows nothing of"):
+        bench.launch()
 
 
 @pytest.mark.parametrize("stages", [{}, {"evaluate": {"cpus": 2, "mem_gb": 0.1, "time_min": 5}}], ids=["same job", "a job each"])
