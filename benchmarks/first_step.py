@@ -61,7 +61,7 @@ runpy.run_path(sys.argv[3])["until_first_step"](plan, plan.cells[int(sys.argv[2]
 
 def seconds_forked(plan, index: int, runs: int) -> float:
     """Median seconds by the clock from asking for a worker to the first step; the first run, in which its parent loads, is left out."""
-    from cratermill.batch.lane import Lane, parent_for
+    from cratermill.batch.slot import Slot, parent_for
 
     log = plan.folder / "workers.log"
     parent = parent_for(f"{__file__}:until_first_step", frozenset({"train"}), os.environ, log)
@@ -69,23 +69,23 @@ def seconds_forked(plan, index: int, runs: int) -> float:
     for _ in range(runs + 1):
         shutil.rmtree(plan.product(plan.cells[index]), ignore_errors=True)
         start = time.perf_counter()
-        lane = Lane(0, parent, plan.path, os.environ, log)
-        lane.give(index)
-        ended = [message for _, message in until_end(parent, lane) if message and message["event"] == "end"]
-        assert ended and ended[0]["state"] == "done", (ended, lane.last_words())
+        slot = Slot(0, parent, plan.path, os.environ, log)
+        slot.give(index)
+        ended = [message for _, message in until_end(parent, slot) if message and message["event"] == "end"]
+        assert ended and ended[0]["state"] == "done", (ended, slot.last_words())
         times.append(time.perf_counter() - start)
     shutil.rmtree(plan.product(plan.cells[index]), ignore_errors=True)
     return statistics.median(times[1:])
 
 
-def until_end(parent, lane):
+def until_end(parent, slot):
     while True:
-        for one, message in parent.events([lane], 60.0):
+        for one, message in parent.events([slot], 60.0):
             yield one, message
             if message is None:
                 return
             if message["event"] == "end":
-                lane.quit()
+                slot.quit()
 
 
 def seconds(code: str, *arguments: str, runs: int = 5) -> tuple[float, float]:

@@ -18,11 +18,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from cratermill.batch import cluster, ledger, preflight, scheduler, slurm_state, snapshot, state, status
-from cratermill.batch.ledger import Submission
+from cratermill.batch import cluster, preflight, scheduler, slurm_state, snapshot, state, status, submissions
 from cratermill.batch.plan import Cell, Plan, freeze, load, make_plan
 from cratermill.batch.profile import Profile, Resources
 from cratermill.batch.slurm import SlurmExecutor
+from cratermill.batch.submissions import Submission
 from cratermill.core.files import fingerprint, write_json, write_text
 
 NO_OP = f"{Path(__file__).resolve()}:note"
@@ -83,12 +83,12 @@ def submission(root: Path, cells: int, least: int | None = None) -> list[str]:
 def directly(root: Path, executor: SlurmExecutor) -> float:
     """Seconds for the same arrays without submitit: cells listed in each script, the intent and the id written down as well."""
     plan = load(freeze(no_op_plan(root, f"bare{len(executor.plan.cells)}", len(executor.plan.cells))))
-    ledger.folder(plan).mkdir(parents=True, exist_ok=True)
+    submissions.folder(plan).mkdir(parents=True, exist_ok=True)
     began, jobs = time.perf_counter(), []
     slurm_state.look(plan, ask=True)
     for number, chunk in enumerate(executor.chunks(range(len(plan.cells))), start=1):
-        name, asked = ledger.name_of(plan, chunk.stage, number), chunk.resources
-        intent = ledger.new(plan, Submission(number, name, chunk.stage, chunk.tasks, asked.model_dump()))
+        name, asked = submissions.name_of(plan, chunk.stage, number), chunk.resources
+        intent = submissions.new(plan, Submission(number, name, chunk.stage, chunk.tasks, asked.model_dump()))
         lines = ["#!/bin/bash", f"#SBATCH --job-name={name}", f"#SBATCH --array=0-{chunk.size - 1}", "#SBATCH --output=slurm/%A_%a.out"]
         lines += [
             f"#SBATCH --cpus-per-task={asked.cpus}",
@@ -97,9 +97,9 @@ def directly(root: Path, executor: SlurmExecutor) -> float:
         ]
         lines += ["#SBATCH --hold", "cells=(", *(f"  {shlex.quote(' '.join(map(str, task)))}" for task in chunk.tasks), ")"]
         lines += [f"exec {sys.executable} -m cratermill cell {shlex.quote(str(plan.path))} ${{cells[$SLURM_ARRAY_TASK_ID]}}"]
-        script = write_text(ledger.script_path(plan, number), "\n".join(lines) + "\n")
+        script = write_text(submissions.script_path(plan, number), "\n".join(lines) + "\n")
         jobs.append(scheduler.submit(script, plan.folder))
-        ledger.write(plan, replace(intent, job_id=jobs[-1]))
+        submissions.write(plan, replace(intent, job_id=jobs[-1]))
     seconds = time.perf_counter() - began
     scheduler.cancel(map(str, jobs))
     return seconds
@@ -107,7 +107,7 @@ def directly(root: Path, executor: SlurmExecutor) -> float:
 
 def one_by_one(root: Path, executor: SlurmExecutor, cells: int) -> float:
     """Seconds for as many sbatches of one cell each."""
-    ledger.folder(executor.plan).mkdir(parents=True, exist_ok=True)
+    submissions.folder(executor.plan).mkdir(parents=True, exist_ok=True)
     chunk = executor.chunks([0])[0]
     script = root / "single.sh"
     script.write_text(executor.script(0, "single", chunk))
@@ -208,7 +208,7 @@ def many_small(root: Path, cells: int, jobs: int) -> str:
 
     def cancel_two() -> None:
         if not ended and sum(bool(begun(plan, index)) for index in range(cells)) > cells // 10:
-            (one,) = ledger.read(plan)
+            (one,) = submissions.read(plan)
             ended.extend(f"{one.job_id}_{task}" for task in (0, 1))
             scheduler.cancel(ended)
 

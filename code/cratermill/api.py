@@ -310,13 +310,13 @@ def status(run: str | Path = "latest", project: str | Path = ".") -> Run:
     """
     import pandas as pd
 
-    from .batch import ledger
+    from .batch import submissions
     from .batch.plan import find_run
     from .batch.slurm_state import watch
     from .batch.status import collect, results_of
 
     made = find_run(find_root(Path(project)), str(run))
-    found = collect(made, watch if ledger.read(made) else None)
+    found = collect(made, watch if submissions.read(made) else None)
     return Run(made.run, found["counts"], found["finished"], pd.DataFrame(found["cells"]), results_of(made))
 
 

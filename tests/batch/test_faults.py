@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from cratermill.batch import environment, ledger, locks, operations, preflight, scheduler, slurm_state, state, status
+from cratermill.batch import environment, locks, operations, preflight, scheduler, slurm_state, state, status, submissions
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile, Resources
@@ -87,10 +87,10 @@ def test_yes_without_a_job_is_no_refusal(root, slurm, monkeypatch):  # noqa: F81
     monkeypatch.setattr(scheduler, "submit", say_yes)
     with pytest.raises(scheduler.Unclear):
         runner.submit()
-    (lost,) = ledger.read(runner.plan)
+    (lost,) = submissions.read(runner.plan)
     slurm.jobs.append(JobTask(55, 0, "PENDING", name=lost.name))
     monkeypatch.setattr(scheduler, "submit", submit)
-    assert runner.submit().submissions == [] and ledger.read(runner.plan)[0].job_id == 55
+    assert runner.submit().submissions == [] and submissions.read(runner.plan)[0].job_id == 55
 
 
 def test_recycled_ids_are_other_jobs(root, slurm):  # noqa: F811
@@ -133,7 +133,7 @@ def test_an_array_larger_than_a_quota_nobody_told_of_is_cut(root, slurm, monkeyp
     monkeypatch.setattr(scheduler, "submit", within_quota)
     made = runner.submit()
     assert (made.cells, made.left) == (5, [5, 6, 7, 8, 9])
-    assert [one.number for one in ledger.read(runner.plan)] == [2]
+    assert [one.number for one in submissions.read(runner.plan)] == [2]
 
 
 def test_quotas_of_associations_and_qos(monkeypatch):

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from cratermill.batch import dask_cluster
+from cratermill.batch.by_submitit import script_of
 from cratermill.batch.jobscript import Job, own_lines, quoted
 from cratermill.batch.profile import Container, Profile, Resources
-from cratermill.batch.submission import script_of
 
 GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = '/data/it\'s "x" $(touch owned)\n`touch owned`;#/log/runs/r/slurm'

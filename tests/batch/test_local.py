@@ -11,9 +11,9 @@ import time
 import pytest
 
 from cratermill.batch import snapshot
-from cratermill.batch.lane import close_parents
 from cratermill.batch.local import LocalExecutor, leases
 from cratermill.batch.plan import freeze, load
+from cratermill.batch.slot import close_parents
 from cratermill.core.errors import InputError, WorkError
 
 from . import fake

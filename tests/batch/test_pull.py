@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 
-from cratermill.batch import cluster, ledger, operations, slurm_state, state
+from cratermill.batch import cluster, operations, slurm_state, state, submissions
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
@@ -75,7 +75,7 @@ def test_a_retry_takes_a_place_while_other_arrays_wait_for_room(root, slurm):  #
     # The array gives up one of its places; the map waits for the newcomer as well.
     assert slurm.throttled == [(101, 3)] and slurm.scripts[103][1] == ("afterany:101_1?afterany:101_2?afterany:101_3?afterany:101_4",)
     assert slurm.waits == {102: ["afterany:101:103"]} and "--array=0-0%1\n" in slurm.scripts[103][0]
-    assert [(one.job_id, one.after, one.places) for one in ledger.read(runner.plan)][:2] == [(101, (), 3), (102, (101, 103), 4)]
+    assert [(one.job_id, one.after, one.places) for one in submissions.read(runner.plan)][:2] == [(101, (), 3), (102, (101, 103), 4)]
     # With a place free meanwhile, the next one begins at once.
     for index in (2, 3, 4):
         slurm.set(index, "NODE_FAIL")

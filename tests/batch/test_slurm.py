@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cratermill.batch import cluster, dry_run, ledger, operations, scheduler, slurm_state, state
+from cratermill.batch import cluster, dry_run, operations, scheduler, slurm_state, state, submissions
 from cratermill.batch.by_hand import submission_lines
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
@@ -83,8 +83,9 @@ def executor(root, specs, **profile):
 
 
 def intent(plan):
-    number = ledger.next_number(plan)
-    return ledger.new(plan, ledger.Submission(number, ledger.name_of(plan, "train", number), "train", ((0,),), Resources().model_dump()))
+    number = submissions.next_number(plan)
+    name = submissions.name_of(plan, "train", number)
+    return submissions.new(plan, submissions.Submission(number, name, "train", ((0,),), Resources().model_dump()))
 
 
 SPECS = [{}, {}, {}, {"needs": [0, 1, 2], "soft": True, "always": True, "stage": "summarise"}]
@@ -131,12 +132,12 @@ def test_intent_without_an_answer_is_found_by_its_name_or_submitted_again(root, 
     lost = intent(runner.plan)
     slurm.jobs.append(JobTask(77, 0, "PENDING", name=lost.name))
     assert runner.submit().submissions == []
-    assert ledger.read(runner.plan)[0].job_id == 77
+    assert submissions.read(runner.plan)[0].job_id == 77
     slurm.jobs.clear()
     (runner.plan.folder / "slurm/1.json").unlink()
     intent(runner.plan)
     assert runner.submit().cells == 1
-    assert [one.number for one in ledger.read(runner.plan)] == [2], "the intent is remembered as given up"
+    assert [one.number for one in submissions.read(runner.plan)] == [2], "the intent is remembered as given up"
 
 
 def test_intent_whose_cell_has_begun_is_not_submitted_again(root, slurm, monkeypatch):
@@ -182,7 +183,7 @@ def test_refused_submission_says_why_and_leaves_no_trace(root, slurm, monkeypatc
     monkeypatch.setattr(scheduler, "submit", refuse)
     with pytest.raises(WorkError, match="invalid partition"):
         runner.submit()
-    assert ledger.read(runner.plan) == []
+    assert submissions.read(runner.plan) == []
 
 
 def test_quota(root, slurm):
@@ -365,7 +366,7 @@ def test_efficiency_from_records(root, slurm):
     runner.submit()
     record = {
         "state": "done",
-        "started": ledger.read(runner.plan)[0].created + 30,
+        "started": submissions.read(runner.plan)[0].created + 30,
         "seconds": 1800,
         "cpu_s": 2700,
         "max_rss_mb": 1024,
@@ -393,9 +394,9 @@ def test_environment_of_sbatch(monkeypatch):
     assert "SBATCH_PARTITION" not in kept and "SLURM_JOB_ID" not in kept and kept["SLURM_CONF"] == "x" and kept["HOME"] == "x"
 
 
-def test_damaged_ledger_entry_is_left_out(root, slurm):
+def test_damaged_record_of_a_submission_is_left_out(root, slurm):
     runner = executor(root, [{}])
     runner.submit()
     (runner.plan.folder / "slurm/2.json").write_text("{")
-    assert len(ledger.read(runner.plan)) == 1 and ledger.next_number(runner.plan) == 3
+    assert len(submissions.read(runner.plan)) == 1 and submissions.next_number(runner.plan) == 3
     assert read_json(runner.plan.folder / "slurm/1.json")["job_id"] == 101

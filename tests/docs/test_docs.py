@@ -111,7 +111,7 @@ def test_yaml_in_the_pages_is_yaml():
 
 ENGINES = {
     "torch": ("training/loop.py", "multi-gpu.md"),
-    "submitit": ("batch/submission.py", "submitit.md"),
+    "submitit": ("batch/by_submitit.py", "submitit.md"),
     "terratorch": ("networks/segmenter.py", "families.md"),
     "torchgeo": ("networks/backbones.py", "families.md"),
     "xarray": ("geo/arrays.py", "api.md"),

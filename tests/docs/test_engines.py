@@ -45,9 +45,9 @@ def torch_(mosaic, patch):
 def submitit(mosaic, patch):
     import submitit
 
+    from cratermill.batch.by_submitit import script_of
     from cratermill.batch.jobscript import Job
     from cratermill.batch.profile import Profile, Resources
-    from cratermill.batch.submission import script_of
 
     calls = counted(patch, submitit.SlurmExecutor, "_make_submission_file_text")
     script = script_of(Job("train", 3, "/p/log/runs/r", 2, Resources(), "/p/python", root="/p"), Profile(name="x"))

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cratermill.batch import ledger, scheduler
+from cratermill.batch import scheduler, submissions
+from cratermill.batch.by_submitit import script_of
 from cratermill.batch.jobscript import Job
 from cratermill.batch.plan import find_run
 from cratermill.batch.profile import Profile, Resources
-from cratermill.batch.submission import script_of
 from cratermill.pipeline.load_config import load_config
 from tests.batch import fake
 from tests.slurm.runs import ENVIRONMENT, PATIENCE_S, Bench, Follower
@@ -155,7 +155,7 @@ def test_two_login_nodes_at_once_submit_no_cell_twice(shell):
     said = [process.communicate(timeout=PATIENCE_S)[0] for process in both]
     bench.wait_all("done")
     assert all(bench.begun(index) == 1 for index in range(12)), said
-    assert len(ledger.read(bench.plan)) == 4
+    assert len(submissions.read(bench.plan)) == 4
     assert sorted(said)[-1].splitlines()[-1] == "submitted 12", said
     assert sorted(said)[0].startswith(("submitted 0", "refused Run")), said
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import pytest
 
-from cratermill.batch import ledger, operations, provenance, scheduler, slurm_state, status
+from cratermill.batch import operations, provenance, scheduler, slurm_state, status, submissions
 from cratermill.batch.plan import freeze, load
 from cratermill.core.errors import WorkError
 from tests.batch import fake
@@ -150,7 +150,7 @@ def test_a_bad_night_then_retry(cluster, root):
     assert "mend it" in chosen.not_again[2] and 3 not in chosen.resources
     fake.go(root)
     # The summary that waited in the queue was replaced by one that waits for the new jobs too.
-    summaries = [submission for submission in ledger.read(bench.plan) if submission.stage == "summarise"]
+    summaries = [submission for submission in submissions.read(bench.plan) if submission.stage == "summarise"]
     assert len(summaries) == 2 and set(summaries[1].after) >= {submission.job_id for submission in submitted.submissions[:2]}
     states = bench.wait(lambda states: all(cell.state in ("done", "failed", "blocked") for cell in states), "the end")
     assert [cell.state for cell in states] == ["done", "done", "failed", "done", "done", "blocked", "done"]
@@ -166,7 +166,7 @@ def test_a_bad_night_then_retry(cluster, root):
 SUBMITTER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from cratermill.batch import ledger, scheduler, slurm
+from cratermill.batch import scheduler, slurm, submissions
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
 moment, profile, work = sys.argv[3], Profile.model_validate_json(sys.argv[4]), sys.argv[5]
@@ -194,7 +194,7 @@ def test_submitter_killed_while_submitting(cluster, root, moment):
     bench.launch()
     bench.wait_all("done")
     assert all(bench.begun(index) == 1 for index in range(7))
-    jobs, given = {}, {submission.name: submission for submission in ledger.read(bench.plan)}
+    jobs, given = {}, {submission.name: submission for submission in submissions.read(bench.plan)}
     for job in scheduler.queue():
         if job.name in given:
             for index in given[job.name].tasks[job.task]:
@@ -217,7 +217,7 @@ def test_without_accounting_states_are_right_even_when_the_queue_has_forgotten(m
     # Nobody looks at the killed one until Slurm has forgotten it.
     cluster.wait_until(lambda: bench.steps(4) == 20, "steps of the last cell")
     bench.executor.cancel({4})
-    ids = {submission.job_id for submission in ledger.read(bench.plan)}
+    ids = {submission.job_id for submission in submissions.read(bench.plan)}
     cluster.wait_until(lambda: not any(job.job_id in ids for job in scheduler.queue()), "jobs forgotten")
     states = bench.look().states
     found = [(cell.state, cell.kind) for cell in states]
@@ -334,7 +334,7 @@ def test_a_changed_copy_of_the_code_is_refused_on_the_node(cluster, root, monkey
         archive.writestr("cratermill/more.py", "")
     bench.launch()
     states = bench.wait_all("failed", "lost")
-    assert "code has changed" in slurm_state.output_paths(bench.plan, ledger.read(bench.plan)[0], 0)[0].read_text()
+    assert "code has changed" in slurm_state.output_paths(bench.plan, submissions.read(bench.plan)[0], 0)[0].read_text()
     assert states[0].cause
 
 
@@ -360,11 +360,11 @@ def test_what_a_site_s_wrapper_says_who_looks_meanwhile_and_what_others_run_chan
     monkeypatch.setattr(scheduler, "submit", lambda *words: bench.counts() and submit(*words))  # somebody looks between intent and answer
     assert bench.launch().cells == 4 and bench.launch().submissions == []
     mine = {job.job_id: job.name for job in scheduler.queue() if job.name.startswith(bench.plan.run)}
-    assert {one.job_id: one.name for one in ledger.read(bench.plan)} == mine and len(mine) == 2
+    assert {one.job_id: one.name for one in submissions.read(bench.plan)} == mine and len(mine) == 2
     # An id that another job has by now, as after a new start of the cluster's database.
     other = cluster.sbatch("--hold", "--mem=100M", wrap="true")
-    first = ledger.read(bench.plan)[0]
-    ledger.write(bench.plan, replace(first, job_id=int(other)))
+    first = submissions.read(bench.plan)[0]
+    submissions.write(bench.plan, replace(first, job_id=int(other)))
     bench.executor.cancel()
     assert cluster.states(other) == {other: "PENDING"} and cluster.states(str(first.job_id)).popitem()[1] == "PENDING"
     # A run's folder that was removed while its jobs wait.
@@ -395,7 +395,7 @@ def test_a_retry_under_a_bound_waits_for_one_job_and_what_waits_for_room_for_it(
     bench.wait(lambda states: states[0].state == "failed" and bench.steps(1) == bench.steps(2) == 2, "two at work, one ended")
     (root / "mended").touch()
     operations.retry(bench.executor, errors=True)
-    first, mapping, again = ledger.read(bench.plan)
+    first, mapping, again = submissions.read(bench.plan)
     assert (again.how, mapping.after) == ("any", (first.job_id, again.job_id))
     cluster.run("scancel", f"{first.job_id}_1")
     states = bench.wait(lambda states: states[0].state == "done", "the retry, while others are at work and wait")
@@ -410,7 +410,7 @@ def test_jobs_that_pull_lose_nothing_when_some_are_cancelled(cluster, root):
     bench = Bench(cluster, root, summarised(cells), default={"cpus": 1, "mem_gb": 0.1, "time_min": 5, "pull": 4})
     bench.launch()
     bench.wait_steps([0, 1], 20)
-    (submission,) = [one for one in ledger.read(bench.plan) if one.stage == "train"]
+    (submission,) = [one for one in submissions.read(bench.plan) if one.stage == "train"]
     task = json.loads(bench.plan.state_path(0).read_text())["slurm"]["task"]
     scheduler.cancel([f"{submission.job_id}_{task}"])
     cluster.wait_for_state(f"{submission.job_id}_{task}", "CANCELLED")  # the worker that is left must find the cell free
@@ -423,7 +423,7 @@ def test_jobs_that_pull_lose_nothing_when_some_are_cancelled(cluster, root):
 def test_a_job_cancelled_while_pending_is_cancelled(cluster, root):
     bench = Bench(cluster, root, [{"n": n} for n in range(3)], flags=["--hold"])
     submitted = bench.launch()
-    cluster.run("scancel", str(submitted.submissions[0].job_id))  # by hand: our ledger doesn't know
+    cluster.run("scancel", str(submitted.submissions[0].job_id))  # by hand: nothing of ours knows
     states = bench.wait_all("failed")
     assert {cell.kind for cell in states} == {"cancelled"}
 

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cratermill.training import events, sheets
-from cratermill.training.events import Teller
+from cratermill.training.events import BackgroundLogger
 
 FACTS = {"family": "ejecta", "version": 3, "lr": 0.001}
 
@@ -20,15 +20,15 @@ def told(folder):
 
 
 def test_scores_and_pictures_arrive_and_a_killed_attempt_is_continued(tmp_path):
-    first = Teller(["tensorboard"], tmp_path, FACTS, 0)
+    first = BackgroundLogger(["tensorboard"], tmp_path, FACTS, 0)
     for epoch in range(3):
-        first.tell("scalars", epoch, {"validation/F1_Score": epoch / 10})
-    first.tell("picture", 1, "predictions", sheets.as_jpeg([("first", sheets.Sample("", np.zeros((8, 8, 3), np.uint8), "1", "0.9", 0.1))]))
+        first.log("scalars", epoch, {"validation/F1_Score": epoch / 10})
+    first.log("picture", 1, "predictions", sheets.as_jpeg([("first", sheets.Sample("", np.zeros((8, 8, 3), np.uint8), "1", "0.9", 0.1))]))
     first.close()
     time.sleep(1.1)  # names of event files go by the second
-    again = Teller(["tensorboard"], tmp_path, FACTS, 2)  # killed in epoch 2, which is trained again
+    again = BackgroundLogger(["tensorboard"], tmp_path, FACTS, 2)  # killed in epoch 2, which is trained again
     for epoch in (2, 3):
-        again.tell("scalars", epoch, {"validation/F1_Score": 0.5 + epoch / 10})
+        again.log("scalars", epoch, {"validation/F1_Score": 0.5 + epoch / 10})
     again.close()
     read = told(tmp_path)
     assert [(one.step, round(one.value, 3)) for one in read.Scalars("validation/F1_Score")] == [(0, 0.0), (1, 0.1), (2, 0.7), (3, 0.8)]
@@ -60,16 +60,16 @@ def test_a_sink_that_dies_or_hangs_costs_nothing(tmp_path, monkeypatch, capfd, s
     monkeypatch.setitem(events.SINKS, "mlflow", sink)
     monkeypatch.setattr(events, "LAST_WORDS_S", 0.3)
     start = time.monotonic()
-    teller = Teller(["mlflow"], tmp_path, FACTS, 0)
+    logger = BackgroundLogger(["mlflow"], tmp_path, FACTS, 0)
     for step in range(events.MOST_WAITING + 50):
-        teller.tell("scalars", step, {"loss": 1.0})
-    teller.close()
+        logger.log("scalars", step, {"loss": 1.0})
+    logger.close()
     assert time.monotonic() - start < 5
     assert ("the server was killed" in capfd.readouterr().err) == (sink is Bad)
 
 
 def test_a_package_that_is_not_there_is_named(tmp_path, capfd):
-    teller = Teller(["wandb"], tmp_path, FACTS, 0)
-    teller.tell("scalars", 0, {"loss": 1.0})
-    teller.close()
+    logger = BackgroundLogger(["wandb"], tmp_path, FACTS, 0)
+    logger.log("scalars", 0, {"loss": 1.0})
+    logger.close()
     assert "wandb isn't installed; training goes on" in capfd.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 from submitit.core import plugins, submission, utils
 from submitit.slurm.slurm import SlurmJobEnvironment
 
-from .ledger import pickle_path, result_path
+from .submissions import pickle_path, result_path
 
 
 class ArrayPaths(utils.JobPaths):

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import CratermillError, InputError
 from ..core.paths import Project
-from . import ledger, operations, preflight, slurm_state, snapshot, status
+from . import operations, preflight, slurm_state, snapshot, status, submissions
 from .dry_run import text_of
 from .executor import executor_of, given_to, note_given
 from .plan import Plan, freeze
@@ -66,7 +66,7 @@ def launch(
 
 def observer(plan: Plan) -> status.Observe | None:
     """How to look at a run: through the scheduler that it was given to, or (None) by its own files."""
-    if ledger.read(plan):
+    if submissions.read(plan):
         return slurm_state.watch
     executor = given_to(plan)
     return None if executor is None else lambda _: executor.observe()
@@ -92,7 +92,7 @@ def dry_run(plan: Plan, profile: Profile, as_json: bool = False, say: Callable[[
 
 def cancel(plan: Plan, only: Collection[int] | None = None) -> list[int]:
     """Cancel what a run, or some of its cells, have in a queue; returns the cells concerned."""
-    if not ledger.read(plan) and (executor := given_to(plan)) is not None:
+    if not submissions.read(plan) and (executor := given_to(plan)) is not None:
         return executor.cancel(only)
     operations.require_submitted(plan)
     return cancel_jobs(plan, only)

@@ -10,10 +10,10 @@ import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from . import ledger, scheduler
+from . import scheduler, submissions
 from .chunks import Chunk
-from .ledger import Submission
 from .slurm_state import SlurmRun
+from .submissions import Submission
 
 ALL, EACH, ANY = "afterany", "aftercorr", "any"
 
@@ -127,7 +127,7 @@ def make_room(run: SlurmRun, after: After) -> None:
         assert one.job_id is not None, one
         with contextlib.suppress(scheduler.Refused):  # it has ended meanwhile
             scheduler.throttle(one.job_id, places)
-        ledger.write(run.plan, replace(one, places=places))
+        submissions.write(run.plan, replace(one, places=places))
 
 
 def hold(run: SlurmRun, after: After, job_id: int) -> None:
@@ -137,7 +137,7 @@ def hold(run: SlurmRun, after: After, job_id: int) -> None:
         assert one.job_id is not None, one
         with contextlib.suppress(scheduler.Refused):  # it has begun or ended meanwhile
             scheduler.wait_for(one.job_id, After((*jobs, job_id)).words())
-            ledger.write(run.plan, replace(one, after=(*one.after, job_id)))
+            submissions.write(run.plan, replace(one, after=(*one.after, job_id)))
 
 
 def give_back(run: SlurmRun, bound: int | None) -> SlurmRun:

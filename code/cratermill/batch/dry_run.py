@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from . import dependencies, estimate
 from .chunks import Chunk
 from .estimate import duration_text, number_of
-from .ledger import Submission
 from .profile import Profile, Resources
 from .slurm_state import SlurmRun
+from .submissions import Submission
 
 if TYPE_CHECKING:
     from .slurm import SlurmExecutor

@@ -18,11 +18,11 @@ from . import estimate, state, status, works
 from .environment import clean_environment
 from .executor import Run
 from .graph import Graph
-from .lane import Lane, parent_for
 from .locks import run_lock
 from .plan import Plan
 from .profile import Profile, Resources
 from .signals import StopFlag
+from .slot import Slot, parent_for
 
 if TYPE_CHECKING:
     from .preflight import Check
@@ -75,7 +75,7 @@ class LocalExecutor:
         self.workers = workers
         self.gpus = leases(visible_gpus() if gpus is None else list(gpus), workers, workers_per_gpu)
         self.work = work
-        self._lanes: list[Lane] = []
+        self._slots: list[Slot] = []
         self._deaths_at_start = 0
 
     @classmethod
@@ -119,7 +119,7 @@ class LocalExecutor:
             try:
                 self._loop(stop)
             finally:
-                self._end_lanes(stop)
+                self._end_slots(stop)
                 self._tell("close", stop.requested)
         states, causes, seconds = dict(self.graph.states), dict(self.graph.causes), time.time() - began
         return RunResult(self.plan, states, causes, self.graph.wanted, stop.requested, stop.signum, seconds)
@@ -133,31 +133,31 @@ class LocalExecutor:
 
     def _dispatch(self) -> None:
         """Give ready cells to free workers, starting workers as long as there is something for them to do."""
-        free = [lane for lane in self._lanes if lane.index is None and not lane.closing]
-        while free or (len(self._lanes) < self.workers and self._may_start()):
+        free = [slot for slot in self._slots if slot.index is None and not slot.closing]
+        while free or (len(self._slots) < self.workers and self._may_start()):
             index = self.graph.take()
             if index is None:
                 return
-            lane = free.pop() if free else self._start_lane()
-            if lane.give(index):
+            slot = free.pop() if free else self._start_slot()
+            if slot.give(index):
                 self._tell("cell", index, state.RUNNING, None)
             else:
                 self.graph.put_back(index)  # its death is on its way as an event
                 return
 
     def _may_start(self) -> bool:
-        """All lanes have one parent: when it is gone, those that it has forked end first."""
-        return not self._lanes or self._parent.alive
+        """All slots have one parent: when it is gone, those that it has forked end first."""
+        return not self._slots or self._parent.alive
 
-    def _start_lane(self) -> Lane:
-        taken = {lane.number for lane in self._lanes}
+    def _start_slot(self) -> Slot:
+        taken = {slot.number for slot in self._slots}
         number = next(number for number in range(self.workers) if number not in taken)
         environment, log = self._environment(number), self.plan.folder / "workers.log"
-        if not self._lanes:
+        if not self._slots:
             self._parent = parent_for(self.work, self._stages(), environment, log)
-        lane = Lane(number, self._parent, self.plan.path, environment, log)
-        self._lanes.append(lane)
-        return lane
+        slot = Slot(number, self._parent, self.plan.path, environment, log)
+        self._slots.append(slot)
+        return slot
 
     def _stages(self) -> frozenset[str]:
         return frozenset(self.plan.cells[index].stage for index in self.graph.todo)
@@ -173,24 +173,24 @@ class LocalExecutor:
         return environment
 
     def _handle_events(self, timeout_s: float) -> None:
-        if not self._lanes:
+        if not self._slots:
             time.sleep(timeout_s)
             return
-        for lane, message in self._parent.events(self._lanes, timeout_s):
-            self._handle(lane, message)
+        for slot, message in self._parent.events(self._slots, timeout_s):
+            self._handle(slot, message)
 
-    def _handle(self, lane: Lane, message: dict | None) -> None:
+    def _handle(self, slot: Slot, message: dict | None) -> None:
         if message is None:
-            self._bury(lane)
+            self._bury(slot)
         elif message["event"] == "ready":
             self._deaths_at_start = 0
         elif message["event"] == "progress":
             self._tell("cell", message["index"], state.RUNNING, message["progress"])
         elif message["event"] == "end":
-            lane.index = None
+            slot.index = None
             self._finish(message["index"], message["state"], message.get("cause"), message.get("kind"))
             if message.get("last") or message.get("kind") in ("crash", "oom"):
-                lane.quit()  # a GPU or a library may be left in a bad way
+                slot.quit()  # a GPU or a library may be left in a bad way
 
     def _finish(self, index: int, outcome: str, cause: str | None, kind: str | None = None) -> None:
         blocked = self.graph.finish(index, outcome, cause, kind)
@@ -201,47 +201,47 @@ class LocalExecutor:
                     state.note(self.plan, self.plan.cells[other], state.BLOCKED, self.graph.causes[other])
                 self._tell("cell", other, state.BLOCKED, self.graph.causes[other])
 
-    def _bury(self, lane: Lane) -> None:
+    def _bury(self, slot: Slot) -> None:
         """A worker ended: its cell, if any, failed with the reason; two deaths in a row before any work end the run."""
-        how = lane.how_it_ended()
-        self._lanes.remove(lane)
-        if not lane.was_ready:
+        how = slot.how_it_ended()
+        self._slots.remove(slot)
+        if not slot.was_ready:
             self._deaths_at_start += 1
-            if lane.index is not None:
-                self.graph.put_back(lane.index)
+            if slot.index is not None:
+                self.graph.put_back(slot.index)
             if self._deaths_at_start >= 2:
-                raise WorkError(f"Workers can't start: {how}\n{lane.last_words()}", next_step=f"look into {lane.log}")
-        elif lane.index is not None:
+                raise WorkError(f"Workers can't start: {how}\n{slot.last_words()}", next_step=f"look into {slot.log}")
+        elif slot.index is not None:
             with contextlib.suppress(OSError):
-                state.note(self.plan, self.plan.cells[lane.index], state.FAILED, how, "killed")
-            self._finish(lane.index, state.FAILED, how, "killed")
+                state.note(self.plan, self.plan.cells[slot.index], state.FAILED, how, "killed")
+            self._finish(slot.index, state.FAILED, how, "killed")
 
     # ------------------------------------------------------------------ the end
 
-    def _end_lanes(self, stop: StopFlag) -> None:
+    def _end_slots(self, stop: StopFlag) -> None:
         """Let workers go; those at work save themselves first, unless a second Ctrl-C or the grace period ends that."""
-        for lane in self._lanes:
-            lane.quit(signal.SIGTERM if lane.index is not None else None)
-        if any(lane.pid is None for lane in self._lanes):
+        for slot in self._slots:
+            slot.quit(signal.SIGTERM if slot.index is not None else None)
+        if any(slot.pid is None for slot in self._slots):
             self._parent.close(at_once=True)  # what isn't forked yet needn't be
         with contextlib.suppress(KeyboardInterrupt):
-            self._see_lanes_end(STOP_GRACE_S)
-        for lane in self._lanes:
-            lane.kill()
-        self._see_lanes_end(KILL_GRACE_S)
+            self._see_slots_end(STOP_GRACE_S)
+        for slot in self._slots:
+            slot.kill()
+        self._see_slots_end(KILL_GRACE_S)
         for index, outcome in self.graph.states.items():
             if outcome == state.RUNNING:
                 self.graph.states[index] = state.STOPPED
 
-    def _see_lanes_end(self, within_s: float) -> None:
+    def _see_slots_end(self, within_s: float) -> None:
         """Hear the last words of workers that were asked to end, until all have."""
         until = time.monotonic() + within_s
-        while self._lanes and time.monotonic() < until:
-            for lane, message in self._parent.events(self._lanes, TICK_S):
+        while self._slots and time.monotonic() < until:
+            for slot, message in self._parent.events(self._slots, TICK_S):
                 if message is None:
-                    self._lanes.remove(lane)
+                    self._slots.remove(slot)
                 else:
-                    self._handle(lane, message)
+                    self._handle(slot, message)
 
     def _tell(self, what: str, *details) -> None:
         if self.observer is not None:

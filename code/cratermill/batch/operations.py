@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
-from . import ledger, slurm_state, state
+from . import slurm_state, state, submissions
 from .estimate import number_of
-from .ledger import Submission
 from .plan import Cell, Plan
 from .profile import Profile, Resources, Retry
 from .slurm import SlurmExecutor, Submitted
 from .slurm_state import SlurmRun
 from .state import CellState
+from .submissions import Submission
 
 # Kinds of failure that are the work's own fault: the same again would fail the same again.
 OWN_FAULT = ("error", "crash", "input", "disk")
@@ -51,7 +51,7 @@ def plan_retry(
     Python's own errors go again only with `errors` or when named in `only`; named cells also pass the limit of attempts.
     """
     found = RetryPlan()
-    attempts = ledger.attempts_by_cell(run.submissions)
+    attempts = submissions.attempts_by_cell(run.submissions)
     for current in run.states:
         index = current.index
         if current.state in (state.DONE, state.RUNNING, state.QUEUED) or run.active(index) or (only is not None and index not in only):
@@ -101,11 +101,11 @@ def more_text(before: Resources, asked: Resources) -> str:
 
 def require_submitted(plan: Plan) -> str:
     """The name of the profile that the newest submission was made by; InputError for a run that no launch has submitted."""
-    submissions = ledger.read(plan)
-    if not submissions:
+    given = submissions.read(plan)
+    if not given:
         next_step = "launch it again: only what is missing or failed is done; Ctrl-C ends a launch that still runs"
         raise InputError(f"No launch has submitted {plan.run} to a cluster", next_step=next_step)
-    return submissions[-1].profile
+    return given[-1].profile
 
 
 def retry(executor: SlurmExecutor, **choice: Any) -> tuple[RetryPlan, Submitted | None]:
@@ -119,7 +119,7 @@ def retry(executor: SlurmExecutor, **choice: Any) -> tuple[RetryPlan, Submitted 
 def log_files(plan: Plan, index: int) -> list[Path]:
     """The files in which a cell's words stand: its own log, then what the scheduler said around it."""
     paths = [plan.log_path(plan.cell(index).index)]
-    for submission in ledger.read(plan):
+    for submission in submissions.read(plan):
         if index in submission.cells and submission.job_id:
             paths += slurm_state.output_paths(plan, submission, index)
     return [path for path in paths if path.exists() and path.stat().st_size]
@@ -151,7 +151,7 @@ def efficiency(plan: Plan) -> dict[str, Any]:
     Seconds, hours and shares (0 to 1). Time and GPU-hours are those of all attempts of a cell, shares those of the last;
     None where nothing was measured (cells that were killed leave no usage).
     """
-    latest = ledger.latest_by_cell(ledger.read(plan))
+    latest = submissions.latest_by_cell(submissions.read(plan))
     rows = [row for cell in plan.cells if (row := _usage(plan, cell, latest.get(cell.index)))]
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:

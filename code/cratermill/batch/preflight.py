@@ -189,7 +189,7 @@ def _time_limits() -> dict[str, float]:
 
 def _test_only(stage: str, asked: Resources, profile: Profile, times: dict[str, float]) -> Check:
     name, names = f"jobs of {stage}", asked.partition or profile.partition or "default"
-    from .submission import script_of
+    from .by_submitit import script_of
 
     with tempfile.TemporaryDirectory(prefix="cratermill-") as folder:
         job = Job(f"test.{stage}", 0, f"{folder}/slurm", 1, asked, "python")

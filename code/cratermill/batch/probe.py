@@ -16,9 +16,9 @@ from typing import Any
 from ..core.errors import WorkError
 from . import disk, provenance, scheduler
 from .jobscript import Job
-from .ledger import result_path
 from .preflight import Check, check_folder
 from .profile import Profile
+from .submissions import result_path
 
 TIME_MIN, WARN_S = 5, 10
 POLL_S = 2.0
@@ -47,7 +47,7 @@ def probe(profile: Profile, root: Path, stage: str = "train", timeout_s: float =
 
 
 def _submit(profile: Profile, folder: Path, stage: str) -> int:
-    from .submission import CellExecutor
+    from .by_submitit import CellExecutor
 
     asked = profile.resources(stage)
     # One process for a few minutes, however long and however many a training's are; its warning must come after its beginning.

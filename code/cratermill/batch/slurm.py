@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.errors import CratermillError
-from . import chunks, dependencies, disk, dry_run, executor, ledger, preflight, provenance, scheduler, slurm_state, status, works
+from . import chunks, dependencies, disk, dry_run, executor, preflight, provenance, scheduler, slurm_state, status, submissions, works
 from .chunks import Chunk
 from .dependencies import After
 from .estimate import number_of
 from .job import Cells
 from .jobscript import Job
-from .ledger import Submission
 from .locks import run_lock
 from .plan import Plan
 from .profile import Profile, Resources
 from .slurm_state import SlurmRun
+from .submissions import Submission
 
 # A launch that submits is done within this time, one that feeds sleeps in between.
 LOCK_WAIT_S = 30.0
@@ -91,10 +91,10 @@ class SlurmExecutor:
 
     def submit(self, only: Collection[int] | None = None, resources: Mapping[int, Resources] | None = None) -> Submitted:
         """Submit once, as far as the quota goes; WorkError when the scheduler refuses or doesn't answer."""
-        disk.make_folder(ledger.folder(self.plan), "the run's submissions")
+        disk.make_folder(submissions.folder(self.plan), "the run's submissions")
         provenance.keep_code(self.plan.root)
         with run_lock(self.plan, WAIT_FOR_LOOK_S):
-            number = ledger.next_number(self.plan)
+            number = submissions.next_number(self.plan)
             run = self._settled()
             wanted = self.wanted(run, only)
             run, stale = self._replace_waiting(run, wanted)
@@ -122,7 +122,7 @@ class SlurmExecutor:
         while left:
             time.sleep(pause)
             with run_lock(self.plan, WAIT_FOR_LOOK_S):
-                number = ledger.next_number(self.plan)
+                number = submissions.next_number(self.plan)
                 more = self._submit(self._settled(), left, resources, number)
             pause = FIRST_PAUSE_S if more.submissions else min(LONGEST_PAUSE_S, pause * 1.5)
             left = more.left
@@ -150,7 +150,7 @@ class SlurmExecutor:
     def _submit(self, run: SlurmRun, wanted: list[int], resources: Mapping[int, Resources] | None, number: int) -> Submitted:
         """`number`: the first that was free before `run` was looked at; whoever took it since was faster."""
         room = self._room(run)
-        submissions: list[Submission] = []
+        given: list[Submission] = []
         left: list[int] = []
         known = dependencies.Known(run, self.profile.limits.max_concurrent)
         for chunk in self.chunks(wanted, resources, run):
@@ -158,13 +158,13 @@ class SlurmExecutor:
                 left += chunk.cells
                 continue
             now, later = cut(chunk, room)
-            made, refused = self._submit_within_quota(number + len(submissions), now, known)
+            made, refused = self._submit_within_quota(number + len(given), now, known)
             left += [*refused, *(index for task in later for index in task)]
             if made is not None:
                 room -= made.size
-                submissions.append(made)
+                given.append(made)
                 known.add(made)
-        return Submitted(submissions, left)
+        return Submitted(given, left)
 
     def _room(self, run: SlurmRun) -> int:
         limit = self.profile.limits.max_submitted
@@ -183,28 +183,28 @@ class SlurmExecutor:
 
     def _submit_chunk(self, number: int, chunk: Chunk, known: dependencies.Known) -> Submission:
         after = known.after(chunk)
-        name = ledger.name_of(self.plan, chunk.stage, number)
+        name = submissions.name_of(self.plan, chunk.stage, number)
         asked = chunk.resources.model_dump()
         intent = Submission(number, name, chunk.stage, chunk.tasks, asked, after.jobs, after.how, pull=chunk.pull, places=after.at_once)
-        submission = ledger.new(self.plan, replace(intent, profile=self.profile.name, cluster=scheduler.cluster_name()))
+        submission = submissions.new(self.plan, replace(intent, profile=self.profile.name, cluster=scheduler.cluster_name()))
         try:
             dependencies.make_room(known.run, after)
             job_id = self._hand_over(submission, chunk, after)
         except scheduler.Silent:
             raise  # perhaps it was accepted: the next launch looks for its name
         except CratermillError:
-            ledger.write(self.plan, replace(submission, abandoned=True))
+            submissions.write(self.plan, replace(submission, abandoned=True))
             raise
         waits = f", after {', '.join(map(str, submission.after))}" if submission.after else ""
         what = f"{number_of(len(submission.cells), 'cell')} in {number_of(submission.size, 'task')}"
         self.say(f"{submission.stage}: job {job_id}, {what}{waits}")
-        made = ledger.write(self.plan, replace(submission, job_id=job_id))
+        made = submissions.write(self.plan, replace(submission, job_id=job_id))
         dependencies.hold(known.run, after, job_id)
         return made
 
     def _hand_over(self, submission: Submission, chunk: Chunk, after: After) -> int:
         """Give an array to the scheduler through submitit; whatever it answers, the queue knows whether it has it."""
-        from .submission import CellExecutor
+        from .by_submitit import CellExecutor
 
         job = self.job(submission.number, submission.name, chunk, after.at_once)
         runner = CellExecutor(job, self.profile)
@@ -238,11 +238,11 @@ class SlurmExecutor:
     def job(self, number: int, name: str, chunk: Chunk, at_once: int | None) -> Job:
         """What the scheduler is asked for an array."""
         configs = None if self._configs is None else str(self._configs)
-        folder, code = str(ledger.folder(self.plan)), self._code()
+        folder, code = str(submissions.folder(self.plan)), self._code()
         return Job(name, number, folder, chunk.size, chunk.resources, sys.executable, code, configs, at_once, str(self.plan.root))
 
     def script(self, number: int, name: str, chunk: Chunk) -> str:
-        from .submission import script_of
+        from .by_submitit import script_of
 
         return script_of(self.job(number, name, chunk, self.profile.limits.max_concurrent), self.profile)
 
@@ -269,7 +269,7 @@ def cancel(plan: Plan, only: Collection[int] | None = None) -> list[int]:
                 concerned.update(index for index in submission.together(cell.index) if run.active(index))
         for submission in run.submissions:
             if mine := submission.cells & concerned:
-                ledger.mark_cancelled(plan, submission, mine)
+                submissions.mark_cancelled(plan, submission, mine)
         scheduler.cancel(sorted(targets))
     return sorted(concerned)
 

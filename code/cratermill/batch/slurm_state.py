@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CratermillError, InputError, WorkError
-from . import ledger, locks, scheduler, snapshot, state
+from . import locks, scheduler, snapshot, state, submissions
 from .executor import Run
-from .ledger import Submission
 from .plan import Cell, Plan
 from .scheduler import JobTask
 from .snapshot import Snapshot
 from .state import CellState
+from .submissions import Submission
 
 # Slurm's words for an end, as kind and cause; anything else is judged by what the cell itself wrote.
 ENDS = {
@@ -46,7 +46,7 @@ NEVER, LAUNCH = "DependencyNeverSatisfied", "JobLaunchFailure"
 
 @dataclass(frozen=True)
 class SlurmRun(Run):
-    """A run on Slurm; `jobs` by (job id, task), those of the run's own submissions. `foreign`: jobs of this run that its ledger lacks."""
+    """A run on Slurm; `jobs` by (job id, task), those of the run's own submissions. `foreign`: jobs of this run that its folder lacks."""
 
     submissions: list[Submission] = field(default_factory=list)
     jobs: dict[tuple[int, int], JobTask] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class SlurmRun(Run):
     @functools.cached_property
     def latest(self) -> dict[int, Submission]:
         """The newest submission of each cell."""
-        return ledger.latest_by_cell(self.submissions)
+        return submissions.latest_by_cell(self.submissions)
 
     @functools.cached_property
     def active_ids(self) -> set[int]:
@@ -95,30 +95,29 @@ def look(plan: Plan, *, ask: bool = False, queue: list[JobTask] | None = None) -
 
     A run that never submitted anything has nothing to ask for, unless told to `ask` how full the queue is. `queue`: asked before.
     """
-    submissions = ledger.read(plan)
+    given = submissions.read(plan)
     try:
         if queue is None:
-            queue = scheduler.queue() if submissions or ask else []
+            queue = scheduler.queue() if given or ask else []
     except scheduler.Silent as error:
-        return SlurmRun(plan, snapshot.read_states(plan), str(error).splitlines()[0], submissions)
-    submissions = [found(plan, submission, queue) for submission in submissions]
-    return _judged(plan, submissions, queue)
+        return SlurmRun(plan, snapshot.read_states(plan), str(error).splitlines()[0], given)
+    return _judged(plan, [found(plan, submission, queue) for submission in given], queue)
 
 
 def settled(plan: Plan) -> SlurmRun:
     """The same for who holds the run's lock: intents without a job are given up, and what was learnt of ends is written down.
 
-    WorkError when the scheduler is silent, and when jobs may be at work that this run's ledger can't tell of.
+    WorkError when the scheduler is silent, and when jobs may be at work that this run's folder can't tell of.
     """
     run = look(plan, ask=True)
     if run.silent:
         raise scheduler.Silent(run.silent, next_step="try again later; nothing was submitted twice, nothing is lost")
     _require_own_jobs(run)
     _require_same_cluster(run)
-    known = {submission.number: submission for submission in ledger.read(plan)}
+    known = {submission.number: submission for submission in submissions.read(plan)}
     for submission in run.submissions:
         if submission != known.get(submission.number) or submission.job_id is None:
-            ledger.write(plan, replace(submission, abandoned=submission.job_id is None))
+            submissions.write(plan, replace(submission, abandoned=submission.job_id is None))
     kept = [submission for submission in run.submissions if submission.job_id is not None]
     remember(run)
     return replace(run, submissions=kept)
@@ -175,19 +174,19 @@ def _require_same_cluster(run: SlurmRun) -> None:
         )
 
 
-def _judged(plan: Plan, submissions: list[Submission], queue: list[JobTask]) -> SlurmRun:
-    names = {submission.job_id: submission.name for submission in submissions}
+def _judged(plan: Plan, given: list[Submission], queue: list[JobTask]) -> SlurmRun:
+    names = {submission.job_id: submission.name for submission in given}
     # Ids are used again, after a year or on another cluster; names aren't.
     jobs = {(job.job_id, job.task): job for job in queue if names.get(job.job_id) == job.name}
-    latest = ledger.latest_by_cell(submissions)
+    latest = submissions.latest_by_cell(given)
     now = Snapshot(plan)
     jobs.update(_forgotten(now, latest, jobs))
     looked = _Look(plan, jobs, latest, now)
     states = [looked.judge(cell) for cell in plan.cells]
     now.keep()
-    known = {submission.name for submission in submissions}
+    known = {submission.name for submission in given}
     foreign = {job.name for job in queue if job.is_active and job.name not in known and _is_of_run(job, plan)}
-    return SlurmRun(plan, states, None, submissions, jobs, sum(job.is_active for job in queue), tuple(sorted(foreign)))
+    return SlurmRun(plan, states, None, given, jobs, sum(job.is_active for job in queue), tuple(sorted(foreign)))
 
 
 def _is_of_run(job: JobTask, plan: Plan) -> bool:
@@ -335,7 +334,7 @@ def _reason(job: JobTask) -> str | None:
 
 def output_paths(plan: Plan, submission: Submission, index: int) -> list[Path]:
     """Where the scheduler puts what the jobs of a cell say outside of its cells' logs."""
-    return [ledger.folder(plan) / f"{submission.job_id}_{task}.out" for task in submission.tasks_of(index)]
+    return [submissions.folder(plan) / f"{submission.job_id}_{task}.out" for task in submission.tasks_of(index)]
 
 
 def evidence(path: Path) -> str | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import CratermillError
 from ..core.files import read_json
 from ..core.paths import Project
-from . import ledger, locks, slurm_state, snapshot, state
+from . import locks, slurm_state, snapshot, state, submissions
 from . import plan as plans
 from .estimate import duration_text
 from .executor import Run, given_to
@@ -122,7 +122,7 @@ def _row_of_run(path: Path, queue: list[JobTask]) -> dict[str, Any]:
 
 
 def _look(plan: Plan, queue: list[JobTask]) -> Run:
-    if ledger.read(plan):
+    if submissions.read(plan):
         return slurm_state.look(plan, queue=queue)
     executor = given_to(plan)
     return local_run(plan) if executor is None else executor.observe()

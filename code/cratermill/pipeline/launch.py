@@ -142,14 +142,14 @@ def _check_rows(config: Config, plan: Plan) -> list:
 
 def _freeze(plan: Plan, kind: str, overwrite: bool, as_json: bool) -> int:
     """Write the plan and say how its cells are submitted by hand."""
-    from ..batch import ledger
+    from ..batch import submissions
     from ..batch.by_hand import submission_lines
     from ..batch.plan import freeze
     from ..batch.workspace import check_products
 
     check_products(plan, overwrite)
     path = freeze(plan)
-    ledger.folder(plan).mkdir(exist_ok=True)  # for what jobs say; Slurm doesn't make folders
+    submissions.folder(plan).mkdir(exist_ok=True)  # for what jobs say; Slurm doesn't make folders
     lines = submission_lines(plan, f"slurm/{'map' if kind == 'map' else 'train'}.slurm", plan.root)
     if as_json:
         print(json.dumps({"run": plan.run, "plan": str(path), "cells": len(plan.cells), "by_hand": lines}))

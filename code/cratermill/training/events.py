@@ -130,8 +130,8 @@ def _opened(content: bytes) -> Any:
 SINKS: dict[str, Make] = {"tensorboard": TensorBoard, "mlflow": MLflow, "wandb": WandB}
 
 
-class Teller:
-    """Hands what is told to the sinks in a thread of its own, so that a server which hangs or dies costs training nothing.
+class BackgroundLogger:
+    """Hands what is logged to the sinks in a thread of its own, so that a server which hangs or dies costs training nothing.
 
     A sink that fails is named once and left alone from then on.
     """
@@ -139,11 +139,11 @@ class Teller:
     def __init__(self, names: list[str], folder: Path, facts: dict[str, Any], step: int):
         self.waiting: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue(MOST_WAITING)
         self.names, self.first = names, (folder, facts, step)
-        self.thread = threading.Thread(target=self._work, daemon=True, name="teller")
+        self.thread = threading.Thread(target=self._work, daemon=True, name="logger")
         if names:
             self.thread.start()
 
-    def tell(self, what: str, *given: Any) -> None:
+    def log(self, what: str, *given: Any) -> None:
         """``scalars`` or ``picture``; dropped where nobody has listened for long."""
         if self.names:
             with contextlib.suppress(queue.Full):
@@ -159,8 +159,8 @@ class Teller:
         sinks: dict[str, Sink] = {}
         for name in self.names:
             self._try(sinks, name, partial(self._open, sinks, name))
-        while (told := self.waiting.get()) is not None:
-            what, given = told
+        while (logged := self.waiting.get()) is not None:
+            what, given = logged
             for name, sink in list(sinks.items()):
                 self._try(sinks, name, partial(getattr(sink, what), *given))
         for name, sink in list(sinks.items()):

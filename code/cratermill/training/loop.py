@@ -25,7 +25,7 @@ from .batch_norm import share_batch_norm
 from .cell import SAMPLES, CellParams
 from .checkpoint import Checkpoint, read_tensors
 from .device import GpuLoad
-from .events import Teller
+from .events import BackgroundLogger
 from .loaders import Loaders
 from .sheets import judged, progress
 from .task import Batch, Task
@@ -78,11 +78,11 @@ class Training:
         """Train to the last epoch, or until the validation score has not risen for ``early_stop_patience`` epochs."""
         if (self.folder / LAST).exists():
             self.resume(self.folder / LAST)
-        self.teller = self.new_teller()
+        self.logger = self.new_logger()
         try:
             self.fit_epochs()
         finally:
-            self.teller.close()
+            self.logger.close()
         self.write_curve()
 
     def fit_epochs(self) -> None:
@@ -158,7 +158,7 @@ class Training:
         train_loss = self.mean_over_processes(self.loss_sum) / max(1, self.batch)
         self.curve.append({"epoch": self.epoch, "lr": lr, "train_loss": train_loss, **scores})
         told = {f"validation/{name}": float(value) for name, value in scores.items()}
-        self.teller.tell("scalars", self.epoch, {"training/loss": train_loss, "training/lr": lr, **told})
+        self.logger.log("scalars", self.epoch, {"training/loss": train_loss, "training/lr": lr, **told})
         if self.best_epoch == self.epoch:
             self.save_best(scores)
         if self.fabric.is_global_zero:
@@ -213,11 +213,11 @@ class Training:
         elif time.monotonic() - self._saved > SAVE_EVERY_S:
             self.save_last()
 
-    def new_teller(self) -> Teller:
+    def new_logger(self) -> BackgroundLogger:
         """One process tells of all."""
         one = self.params
         facts = {"family": one.family, "version": one.version, "split": one.split, "iteration": one.iteration, **one.plain_row()}
-        return Teller(self.loggers if self.fabric.is_global_zero else [], self.folder, facts, self.epoch)
+        return BackgroundLogger(self.loggers if self.fabric.is_global_zero else [], self.folder, facts, self.epoch)
 
     def tell_pictures(self) -> None:
         """Predictions of a few validation samples every ``pictures_every`` epochs, and what a family draws of its progress, once each."""
@@ -225,12 +225,12 @@ class Training:
             with self.fabric.autocast():
                 sheet = progress(self.task, self.loaders.data.val, self.fabric.device)
             if sheet is not None:
-                self.teller.tell("picture", self.epoch, "predictions", sheet)
+                self.logger.log("picture", self.epoch, "predictions", sheet)
         for path in sorted(self.folder.glob("*.png")) if self.loggers else ():
             mark = path.stat().st_mtime_ns
             if self.pictures.get(path.name) != mark:
                 self.pictures[path.name] = mark
-                self.teller.tell("picture", self.epoch, path.stem, path.read_bytes())
+                self.logger.log("picture", self.epoch, path.stem, path.read_bytes())
 
     def tell(self) -> None:
         last = self.curve[-1] if self.curve else {}

@@ -16,10 +16,10 @@ from submitit.slurm import slurm as submitit_slurm
 
 from cratermill.batch import __main__ as node
 from cratermill.batch import provenance
+from cratermill.batch.by_submitit import SETUP, CellExecutor
 from cratermill.batch.jobscript import Job
 from cratermill.batch.plan import freeze
 from cratermill.batch.profile import Profile, Resources
-from cratermill.batch.submission import SETUP, CellExecutor
 
 from . import fake
 

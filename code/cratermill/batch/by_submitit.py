@@ -15,8 +15,8 @@ from submitit.core import utils
 from ..core.files import write_text
 from . import disk, scheduler
 from .jobscript import Job, command, own_lines, parameters
-from .ledger import pickle_path
 from .profile import Profile
+from .submissions import pickle_path
 
 SETUP = "\n\n# setup\n"
 

@@ -25,8 +25,8 @@ class Parent:
     def __init__(self, work: str, stages: frozenset[str], environment: Mapping[str, str], log: Path):
         self.work, self.stages, self.environment = work, stages, at_loading(environment)
         self._control, theirs = Pipe()
-        self._asked: list[Lane] = []
-        self._lanes: dict[int, Lane] = {}
+        self._asked: list[Slot] = []
+        self._slots: dict[int, Slot] = {}
         # Imports look for GPUs; asking CUDA itself would spoil it for what is forked.
         environment = {**environment, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
         command = [sys.executable, "-m", f"{__package__}.worker", work, *sorted(stages)]
@@ -41,54 +41,54 @@ class Parent:
     def alive(self) -> bool:
         return not self._control.closed and self._process.poll() is None
 
-    def fork(self, lane: Lane, link: Connection) -> None:
-        """Ask for a worker at the other end of a lane's link."""
+    def fork(self, slot: Slot, link: Connection) -> None:
+        """Ask for a worker at the other end of a slot's link."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # then its end is told of by `events`
             send_handle(self._control, link.fileno(), self._process.pid)
-        self._asked.append(lane)
+        self._asked.append(slot)
 
-    def events(self, lanes: Sequence[Lane], timeout_s: float) -> Iterator[tuple[Lane, dict[str, Any] | None]]:
-        """What workers said since, as (lane, message), and their ends as (lane, None); waits for the first of it."""
-        links = {lane.link: lane for lane in lanes if not lane.link.closed}
+    def events(self, slots: Sequence[Slot], timeout_s: float) -> Iterator[tuple[Slot, dict[str, Any] | None]]:
+        """What workers said since, as (slot, message), and their ends as (slot, None); waits for the first of it."""
+        links = {slot.link: slot for slot in slots if not slot.link.closed}
         ready = wait([*links, *([] if self._control.closed else [self._control])], timeout_s)
-        for link, lane in links.items():
+        for link, slot in links.items():
             if link in ready:
-                yield from lane.messages()
+                yield from slot.messages()
         if self._control in ready:
             yield from self._news()
         if self._control.closed:  # nobody is left who could tell how they ended
-            for lane in [*self._asked, *(lane for lane in self._lanes.values() if lane.link.closed)]:
-                self._forget(lane)
-                yield lane, None
+            for slot in [*self._asked, *(slot for slot in self._slots.values() if slot.link.closed)]:
+                self._forget(slot)
+                yield slot, None
 
     def close(self, at_once: bool = False) -> None:
         """Let it go; its workers go on."""
-        if at_once or not self._lanes:
+        if at_once or not self._slots:
             self._process.kill()
         if not self._control.closed:
             self._control.close()
         self._process.wait()
 
-    def _news(self) -> Iterator[tuple[Lane, dict[str, Any] | None]]:
+    def _news(self) -> Iterator[tuple[Slot, dict[str, Any] | None]]:
         try:
             while self._control.poll():
                 what, pid, *code = self._control.recv()
                 if what == "forked":
-                    self._lanes[pid] = self._asked.pop(0)
-                    self._lanes[pid].pid = pid
+                    self._slots[pid] = self._asked.pop(0)
+                    self._slots[pid].pid = pid
                 else:
-                    lane = self._lanes[pid]
-                    lane.exit_code = code[0]
-                    yield from lane.messages()
-                    self._forget(lane)
-                    yield lane, None
+                    slot = self._slots[pid]
+                    slot.exit_code = code[0]
+                    yield from slot.messages()
+                    self._forget(slot)
+                    yield slot, None
         except (EOFError, ConnectionResetError):
             self._control.close()
 
-    def _forget(self, lane: Lane) -> None:
-        lane.ended = True
-        self._asked = [other for other in self._asked if other is not lane]
-        self._lanes.pop(lane.pid or 0, None)
+    def _forget(self, slot: Slot) -> None:
+        slot.ended = True
+        self._asked = [other for other in self._asked if other is not slot]
+        self._slots.pop(slot.pid or 0, None)
 
 
 _parents: list[Parent] = []
@@ -114,7 +114,7 @@ def at_loading(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(AT_LOADING)}
 
 
-class Lane:
+class Slot:
     """A place for one worker at a time, and the link to it."""
 
     def __init__(self, number: int, parent: Parent, plan: Path, environment: Mapping[str, str], log: Path):
@@ -148,7 +148,7 @@ class Lane:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
-    def messages(self) -> Iterator[tuple[Lane, dict[str, Any]]]:
+    def messages(self) -> Iterator[tuple[Slot, dict[str, Any]]]:
         """What the worker said that wasn't read yet."""
         try:
             while not self.link.closed and self.link.poll():
