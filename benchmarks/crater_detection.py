@@ -3,11 +3,12 @@
 python benchmarks/crater_detection.py FOLDER themis_416_boxes.zip [--version 1] [--trainings 3] [--epochs 12] [--reduced 0.65]
 python benchmarks/crater_detection.py FOLDER lroc_nac_train.zip --pieces 60    (12 large images, of which some are held out whole)
 
-FOLDER becomes a project of its own; given again, only what is missing is done. Each training has a seed, validation and test tiles of its
-own; thresholds and confidence come from validation, and the test tiles are looked at once. Tiles that share ground stay on one side, and
-one of each ground is judged. With --reduced, radii from 3 px on are judged on tiles reduced so far that their labels reach down to this.
-A Hough transform is tuned on the first training's validation tiles, one parameter after the other. Times are seconds of CPU (user and
-system, children included).
+FOLDER becomes a project of its own; given again, only what is missing is done. All trainings have the split that
+configs/crater_detector.yaml draws, and a seed and validation tiles of their own; with --own-splits each has other test tiles, too.
+Thresholds and confidence come from validation, and each training looks at the test tiles once. Tiles that share ground stay on one side,
+and one of each ground is judged. With --reduced, radii from 3 px on are judged on tiles reduced so far that their labels reach down to
+this. A Hough transform is tuned on the first training's validation tiles, one parameter after the other. Times are seconds of CPU (user
+and system, children included).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from cratermill.training.cell import CellParams
 
 FAMILY = "crater_detector"
 TABLE = Path(__file__).resolve().parents[1] / "configs" / f"{FAMILY}_version_hparams.csv"
+CONFIG = TABLE.with_name(f"{FAMILY}.yaml")
 SEED = 1
 RANGES = {5: ((5, 64), (32, 64), (64, 1e9), (5, 8), (8, 16), (16, 32)), 3: ((3, 64), (3, 4), (4, 5))}
 """Radii in pixels that are judged, by the smallest for which threshold and confidence were chosen."""
@@ -65,7 +67,9 @@ class Seen:
 
 def project(options: argparse.Namespace) -> Path:
     """A run configuration, and a table in which the version has as many iterations, epochs and pieces."""
-    folder, changed = options.folder, {"test-set": list(range(options.trainings)), "trainings_per_test": 1}
+    folder, shipped = options.folder, yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    splits = options.trainings if options.own_splits else 1
+    changed = {"test-set": list(range(splits)), "trainings_per_test": 1 if options.own_splits else options.trainings}
     if options.epochs:
         changed |= {"max_epochs": options.epochs, "LR_Trapezoid_T_max": options.epochs}
     if options.pieces:
@@ -79,8 +83,7 @@ def project(options: argparse.Namespace) -> Path:
         writer.writerows(rows)
     data = {"kind": "boxes", "path": str(options.zip.resolve())}
     run = {"table": f"configs/{TABLE.name}", "versions": [options.version], "data": data}
-    splits = {"count": options.trainings, "test_fraction": 0.16}
-    content = {"name": "themis", "seed": SEED, "data": "data/themis", "splits": splits}
+    content = {"name": "themis", "seed": shipped["seed"], "data": "data/themis", "splits": shipped["splits"] | {"count": splits}}
     path = folder / "configs" / "themis.yaml"
     path.write_text(yaml.safe_dump(content | {"trainer": {"loader_workers": 0}, "train": {FAMILY: run}}), encoding="utf-8")
     return path
@@ -195,7 +198,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("zip", type=Path)
     parser.add_argument("--version", type=int, default=1)
-    parser.add_argument("--trainings", type=int, default=3, help="each with a split of its own")
+    parser.add_argument("--trainings", type=int, default=3)
+    parser.add_argument("--own-splits", action="store_true", help="other test tiles for each training")
     parser.add_argument("--reduced", type=float, default=1.0, help="scale of the tiles on which radii below 5 px are judged")
     parser.add_argument("--epochs", type=int, help="instead of the row's, and its schedule with it")
     parser.add_argument("--pieces", type=int, help="pieces per tile and epoch instead of the row's: many where there are few large images")
@@ -203,12 +207,14 @@ def main() -> None:
     path = project(options)
     seconds = run(path)
     config = load_config(path)
-    cells = [config.project.cell_product(FAMILY, options.version, "train", split, 0) for split in range(options.trainings)]
-    results = [see(config, folder, options.reduced) for folder in cells]
+    numbers = [(number, 0) if options.own_splits else (0, number) for number in range(options.trainings)]
+    folders = [config.project.cell_product(FAMILY, options.version, "train", *number) for number in numbers]
+    results = [see(config, folder, options.reduced) for folder in folders]
     keywords = tuned(list(results[0].validation), results[0].known, (5, 64))
     tested = ", ".join(str(len(one.images)) for one in results)
     print(f"\n{tested} test tiles; version {options.version}; {seconds:.0f} s of CPU this time")
-    show(results, [[hough(image, **keywords) for image in one.images] for one in results])
+    classical = [[hough(image, **keywords) for image in one.images] for one in (results if options.own_splits else results[:1])]
+    show(results, classical if options.own_splits else classical * len(results))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from scipy.stats import poisson
 
 from cratermill.core.errors import InputError
 from cratermill.craters.chronology import SYSTEMS, model_age, system
-from cratermill.craters.frequencies import frequencies, poisson_interval, turn_over
+from cratermill.craters.frequencies import frequencies, list_end, poisson_interval, turn_over
 
 
 def test_intervals_are_those_of_gehrels():
@@ -78,3 +78,13 @@ def test_a_list_that_misses_small_craters_turns_over_there():
     found = turn_over(kept)
     assert found.seen and 2.0 <= found.diameter_km <= 4.0 and found.low_km <= found.diameter_km <= found.high_km
     assert not turn_over(diameters).seen and turn_over(np.array([2.0])).diameter_km == 2.0
+
+
+def test_a_list_ends_where_its_smallest_craters_were_left_out():
+    random = np.random.default_rng(4)
+    whole = 2.0 * (1 - random.random(20000)) ** (-1 / 2)  # N(>D) ~ D^-2 from 2 on
+    listed = whole[(whole > 5) | (random.random(len(whole)) < 0.01)]
+    assert 4.5 < list_end(listed) < 5.5
+    assert list_end(listed * 3) == pytest.approx(3 * list_end(listed), rel=0.1)
+    assert list_end(np.linspace(3, 60, 500)) == 3  # no end: ever fewer towards small ones
+    assert list_end(listed[:50]) == 0

@@ -17,6 +17,8 @@ from ..core.errors import InputError
 ONE_SIGMA = 0.6826894921370859
 RESAMPLES = 400
 FINE_PER_OCTAVE = 4
+LEAST_FOR_END, MOST_BELOW_END = 100, 0.1
+"""Craters that a list needs for its end to be found, and the share of them that may lie below."""
 
 
 def poisson_interval(count: np.ndarray | int, level: float = ONE_SIGMA) -> tuple[np.ndarray, np.ndarray]:
@@ -89,6 +91,20 @@ def turn_over(diameters_km: np.ndarray, seed: int = 0) -> TurnOver:
     drawn = [_fullest(random.choice(diameters_km, len(diameters_km)))[0] for _ in range(RESAMPLES)]
     low, high = np.percentile(drawn, (2.5, 97.5))
     return TurnOver(at, float(low), float(high), seen)
+
+
+def list_end(sizes: np.ndarray) -> float:
+    """The size below which a list has next to nothing, whatever the ground shows: where its smallest craters were left out on purpose.
+
+    It is the smallest size in the first eighth of an octave that holds a quarter as many craters as the fullest one, if at most a tenth of
+    the list lies below it; else the smallest size. 0 for a list of fewer than 100 craters: they say nothing about its end.
+    """
+    sizes = np.asarray(sizes, float)
+    if len(sizes) < LEAST_FOR_END:
+        return 0.0
+    edges, counts = binned(sizes, 2 * FINE_PER_OCTAVE)
+    end = edges[int(np.argmax(counts >= counts.max() / 4))]
+    return float(sizes[sizes >= end].min() if (sizes < end).mean() <= MOST_BELOW_END else sizes.min())
 
 
 def _fullest(diameters_km: np.ndarray) -> tuple[float, bool]:

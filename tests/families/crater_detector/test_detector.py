@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from cratermill.families.crater_detector.targets import drawn, loss
 from cratermill.families.crater_detector.task import DetectorTask
 from cratermill.families.craters_common.certainty import Certainty
 from cratermill.families.craters_common.ground_tiles import Box, around
+from cratermill.families.craters_common.tiles import judged_row
 from cratermill.networks.circle_net import peaks
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_all
@@ -60,8 +62,9 @@ CIRCLES = np.array([[30.0, 41.0, 4.0], [100.5, 60.25, 20.0], [107.0, 68.0, 6.5],
 def outputs_of(circles: np.ndarray, side: int) -> torch.Tensor:
     """What a perfect network would say (1, 4, h, w)."""
     target = drawn(circles, side)
-    # Where nothing was learnt about sizes a network is not sure of a centre, either.
-    heat = (target["heat"] * (target["weight"] > 0)).clamp(1e-4, 1 - 1e-4)
+    # Surest in the cell nearest to the centre, though its neighbours are asked for the crater, too.
+    away = target["size"][1:].norm(dim=0)
+    heat = (target["heat"] * (1 - 0.01 * away) * (target["weight"] > 0)).clamp(1e-4, 1 - 1e-4)
     return torch.cat([torch.logit(heat)[None], target["size"]])[None]
 
 
@@ -74,8 +77,7 @@ def test_peaks_give_the_drawn_circles_back():
 
 def test_the_loss_is_least_for_the_right_answer_and_asks_nothing_of_doubtful_sizes():
     doubtful = np.vstack([CIRCLES, [60.0, 130.0, 33.0], [20.0, 20.0, 2.0]])
-    batch = {name: value[None] for name, value in drawn(doubtful, 160).items()}
-    assert batch["count"] == len(CIRCLES)
+    batch = {name: value[None] for name, value in drawn(doubtful, 160).items()} | {"list_end": torch.zeros(1)}
     right = loss(outputs_of(doubtful, 160), batch)
     assert right < 0.05 < loss(outputs_of(CIRCLES[:2], 160), batch)
     shouting = outputs_of(doubtful, 160)
@@ -94,9 +96,10 @@ def test_pieces_show_their_circles_where_they_are_said_to_be(share):
         image[np.hypot(cols - x, rows - y) < 0.6 * radius] = 200
     drawing, seen = Drawing(160, (0.5, 0.9), share, 20.0, 0.5), 0
     for _ in range(12):
-        shown, found = piece((image, circles), lambda count: [(image, circles)] * count, drawing, rng)
+        shown, found, scale = piece((image, circles), lambda count: [(image, circles)] * count, drawing, rng)
         values = shown[found[:, 1].round().astype(int).clip(0, 159), found[:, 0].round().astype(int).clip(0, 159)]
         seen += len(found)
+        assert found[:, 2] == pytest.approx(12 * scale)
         assert (values > 90).mean() > 0.97
     assert seen > 60
 
@@ -107,6 +110,34 @@ def test_pieces_around_craters_show_one_wherever_it_lies():
         drawing, rng = Drawing(160, (0.6, 0.9), 0.0, 5.0, share), np.random.default_rng(1)
         shown = sum(len(piece((image, circles), lambda count: [], drawing, rng)[1]) for _ in range(40))
         assert least <= shown <= most
+
+
+def test_cells_near_a_centre_are_asked_for_the_crater_and_far_ones_for_ground():
+    heat = drawn(CIRCLES[:1], 160)["heat"].numpy()
+    rows, cols = np.mgrid[:80, :80]
+    away = np.hypot(2 * cols + 0.5 - CIRCLES[0, 0], 2 * rows + 0.5 - CIRCLES[0, 1])  # cells of two pixels
+    assert (heat[away < 2.15] == 1).all() and (heat[away > 2.25] < 1).all() and not heat[away > 10].any()
+    assert drawn(CIRCLES[:1], 160)["count"] == (heat == 1).sum()
+
+
+def test_what_is_too_small_for_the_list_is_no_mistake():
+    batch = {name: value[None] for name, value in drawn(CIRCLES, 160).items()}
+    found = outputs_of(CIRCLES, 160)
+    found[0, :2, 20, 60] = torch.tensor([5.0, np.log(3.0)])  # a crater of 3 px that the list lacks
+    listed, unlisted = (float(loss(found, batch | {"list_end": torch.tensor([end])})) for end in (2.5, 3.5))
+    assert unlisted == pytest.approx(float(loss(outputs_of(CIRCLES, 160), batch | {"list_end": torch.zeros(1)})), abs=1e-3)
+    assert listed > unlisted + 0.1
+
+
+def test_scores_begin_where_the_list_ends_and_it_is_said(capfd):
+    radii = 4 * (1 - np.random.default_rng(0).random(400)) ** -0.5  # none below 4 px
+    circles = np.column_stack([np.zeros((400, 2)), radii])
+    tiles = SimpleNamespace(circles=[circles], tiles=pd.DataFrame({"resolution_m": [100.0]}))
+    row = Hparams.model_validate(ROW | {"size_min": 0.3, "size_max": 6, "size_unit": "radius_km", "version": 777})
+    assert judged_row(tiles, row).radii_px(100.0) == (pytest.approx(radii.min()), 60)
+    assert "version 777: the list has next to no craters below a radius of 4" in capfd.readouterr().err
+    whole = row.model_copy(update={"size_min": 0.5})
+    assert judged_row(tiles, whole) is whole and not capfd.readouterr().err
 
 
 def test_resized_images_keep_pixel_centres():

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ...core.seeds import seed_of
+from ...craters.frequencies import list_end
 from ...samples.sampler import EpochOrder, sample_seed
 from ...training.cell import CellParams, Datasets
 from ..craters_common.prepare import TileSet, folder_of
@@ -34,6 +35,7 @@ class Pieces(Dataset):
         self.tiles, self.rows, self.hparams, self.seed, self.training = tiles, rows, hparams, seed, training
         scales = hparams.piece_scale_min, hparams.piece_scale_max
         around = hparams.around_share if training else 0.0
+        self.list_end = list_end(np.concatenate([tiles.circles[row] for row in rows])[:, 2])
         self.drawing = Drawing(hparams.piece_px, scales, hparams.mosaic_share, hparams.rotation_deg, around)
 
     def __len__(self) -> int:
@@ -46,7 +48,7 @@ class Pieces(Dataset):
         def others(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
             return [self._tile(row) for row in self.rows[rng.integers(0, len(self.rows), count)]]
 
-        image, circles = piece(self._tile(self.rows[index % len(self.rows)]), others, self.drawing, rng)
+        image, circles, scale = piece(self._tile(self.rows[index % len(self.rows)]), others, self.drawing, rng)
         if self.training:
             low, high = self.tiles.meta["range"]
             image = other_light(image, (low, high), rng)
@@ -54,7 +56,9 @@ class Pieces(Dataset):
         padded = np.full((MOST, 3), np.nan, np.float32)
         padded[: len(kept)] = kept
         item = {"image": torch.from_numpy(np.ascontiguousarray(image, np.float32)[None]), "circles": torch.from_numpy(padded)}
-        return item | (drawn(kept, self.hparams.piece_px, RADII_PX) if self.hparams.head == "heatmap" else {})
+        if self.hparams.head != "heatmap":
+            return item
+        return item | drawn(kept, self.hparams.piece_px, RADII_PX) | {"list_end": torch.tensor(self.list_end * scale, dtype=torch.float32)}
 
     def _tile(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         return np.asarray(self.tiles.image[row], np.float32), self.tiles.circles[row]

@@ -12,7 +12,7 @@ from ...training.cell import CellParams
 from ..craters_common.certainty import Certainty, learnt, sureness, truth_of, with_confidence
 from ..craters_common.judging import judge, within
 from ..craters_common.prepare import TileSet, folder_of
-from ..craters_common.tiles import radii_px, split_tiles
+from ..craters_common.tiles import judged_row, radii_px, split_tiles
 from .find import Finder, found_on, quantities
 from .hparams import Hparams
 
@@ -34,11 +34,12 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict[str, An
     finder.hparams = hparams  # scales may have changed since it was trained
     seen = {name: look(finder, tiles, rows, workspace) for name, rows in (("validation", validation), ("test", test))}
     save_seen(workspace.folder / SEEN, seen)
-    reading = read_off(tiles, validation, seen["validation"], hparams)
+    row = judged_row(tiles, hparams)
+    reading = read_off(tiles, validation, seen["validation"], row)
     write_json(workspace.folder / READING, reading.plain())
     listed = [with_confidence(craters, reading.calibration, quantities(craters)) for craters in seen["test"]]
-    sure = sureness(tiles, test, listed, hparams)
-    judged = judge(tiles, test, listed, reading.threshold, COLUMNS, hparams, workspace.folder)
+    sure = sureness(tiles, test, listed, row)
+    judged = judge(tiles, test, listed, reading.threshold, COLUMNS, row, workspace.folder)
     metrics = {"test-set": params.split, "iteration": params.iteration, **judged, **sure, "reading_threshold": reading.threshold}
     write_json(workspace.folder / "eval.json", metrics)
     return metrics

@@ -51,15 +51,15 @@ def piece(
     others: Callable[[int], list[tuple[np.ndarray, np.ndarray]]],
     drawing: Drawing,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """A piece (side, side) float32 of a tile, its image and circles (N, 3), and the circles in it whose centres it shows.
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """A piece (side, side) float32 of a tile, its image and circles (N, 3); the circles in it whose centres it shows; and its scale.
 
     ``others`` gives as many further tiles as a mosaic needs.
     """
     if rng.random() >= drawing.mosaic_share:
         scale = float(np.exp(rng.uniform(*np.log(drawing.scales))))
         around = drawing.around_share > 0 and rng.random() < drawing.around_share
-        return _part(*tile, scale, (drawing.side, drawing.side), drawing.rotation_deg, rng, around)
+        return *_part(*tile, scale, (drawing.side, drawing.side), drawing.rotation_deg, rng, around), scale
     count, largest = MOSAICS[0] if rng.random() < MOSTLY_TWO else MOSAICS[1]
     cell = drawing.side // count
     whole = cell / max(tile[0].shape)
@@ -71,7 +71,7 @@ def piece(
         row, col = (cell * place for place in divmod(number, count))
         image[row : row + inner, col : col + inner] = part - one.mean() + tile[0].mean()
         found.append(seen + (col, row, 0))
-    return image, np.concatenate(found)
+    return image, np.concatenate(found), scale
 
 
 def _part(

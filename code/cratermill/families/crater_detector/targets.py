@@ -14,6 +14,8 @@ NEARLY = 1.2
 """Craters beyond the limits by up to this factor are neither craters nor ground: at their centres nothing is asked."""
 SPREAD, SPREAD_CELLS = 0.16, (0.55, 3.0)
 """Deviation of the heat around a centre, in radii, and its limits in cells."""
+CORE, CORE_CELLS = 0.16, (1.1, 3.0)
+"""How far from a centre cells are asked for the crater itself, likewise: one cell of hundreds would teach little in a step."""
 LEARNT_ABOVE, UNASKED_ABOVE = 0.3, 0.1
 CENTRE = 0.99
 
@@ -21,50 +23,54 @@ CENTRE = 0.99
 def drawn(circles: np.ndarray, side: int, radii: tuple[float, float] = RADII_PX) -> dict[str, torch.Tensor]:
     """Targets of a piece with these circles (N, 3), small ones over large ones.
 
-    ``heat`` (h, w) is 1 in the cells of the centres, ``asked`` (h, w) 0 where nothing is asked, ``size`` (3, h, w) holds the logarithm
-    of the radius and the way to the centre along x and y, with weights ``weight`` (h, w); ``count`` craters were drawn.
+    ``heat`` (h, w) is 1 in the cells near a centre, ``asked`` (h, w) 0 where nothing is asked, ``size`` (3, h, w) holds the logarithm
+    of the radius and the way to the centre along x and y, with weights ``weight`` (h, w); ``count`` cells are near a centre.
     """
     cells = side // STRIDE
     heat, asked, weight = np.zeros((cells, cells), np.float32), np.ones((cells, cells), np.float32), np.zeros((cells, cells), np.float32)
-    size, count = np.zeros((3, cells, cells), np.float32), 0
+    size, nearest = np.zeros((3, cells, cells), np.float32), np.zeros((cells, cells), np.float32)
     for x, y, radius in circles[np.argsort(-circles[:, 2], kind="stable")]:
-        place = (np.array([x, y]) - (STRIDE - 1) / 2) / STRIDE
-        col, row = np.rint(place).astype(int).clip(0, cells - 1)
         if not radii[0] / NEARLY <= radius <= radii[1] * NEARLY:
             continue
-        spread = float(np.clip(SPREAD * radius / STRIDE, *SPREAD_CELLS))
-        window, near = _gauss(row, col, spread, cells)
+        place = (np.array([x, y]) - (STRIDE - 1) / 2) / STRIDE
+        spread, core = (np.clip(share * radius / STRIDE, *limits) for share, limits in ((SPREAD, SPREAD_CELLS), (CORE, CORE_CELLS)))
+        window, rows, cols = _window(place, 3 * spread + core, cells)
+        away = np.hypot(cols - place[0], rows - place[1])
+        hot, near = (np.exp(-(np.maximum(0, away - begin) ** 2) / (2 * spread**2)) for begin in (core, 0.0))
         if not radii[0] <= radius <= radii[1]:
-            asked[window][near > UNASKED_ABOVE] = 0
+            asked[window][hot > UNASKED_ABOVE] = 0
             continue
-        count += 1
-        heat[window] = np.maximum(heat[window], near)
-        closest = (near > LEARNT_ABOVE) & (near > weight[window])
-        weight[window][closest] = near[closest]
-        rows, cols = np.mgrid[window]
+        heat[window] = np.maximum(heat[window], hot)
+        closest = (hot > LEARNT_ABOVE) & (hot + near > nearest[window])
+        weight[window][closest], nearest[window][closest] = hot[closest], (hot + near)[closest]
         for channel, values in enumerate((np.full(near.shape, np.log(radius)), (place[0] - cols) * STRIDE, (place[1] - rows) * STRIDE)):
             size[channel][window][closest] = values[closest]
     asked[heat > CENTRE] = 1
-    arrays = {"heat": heat, "asked": asked, "size": size, "weight": weight}
-    return {name: torch.from_numpy(array) for name, array in arrays.items()} | {"count": torch.tensor(float(count))}
+    arrays = {"heat": heat, "asked": asked, "size": size, "weight": weight, "count": np.float32((heat > CENTRE).sum())}
+    return {name: torch.as_tensor(array) for name, array in arrays.items()}
 
 
-def _gauss(row: int, col: int, spread: float, cells: int) -> tuple[tuple[slice, slice], np.ndarray]:
-    """A bell around a cell: the window of the map that it meets, and its values there."""
-    reach = int(np.ceil(3 * spread))
-    window = (slice(max(0, row - reach), min(cells, row + reach + 1)), slice(max(0, col - reach), min(cells, col + reach + 1)))
+def _window(place: np.ndarray, reach: float, cells: int) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+    """The cells within a reach of a place (x, y): the window of the map, and their rows and columns."""
+    low, high = (np.floor(place - reach).astype(int).clip(0, cells), np.ceil(place + reach).astype(int).clip(-1, cells - 1) + 1)
+    window = (slice(low[1], high[1]), slice(low[0], high[0]))
     rows, cols = np.mgrid[window]
-    return window, np.exp(-((rows - row) ** 2 + (cols - col) ** 2) / (2 * spread**2)).astype(np.float32)
+    return window, rows, cols
 
 
 def loss(outputs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Penalty-reduced focal loss of the heat ÷ number of craters, and twice the losses of size and of offset ÷ radius."""
+    """``batch``: what :func:`drawn` gives, and ``list_end`` (N,): the radius in pixels of each piece at which its list ends, or 0.
+
+    Penalty-reduced focal loss of the heat ÷ number of cells near a centre, and twice the losses of size and of offset ÷ radius.
+    """
     heat, weight = batch["heat"], batch["weight"]
+    # A network that takes something for a crater too small for the list is neither right nor wrong.
+    unlisted = (outputs[:, 1].detach() < batch["list_end"].log()[:, None, None]) & (heat < UNASKED_ABOVE)
     probability = outputs[:, 0].sigmoid().clamp(1e-5, 1 - 1e-5)
     centre = (heat > CENTRE).float()
     right = -((1 - probability) ** 2) * probability.log() * centre
     wrong = -((1 - heat) ** 4) * probability**2 * (1 - probability).log() * (1 - centre)
-    focal = ((right + wrong) * batch["asked"]).sum() / batch["count"].sum().clamp(min=1)
+    focal = ((right + wrong) * batch["asked"] * ~unlisted).sum() / batch["count"].sum().clamp(min=1)
     log_radius, offset = batch["size"][:, 0], batch["size"][:, 1:]
     size = functional.smooth_l1_loss(outputs[:, 1], log_radius, beta=0.05, reduction="none")
     place = (outputs[:, 2:] - offset).abs().sum(1) / log_radius.exp()

@@ -16,7 +16,7 @@ from ...training.cell import CellParams
 from ..craters_common.certainty import learnt, sureness, truth_of
 from ..craters_common.judging import CRATERS, judge
 from ..craters_common.prepare import TileSet, folder_of
-from ..craters_common.tiles import radii_px, split_tiles
+from ..craters_common.tiles import judged_row, radii_px, split_tiles
 from .predict import COLUMNS, LOOSE_ARC, LOOSE_SUPPORT, USUAL, Predictor, Reading, quantities
 
 if TYPE_CHECKING:
@@ -34,16 +34,17 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     hparams: Hparams = params.hparams
     tiles = TileSet(folder_of(config, params.family, hparams.data))
     _, validation, test = split_tiles(tiles, params, hparams)
+    row = judged_row(tiles, hparams)
     if hparams.union_of:
         listed, reading = united(config, params, hparams, test), None
     else:
         checkpoint = config.project.cell_product("crater_unet", params.version, "train", params.split, params.iteration) / "best.ckpt"
         predictor = Predictor([checkpoint], params.version)
-        reading = choose(predictor, tiles, validation, hparams, workspace)
+        reading = choose(predictor, tiles, validation, row, workspace)
         write_json(workspace.folder / READING, reading.plain())
         listed = read(predictor, tiles, test, reading, workspace)
-    judged = judge(tiles, test, listed, reading.confidence if reading else 0.0, COLUMNS, hparams, workspace.folder)
-    metrics = {"test-set": params.split, "iteration": params.iteration, **judged, **sureness(tiles, test, listed, hparams)}
+    judged = judge(tiles, test, listed, reading.confidence if reading else 0.0, COLUMNS, row, workspace.folder)
+    metrics = {"test-set": params.split, "iteration": params.iteration, **judged, **sureness(tiles, test, listed, row)}
     metrics |= {f"reading_{name}": getattr(reading, name) for name in USUAL} if reading else {}
     write_json(workspace.folder / "eval.json", metrics)
     return metrics

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from ...core.errors import InputError
+from ...core.notices import notice
 from ...core.seeds import seed_of
 from ...samples.splits import held_out_tiles
 
 if TYPE_CHECKING:
     from ...training.cell import CellParams
     from .prepare import TileSet
+    from .sizes import SizedHparams
+
+Row = TypeVar("Row", bound="SizedHparams")
 
 
 class Sizes(Protocol):
@@ -42,6 +46,19 @@ def radii_px(hparams: Sizes, resolution_m: float) -> tuple[float, float]:
             next_step="add it to the config, or give sizes as radius_px",
         )
     return low, high
+
+
+def judged_row(tiles: TileSet, row: Row) -> Row:
+    """The row with its smallest size raised to where the list of these tiles ends: what is found below is right as often as the ground
+    says, and would count as wrong."""
+    from ...craters.frequencies import list_end
+
+    low, high = radii_px(row, float(tiles.tiles["resolution_m"].iloc[0]))
+    end = list_end(np.concatenate(tiles.circles)[:, 2])
+    if end <= low or end >= high:
+        return row
+    notice(f"version {row.version}: the list has next to no craters below a radius of {end:.3g} px; scores and thresholds begin there")
+    return row.model_copy(update={"size_min": end, "size_max": high, "size_unit": "radius_px"})
 
 
 def fitting(image: np.ndarray, divisor: int) -> tuple[np.ndarray, int, int]:
