@@ -88,6 +88,13 @@ def test_points_between_thousands_are_told_from_decimal_ones_or_said(row, values
     assert (said in err and what in err) if said else not err
 
 
+def test_a_decimal_point_far_below_thousands_is_refused():
+    text = "lon;radius_m\n" + "1,5;30.000\n" * 1200
+    assert set(parse_bytes(text.encode(), "x").frame()["radius_m"]) == {30000}
+    with pytest.raises(InputError, match=r"line 1202: 12.5 has a decimal point, where 30.000 above"):
+        parse_bytes(f"{text}12.5;30.000\n".encode(), "x").frame()
+
+
 def test_what_was_guessed_is_said_by_every_reader(tmp_path, capsys):
     path = tmp_path / "it's a table.csv"
     for read in (read_frame, read_delimited, read_cells, read_text, read_yaml_file):

@@ -190,3 +190,11 @@ def test_parquet_with_and_without_shapes(tmp_path, monkeypatch):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(InputError, match="broken.parquet can't be read"):
         read_catalogue(tmp_path / "broken.parquet")
+
+
+@pytest.mark.parametrize(("factor", "said"), [(np.pi / 180, True), (1.0, False)])
+def test_angles_that_could_be_radians_are_said(tmp_path, capsys, factor, said):
+    lon, lat = np.linspace(-179, 179, 40) * factor, np.linspace(-80, 80, 40) * factor
+    rows = "".join(f"{x},{y},5000\n" for x, y in zip(lon, lat, strict=True))
+    read_catalogue(write(tmp_path / "list.csv", f"lon,lat,radius_m\n{rows}"))
+    assert ("as angles in radians would" in capsys.readouterr().err) == said

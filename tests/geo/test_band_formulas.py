@@ -67,3 +67,18 @@ def test_names_alone_leave_pixels_as_they_are(case):
 def test_what_the_file_lacks_is_refused(case, bands, said):
     with pytest.raises(InputError, match=said):
         Mosaic.open(case[0], bands)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_formulas_see_what_scales_and_offsets_say(tmp_path, dtype):
+    grid = global_grid(rows=60)
+    pixels = noise(grid, 2).astype(dtype)
+    path = write_mosaic(tmp_path / "x.tif", pixels, grid)
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (0.01, 0.02), (0.5, -3.0)
+    made = Mosaic.open(path, ["b1", "b1 / b2"]).read(Window(0, 0, *grid.shape))
+    physical = pixels * np.array([0.01, 0.02])[:, None, None] + np.array([0.5, -3.0])[:, None, None]
+    np.testing.assert_array_equal(made[0], pixels[0])  # a band as it is
+    with np.errstate(divide="ignore"):
+        wanted = (physical[0] / physical[1]).astype(np.float32)
+    np.testing.assert_allclose(made[1], np.where(np.isfinite(wanted), wanted, np.nan), rtol=1e-6)

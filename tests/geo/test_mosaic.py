@@ -10,6 +10,7 @@ import rasterio.shutil
 from affine import Affine
 
 from cratermill.core.errors import InputError
+from cratermill.core.files import fingerprint
 from cratermill.geo.cog import write_cog
 from cratermill.geo.grid import Grid, Window
 from cratermill.geo.mosaic import Mosaic
@@ -166,6 +167,32 @@ def test_missing_crs_and_missing_geotransform(tmp_path, grid):
     with pytest.raises(InputError, match="has no CRS") as raised:
         Mosaic.open(tmp_path / "y.tif")
     assert "gdal_edit.py" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("crs", "said"),
+    [
+        ("EPSG:4326", "is on the Earth's ellipsoid (WGS 84)"),
+        ("EPSG:32633", "is on the Earth's ellipsoid"),
+        ("IAU_2015:49901", "Mars (2015) / Ographic, which counts longitudes westwards"),
+        ("IAU_2015:49911", "Mars (2015) / Ographic / Equirectangular, clon = 0, which counts longitudes westwards"),
+        ("IAU_2015:49900", ""),
+        ("IAU_2015:49910", ""),
+        ("+proj=eqc +R=1737400 +units=km", ""),
+    ],
+)
+def test_a_crs_that_is_likely_another_than_the_pixels_is_said(tmp_path, grid, capsys, crs, said):
+    path = write_mosaic(tmp_path / f"{fingerprint([crs])}.tif", noise(grid), grid, crs=crs, transform=Affine(1, 0, -60, 0, -1, 30))
+    Mosaic.open(path)
+    err = capsys.readouterr().err
+    assert said in err and bool(err) == bool(said)
+
+
+def test_a_pole_of_its_own_is_refused(tmp_path, grid):
+    turned = "+proj=ob_tran +o_proj=longlat +o_lat_p=45 +o_lon_p=0 +R=1737400"
+    path = write_mosaic(tmp_path / "x.tif", noise(grid), grid, crs=turned, transform=Affine(3, 0, -180, 0, -3, 90))
+    with pytest.raises(InputError, match="the CRS has a pole of its own"):
+        Mosaic.open(path)
 
 
 def test_rotated_and_complex_rasters_are_refused(tmp_path, grid):

@@ -21,7 +21,7 @@ from cratermill.core.statistics import interval
 from cratermill.families import get_family
 from cratermill.pipeline.launch import plan_training
 from cratermill.pipeline.load_config import load_config
-from cratermill.pipeline.summarise import done_cells, require_complete, summarise
+from cratermill.pipeline.summarise import done_cells, name_products, require_complete, summarise
 from tests.pipeline.conftest import copy_project
 
 
@@ -108,6 +108,16 @@ def test_one_odd_record_of_a_cell_keeps_no_others_from_being_summarised(tmp_path
     path.write_text(odd)
     assert done_cells(config, family, 3)["iteration"].tolist() == [0]
     assert ("no whole record of a cell" in capsys.readouterr().err) == bool(odd)
+
+
+def test_cells_of_rows_that_no_longer_validate_are_said_to_have_no_further_names(tmp_path, capsys):
+    config, family = SimpleNamespace(project=Project(tmp_path)), get_family("ejecta")
+    params = {"split": 0, "iteration": 0, "family": "ejecta", "version": 3, "hparams": {"model": "a net of old"}}
+    for iteration in (0, 1):
+        path = config.project.cell_product(family.short, 3, "train", 0, iteration) / "cell.json"
+        write_json(path, {"stage": "train", "params": params | {"iteration": iteration}, "metrics": {}})
+    name_products(config, family, 3, done_cells(config, family, 3))
+    assert capsys.readouterr().err.count("ejecta version 3: rows of its cells are no longer valid (") == 1
 
 
 def test_interval_is_students_over_split_means():

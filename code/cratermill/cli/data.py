@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -240,4 +241,5 @@ def _show_import(report, dry_run: bool) -> None:
     for refused in report.refused:
         typer.secho(f"Refused: {refused}", err=True)
     if not dry_run:
-        typer.echo(f"Next: cratermill versions check its tables, then cratermill launch train {report.brought['config'].split(' ')[0]}")
+        config = shlex.quote(report.brought["config"].removesuffix(" (kept)"))
+        typer.echo(f"Next: cratermill versions check its tables, then cratermill launch train {config}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ def check_weights(config: Path = CONFIG, as_json: bool = JSON) -> None:
         typer.echo("No row asks for published weights.")
     if as_json:
         raise typer.Exit(2 if any(one["file"] is None or one["whole"] is False for one in found) else 0)
-    require_weights(rows, str(config))
+    require_weights(rows, shlex.quote(str(config)))
     if any(one["whole"] is False for one in found):
         raise InputError("weights are damaged", valid="the published checksums", next_step="delete these files and fetch them again")
 

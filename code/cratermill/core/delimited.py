@@ -12,6 +12,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,8 @@ class Delimited:
     def _numbers(self) -> dict[str, Any]:
         """How pandas is to read them."""
         if self._comma and not self._point:
+            if self._grouped:
+                self._require_thousands()
             return {"decimal": ",", "thousands": "." if self._grouped else None}
         if self._grouped and not self._point:  # nor is there any number with a comma
             notice(
@@ -96,6 +99,17 @@ class Delimited:
                 "if the point parts thousands, export the file without it"
             )
         return {"decimal": "."}
+
+    def _require_thousands(self) -> None:
+        """Where points part thousands, ``12.5`` would become 125: rows behind those that told are looked at, too."""
+        for line, cells in zip(self.lines[_LOOKED_AT:], islice(self.rows, _LOOKED_AT, None), strict=True):
+            point = next((cell for cell in cells if _POINT_NUMBER.fullmatch(cell) and not _POINT_THOUSANDS.fullmatch(cell)), None)
+            if point is not None:
+                raise InputError(
+                    f"{self.what}, line {line}: {point} has a decimal point, where {self._grouped} above has one between thousands",
+                    valid="one way of writing numbers in the whole file",
+                    next_step="export the file again, with decimal points and nothing between thousands",
+                )
 
 
 _LOOKED_AT = 1000

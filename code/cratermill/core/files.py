@@ -17,14 +17,16 @@ from typing import Any
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it on success and vanishes on failure."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     # Of a name that nobody can foresee: a file or link of the same name that lies there already is nobody's but its owner's.
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp{path.suffix[:12]}")
     try:
         yield temporary
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -47,6 +47,8 @@ BLOCK = 2**20
 """Rows that are handed to GDAL at a time: it copies them all."""
 ELSEWHERE_DEG = 1.0
 """Columns and shapes that say so different places of a crater can't both be right."""
+MANY, RADIANS = 20, 0.5
+"""Craters of a list, and its highest latitude, from which on it is worth a word that its degrees could be radians."""
 COMPARED = 1000
 """Rows whose columns are compared with their shapes."""
 
@@ -172,10 +174,21 @@ def _centres(frame: pd.DataFrame, path: Path, body: Body | None = None) -> tuple
     lon = np.where(west | _said(frame, path, "+West", "longitudes of {} row(s) count westwards, as {} says"), -lon, lon)
     _say_others(frame, lon_name, [] if west else LON_NAMES, lon, path)
     _say_others(frame, lat_name, LAT_NAMES, lat, path)
+    _say_radians(lon, lat, lon_name, path)
     lat = _planetodetic(frame, lat, path, body)
     if shaped:
         _compare(frame, lon, lat, lon_name, path)
     return lon, lat
+
+
+def _say_radians(lon: np.ndarray, lat: np.ndarray, name: str, path: Path) -> None:
+    """Say it where a list's degrees could be radians: it would lie within a few degrees of (0, 0)."""
+    widest, highest = np.abs(lon).max(), np.abs(lat).max()
+    if len(lon) >= MANY and widest <= 2 * np.pi and highest <= np.pi / 2 and widest > highest > RADIANS:
+        notice(
+            f"{path}: all craters lie within {widest:.3g}° and {highest:.3g}° of longitude 0, latitude 0, as angles in radians would; "
+            f"{name} is taken as degrees"
+        )
 
 
 def _say_others(frame: pd.DataFrame, used: str, names: Iterable[str], degrees: np.ndarray, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import shapely
 
 from ..core.errors import InputError, nearest
 from ..core.notices import notice
-from ..geo.bodies import Body, body_of_crs, planetodetic, wrap_lon
+from ..geo.bodies import Body, body_of_crs, lost_west, planetodetic, wrap_lon
 from . import columns
 
 SUFFIXES = (".gpkg", ".shp", ".geojson", ".json")
@@ -45,24 +44,10 @@ def read(path: Path, layer: str | None) -> tuple[pd.DataFrame, Body | None, list
         frame = frame.set_crs(None, allow_override=True)
     elif frame.crs is None:
         notes = [*notes, f"{path} names no CRS: its shapes are taken for degrees east and north on the mosaic's body"]
-    elif name := _lost_west(frame.crs):
+    elif name := lost_west(frame.crs):
         remark = f"{path} is in {name}, which counts longitudes westwards, but says that its own run east: they are taken as east"
         notes = [*notes, f"{remark}. If craters lie mirrored, write the file in a CRS that counts east"]
     return frame, body_of_crs(frame.crs) if frame.crs is not None else None, notes
-
-
-def _lost_west(crs: pyproj.CRS) -> str | None:
-    """The name of a published CRS that counts west, where a file has it with axes that run east: GDAL drops the sense."""
-    if not crs.is_geographic or any(axis.direction == "west" for axis in crs.axis_info):
-        return None
-    name = re.sub(r"^GCS_(\w+)_2015_Ographic$", r"\1 (2015) / Ographic", crs.name)  # as shapefiles have it
-    if not name.endswith("(2015) / Ographic"):
-        return None
-    try:
-        published = pyproj.CRS.from_user_input(name)
-    except pyproj.exceptions.CRSError:
-        return None
-    return name if any(axis.direction == "west" for axis in published.axis_info) else None
 
 
 def eastwards(frame: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:

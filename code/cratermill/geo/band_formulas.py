@@ -1,8 +1,9 @@
 """Bands of a mosaic by number, name or formula: ``[b1, b2, "b1 / b3"]``.
 
 Bands are called ``b1``, ``b2``, … and by the names that stand in the file. As soon as one of the list is a formula all are float32,
-computed in float64 from the file's own pixels before anything is resampled. A pixel of a formula has no data (NaN) where a band that it
-uses has none, declared nodata values included, and where there is no finite result, as in a division by zero.
+computed in float64 from the file's own pixels before anything is resampled, a band's scale and offset applied where the file has them
+(``gdalinfo`` shows "Offset: …, Scale: …"): ratios of stored numbers mean nothing. A pixel of a formula has no data (NaN) where a band
+that it uses has none, declared nodata values included, and where there is no finite result, as in a division by zero.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class MadeBands:
     names: tuple[str, ...]
     """Of the inputs, as formulas call them."""
     recipes: tuple[int | Formula, ...]
+    scales: tuple[tuple[float, float], ...]
+    """Scale and offset of the inputs: what formulas see is stored numbers · scale + offset."""
     dtype = np.dtype(np.float32)
 
     @property
@@ -40,7 +43,7 @@ class MadeBands:
         """Inputs (I, h, w), and a mask (1 or I, h, w) of what they lack, as bands (C, h, w), NaN where there is no data."""
         gone = None if missing is None else np.broadcast_to(missing, pixels.shape)
         made = np.empty((len(self.recipes), *pixels.shape[1:]), self.dtype)
-        values = dict(zip(self.names, pixels, strict=True))
+        values = {name: _scaled(*given) for name, *given in zip(self.names, pixels, self.scales, strict=True)}
         for band, recipe in zip(made, self.recipes, strict=True):
             used = [recipe] if isinstance(recipe, int) else [self.names.index(name) for name in recipe.names]
             with np.errstate(over="ignore"):  # what float32 can't hold is inf, and no data
@@ -77,7 +80,11 @@ def chosen_bands(dataset: Any, bands: Bands, path: Path) -> tuple[tuple[int | st
     inputs = tuple(names.values())
     recipes = tuple(inputs.index(band) if isinstance(band, int) else band for band in chosen)
     labels = tuple(band if isinstance(band, int) else band.text for band in chosen)
-    return labels, MadeBands(inputs, tuple(names), recipes)
+    return labels, MadeBands(inputs, tuple(names), recipes, tuple((dataset.scales[band - 1], dataset.offsets[band - 1]) for band in inputs))
+
+
+def _scaled(pixels: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+    return pixels if scale == (1.0, 0.0) else np.multiply(pixels, scale[0], dtype=np.float64) + scale[1]
 
 
 def _names(dataset: Any) -> dict[str, int]:

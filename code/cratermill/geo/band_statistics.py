@@ -32,7 +32,7 @@ SAMPLED_PX = 2**14
 FILL_SHARE, FILL_AMONG, FILL_GAP = 0.001, 16, 0.25
 """A value at either end is taken for a fill that nobody declared if this share of all pixels hold it, among so many other values, and if it
 lies apart from them by this part of their range."""
-RULE = "exact-2"
+RULE = "exact-3"
 """Part of the mark of remembered statistics: another rule makes them anew."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -196,6 +197,21 @@ def published_crs(crs) -> pyproj.CRS:
 def body_of_crs(crs) -> Body:
     """The ellipsoid of a CRS (pyproj, rasterio, WKT or authority code), named after the known body with nearly the same radius."""
     return _body_of_wkt(as_crs(crs).to_wkt())
+
+
+def lost_west(crs: pyproj.CRS) -> str | None:
+    """The name of a published CRS that counts west, where a file has it with axes that run east: GDAL drops the sense."""
+    if crs.geodetic_crs is None or any(axis.direction == "west" for axis in crs.axis_info):
+        return None
+    base = re.sub(r"^GCS_(\w+)_2015_Ographic$", r"\1 (2015) / Ographic", crs.geodetic_crs.name)  # as shapefiles have it
+    if not base.endswith("(2015) / Ographic"):
+        return None
+    try:
+        published = pyproj.CRS.from_user_input(base)
+    except pyproj.exceptions.CRSError:
+        return None
+    west = any(axis.direction == "west" for axis in published.axis_info)
+    return (base if crs.is_geographic else crs.name) if west else None
 
 
 def as_crs(crs) -> pyproj.CRS:

@@ -178,6 +178,13 @@ class Mosaic:
         with self._lock:
             return str(self._handle().descriptions[band - 1] or "") or None
 
+    @property
+    def is_lossy(self) -> bool:
+        """Whether its pixels were packed in a way that changes them."""
+        with self._lock:
+            dataset = self._handle()
+        return dataset.driver in ("JPEG", "JP2OpenJPEG") or str(dataset.compression.value if dataset.compression else "").lower() == "jpeg"
+
     def files(self) -> list[str]:
         """Every file that the pixels come from: the one named, sources of a VRT, masks and descriptions beside it."""
         with self._lock:
@@ -263,6 +270,7 @@ class ArrayMosaic(Mosaic):
         self._array = _three_axes(array)
         called = self._array["band"].values.tolist()
         facade = SimpleNamespace(indexes=range(1, len(called) + 1), count=len(called), colorinterp=[None] * len(called))
+        facade.scales, facade.offsets = [1.0] * len(called), [0.0] * len(called)
         facade.descriptions = [one if isinstance(one, str) else None for one in called]
         chosen, made = chosen_bands(facade, bands, self.path)
         self._read_bands = made.inputs if made else tuple(int(band) for band in chosen)

@@ -8,12 +8,15 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
+import pyproj
 import rasterio
 from rasterio._err import CPLE_BaseError
 
 from ..core.errors import InputError
-from .bodies import body_of_crs, published_crs
+from ..core.notices import notice
+from .bodies import Body, body_of_crs, lost_west, published_crs
 from .grid import Grid
 
 # GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker. It reads this once, at the first raster; rasterio.Env is
@@ -33,6 +36,9 @@ _share_heaps()
 
 GDAL_ERRORS = (rasterio.errors.RasterioError, CPLE_BaseError)
 """What rasterio raises; the second where it hands GDAL's own on."""
+
+
+EARTH_M = 6378137.0
 
 
 @contextlib.contextmanager
@@ -78,7 +84,7 @@ def place_of(path: Path) -> Grid | None:
 def grid_of(crs, affine, shape: tuple[int, int], path: Path) -> Grid:
     """The grid of a raster; ``InputError`` where it has none, is turned, or lies on no known body."""
     if crs is None:
-        step = f'gdal_edit.py -a_srs "+proj=eqc +R=2439400 +units=m" "{path}" (with the right projection and radius) writes it'
+        step = f"gdal_edit.py -a_srs '+proj=eqc +R=2439400 +units=m' {quote(str(path))} (with the right projection and radius) writes it"
         raise InputError(f"{path} has no CRS, so neither its body nor its radius is known", valid="a georeferenced mosaic", next_step=step)
     if affine.is_identity:
         raise InputError(f"{path} has no geotransform", valid="a georeferenced mosaic", next_step="gdal_edit.py -a_ullr writes its extent")
@@ -86,10 +92,22 @@ def grid_of(crs, affine, shape: tuple[int, int], path: Path) -> Grid:
         grid = Grid(published_crs(crs), affine, shape)
         if not grid.is_north_up:
             raise InputError("the raster is rotated or sheared", valid="a north-up raster", next_step="gdalwarp SRC DST makes one")
-        body_of_crs(grid.crs)  # refuses what has no body, or latitudes of another kind
+        body = body_of_crs(grid.crs)  # refuses what has no body, or latitudes of another kind
+        if grid.crs.is_geographic and grid.columns_per_turn is None:
+            raise InputError("the CRS has a pole of its own", valid="longitudes and latitudes of the body", next_step="gdalwarp SRC DST")
+        _say_doubts(grid.crs, body, path)
         return grid
     except InputError as error:
         raise InputError(f"{path}: {error.given}", valid=error.valid, next_step=error.next_step) from error
+
+
+def _say_doubts(crs: pyproj.CRS, body: Body, path: Path) -> None:
+    if abs(body.semi_major_m / EARTH_M - 1) < 0.01:
+        said = f"{path} is on the Earth's ellipsoid ({crs.name}), and so are all metres and kilometres"
+        notice(f"{said}; if it shows another body, give it its CRS: gdal_edit.py -a_srs '+proj=longlat +R=1737400' {quote(str(path))}")
+    if name := lost_west(crs):
+        said = f"{path} is in {name}, which counts longitudes westwards, but says that its own run east: they are taken as east"
+        notice(f"{said}. If craters lie mirrored, give it a CRS that counts east, or gdalwarp it to one")
 
 
 def _cause(error: Exception) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from xml.etree import ElementTree
 
@@ -122,7 +123,7 @@ def require_brightness(dataset: Any, bands: Sequence[int], path: Path) -> None:
             raise InputError(
                 f"band {band} of {path} is its alpha band: it says where data are, and is no channel",
                 valid=f"bands {', '.join(str(b) for b in dataset.indexes if b not in alpha_bands(dataset))}",
-                next_step=f'if it really holds brightness: gdal_edit.py -colorinterp_{band} undefined "{path}"',
+                next_step=f"if it really holds brightness: gdal_edit.py -colorinterp_{band} undefined {quote(str(path))}",
             )
         if dataset.colorinterp[band - 1] is ColorInterp.palette:
             _refuse_palette(dataset.colormap(band), band, path)
@@ -164,7 +165,7 @@ def _refuse_palette(palette: dict[int, tuple[int, ...]], band: int, path: Path) 
     raise InputError(
         f"band {band} of {path} holds indices into a palette, and an index is no brightness",
         valid="pixels that are grey values or colours themselves",
-        next_step=f'gdal_translate -expand {expand} "{path}" expanded.tif writes them',
+        next_step=f"gdal_translate -expand {expand} {quote(str(path))} expanded.tif writes them",
     )
 
 

@@ -252,7 +252,7 @@ def require_weights(rows: Iterable[Row], config: str = "CONFIG") -> None:
         raise InputError(
             f"rows ask for pretrained weights that are not on this machine:{names}",
             valid="weights in the local cache, or pretrained False in these rows",
-            next_step=f"run 'cratermill weights fetch {config}' where there is network (on a cluster: the login node)",
+            next_step=f"where there is network (on a cluster: the login node), run: cratermill weights fetch {config}",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def run_demo(workers: int = 1) -> int:
     code = launch("all", path, workers=workers)
     if code:
         return code
-    _say(3, f"compare the map with the planet's truth: cratermill compare {map_folder(config).name} {config.run.data}")
+    _say(3, f"compare the map with the planet's truth: cratermill compare {map_folder(config).name} {shlex.quote(config.run.data)}")
     print_scores(compare_with_truth(config))
     minutes = (time.monotonic() - began) / 60
     print(f"\nThe demo is done, in {minutes:.1f} minutes. Look at:")

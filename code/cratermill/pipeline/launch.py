@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -238,7 +239,7 @@ def require_launchable(config: Config, rows: Rows) -> None:
             valid="a row with version_run True, or train.<family>.versions",
             next_step="set version_run in the table, or name versions in the config",
         )
-    require_weights([row for found in rows.values() for row in found], str(config.source))
+    require_weights([row for found in rows.values() for row in found], shlex.quote(str(config.source)))
     for name, found in rows.items():
         require_trainable(name, found)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ..core.files import read_json, write_table
+from ..core.files import read_json, stat_fingerprint, write_table
 from ..core.frames import read_columns
 from ..core.paths import Project
 from ..core.statistics import interval
@@ -23,6 +24,9 @@ GROUPED = ("data_set", "test_sets")
 """Scores are compared among versions that agree in these."""
 CELL = re.compile(r"_test-set-(\d+)_iteration-(\d+)$")
 CURVE = "curve.csv"
+CURVE_COLUMNS = ("epoch", "train_loss", "loss")
+MOST_KEPT = 2**13
+"""Tables of cells that are kept while pages are written."""
 TEST = "test_"
 """Begins the names of evaluation scores that count the Test data alone."""
 
@@ -109,7 +113,17 @@ def cell_tables(
     """The ``wanted`` columns of a table of numbers, of every published cell by (split, iteration); empty where it is broken."""
     paths = (project.version_log(short, version) / "cells").glob(f"{stage}_*/{name}")
     found = {path: CELL.search(path.parent.name) for path in paths if (path.parent / "cell.json").exists()}
-    return {(int(match[1]), int(match[2])): read_columns(path, wanted) for path, match in sorted(found.items()) if match}
+    return {
+        (int(match[1]), int(match[2])): _columns(path, *stat_fingerprint(path), tuple(wanted))
+        for path, match in sorted(found.items())
+        if match
+    }
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _columns(path: Path, size: int, modified_ns: int, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Two pages show the same curves."""
+    return read_columns(path, wanted)
 
 
 def version_table(folder: Path) -> pd.DataFrame | None:

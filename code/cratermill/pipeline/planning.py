@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -269,5 +270,5 @@ def whole_or_refuse(config: Config) -> None:
     if not made.get("complete", True):
         raise InputError(
             f"the import into {config.data.root} did not come to its end",
-            next_step=f"run 'cratermill import-ejmap {made['source']} --into {config.run.data}' again",
+            next_step=f"run again: cratermill import-ejmap {shlex.quote(str(made['source']))} --into {shlex.quote(config.run.data)}",
         )

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..batch.state import is_done
 from ..config import Config
-from ..core.errors import WorkError
+from ..core.errors import WorkError, first_line
 from ..core.files import link_or_copy, read_json, write_json, write_table
 from ..core.frames import rows_of
 from ..core.notices import notice
@@ -17,7 +17,7 @@ from ..families import cell_params, get_family
 from ..families.base import Family
 from ..families.members import CHECKPOINT, validation_scores
 from ..training.binary_scores import SCORES
-from ..training.cell import SAMPLES
+from ..training.cell import SAMPLES, CellParams
 from .index import write_results_page
 from .leaderboard import leaderboard
 from .training_page import write_training_page
@@ -114,11 +114,16 @@ def done_cells(config: Config, family: Family, version: int) -> pd.DataFrame:
 def name_products(config: Config, family: Family, version: int, cells: pd.DataFrame) -> None:
     """The names below ``log/`` that users' notebooks read, as further names of the cells' files."""
     folder = config.project.version_log(family.short, version)
+    row: Any = None
     for cell in rows_of(cells):
         try:
-            names = family.log_names(cell.stage, cell_params(cell.params))
-        except ValueError:
-            continue  # of a row as earlier versions knew it
+            if cell.hparams != row:  # nearly always all cells of a version have one and the same, which is checked once
+                row, model = cell.hparams, cell_params(cell.params).hparams
+            names = family.log_names(cell.stage, CellParams(**{**cell.params, "hparams": model}))
+        except (ValueError, TypeError) as error:  # of a row as earlier versions of the program knew it
+            why = f"{family.name} version {version}: rows of its cells are no longer valid ({first_line(error)})"
+            notice(f"{why}: their files get no names in {folder}, see {folder / 'cells'}; or train the row as it is now", once=str(folder))
+            continue
         for name, source in names.items():
             if (cell.product / source).exists():
                 link_or_copy(cell.product / source, folder / name)

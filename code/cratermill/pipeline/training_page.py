@@ -11,7 +11,7 @@ from ..core.files import read_json
 from ..core.paths import Project
 from ..report import html
 from ..report.training_pictures import leaderboard_picture, learning_curves
-from .leaderboard import CURVE, GROUPED, cell_tables, groups, read_table
+from .leaderboard import CURVE, CURVE_COLUMNS, GROUPED, cell_tables, groups, read_table
 
 if TYPE_CHECKING:
     from ..families.base import Family
@@ -92,7 +92,7 @@ def draw_curves(project: Project, family: Family, version: int, folder: Path, sh
         path.unlink(missing_ok=True)
         return
     metric = read_json(folder / "hparams.json", {}).get("val_metric", "loss")
-    curves = cell_tables(project, family.short, version, "train", CURVE, ("epoch", "train_loss", "loss", metric))
+    curves = cell_tables(project, family.short, version, "train", CURVE, (*CURVE_COLUMNS, metric))
     learning_curves(path, curves, metric, family.hparams_model().validation_rank)
 
 

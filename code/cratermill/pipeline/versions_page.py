@@ -14,7 +14,7 @@ from ..core.paths import Project
 from ..core.statistics import interval
 from ..report import html, plots
 from ..report.assets import PLOTS
-from .leaderboard import CURVE, cell_tables, groups, read_table
+from .leaderboard import CURVE, CURVE_COLUMNS, cell_tables, groups, read_table
 from .tuning import scores_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class _Group:
         lines: dict[str, dict[str, pd.DataFrame]] = {}
         for version in self.table["version"].tolist()[:MOST_CURVES]:
             metric = read_json(self.project.version_results(self.family.short, version) / "hparams.json", {}).get("val_metric", "loss")
-            found = [table for table in self.tables(version, "train", CURVE, ("epoch", metric)) if metric in table]
+            found = [table for table in self.tables(version, "train", CURVE, (*CURVE_COLUMNS, metric)) if metric in table]
             if found:
                 columns = {name: np.concatenate([table[name] for table in found]) for name in ("epoch", metric)}
                 mean = pd.DataFrame(columns).groupby("epoch", as_index=False).mean()

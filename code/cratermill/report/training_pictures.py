@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from .images import save_figure
 from .style import SAFE
@@ -32,32 +33,37 @@ def learning_curves(path: Path, curves: dict[tuple[int, int], Curve], metric: st
     if not curves:
         return None
     splits = sorted({split for split, _ in curves})
-    colours = {split: SPLIT_COLOURS[place % len(SPLIT_COLOURS)] for place, split in enumerate(splits)}
-    figure, left, right = _emptied(*_two_axes())
+    colours = {split: _colour(place) for place, split in enumerate(splits)}
+    figure, left, right = _emptied(*_two_axes(tuple(splits)))
     _lines(left, curves, "train_loss", colours, alpha=0.45, linestyles="--")
     _lines(left, curves, "loss", colours)
     _lines(right, curves, metric, colours)
-    for split in splits:
-        best = [best_row(curve, metric, rank) for (one, _), curve in curves.items() if one == split and metric in curve]
-        epochs, scores = [epoch + 1 for epoch, _ in best], [score for _, score in best]
-        right.plot(epochs, scores, "o", color=colours[split], markersize=4)
-        right.plot([], [], color=colours[split], label=f"test-set {split}")
-    left.set(xlabel="epoch", ylabel="loss (dashed: training, solid: validation)")
-    right.set(xlabel="epoch", ylabel=f"validation {metric}")
+    best = [(*best_row(curve, metric, rank), colours[split]) for (split, _), curve in curves.items() if metric in curve]
+    if best:
+        epochs, scores, shades = zip(*best, strict=True)
+        right.scatter(np.array(epochs) + 1, scores, s=16, c=shades, zorder=2)
+    right.set_ylabel(f"validation {metric}")
     values = np.concatenate([curve[metric] for curve in curves.values() if metric in curve] or [np.zeros(0)])
     if ((values >= 0) & (values <= 1)).all():
         right.set_ylim(0, 1)
-    right.legend(fontsize=8, loc="lower right")
     return save_figure(figure, path, dpi=110)
 
 
-@cache
-def _two_axes() -> tuple[Figure, Axes, Axes]:
-    """One figure for the curves of all versions: most of the time goes into axes and their ticks."""
+@lru_cache(maxsize=1)
+def _two_axes(splits: tuple[int, ...]) -> tuple[Figure, Axes, Axes]:
+    """One figure for the curves of all versions of the same splits: most of the time goes into axes, their ticks and the legend."""
     figure = Figure(figsize=(12, 4))
     # Margins that fit what stands there: to have them measured is to draw everything twice.
     left, right = figure.subplots(1, 2, gridspec_kw={"left": 0.065, "right": 0.985, "bottom": 0.13, "top": 0.96, "wspace": 0.16})
+    left.set(xlabel="epoch", ylabel="loss (dashed: training, solid: validation)")
+    right.set_xlabel("epoch")
+    named = [Line2D([], [], color=_colour(place), label=f"test-set {split}") for place, split in enumerate(splits)]
+    right.legend(handles=named, fontsize=8, loc="lower right")
     return figure, left, right
+
+
+def _colour(place: int) -> str:
+    return SPLIT_COLOURS[place % len(SPLIT_COLOURS)]
 
 
 def _emptied(figure: Figure, *both: Axes) -> tuple[Figure, Axes, Axes]:

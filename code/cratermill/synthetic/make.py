@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ def describe(folder: str | Path) -> dict[str, Any]:
     if record is None:
         unfinished = paths.mosaic.exists() and paths.catalogue.exists()
         given = f"{paths.root} holds no {'finished ' if unfinished else ''}synthetic planet: {paths.planet} is missing or broken"
-        raise InputError(given, next_step=f"make one with: cratermill planet synth {paths.root}")
+        raise InputError(given, next_step=f"make one with: cratermill planet synth {shlex.quote(str(paths.root))}")
     return record
 
 

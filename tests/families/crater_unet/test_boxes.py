@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from cratermill.core import notices
 from cratermill.core.errors import InputError
 from cratermill.families.craters_common.boxes import box_circles, paired
+from cratermill.families.craters_common.options import CraterData
+from cratermill.families.craters_common.sources import box_tiles, circle_tiles
 
 BOX = [[49.5, 24.5, 10.0]]
 
@@ -125,3 +128,89 @@ def test_a_chord_along_the_edge_gives_the_circle_that_it_belongs_to():
     """A quarter of a circle's height shows: less than half, so the box is no whole width."""
     chord = 2 * (20**2 - 10**2) ** 0.5
     assert np.allclose(box_circles(f"0 0.05 0.5 0.1 {chord / 100}", (100, 100), "x"), [[-10.5, 49.5, 20]])
+
+
+LINE = "0 .5 .5 .2 .2\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "part"),
+    [
+        ({"a.txt": LINE, "_annotations.coco.json": "{}"}, "1 of 2 images have no text file of boxes (b.png), but there is _annotations"),
+        ({"a.xml": "<annotation/>", "b.xml": "<annotation/>"}, "2 of 2 images have no text file"),
+        ({"a.json": "{}"}, "but there is a.json"),
+        ({"_annotations.csv": "filename,class,xmin\n"}, "but there is _annotations.csv"),
+        ({"A.txt": LINE}, "1 text files of boxes, such as A.txt, belong to no image, and no image has one"),
+        ({"a.png.txt": LINE}, "such as a.png.txt, belong to no image"),
+        ({"a.txt": "0 .5 .5 .1 .1 .5 .5\n", "data.yaml": "nc: 1\nkpt_shape: [1, 2]\n"}, "lines hold keypoints"),
+        ({"a.txt": LINE, "b.txt": LINE, "all.json": "{}", "classes.txt": "crater\n", "data.yaml": "nc: 1\n"}, None),
+        ({"a.txt": LINE, "README.dataset.txt": "Craters of the Moon\n"}, None),
+    ],
+)
+def test_labels_that_would_not_be_seen_are_refused(tmp_path, labels, part):
+    """Otherwise their images would be learned from as if they showed no crater."""
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(_png())
+    for name, text in labels.items():
+        (tmp_path / name).write_text(text)
+    if part is None:
+        tiles = box_tiles(tmp_path, CraterData())
+        assert len(tiles.read(tiles.rows)[0].circles) == 1
+        return
+    with pytest.raises(InputError) as caught:
+        box_tiles(tmp_path, CraterData())
+    assert part in str(caught.value)
+
+
+def test_texts_of_images_that_are_not_there_are_said(tmp_path, capsys):
+    notices._said.clear()
+    (tmp_path / "a.png").write_bytes(_png())
+    for name in ("a.txt", "c.txt"):
+        (tmp_path / name).write_text(LINE)
+    tiles = box_tiles(tmp_path, CraterData())
+    assert len(tiles.read(tiles.rows)) == 1 and "1 text files of boxes, such as c.txt, belong to no image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "corners"),
+    [
+        ("0 .05 .2 .2 .5\n", True),  # x1 y1 x2 y2
+        ("0 .05 .2 .2 .5\n0 .5 .5 .1 .1\n", False),  # a crater that the edge cuts, its box drawn whole
+        ("0 .02 .3 .1 .1\n", False),
+        ("0 .5 .5 .9 .9\n", False),
+    ],
+)
+def test_corners_in_place_of_centres_are_refused(text, corners):
+    if corners:
+        with pytest.raises(InputError, match="as if their numbers were two corners"):
+            box_circles(text, (100, 100), "a.txt")
+    else:
+        assert len(box_circles(text, (100, 100), "a.txt"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        ("10,10,5\n90,95,20\n120,50,5\n", None),  # one lies off the image
+        ("0.1,0.2,0.05\n0.5,0.5,0.1\n", "all circles lie within the first pixel"),
+        ("200,10,5\n10,300,5\n20,20,5\n", "2 of 3 circles lie off the image of 100 × 100"),
+    ],
+)
+def test_circles_of_another_image_or_in_other_units_are_refused(tmp_path, rows, part):
+    (tmp_path / "a.png").write_bytes(_png())
+    (tmp_path / "a.csv").write_text(f"x,y,radius\n{rows}")
+    images, tables, options = [tmp_path / "a.png"], [tmp_path / "a.csv"], CraterData(tile_px=100)
+    if part is None:
+        tiles = circle_tiles(images, tables, options)
+        assert len(tiles.read(tiles.rows)[0].circles) == 2
+        return
+    with pytest.raises(InputError, match=part):
+        circle_tiles(images, tables, options)
+
+
+def _png() -> bytes:
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(np.full((100, 100), 90, np.uint8)).save(content, "png")
+    return content.getvalue()

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from ...core.delimited import Delimited, parse
 from ...core.errors import InputError
+from ...core.folder_or_zip import FolderOrZip
 from ...core.notices import notice
 
 CUT_PX = 0.6
 """A box that ends this near to the image's edge is cut by it."""
-ROUNDING = 1e-6
+ROUNDING, BEYOND = 1e-6, 0.02
+"""Of the image: what a fraction may lie outside of it, and what a box may reach beyond it before its numbers are doubted."""
 BOX_COLUMNS = ("X", "Y", "W", "H")
 """Left, top, width and height in pixels, as beside the LROC NAC images of CraterDANet; further columns are ignored."""
+OTHER_LABELS, NO_LABELS = (".xml", ".json", ".csv"), ("metadata", "package", "provenance")
+KEYPOINT_FILES = (".yaml", ".yml")
 LINES = "class cx cy w h [confidence], or class x1 y1 x2 y2 x3 y3 … (a polygon), as fractions of the image"
 
 
@@ -47,6 +52,52 @@ def paired(images: list[str], labels: list[str], path: Path) -> dict[str, str | 
     return taken
 
 
+def require_labels(files: FolderOrZip, labels: Mapping[str, str | None]) -> None:
+    """Say, or refuse, what would make craters vanish: labels of other kinds, and texts of boxes that belong to no image.
+
+    ``labels``: the text file of each image, as of :func:`paired`.
+    """
+    bare = [image for image, label in labels.items() if label is None]
+    described = next((name for name in files.ending(KEYPOINT_FILES) if _has_keypoints(files, name)), None)
+    if described:
+        raise InputError(
+            f"{files.path}: {described} says that its lines hold keypoints (kpt_shape), which look like polygons",
+            valid=LINES,
+            next_step="export the boxes alone, as YOLO's for detection, and remove kpt_shape",
+        )
+    others = [name for name in files.ending(OTHER_LABELS) if PurePosixPath(name).stem not in NO_LABELS]
+    if bare and others:
+        raise InputError(
+            f"{files.path}: {len(bare)} of {len(labels)} images have no text file of boxes ({bare[0]}), but there is {others[0]}: "
+            "labels as COCO, Pascal VOC, LabelMe and tables have them aren't read, and the images would count as without craters",
+            valid=f"a text file beside each image with craters: {LINES}",
+            next_step=f"export the data set in YOLO's format, or remove {others[0]} if these images show no craters",
+        )
+    taken = set(labels.values())
+    lost = [name for name in files.ending([".txt"]) if name not in taken and _is_of_boxes(files.read(name))]
+    if not lost:
+        return
+    said = f"{files.path}: {len(lost)} text files of boxes, such as {lost[0]}, belong to no image"
+    if len(bare) == len(labels):
+        valid = "image and text of the same name, capitals and all, like a.jpg and a.txt"
+        raise InputError(f"{said}, and no image has one", valid=valid, next_step="rename the files")
+    notice(f"{said} and are left out: names must be the same, capitals and all")
+
+
+def _has_keypoints(files: FolderOrZip, name: str) -> bool:
+    return any(line.startswith(b"kpt_shape") for line in files.read(name).splitlines())
+
+
+def _is_of_boxes(content: bytes) -> bool:
+    """Whether the first line is one of YOLO's: other texts beside images list classes or tell of the data."""
+    first = next((line for line in content.splitlines() if line.strip()), b"")
+    try:
+        _box(first.decode("utf-8-sig"), "")
+    except (InputError, UnicodeDecodeError):
+        return False
+    return True
+
+
 def _beside(image: str) -> list[str]:
     """Where the text file of an image may lie, the likeliest first."""
     place = PurePosixPath(image).with_suffix(".txt")
@@ -67,7 +118,9 @@ def box_circles(text: str, shape: tuple[int, int], what: str) -> np.ndarray:
         boxes = _pixel_boxes(parse(text, what), size)
     else:
         lines = [_box(line, f"{what}, line {number}") for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-        boxes = np.array([box for _, box in lines], float).reshape(-1, 4) * np.tile(size, 2)
+        fractions = np.array([box for _, box in lines], float).reshape(-1, 4)
+        _require_no_corners(fractions, what)
+        boxes = fractions * np.tile(size, 2)
         for other in sorted({number for number, _ in lines} - {0}):
             notice(
                 f"{what}: a box of class {other}, as there may be more: boxes of all classes are taken for craters", once=f"class {other}"
@@ -96,6 +149,19 @@ def _box(line: str, where: str) -> tuple[int, list[float]]:
     if box[0] >= box[2] or box[1] >= box[3]:
         raise InputError(f"{where} is a box without width or height: {line.strip()[:80]}", valid=LINES)
     return int(values[0]), box
+
+
+def _require_no_corners(boxes: np.ndarray, what: str) -> None:
+    """Refuse what reads as west, north, east, south in every line, where as centres and sizes it would reach far beyond the image."""
+    first, last = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]  # the numbers as they stand
+    beyond = (boxes < -BEYOND) | (boxes > 1 + BEYOND)
+    if len(boxes) and beyond.any() and (last > first).all():
+        line = int(np.argmax(beyond.any(axis=1))) + 1
+        raise InputError(
+            f"{what}: its boxes reach beyond the image (box {line}), as if their numbers were two corners, x1 y1 x2 y2",
+            valid=f"centres and sizes: {LINES}",
+            next_step="write cx = (x1 + x2) / 2, cy = (y1 + y2) / 2, w = x2 - x1, h = y2 - y1",
+        )
 
 
 def _pixel_boxes(table: Delimited, size: np.ndarray) -> np.ndarray:

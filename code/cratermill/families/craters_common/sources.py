@@ -18,7 +18,7 @@ from ...core.errors import InputError
 from ...core.folder_or_zip import FolderOrZip
 from ...core.pictures import opened
 from ...core.text import decode
-from .boxes import box_circles, paired
+from .boxes import box_circles, paired, require_labels
 
 if TYPE_CHECKING:
     from .options import CraterData
@@ -65,6 +65,7 @@ def box_tiles(path: Path, options: CraterData) -> Images:
     if not images:
         raise InputError(f"{path} holds no images", valid=f"images ({', '.join(IMAGES)}) and text files of the same names")
     labels = paired(images, files.ending([".txt"]), path)
+    require_labels(files, labels)
     stems = Counter(PurePosixPath(name).stem for name in images)
 
     def tile(name: str) -> Tile:
@@ -88,6 +89,8 @@ def circle_tiles(images: list[Path], tables: list[Path], options: CraterData) ->
     side, one_at_a_time = options.tile_px, threading.Lock()
     circles = [read_circles(path) for path in tables]
     heads = [head(_content(path), str(path)) for path in images]
+    for path, found, (shape, _) in zip(tables, circles, heads, strict=True):
+        _require_on_image(path, found, shape)
     for path, (shape, _) in zip(images, heads, strict=True):
         if side > min(shape):
             raise InputError(f"{path} has {shape[0]} × {shape[1]} pixels", valid=f"at least the tiles' {side}")
@@ -138,6 +141,18 @@ def read_circles(path: Path) -> np.ndarray:
             valid="numbers of pixels, radii from 0",
         )
     return circles[circles[:, 2] > 0]
+
+
+def _require_on_image(path: Path, circles: np.ndarray, shape: tuple[int, int]) -> None:
+    """A large image's list may reach over its edges; what mostly lies off it, or within its first pixel, is in other units."""
+    off = len(circles) - len(touching(circles, shape))
+    if 2 * off > len(circles) or (len(circles) > 1 and circles.max() <= 1):
+        where = f"{off} of {len(circles)} circles lie off" if off else "all circles lie within the first pixel of"
+        raise InputError(
+            f"{path}: {where} the image of {shape[1]} × {shape[0]} pixels",
+            valid="x (columns), y (rows) and radius in pixels of the image that is named with the table",
+            next_step="check that 'images' and 'tables' are in the same order, and that the numbers are pixels",
+        )
 
 
 def touching(circles: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

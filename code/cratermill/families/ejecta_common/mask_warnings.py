@@ -34,6 +34,8 @@ def mask_warnings(data: DataFolder, craters: list[Crater], table: pd.DataFrame) 
 
 def _oddity(path: Path, nothing_in_tiles: bool) -> str:
     with Mosaic.open(path, labels=True) as mask:
+        if mask.is_lossy:
+            return "the mask is compressed as JPEG, which leaves values above 0, and so ejecta, around its edges: write it without losses"
         if mask.dtype.kind != "f" and not nothing_in_tiles:
             return ""
         low, high, data, fractions = np.inf, -np.inf, False, False
