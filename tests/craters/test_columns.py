@@ -158,3 +158,49 @@ def test_planetocentric_latitudes_of_gazetteers_are_converted(tmp_path, flatteni
     path = tmp_path / "x.csv"
     path.write_text('radius_m,lat,lon,Coordinate_System\n5000,45,10,"Planetocentric, +East, 0 - 360"\n')
     assert read_catalogue(path, body).lat[0] == pytest.approx(lat, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("EW\n10,5,9000,W\n20,-3,9000,E\n", "EW is 'W' and the longitude 10"),
+        ("Lat dir.\n10,5,9000,South\n20,3,9000,north\n", "Lat dir. is 'South' and the latitude 5"),
+        ("hemisphere\n10,-5,9000,S\n20,3,9000,N\n", None),  # both say the same
+        ("EW\n350,-5,9000,W\n20,3,9000,E\n", None),
+        ("class\n10,5,9000,S\n20,3,9000,N\n", None),
+        ("direction\n10,5,9000,SW\n20,3,9000,N\n", None),
+        ("lon_east\n10,5,9000,10\n20,3,9000,20\n", None),
+    ],
+)
+def test_signs_in_a_column_of_their_own_are_refused(tmp_path, text, part):
+    if part is None:
+        assert len(read(tmp_path, f"lon,lat,radius_m,{text}")) == 2
+        return
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, f"lon,lat,radius_m,{text}")
+    assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "lon"),
+    [
+        ("Longitude [deg],Latitude [deg],Diameter [km]", 10),
+        ("Lon. (deg E),Lat. (deg N),Diam. (km)", 10),
+        ("lon (°),lat (°),radius [km]", 10),
+        ("Longitude (deg W),Latitude (degrees),Diameter (km)", -10),
+        ("Longitude (°W),Latitude (°N),Diameter (km)", -10),
+    ],
+)
+def test_headers_with_units(tmp_path, header, lon):
+    found = read(tmp_path, f"{header}\n10,5,20\n")
+    assert (found.lon[0], found.lat[0], found.radius_m[0]) == (lon, 5, 20000 if "radius" in header else 10000)
+
+
+@pytest.mark.parametrize("header", ["lon,lat (deg S),radius_m", "lon (rad),lat,radius_m", "lon,lat,radius (deg)", "lon,lat,D (mi)"])
+def test_headers_with_units_that_are_not_known_are_refused(tmp_path, header):
+    with pytest.raises(InputError, match="has no column for the"):
+        read(tmp_path, f"{header}\n1,5,9000\n")
+
+
+def test_directions_of_longitudes_in_a_column(tmp_path):
+    assert list(read(tmp_path, "lon,lat,radius_m,Longitude Direction\n350,5,9000,+West\n10,5,9000,+East\n").lon) == [10, 10]

@@ -176,3 +176,10 @@ def test_shapes_of_a_crs_that_counts_west_come_back_where_they_were(tmp_path, ca
     assert again["lon"].tolist() == pytest.approx([-10])
     assert again.geometry[0].centroid.x == pytest.approx(10 if suffix == ".parquet" else -10)  # GeoParquet keeps the axes
     assert capsys.readouterr().err == ""
+
+
+def test_geojson_with_heights_is_on_the_mosaics_body(tmp_path):
+    rim = shapely.Point(10, 5, 99)
+    (tmp_path / "x.geojson").write_text(geopandas.GeoDataFrame({"diam_km": [20.0]}, geometry=[rim]).to_json())
+    found = read_catalogue(tmp_path / "x.geojson", MOON)
+    assert (found.lon[0], found.lat[0]) == pytest.approx((10, 5))

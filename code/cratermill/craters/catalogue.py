@@ -38,6 +38,7 @@ from .columns import (
     radii_m,
     require,
     require_one_each,
+    require_signs,
     said_of_coordinates,
 )
 
@@ -174,6 +175,8 @@ def _centres(frame: pd.DataFrame, path: Path, body: Body | None = None) -> tuple
     lon = np.where(west | _said(frame, path, "+West", "longitudes of {} row(s) count westwards, as {} says"), -lon, lon)
     _say_others(frame, lon_name, [] if west else LON_NAMES, lon, path)
     _say_others(frame, lat_name, LAT_NAMES, lat, path)
+    require_signs(frame, path, lon, "longitude", "west", "east")
+    require_signs(frame, path, lat, "latitude", "south", "north")
     _say_radians(lon, lat, lon_name, path)
     lat = _planetodetic(frame, lat, path, body)
     if shaped:

@@ -36,7 +36,7 @@ LON_NAMES = (
 )
 # Older lists of Mercury's craters, among others, count longitudes westwards; only a name can tell.
 WEST_NAMES = ("lon_west", "longitude_west", "west_lon", "west_longitude", "lon_W", "Longitude (W)", "w_lon")
-SYSTEM_NAMES = ("Coordinate_System", "Coord_System", "coordinates", "coord_sys")
+SYSTEM_NAMES = ("Coordinate_System", "Coord_System", "coordinates", "coord_sys", "Longitude_Direction", "lon_direction")
 """Where gazetteers write "Planetographic, +West, 0 - 360"."""
 LAT_NAMES = (
     "lat",
@@ -78,11 +78,17 @@ LARGEST_SHARE = 0.5
 CONTRADICTION = 1.1
 """Two columns of a crater's size that differ by more than this factor can't both be right; rounding explains less."""
 SHAPEFILE_LETTERS = 10
+_OF_SIGNS = re.compile(r"^(ew|we|ns|sn)$|dir|hemi|lon|lat|sign|east|west|north|south")
 
 
 def plain_name(column: object) -> str:
     """A column's name as it is looked for: small letters and digits alone."""
-    return re.sub(r"[^a-z0-9]", "", str(column).lower())
+    text = str(column).lower()
+    return re.sub(r"[^a-z0-9]", "", _DEGREES.sub(r" \1 ", text) if "lon" in text or "lat" in text else text)
+
+
+# "Longitude [deg]", "lat (°N)": what all are in; west is a part of the name.
+_DEGREES = re.compile(r"[\[(]\s*(?:°|deg(?:rees?)?\.?)\s*(?:e|n|east|north|(w)(?:est)?)?\s*[\])]")
 
 
 def find(frame: pd.DataFrame, names: Iterable[str]) -> str | None:
@@ -300,6 +306,21 @@ def said_of_coordinates(frame: pd.DataFrame, word: str) -> np.ndarray:
         return np.zeros(len(frame), bool)
     said = frame[column].map(lambda value: "" if pd.isna(value) else plain_name(value))
     return said.str.contains(plain_name(word), regex=False).to_numpy(bool)
+
+
+def require_signs(frame: pd.DataFrame, path: Path, degrees: np.ndarray, what: str, minus: str, plus: str) -> None:
+    """Refuse degrees whose signs stand in a column of nothing but ``minus`` and ``plus`` ("West", "East") or their first letters."""
+    for column in (name for name in frame if _OF_SIGNS.search(plain_name(name)) and frame[name].dtype.kind == "O"):
+        said = frame[column].map(lambda value: value.strip().lower() if isinstance(value, str) else value)
+        negative = said.isin([minus, minus[0]]).to_numpy(bool)
+        if negative.any() and said[~negative].dropna().isin([plus, plus[0]]).all():
+            refuse_rows(
+                path,
+                negative & (degrees > 0) & (degrees < 180),
+                lambda row, column=column: f"{column} is {shown(frame[column].iloc[row])} and the {what} {degrees[row]:g}",
+                f"signs with the numbers: {minus} is negative",
+                f"write the {what}s with their signs, and leave {column} out",
+            )
 
 
 def flags(given: pd.Series, path: Path) -> np.ndarray:
