@@ -118,6 +118,7 @@ def test_a_sound_row_becomes_plain_values(table):
         ("connection", {"lr": "0"}, "lr", "out of range", "greater than 0"),
         ("connection", {"lr": ""}, "lr", "blank", "learning rate"),
         ("connection", {"batch_size": "4.5"}, "batch_size", "no whole number", "20"),
+        ("connection", {"batch_size": "1.000"}, "batch_size", "may be a thousand", "1000 or 1"),
         ("connection", {"val_frac": "1"}, "val_frac", "out of range", "less than 1"),
         ("connection", {"val_metric": "F1"}, "val_metric", "none of the choices", "F1_Score"),
         ("connection", {"scheduler": "StpLR"}, "scheduler", "none of the choices", "StepLR"),

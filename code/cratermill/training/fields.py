@@ -43,7 +43,10 @@ def integer(value: Any) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
-        return int(value.strip().partition(".")[0])
+        whole, _, zeros = value.strip().partition(".")
+        if len(zeros) == 3 and int(whole):  # as spreadsheets part thousands
+            raise refused("may be a thousand", f"{whole}000 or {whole}")
+        return int(whole)
     raise refused("is no whole number", "a whole number, like 20")
 
 

@@ -39,6 +39,22 @@ def test_class_folders_are_numbered_as_the_classes_are_named(tmp_path):
         assert np.array_equal(image, images[number]) and label == labels[number] and name.startswith(CLASSES[label])
 
 
+def test_folders_that_are_no_class_are_said(tmp_path, capsys):
+    folder = write_folders(tmp_path)
+    (folder / "boulder").mkdir()
+    (folder / "boulder" / "x.png").write_bytes(png(np.zeros((8, 8), np.uint8)))
+    assert len(read_labelled(folder, CLASSES)[0]) == 4
+    assert "1 pictures in folders that are no class (boulder) are left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("labels", "like"), [(["0", "1"], "'0'"), ([0.0, 0.5], "0.5"), ([1.0, np.nan], "nan")])
+def test_labels_that_are_no_numbers_of_classes_are_shown(tmp_path, labels, like):
+    np.save(tmp_path / "Xtrain1.npy", np.arange(128, dtype=np.uint8).reshape(2, 8, 8))
+    np.save(tmp_path / "Ytrain1.npy", np.array(labels))
+    with pytest.raises(InputError, match=f"holds labels like {like}\n"):
+        read_labelled(tmp_path, CLASSES)
+
+
 def test_a_zip_of_class_folders_is_read_like_the_folder(tmp_path):
     folder = write_folders(tmp_path / "folder")
     with zipfile.ZipFile(tmp_path / "chips.zip", "w") as archive:

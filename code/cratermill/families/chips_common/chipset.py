@@ -80,8 +80,9 @@ def class_numbers(labels: np.ndarray, count: int, what: str, size: int) -> np.nd
         raise InputError(
             f"{what} holds {len(flat)} labels for {size} chips", valid="one label per chip, in the same order", next_step="check both files"
         )
-    if flat.dtype.kind not in "iufb" or not np.all(np.isfinite(flat)) or not np.all(flat == np.rint(flat)):
-        raise InputError(f"{what} holds labels like {flat[0]!r}", valid=f"whole numbers from 0 to {count - 1}")
+    wrong = ~(np.isfinite(flat) & (flat == np.rint(flat))) if flat.dtype.kind in "iufb" else np.ones(size, bool)
+    if wrong.any():
+        raise InputError(f"{what} holds labels like {flat[wrong][0].item()!r}", valid=f"whole numbers from 0 to {count - 1}")
     numbers = flat.astype(np.int64)
     if numbers.size and (numbers.min() < 0 or numbers.max() >= count):
         raise InputError(

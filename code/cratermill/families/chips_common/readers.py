@@ -16,6 +16,7 @@ import pandas as pd
 from ...core.errors import InputError, first_line, nearest
 from ...core.folder_or_zip import MOST_PACKED, SMALL_BYTES, FolderOrZip
 from ...core.frames import rows_of
+from ...core.notices import notice
 from ...core.npy import read_npy
 from ...core.pictures import opened
 from ...samples.grey import grey_bytes, grey_image
@@ -79,6 +80,9 @@ def read_class_folders(path: Path, classes: list[str], keeping: Keeping | None =
             valid=f"folders named like data.classes; there are: {nearest(gone[0], sorted(others | (set(classes) - set(gone)))) or 'none'}",
             next_step="set data.classes to the folders' names, the class looked for last, like [non-crater, crater]",
         )
+    if others:
+        said = f"{path}: {len(folders) - len(names)} pictures in folders that are no class ({', '.join(sorted(others)[:5])})"
+        notice(f"{said} are left out: data.classes names the classes")
     labels = np.array([classes.index(folders[name]) for name in names], np.int64)
     return ChipSet(read_pictures(files, names, keeping), labels, names)
 
