@@ -1,9 +1,12 @@
 """No job waits for nothing: evaluations follow their trainings, workers take the next open cell, retries begin with the next end."""
 
 import json
+import multiprocessing
+import random
 import subprocess
 import sys
 import threading
+import time
 
 from cratermill.batch import cluster, operations, slurm_state, state, submissions
 from cratermill.batch.cell import run_cell
@@ -148,6 +151,41 @@ def test_what_a_dead_worker_had_is_taken_once_more_and_poison_is_left(root):
     results = pull(plan, [0, 1], fake.science, StopFlag(), "a turn")
     assert [result.state for result in results] == ["done"]
     assert json.loads(plan.state_path(1).read_text())["kind"] == "killed"
+
+
+def test_workers_killed_at_random_leave_what_calm_ones_do(root, tmp_path):
+    """Each turn two workers are killed wherever they are, until all is done; the products are those of a run that nobody disturbed."""
+    specs = [{"n": n, "steps": 4, "step_s": 0.005} for n in range(6)] + [{"n": 9, "needs": list(range(6)), "stage": "evaluate"}]
+    calm, disturbed = (load(freeze(fake.plan_of(folder, specs))) for folder in (tmp_path / "calm", root))
+    pull(calm, range(7), fake.science, StopFlag(), "calm")
+    draws, kills, forked = random.Random(7), 0, multiprocessing.get_context("fork")
+    while not all(state.is_done(disturbed, cell) for cell in disturbed.cells):
+        assert kills < 60
+        before = steps_of(root)
+        workers = [forked.Process(target=pull, args=(disturbed, range(7), fake.science, StopFlag(), f"turn {kills}")) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        wanted = before + draws.randint(1, 6)
+        while steps_of(root) < wanted and any(worker.is_alive() for worker in workers):
+            time.sleep(0.002)
+        for worker in workers:
+            worker.kill()
+            worker.join()
+            kills += 1
+    assert kills > 6
+    for one, other in zip(calm.cells, disturbed.cells, strict=True):
+        made, again = (read_json(plan.product(cell) / "cell.json") for plan, cell in ((calm, one), (disturbed, other)))
+        assert {name: made["metrics"][name] for name in ("steps", "loss")} == {name: again["metrics"][name] for name in ("steps", "loss")}
+        files = sorted(path.name for path in calm.product(one).iterdir())
+        assert files == sorted(path.name for path in disturbed.product(other).iterdir())
+        assert all((calm.product(one) / name).read_bytes() == (disturbed.product(other) / name).read_bytes() for name in set(files) & SAME)
+
+
+SAME = {"best.ckpt", "last.ckpt"}
+
+
+def steps_of(root):
+    return sum(len(fake.lines(path)) for path in (root / "trace").glob("*.steps"))
 
 
 def test_nobody_waits_for_a_straggler_and_a_stop_ends_the_turn(root):

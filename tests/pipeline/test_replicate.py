@@ -88,13 +88,13 @@ TINY = {
         {"S-1": {"Accuracy published": 0.9871}},
     ),
     "sgan": (
-        {"sgan": {"versions": [0, 10], "set": {"max_epochs": 1, "width": 8, "generator_width": 8}, "data": {"cut": {"max_craters": 40}}}},
-        {"n_fresh": 40},
+        {"sgan": {"versions": [0, 10], "set": {"max_epochs": 1, "width": 8, "generator_width": 8}, "data": {"cut": {"max_craters": 20}}}},
+        {"n_fresh": 20},
         {"SGAN, 10 labels": {"Accuracy published": 0.826}, "CNN, 10 labels": {}},
     ),
     "pseudo_label": (
-        {"chip_classifier": {"set": {"initial_epochs": 1, "final_epochs": 1}, "data": {"cut": {"max_craters": 30, "unlabelled": 20}}}},
-        {"n_fresh": 40},
+        {"chip_classifier": {"set": {"initial_epochs": 1, "final_epochs": 1}, "data": {"cut": {"max_craters": 20, "unlabelled": 10}}}},
+        {"n_fresh": 20},
         {
             "validation fixed": {"Accuracy published": 0.903, "stage1_Accuracy published": 0.865},
             "with the leak": {"Macro_F1 published": 0.902, "stage1_Macro_F1 published": 0.845},

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .errors import FULL_DISK
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -24,8 +26,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            error.filename = error.filename or str(path)  # writing to an open file names none
         raise
 
 
@@ -76,7 +80,8 @@ def copy_file(source: Path, target: Path) -> None:
     """The same content and time under another name, whole or not at all; what has both its size and time already stays."""
     found = Path(source).stat()
     with contextlib.suppress(OSError):
-        if stat_fingerprint(target) == [found.st_size, found.st_mtime_ns]:
+        there = Path(target).stat()
+        if (there.st_size, there.st_mtime_ns) == (found.st_size, found.st_mtime_ns):
             return
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)

@@ -161,7 +161,13 @@ def _take_over(path: Path, me: Holder, silent_s: float) -> bool:
 
 def _written(path: Path, me: Holder) -> Path:
     mine = path.with_name(f"{path.name}.{me.token}.tmp")
-    mine.write_text(json.dumps(asdict(me)), encoding="utf-8")
+    try:
+        mine.write_text(json.dumps(asdict(me)), encoding="utf-8")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            mine.unlink()
+        error.filename = error.filename or str(mine)
+        raise
     return mine
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -197,6 +196,8 @@ def _optimal(found: np.ndarray, truth: np.ndarray, pairs: np.ndarray, cost: np.n
 
 
 def _assign(members: np.ndarray, found: np.ndarray, truth: np.ndarray, pairs: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    from scipy.optimize import linear_sum_assignment  # a fifth of a second to import, for what most lists don't have
+
     rows, columns = (_canonical(np.unique(pairs[members, side]), circles) for side, circles in ((0, found), (1, truth)))
     # No pair costs more than all allowed ones together, so that their number comes first.
     matrix = np.full((len(rows), len(columns)), 1 + 2.0 * min(len(rows), len(columns)))

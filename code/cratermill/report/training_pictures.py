@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from .images import save_figure
 from .style import SAFE
@@ -46,7 +46,8 @@ def learning_curves(path: Path, curves: dict[tuple[int, int], Curve], metric: st
     values = np.concatenate([curve[metric] for curve in curves.values() if metric in curve] or [np.zeros(0)])
     if ((values >= 0) & (values <= 1)).all():
         right.set_ylim(0, 1)
-    return save_figure(figure, path, dpi=110)
+    with rc_context({"text.hinting": "none"}):
+        return save_figure(figure, path, dpi=110)
 
 
 @lru_cache(maxsize=1)
@@ -57,8 +58,12 @@ def _two_axes(splits: tuple[int, ...]) -> tuple[Figure, Axes, Axes]:
     left, right = figure.subplots(1, 2, gridspec_kw={"left": 0.065, "right": 0.985, "bottom": 0.13, "top": 0.96, "wspace": 0.16})
     left.set(xlabel="epoch", ylabel="loss (dashed: training, solid: validation)")
     right.set_xlabel("epoch")
-    named = [Line2D([], [], color=_colour(place), label=f"test-set {split}") for place, split in enumerate(splits)]
-    right.legend(handles=named, fontsize=8, loc="lower right")
+    for axes in (left, right):
+        axes.locator_params(nbins=5)
+    for place, split in enumerate(reversed(splits)):
+        # A legend would take as long as all lines.
+        look: dict[str, Any] = {"fontsize": 8, "color": _colour(len(splits) - 1 - place), "ha": "right", "transform": right.transAxes}
+        right.text(0.985, 0.02 + 0.048 * place, f"● test-set {split}", **look)
     return figure, left, right
 
 
