@@ -313,14 +313,12 @@ def require_signs(frame: pd.DataFrame, path: Path, degrees: np.ndarray, what: st
     for column in (name for name in frame if _OF_SIGNS.search(plain_name(name)) and frame[name].dtype.kind == "O"):
         said = frame[column].map(lambda value: value.strip().lower() if isinstance(value, str) else value)
         negative = said.isin([minus, minus[0]]).to_numpy(bool)
-        if negative.any() and said[~negative].dropna().isin([plus, plus[0]]).all():
-            refuse_rows(
-                path,
-                negative & (degrees > 0) & (degrees < 180),
-                lambda row, column=column: f"{column} is {shown(frame[column].iloc[row])} and the {what} {degrees[row]:g}",
-                f"signs with the numbers: {minus} is negative",
-                f"write the {what}s with their signs, and leave {column} out",
-            )
+        wrong = negative & (degrees > 0) & (degrees < 180)
+        if wrong.any() and said[~negative].dropna().isin([plus, plus[0]]).all():
+            row = int(np.argmax(wrong))
+            given = f"{column} is {shown(frame[column].iloc[row])} and the {what} {degrees[row]:g}"
+            step = f"write the {what}s with their signs, and leave {column} out"
+            refuse_rows(path, wrong, given, f"signs with the numbers: {minus} is negative", step)
 
 
 def flags(given: pd.Series, path: Path) -> np.ndarray:
