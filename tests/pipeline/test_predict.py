@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import geopandas
@@ -219,6 +221,11 @@ def test_a_scan_finds_the_places(sgan, discs, bright, tmp_path):
         assert file.shape == (45, 90) and file.transform.almost_equals(mosaic.transform @ Affine.scale(4))
     row, col = (round(value) for value in ((90 - 20) / 4 - 0.5, (-100 + 180) / 4 - 0.5))
     assert probability[row, col] > 0.9 and probability[row, col + 10] < 0.1
+    with zipfile.ZipFile(tmp_path / "out" / "map.qgz") as package:
+        layers = ElementTree.fromstring(package.read("map.qgs")).iter("maplayer")
+        sources = [(tmp_path / "out" / layer.findtext("datasource").split("|")[0]).resolve() for layer in layers]
+    assert sources[-1] == (discs / "mosaic.tif").resolve() and all(source.exists() for source in sources)
+    assert "All results" not in (tmp_path / "out" / "index.html").read_text()
     assert np.isfinite(probability).all()
 
 

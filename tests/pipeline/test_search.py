@@ -107,8 +107,9 @@ class Skipping:
 
 def test_the_budget_ends_it_and_a_larger_one_goes_on(project):
     said = []
-    first = open_search(project(budget={"cells": 8}), Cluster(), said.append)
-    assert first.go()["cells"] == 8 and "budget of 8 cells is spent" in said[-1]
+    for cluster, trained in ((Cluster(), 8), (Cluster(), 0)):  # given again, nothing more is spent
+        first = open_search(project(budget={"cells": 8}), cluster, said.append)
+        assert first.go()["cells"] == 8 and "budget of 8 cells is spent" in said[-1] and len(cluster.trained) == trained
     assert open_search(project(), Skipping(Cluster()), said.append).go()["trials"].keys() <= {"complete", "pruned"}
 
 

@@ -42,13 +42,14 @@ def least_difference(colours, kind):
     "colours",
     [
         (palette.FOUND, palette.NEW, palette.MISSED, palette.OTHER),
+        (*palette.CLUSTERS, palette.NO_CLUSTER),
         style.SAFE,
         (style.BLANKET, style.RAYS),
         (style.ANALYSED, style.DISCARDED),
         (style.RAYS, style.INK),
         (style.TRUTH, style.BLANKET),
     ],
-    ids=["crater maps", "curves", "patterns", "histogram", "scores", "comparisons"],
+    ids=["crater maps", "clusters", "curves", "patterns", "histogram", "scores", "comparisons"],
 )
 def test_the_colour_blind_tell_apart_what_colour_alone_tells(colours, kind):
     assert least_difference(colours, kind) > TOLD_APART

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from PIL import Image
 from pyproj import CRS
 
 from cratermill.families.map_page import PROJECT, layers
 from cratermill.geo.cog import write_cog
 from cratermill.geo.mosaic import Mosaic
+from cratermill.report.palette import CLUSTERS, MISSED, channels
 from cratermill.report.qgis import write_project
 from tests.mosaics import MERCURY, global_grid, noise, write_mosaic
 
@@ -32,6 +34,12 @@ def folder(tmp_path):
     table = {"crat_FID": [7], "lon": [10.0], "lat": [20.0], "radius_m": [2e5]}
     geopandas.GeoDataFrame(table, geometry=[shapely.Point(10, 20)], crs=MERCURY.geographic_crs()).to_file(folder / "craters.gpkg")
     geopandas.GeoDataFrame(table, geometry=[shapely.box(0, 0, 1e6, 1e6)], crs=grid.crs).to_file(folder / "ejecta_polygons.gpkg")
+    places = [shapely.Point(-90, 0), shapely.Point(90, 0)]
+    for name, column in (("crater_clusters_kmeans", "cluster"), ("tiles", "connected")):
+        dots = geopandas.GeoDataFrame({column: [0, 1]}, geometry=places, crs=MERCURY.geographic_crs())
+        dots.to_file(folder / f"{name}.gpkg")
+    rims = geopandas.GeoDataFrame(table, geometry=[shapely.Point(100, -40).buffer(5)], crs=MERCURY.geographic_crs())
+    rims.to_file(folder / "missed_craters.gpkg")
     (folder / "colours.csv").write_text("crat_FID,colour\n7,#12ab34\n")
     with Mosaic.open(tmp_path / "the mosaic.tif") as mosaic:
         write_project(folder / PROJECT, "A map", mosaic.grid, layers(folder, mosaic))
@@ -42,13 +50,24 @@ def test_layers_lead_to_their_files_in_their_crs_and_colours(folder):
     with zipfile.ZipFile(folder / PROJECT) as package:
         root = ElementTree.fromstring(package.read("map.qgs"))
     found = {layer.findtext("layername"): layer for layer in root.iter("maplayer")}
-    assert list(found) == ["craters", "ejecta", "max_probability_all", "ml_FID_map_all", "mosaic"]
+    assert list(found) == [
+        "missed: in the list alone",
+        "craters",
+        "clusters",
+        "connected tiles (centres)",
+        "ejecta",
+        "max_probability_all",
+        "ml_FID_map_all",
+        "mosaic",
+    ]
     for layer in found.values():
         path = folder / layer.findtext("datasource").split("|")[0]
         crs = rasterio.open(path).crs.to_wkt() if path.suffix == ".tif" else geopandas.read_file(path).crs
         assert CRS.from_wkt(layer.findtext("srs/spatialrefsys/wkt")).is_exact_same(CRS.from_user_input(crs)) or CRS.from_wkt(
             layer.findtext("srs/spatialrefsys/wkt")
         ).equals(CRS.from_user_input(crs), ignore_axis_order=True)
+    hues = {one.get("value"): one.get("symbol") for one in found["clusters"].iter("category")}
+    assert list(hues) == ["0", "1"] and CLUSTERS[0] != CLUSTERS[1]
     entry = found["ml_FID_map_all"].find(".//paletteEntry")
     assert (entry.get("value"), entry.get("color")) == ("7", "#12ab34")
     assert found["craters"].find(".//category").get("value") == "7" and "18,171,52,255" in ElementTree.tostring(found["ejecta"], "unicode")
@@ -62,19 +81,35 @@ def test_qgis_opens_it(folder):
         pytest.skip("QGIS isn't installed here")
     script = """
 import sys
-from qgis.core import QgsApplication, QgsProject
+from qgis.core import QgsApplication, QgsMapRendererParallelJob, QgsMapSettings, QgsProject
+from qgis.PyQt.QtCore import QSize
 app = QgsApplication([], False); app.initQgis()
 project = QgsProject.instance(); assert project.read(sys.argv[1])
-for layer in project.mapLayers().values(): print(layer.name(), layer.isValid(), layer.renderer().type())
+layers = project.layerTreeRoot().layerOrder()
+for layer in layers: print(layer.name(), layer.isValid(), layer.renderer().type(), sep="; ")
+drawn = QgsMapSettings(); drawn.setLayers(layers); drawn.setDestinationCrs(project.crs()); drawn.setOutputSize(QSize(720, 360))
+drawn.setExtent(project.mapLayersByName("mosaic")[0].extent())
+job = QgsMapRendererParallelJob(drawn); job.start(); job.waitForFinished(); job.renderedImage().save(sys.argv[2])
 """
-    ran = subprocess.run([python, "-c", script, str(folder / PROJECT)], capture_output=True, text=True, env=look)
-    lines = ran.stdout.splitlines()
-    assert sorted(lines) == sorted(
-        [
-            "craters True categorizedSymbol",
-            "ejecta True categorizedSymbol",
-            "max_probability_all True singlebandpseudocolor",
-            "ml_FID_map_all True paletted",
-            "mosaic True multibandcolor",
-        ]
-    ), ran.stderr
+    ran = subprocess.run([python, "-c", script, str(folder / PROJECT), str(folder / "seen.png")], capture_output=True, text=True, env=look)
+    assert ran.stdout.splitlines() == [
+        "missed: in the list alone; True; singleSymbol",
+        "craters; True; categorizedSymbol",
+        "clusters; True; categorizedSymbol",
+        "connected tiles (centres); True; categorizedSymbol",
+        "ejecta; True; categorizedSymbol",
+        "max_probability_all; True; singlebandpseudocolor",
+        "ml_FID_map_all; True; paletted",
+        "mosaic; True; singlebandgray",
+    ], ran.stderr
+    seen = np.asarray(Image.open(folder / "seen.png").convert("RGB")).astype(int)
+
+    def near(lon, lat, colour):
+        """Whether a pixel about there has the colour."""
+        row, col = round((90 - lat) * 2), round((lon + 180) * 2)
+        return np.abs(seen[row - 2 : row + 3, col - 2 : col + 3] - channels(colour)).sum(-1).min() < 12
+
+    assert near(-90, 0, CLUSTERS[0]) and near(90, 0, CLUSTERS[1]) and not near(90, 0, CLUSTERS[0])
+    radius = np.degrees(2e5 / MERCURY.semi_major_m)
+    assert near(10, 20 + radius, "#12ab34") and near(10 - radius / np.cos(np.radians(20)), 20, "#12ab34")
+    assert near(105, -40, MISSED) and near(100, -35, MISSED) and not near(100, -40, MISSED)

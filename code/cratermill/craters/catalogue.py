@@ -234,7 +234,8 @@ def _write_vector(path: Path, craters: pd.DataFrame, body: Body | None) -> Path:
         craters = geopandas.GeoDataFrame(craters, geometry=points, crs=body.geographic_crs() if body else None)
     table: Any = craters  # geopandas has no types, and pandas' don't know its methods
     # "fid" is the GeoPackage's own row number, compared without case: a column FID would have to be unique and 64-bit, and then vanish.
-    table = table.drop(columns="crat_FID", errors="ignore").rename(columns={"FID": "crat_FID"})
+    if "FID" in table:
+        table = table.drop(columns="crat_FID", errors="ignore").rename(columns={"FID": "crat_FID"})
     if path.suffix == vectors.PARQUET:
         with atomic_path(path) as temporary:
             table.to_parquet(temporary, index=False)

@@ -10,7 +10,7 @@ from ..config import BEST
 from ..core.errors import CratermillError
 from ..core.files import atomic_path, write_json
 from ..core.work import Workspace
-from ..report.palette import FILE, FOUND, MISSED, NEW, Colours, read_colours
+from ..report.palette import FILE, FOUND, MISSED, NEW, NO_CLUSTER, OTHER, Colours, read_colours
 from . import get_family
 from .members import Trainings
 
@@ -36,7 +36,15 @@ FILES = {
     "latents.npy": "the latent of each crater, (N, D), in the order of the table",
     PROVENANCE: "checkpoints, configuration, code and craters that the map was made of",
 }
-LISTS = {"missed_craters": ("missed: in the list alone", MISSED), "new_craters": ("new: in no list", NEW), "craters": ("craters", FOUND)}
+RATED, TILES, CLUSTERS = "rated", "tiles", "crater_clusters_*.gpkg"
+CONNECTED = {1: FOUND, 0: NO_CLUSTER}
+"""Files of points that QGIS shows, too, and the colours of tiles by their column ``connected``."""
+LISTS = {
+    "missed_craters": ("missed: in the list alone", MISSED),
+    "new_craters": ("new: in no list", NEW),
+    "craters": ("craters", FOUND),
+    RATED: ("all of the list", OTHER),
+}
 RASTERS = {"ejecta-map_all": ("picture", 0.6), "ml_FID_map_all": ("numbers", 0.6)}
 """How QGIS shows rasters by their names, and how strongly; any other one is a share from 0 to 1."""
 
@@ -75,12 +83,18 @@ def finish_map(
 ) -> Path:
     """``map.qgz`` and ``index.html``: the family's ``sections``, what the map was made of, and its ``files`` with what they are."""
     from ..report import html
-    from ..report.qgis import write_project
 
-    write_project(folder / PROJECT, f"Map {folder.name}", mosaic.grid, layers(folder, mosaic))
+    write_map_project(folder, mosaic)
     named = {**(files or {}), **{name: what for name, what in FILES.items() if name not in (files or {})}}
     tail = [html.section("Made of", html.facts(made_of(config, made, mosaic))), html.section("Files", html.files(folder, named))]
     return html.write_page(folder / html.INDEX, title, [*sections, *tail], scripts)
+
+
+def write_map_project(folder: Path, mosaic: Mosaic, home: Path | None = None) -> Path:
+    """``map.qgz``; ``home``: where the folder will be moved to, from which the mosaic must be found."""
+    from ..report.qgis import write_project
+
+    return write_project(folder / PROJECT, f"Map {(home or folder).name}", mosaic.grid, layers(folder, mosaic), home)
 
 
 def made_of(config: Config, made: dict[str, Any], mosaic: Mosaic) -> dict[str, str]:
@@ -128,7 +142,9 @@ def _network(config: Config, family: str, wanted: Any, made: dict[str, Any]) -> 
 
 def layers(folder: Path, mosaic: Mosaic) -> list[MapLayer]:
     """What of a map's files QGIS shows, from the top: craters, shapes, rasters, the mosaic."""
-    from ..report.palette import colours_of
+    from pyogrio import read_dataframe, read_info
+
+    from ..report.palette import cluster_colour, colours_of
     from ..report.qgis import MapLayer
 
     degrees, own = mosaic.grid.body.geographic_crs(), mosaic.grid.crs
@@ -136,7 +152,15 @@ def layers(folder: Path, mosaic: Mosaic) -> list[MapLayer]:
     for name, (label, colour) in LISTS.items():
         if (path := folder / f"{name}.gpkg").exists():
             own_colours = colours.own if name == "craters" else {}
-            found.append(MapLayer(path, label, "circles", degrees, colour, own_colours, "crat_FID" if own_colours else "", name))
+            kind = "circles" if "Point" in read_info(path)["geometry_type"] else "outlines"
+            by = "crat_FID" if own_colours else ""
+            found.append(MapLayer(path, label, kind, degrees, colour, own_colours, by, name, shown=name != RATED))  # type: ignore[arg-type]
+    for path in sorted(folder.glob(CLUSTERS)):
+        clusters = sorted(read_dataframe(path, columns=["cluster"], read_geometry=False)["cluster"].unique())
+        hues = {int(one): cluster_colour(one) for one in clusters}
+        found.append(MapLayer(path, "clusters", "dots", degrees, colours=hues, by="cluster", table=path.stem))
+    if (path := folder / f"{TILES}.gpkg").exists():
+        found.append(MapLayer(path, "connected tiles (centres)", "dots", degrees, colours=CONNECTED, by="connected", table=TILES))
     if (path := folder / "ejecta_polygons.gpkg").exists():
         found.append(MapLayer(path, "ejecta", "areas", own, colours=colours.own, by="crat_FID", table=path.stem, shown=False, opacity=0.5))
     for path in sorted(folder.glob("*.tif")):

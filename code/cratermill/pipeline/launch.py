@@ -277,7 +277,7 @@ def run_rows(config_path: Path, executor: str | None, profile: str | None, worke
     count = workers or (site.workers if site else 1)
 
     def run(plan: Plan) -> int:
-        if site is not None and site.executor == "slurm":
+        if site is not None and site.executor != "local":
             from ..batch import cluster
 
             return cluster.launch(plan, site, overwrite=False, wait=True)

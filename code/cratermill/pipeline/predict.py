@@ -5,6 +5,7 @@ A mosaic is mapped as a launch maps it, in one process; ready-made images are wh
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -17,10 +18,12 @@ from ..core.notices import notice
 from ..core.paths import Project, find_root
 from ..core.progress import Progress
 from ..families import get_family
+from ..families.map_page import PROJECT, write_map_project
 from ..families.members import CELL, used_weights
 from ..families.pictures import read_pictures
 from ..geo.elsewhere import address_of, stand_in
 from .changes import changed
+from .index import refresh
 from .load_config import parse_config
 from .plan_maps import map_maker
 
@@ -78,7 +81,9 @@ def predict(
             _link(one, source, config.project)
         made, facts = _apply(config, there, progress)
         record = {"path": address or str(there), "checkpoints": [_said(*one) for one in members], "changed": list(changes), **facts}
+        _settle(made, into, there, remote=bool(address))
         _publish(made, into, record)
+    refresh(into)
     return {**facts, "folder": str(into)}
 
 
@@ -209,6 +214,20 @@ def _mapped(config: Config, family: Family, progress: Progress) -> dict[str, Any
 
 def _part_of(progress: Progress, number: int, count: int, what: str, done: int, total: int) -> None:
     progress(f"part {number + 1} of {count}, {what}", done, total)
+
+
+def _settle(made: Path, into: Path, mosaic: Path, remote: bool) -> None:
+    """What of a map leads out of its folder, led from where it will lie: to the mosaic, and to the page of all results."""
+    from ..geo.mosaic import Mosaic
+    from ..report.html import INDEX, will_move
+
+    if not (made / PROJECT).exists():
+        return
+    if remote:
+        mosaic = Path(shutil.copy(mosaic, made / "mosaic.vrt"))
+    with Mosaic.open(mosaic) as opened:
+        write_map_project(made, opened, into)
+    will_move(made / INDEX, into)
 
 
 def _publish(made: Path, into: Path, record: dict[str, Any]) -> None:

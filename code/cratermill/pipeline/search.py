@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,6 @@ class Search:
     keys: SearchKeys
     run: Run
     say: Callable[[str], None] = print
-    used: dict[str, float] = field(default_factory=lambda: {"cells": 0, "hours": 0.0})
 
     @cached_property
     def family(self) -> Any:
@@ -138,6 +137,12 @@ class Search:
             sampler=optuna.samplers.TPESampler(seed=self.config.run.seed, constant_liar=True),
             pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=self.rungs[0], reduction_factor=self.keys.eta),
         )
+
+    @property
+    def used(self) -> dict[str, float]:
+        """Trainings and their hours, those of earlier calls, too: the study remembers what each rung of each trial took."""
+        spent = [took for one in self.study.get_trials(deepcopy=False) for took in one.user_attrs.values()]
+        return {"cells": sum(cells for cells, _ in spent), "hours": sum(hours for _, hours in spent)}
 
     # --- the search ------------------------------------------------------------------------------------------------------
 
@@ -211,15 +216,17 @@ class Search:
         prepared_or_refuse(config, rows)
         plan = all_plan(config, rows, until="train")
         self.run(plan)
-        found: dict[int, list[float]] = {}
+        found: dict[int, list[float]] = {number: [] for number in trials}
+        hours = dict.fromkeys(trials, 0.0)
         for cell in plan.cells:
             if is_done(plan, cell):
-                metrics = (read_json(plan.product(cell) / CELL_FILE) or {}).get("metrics") or {}
-                self.used["cells"] += 1
-                self.used["hours"] += float(metrics.get("runtime", 0)) / 3600
-                found.setdefault(cell.params["version"], []).append(float(metrics.get(f"val_{self.row.val_metric}", math.nan)))
+                metrics, number = (read_json(plan.product(cell) / CELL_FILE) or {}).get("metrics") or {}, cell.params["version"]
+                hours[number] += float(metrics.get("runtime", 0)) / 3600
+                found[number].append(float(metrics.get(f"val_{self.row.val_metric}", math.nan)))
+        for number, trial in trials.items():
+            trial.set_user_attr(f"spent at {epochs} epochs", (len(found[number]), hours[number]))
         whole = len(plan.cells) / max(1, len(trials))
-        return {number: sum(found[number]) / len(found[number]) if len(found.get(number, [])) == whole else None for number in trials}
+        return {number: sum(scores) / len(scores) if len(scores) == whole else None for number, scores in found.items()}
 
     def cells_of(self, trial: Any, number: int, epochs: int) -> dict[str, str]:
         changed = {name: text_of(self.value(trial, name)) for name in self.keys.columns}

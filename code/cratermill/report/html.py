@@ -84,12 +84,28 @@ def page(title: str, sections: list[str], home: str | None = None, scripts: tupl
 
 def write_page(path: Path, title: str, sections: list[str], scripts: tuple[str, ...] = ()) -> Path:
     """A page with the libraries that it needs beside it, linked back to the page of all results below whose folder it lies."""
-    results = next((folder for folder in path.parents if folder.name == "results"), None)
+    results = _results(path)
     if any('<table class="data' in one for one in sections):
         scripts = (*scripts, *TABLES)
     scripts = lay(path.parent, scripts, results)
-    home = "../" * (len(path.parent.relative_to(results).parts)) + INDEX if results and path != results / INDEX else None
-    return write_text(path, page(title, sections, home, scripts))
+    return write_text(path, page(title, sections, _home(path), scripts))
+
+
+def _results(page: Path) -> Path | None:
+    return next((folder for folder in page.parents if folder.name == "results"), None)
+
+
+def _home(page: Path) -> str | None:
+    """Where a page finds that of all results; nothing for itself, and where there is none."""
+    results = _results(page)
+    return "../" * len(page.parent.relative_to(results).parts) + INDEX if results and page != results / INDEX else None
+
+
+def will_move(page: Path, into: Path) -> None:
+    """Let a page that was written elsewhere find that of all results from the folder ``into``, where it will lie."""
+    link, home = '<a href="{}">All results</a> › ', _home(into / page.name)
+    text = page.read_text(encoding="utf-8")
+    write_text(page, text.replace(link.format(_home(page)), link.format(html.escape(home)) if home else "", 1))
 
 
 def escape(text: str) -> str:

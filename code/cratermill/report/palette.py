@@ -16,6 +16,9 @@ FOUND, NEW, MISSED, OTHER = "#56b4e9", "#e69f00", "#cc79a7", "#ffffff"
 """Rims of craters that a list has, too, of new ones, of missed ones, and of further lists: told apart by the colour-blind."""
 CIVIDIS = ((0, 34, 78), (124, 123, 120), (253, 231, 55))
 """Lowest, middle and highest value of a ramp, read alike by the colour-blind."""
+CLUSTERS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8b00ff", "#742e5d", "#00ff8b", "#a20000")
+NO_CLUSTER = "#c4c4c4"
+"""Of clusters, on white and on a mosaic: Okabe and Ito's, and those farthest from them in the eyes of the colour-blind, too."""
 GOLDEN = 0.6180339887498949
 """Steps of the golden ratio around the colour circle keep neighbouring FIDs far apart."""
 FILE = "colours.csv"
@@ -91,6 +94,11 @@ def _no_colour(text: str, path: Path, number: int) -> InputError:
         valid="#rrggbb or a name such as red, alone or behind a FID",
         next_step="correct the file",
     )
+
+
+def cluster_colour(cluster: int) -> str:
+    """A fixed colour per cluster, the same again after ten; one of its own for what belongs to none (below 0)."""
+    return NO_CLUSTER if cluster < 0 else CLUSTERS[cluster % len(CLUSTERS)]
 
 
 def by_fid(fid: int) -> str:

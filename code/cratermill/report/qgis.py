@@ -30,12 +30,12 @@ class MapLayer:
     """A file as QGIS shows it; ``colours`` by value of a raster's pixels, or of the column ``by`` of a table.
 
     Rasters are shown as they are (``picture``), each number in its colour (``numbers``) or as a ramp from 0 to 1 (``ramp``); shapes by
-    their outlines (``outlines``), filled (``areas``), and places (``circles``) as circles of the column ``radius_m`` around them.
+    their outlines (``outlines``), filled (``areas``), and places as dots (``dots``) or circles of the column ``radius_m`` (``circles``).
     """
 
     path: Path
     name: str
-    kind: Literal["picture", "numbers", "ramp", "outlines", "areas", "circles"]
+    kind: Literal["picture", "numbers", "ramp", "outlines", "areas", "circles", "dots"]
     crs: CRS
     colour: str = "#00ffff"
     colours: dict[int, str] = field(default_factory=dict)
@@ -49,9 +49,16 @@ class MapLayer:
     def is_raster(self) -> bool:
         return self.kind in ("picture", "numbers", "ramp")
 
+    @property
+    def is_points(self) -> bool:
+        return self.kind in ("circles", "dots")
 
-def write_project(path: Path, title: str, grid: Grid, layers: Iterable[MapLayer]) -> Path:
-    """``layers`` from the top, each in its file's CRS; the project is in that of ``grid``."""
+
+def write_project(path: Path, title: str, grid: Grid, layers: Iterable[MapLayer], home: Path | None = None) -> Path:
+    """``layers`` from the top, each in its file's CRS; the project is in that of ``grid``.
+
+    ``home``: the folder that the project's own will be moved to.
+    """
     root = Element("qgis", version=VERSION, projectname=title)
     SubElement(root, "title").text = title
     _crs(SubElement(root, "projectCrs"), grid.crs)
@@ -60,7 +67,7 @@ def write_project(path: Path, title: str, grid: Grid, layers: Iterable[MapLayer]
     for layer in layers:
         if layer.group not in groups:
             groups[layer.group] = SubElement(tree, "layer-tree-group", name=layer.group, expanded="1", checked="Qt::Checked")
-        element = _layer(groups[layer.group], made, layer, _source(layer, path))
+        element = _layer(groups[layer.group], made, layer, _source(layer, path.parent, home))
         _raster(element, layer) if layer.is_raster else _vector(element, layer, grid)
     properties = SubElement(root, "properties")
     SubElement(SubElement(properties, "Paths"), "Absolute", type="bool").text = "false"
@@ -72,9 +79,11 @@ def write_project(path: Path, title: str, grid: Grid, layers: Iterable[MapLayer]
     return path
 
 
-def _source(layer: MapLayer, project: Path) -> str:
+def _source(layer: MapLayer, folder: Path, home: Path | None) -> str:
+    path, folder = layer.path.resolve(), folder.resolve()
+    start = folder if home is None or path.is_relative_to(folder) else home.resolve()
     # With ".." where needed, which pathlib's relative_to leaves to newer Pythons.
-    text = os.path.relpath(layer.path.resolve(), project.resolve().parent).replace(os.sep, "/")
+    text = os.path.relpath(path, start).replace(os.sep, "/")
     return (text if text.startswith("..") else f"./{text}") + (f"|layername={layer.table}" if layer.table else "")
 
 
@@ -88,7 +97,7 @@ def _layer(tree: Element, layers: Element, layer: MapLayer, source: str) -> Elem
     provider, checked = "gdal" if layer.is_raster else "ogr", "Qt::Checked" if layer.shown else "Qt::Unchecked"
     named = {"id": identity, "name": layer.name, "source": source, "providerKey": provider, "checked": checked, "expanded": "0"}
     SubElement(tree, "layer-tree-layer", named)
-    geometry = {} if layer.is_raster else {"geometry": "Point" if layer.kind == "circles" else "Polygon"}
+    geometry = {} if layer.is_raster else {"geometry": "Point" if layer.is_points else "Polygon"}
     element = SubElement(layers, "maplayer", {"type": "raster" if layer.is_raster else "vector", **geometry})
     for tag, text in (("id", identity), ("datasource", source), ("layername", layer.name), ("provider", provider)):
         SubElement(element, tag).text = text
@@ -132,14 +141,17 @@ def _vector(element: Element, layer: MapLayer, grid: Grid) -> None:
 
 def _symbol(symbols: Element, name: str, colour: str, layer: MapLayer, grid: Grid) -> None:
     rgb = ",".join(str(channel) for channel in bytes.fromhex(colour.removeprefix("#")))
-    kind = "marker" if layer.kind == "circles" else "fill"
+    kind = "marker" if layer.is_points else "fill"
     symbol = SubElement(symbols, "symbol", type=kind, name=name, alpha=f"{layer.opacity:g}")
     look = LINE | {"outline_color": f"{rgb},255"}
     if layer.kind == "areas":
         look |= {"style": "solid", "color": f"{rgb},255"}
     elif layer.kind == "circles":
         look |= {"symbol_name": "circle", "color": "0,0,0,0", "symbol_width_unit": "MapUnit", "symbol_height_unit": "MapUnit"}
-    part = SubElement(symbol, "layer", attrib={"class": "EllipseMarker" if kind == "marker" else "SimpleFill", "enabled": "1", "pass": "0"})
+    elif layer.kind == "dots":
+        look = {"name": "circle", "color": f"{rgb},255", "size": "1.6", "size_unit": "MM", "outline_style": "no"}
+    drawn = {"circles": "EllipseMarker", "dots": "SimpleMarker"}.get(layer.kind, "SimpleFill")
+    part = SubElement(symbol, "layer", attrib={"class": drawn, "enabled": "1", "pass": "0"})
     options = SubElement(part, "Option", type="Map")
     for key, value in look.items():
         SubElement(options, "Option", name=key, type="QString", value=value)

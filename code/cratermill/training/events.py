@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any, Protocol
 
 from ..core.errors import first_line
 from ..core.notices import notice
+from ..core.paths import find_root
 
 FOLDER = "events"
 """Within a cell's folder: ``tensorboard --logdir log/ejc_log/version_3`` finds all cells of a version."""
@@ -71,23 +74,40 @@ class TensorBoard:
         self.writer.close()
 
 
+def _run_name(folder: Path, facts: dict[str, Any]) -> str:
+    return f"{facts.get('family')}-v{facts.get('version')}_{folder.name.removesuffix('.part')}"
+
+
 class MLflow:
-    """To ``MLFLOW_TRACKING_URI``, or files of the folder ``mlruns`` in the project; a cell that goes on continues its run."""
+    """To ``MLFLOW_TRACKING_URI``, or files of the folder ``mlruns`` in the project; a cell that goes on continues its run.
+
+    Files are no longer MLflow's own choice, which is SQLite: cells that run at once on the nodes of a cluster would lock each other out.
+    """
 
     def __init__(self, folder: Path, facts: dict[str, Any], step: int):
         import mlflow  # an optional package: whoever asks for it installs it
 
-        self.client = mlflow.MlflowClient()
-        name = f"{facts.get('family')}-v{facts.get('version')}_{folder.name.removesuffix('.part')}"
-        experiment = self.client.get_experiment_by_name("cratermill")
-        number = experiment.experiment_id if experiment else self.client.create_experiment("cratermill")
-        mark = folder / "mlflow-run"
-        known = mark.read_text(encoding="utf-8") if mark.exists() else None
-        self.run = known or self.client.create_run(number, run_name=name).info.run_id
-        if known is None:
-            mark.write_text(self.run, encoding="utf-8")
-            for key, value in facts.items():
-                self.client.log_param(self.run, key, str(value)[:250])
+        if not (store := os.environ.get("MLFLOW_TRACKING_URI")):
+            os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+            store = (find_root(folder) / "mlruns").as_uri()
+        self.client = mlflow.MlflowClient(store)
+        mark = folder / "mlflow-run"  # outlives a kill
+        if mark.exists():
+            self.run = mark.read_text(encoding="utf-8")
+            self.client.update_run(self.run, status="RUNNING")
+            return
+        self.run = self.client.create_run(self._experiment("cratermill"), run_name=_run_name(folder, facts)).info.run_id
+        mark.write_text(self.run, encoding="utf-8")
+        for key, value in facts.items():
+            self.client.log_param(self.run, key, str(value)[:250])
+
+    def _experiment(self, name: str) -> str:
+        """Its number."""
+        if (found := self.client.get_experiment_by_name(name)) is None:
+            with contextlib.suppress(Exception):  # another cell may make it at the same moment
+                return str(self.client.create_experiment(name))
+            found = self.client.get_experiment_by_name(name)
+        return str(found.experiment_id)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -106,16 +126,28 @@ class WandB:
     def __init__(self, folder: Path, facts: dict[str, Any], step: int):
         import wandb  # an optional package: whoever asks for it installs it
 
-        name = f"{facts.get('family')}-v{facts.get('version')}_{folder.name.removesuffix('.part')}"
-        self.run = wandb.init(project="cratermill", name=name, id=name, resume="allow", config=facts, dir=str(folder))
+        mark = folder / "wandb-run"
+        if not mark.exists():
+            mark.write_text(secrets.token_hex(4), encoding="utf-8")
+        self.run = wandb.init(
+            project="cratermill",
+            name=_run_name(folder, facts),
+            id=mark.read_text(encoding="utf-8"),
+            resume="allow",
+            config=facts,
+            dir=str(find_root(folder) / "log"),  # not the cell's folder, which is renamed when it is done
+            settings=wandb.Settings(console="off"),  # a thread that takes a training's output away may hurt it
+        )
+        # W&B's own steps only rise, and an attempt that was killed is told again from its last checkpoint on.
+        self.run.define_metric("*", step_metric="epoch")
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        self.run.log(values, step=step)
+        self.run.log({**values, "epoch": step})
 
     def picture(self, step: int, name: str, content: bytes) -> None:
         import wandb
 
-        self.run.log({name: wandb.Image(_opened(content))}, step=step)
+        self.run.log({name: wandb.Image(_opened(content)), "epoch": step})
 
     def close(self) -> None:
         self.run.finish()

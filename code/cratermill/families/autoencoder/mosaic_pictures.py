@@ -18,7 +18,8 @@ from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
 from ...report.images import grey_or_colour, reduced_shape, save_figure
 from ...report.map_pictures import seen
-from .pictures import cluster_colour, names, place_crop
+from ...report.palette import cluster_colour
+from .pictures import cluster_look, names, place_crop
 
 WIDTH_PX = 1600
 WIDEST_INCHES, TALLEST_INCHES = 16.0, 11.0
@@ -79,7 +80,7 @@ def mosaic_dots(path: Path, view: View, rows: pd.DataFrame) -> Path:
     size = float(np.clip(60_000 / max(int(inside.sum()), 1), 1.0, 40))
     for cluster, name in names(clusters[inside]):
         one = inside & (clusters == cluster)
-        axes.scatter(lon[one], lat[one], s=size, color=cluster_colour(cluster), label=name, linewidths=0, alpha=0.8, rasterized=True)
+        axes.scatter(lon[one], lat[one], s=size, **cluster_look(cluster), label=name, linewidths=0, alpha=0.8, rasterized=True)
     if inside.any():
         axes.legend(fontsize=9, loc="lower left", markerscale=max(1.0, 6 / size**0.5))
     return save_figure(figure, path, dpi=100)

@@ -6,23 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from ...report.images import save_figure
+from ...report.palette import CLUSTERS, cluster_colour
 
-GREY = "#8a8a8a"
 COLUMNS = 12
+MARKERS = "os^Dv*PX"
 
 
-def cluster_colour(cluster: int) -> str:
-    """A fixed colour per cluster; grey for none."""
-    if cluster < 0:
-        return GREY
-    shades = colormaps["tab10" if cluster < 10 else "tab20b"]
-    return to_hex(shades(cluster % shades.N))
+def cluster_look(cluster: int) -> dict[str, str]:
+    """Colour and marker of a cluster: what has a colour for the second time has another shape."""
+    return {"color": cluster_colour(cluster), "marker": MARKERS[max(cluster, 0) // len(CLUSTERS) % len(MARKERS)]}
 
 
 def names(clusters: np.ndarray) -> list[tuple[int, str]]:
@@ -72,7 +68,7 @@ def dots(path: Path, places: np.ndarray, clusters: np.ndarray, labels: tuple[str
     for cluster, name in names(clusters):
         one = clusters == cluster
         x, y = places[one].T
-        axes.scatter(x, y, s=size, color=cluster_colour(cluster), label=name, linewidths=0, alpha=0.7, rasterized=True)
+        axes.scatter(x, y, s=size, **cluster_look(cluster), label=name, linewidths=0, alpha=0.7, rasterized=True)
     axes.set(xlabel=labels[0], ylabel=labels[1])
     axes.legend(fontsize=8, markerscale=max(1.0, 5 / size**0.5))
     return save_figure(figure, path, dpi=120)
