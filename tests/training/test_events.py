@@ -1,7 +1,9 @@
 """What is told while training goes: it arrives, it goes on after a kill, and it never hurts."""
 
+import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,3 +75,45 @@ def test_a_package_that_is_not_there_is_named(tmp_path, capfd):
     logger.log("scalars", 0, {"loss": 1.0})
     logger.close()
     assert "wandb isn't installed; training goes on" in capfd.readouterr().err
+
+
+class Listening:
+    """Stands in for MLflow and W&B, which no lock of ours holds: what their clients are asked, as tried with real ones."""
+
+    def __init__(self, calls):
+        self.calls = calls
+
+    def __getattr__(self, name):
+        def asked(*given, **named):
+            self.calls.append((name, given, named))
+            found = SimpleNamespace(info=SimpleNamespace(run_id="run 1"))
+            return {"get_experiment_by_name": None, "create_experiment": "7", "create_run": found, "init": self}.get(name)
+
+        return asked
+
+
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_a_resumed_training_goes_on_in_its_run(tmp_path, monkeypatch, name):
+    (tmp_path / "it's mine" / "configs").mkdir(parents=True)
+    folder, calls = tmp_path / "it's mine" / "log" / "train_test-set-0.part", []
+    folder.mkdir(parents=True)
+    package = Listening(calls)
+    package.MlflowClient = lambda store: calls.append(("client", (store,), {})) or package
+    monkeypatch.setitem(sys.modules, name, package)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "false")
+    for first in (0, 2):
+        teller = BackgroundLogger([name], folder, FACTS, first)
+        teller.log("scalars", first, {"loss": 0.5})
+        teller.close()
+    asked = {what: [(given, named) for one, given, named in calls if one == what] for what, _, _ in calls}
+    if name == "mlflow":
+        assert asked["client"] == [(((tmp_path / "it's mine" / "mlruns").as_uri(),), {})] * 2
+        assert len(asked["create_run"]) == 1 and len(asked["log_param"]) == len(FACTS)
+        assert asked["update_run"] == [(("run 1",), {"status": "RUNNING"})] and len(asked["set_terminated"]) == 2
+        assert asked["log_metric"] == [(("run 1", "loss", 0.5), {"step": step}) for step in (0, 2)]
+    else:
+        runs = [named for _, named in asked["init"]]
+        assert runs[0]["id"] == runs[1]["id"] and runs[0]["resume"] == "allow" and runs[0]["config"] == FACTS
+        assert runs[0]["dir"] == str(tmp_path / "it's mine" / "log") and runs[0]["name"] == "ejecta-v3_train_test-set-0"
+        assert [given for given, _ in asked["log"]] == [({"loss": 0.5, "epoch": step},) for step in (0, 2)] and len(asked["finish"]) == 2

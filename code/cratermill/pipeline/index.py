@@ -16,7 +16,7 @@ from ..report.index_page import Card, write_index
 from .data_set import NOT_RECORDED
 from .leaderboard import read_table
 
-PAGE = "index.html"
+PAGE, SEARCH = "index.html", "search.html"
 PICTURES = ("preview.png", "craters.png", "clusters.png", "leaderboard.png")
 FAMILIES, MAPS, OTHERS = "Trained versions", "Maps", "Comparisons, analyses and others"
 MOST_RUNS = 200
@@ -27,7 +27,7 @@ def write_results_page(root: Path) -> Path:
     project = Project(root)
     project.results.mkdir(exist_ok=True)
     cards: dict[str, list[Card]] = {FAMILIES: [], MAPS: [], OTHERS: []}
-    for page in sorted(project.results.rglob(PAGE)):
+    for page in sorted([*project.results.rglob(PAGE), *project.results.rglob(SEARCH)]):
         if page.parent != project.results:
             heading = _kind(project, page)
             cards[heading].append(_card(project, page, heading))
@@ -42,7 +42,7 @@ def refresh(folder: Path) -> None:
 
 
 def _kind(project: Project, page: Path) -> str:
-    if (page.parent / "leaderboard.csv").exists():
+    if page.name == PAGE and (page.parent / "leaderboard.csv").exists():
         return FAMILIES
     return MAPS if page.parent.parent == project.map_folder("any").parent else OTHERS
 

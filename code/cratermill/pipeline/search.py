@@ -22,6 +22,7 @@ from ..families import get_family
 from ..report import html, plots
 from ..report.assets import PLOTS
 from ..tables.sweep import Choices, Range, text_of
+from .index import SEARCH, refresh
 from .load_config import load_config
 from .planning import all_plan, prepared_or_refuse, wanted_rows
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 RUNGS = 10
 """Rows of a trial have numbers of its own: ten times the trial's, plus the rung."""
-PAGE = "search.html"
 Run = Callable[[Plan], int]
 
 
@@ -300,7 +300,9 @@ class Search:
             bars = {"type": "bar", "orientation": "h", "x": list(found.values()), "y": list(found)}
             figure = {"data": [bars], "layout": {"xaxis": {"title": {"text": "share of variance"}}, "yaxis": {"automargin": True}}}
             sections.append(plots.shown("importance", figure, "Importance of columns (fANOVA over full trials)."))
-        return html.write_page(folder / PAGE, f"Search {self.config.run.name}", [*sections, plots.rows("trials", table)], PLOTS)
+        page = html.write_page(folder / SEARCH, f"Search {self.config.run.name}", [*sections, plots.rows("trials", table)], PLOTS)
+        refresh(folder)
+        return page
 
 
 def open_search(config_path: Path, run: Run, say: Callable[[str], None]) -> Search:

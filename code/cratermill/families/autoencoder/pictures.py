@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ COLUMNS = 12
 MARKERS = "os^Dv*PX"
 
 
-def cluster_look(cluster: int) -> dict[str, str]:
+def cluster_look(cluster: int) -> dict[str, Any]:
     """Colour and marker of a cluster: what has a colour for the second time has another shape."""
     return {"color": cluster_colour(cluster), "marker": MARKERS[max(cluster, 0) // len(CLUSTERS) % len(MARKERS)]}
 
