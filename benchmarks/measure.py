@@ -49,11 +49,12 @@ class Row:
         return self.ratio >= self.wanted_ratio and (self.wanted_mb is None or self.ours.peak_mb <= self.wanted_mb)
 
 
-def measure(function: Callable, *arguments, runs: int = 3) -> Measured:
-    """Call a module-level function ``runs`` times in a fresh process; imports are done before the clock starts."""
+def measure(function: Callable, *arguments, runs: int = 3, warm: bool = False) -> Measured:
+    """Call a module-level function ``runs`` times in a fresh process; its module is imported before the clock starts. ``warm``: and once
+    more before them, so that what it imports itself counts neither."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(sender, function, arguments, runs))
+    process = context.Process(target=_child, args=(sender, function, arguments, runs, warm))
     process.start()
     sender.close()
     try:
@@ -65,8 +66,8 @@ def measure(function: Callable, *arguments, runs: int = 3) -> Measured:
     return result
 
 
-def _child(sender, function: Callable, arguments: tuple, runs: int) -> None:
-    times, cpu, value = [], [], None
+def _child(sender, function: Callable, arguments: tuple, runs: int, warm: bool) -> None:
+    times, cpu, value = [], [], function(*arguments) if warm else None
     for _ in range(runs):
         start, cpu_start = time.perf_counter(), time.process_time()
         value = function(*arguments)

@@ -5,8 +5,8 @@
 maps: a whole map of craters (tiles, forward passes, circles, list, pictures, prediction) against terratorch's tiled inference of the same
 network on the same band of the mosaic in memory, which gives the prediction alone, and against torchgeo's grid sampler with the tiles put
 together again; and the share of forward passes in ours. tiles: 100 tiles of 224² around a crater, against rasterio's WarpedVRT and odc-geo.
-cogs: a cloud-optimised GeoTIFF, against rio-cogeo. training: steps of our loop, against Lightning's Trainer. CPU seconds, medians; each in
-a process of its own.
+cogs: a cloud-optimised GeoTIFF, against rio-cogeo. training: steps of our loop, against a loop of PyTorch alone and Lightning's Trainer.
+CPU seconds, medians; each in a process of its own, libraries loaded before, ours and theirs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import tempfile
 import time
 from importlib.util import find_spec
@@ -27,6 +26,8 @@ import torch
 from measure import Measured, measure
 
 WINDOW_PX, OVERLAP_PX, STEPS, BATCH, SIDE_PX = 1024, 128, 30, 8, 128
+LEAST_ROWS = 2048
+"""Of a mosaic around which 100 tiles of 224² side by side find room."""
 
 
 def there(package: str) -> bool:
@@ -39,13 +40,17 @@ def there(package: str) -> bool:
 # --- maps ---------------------------------------------------------------------------------------------------------------------
 
 
-def our_map(config: Path) -> dict[str, float]:
-    """CPU seconds of the cells, of the forward passes within them, and pixels that went through the network."""
+def our_map(root: Path, config: Path) -> dict[str, float]:
+    """A map made anew: CPU seconds of the forward passes within it, and pixels that went through the network."""
+    import shutil
+
     from latent_map import run
 
     from cratermill.families.ensemble import Ensemble
 
     found, real = {"forward_s": 0.0, "forward_px": 0.0}, Ensemble.probabilities
+    for folder in (root / "log", root / "results" / "output_masks"):
+        shutil.rmtree(folder, ignore_errors=True)
 
     def timed(self: Any, image: np.ndarray, *others: Any) -> torch.Tensor:
         start = time.process_time()
@@ -55,8 +60,12 @@ def our_map(config: Path) -> dict[str, float]:
         return result
 
     Ensemble.probabilities = timed  # type: ignore[method-assign]
-    found |= {f"{stage}_clock_s": seconds for stage, seconds in run(config).items()}
-    return found
+    start = time.process_time()
+    try:
+        found |= {f"{stage}_clock_s": seconds for stage, seconds in run(config).items()}
+        return found | {"cpu_s": time.process_time() - start}
+    finally:
+        Ensemble.probabilities = real  # type: ignore[method-assign]
 
 
 def band(mosaic: Path) -> np.ndarray:
@@ -109,29 +118,16 @@ def maps(root: Path, rows: int, runs: int) -> list[tuple[str, Measured]]:
     config = project(root, [rows])[rows]
     mosaic = root / "data" / f"mosaic_{rows}.tif"
     checkpoint = root / "results" / "crater_unet_results" / "version_0" / "best-checkpoint_test-set-0_iteration-0.ckpt"
-    found = [("a whole map of craters", fresh_maps(root, config, runs))]
-    one = found[0][1]
-    pixels = one.value["forward_px"] / band(mosaic).size
-    print(f"forward passes: {one.value['forward_s'] / one.cpu_s:.0%} of the map, {pixels:.2f} pixels for each of the mosaic's")
+    found = [("a whole map of craters", measure(our_map, root, config, runs=runs, warm=True))]
+    one = found[0][1].value
+    pixels = one["forward_px"] / band(mosaic).size
+    print(f"forward passes: {one['forward_s'] / one['cpu_s']:.0%} of the map, {pixels:.2f} pixels for each of the mosaic's")
     for package, function in (("terratorch", by_terratorch), ("torchgeo", by_torchgeo)):
         if there(package):
-            found.append((f"the prediction by {package}", measure(function, mosaic, checkpoint, runs=runs)))
+            found.append((f"the prediction by {package}", measure(function, mosaic, checkpoint, runs=runs, warm=True)))
         else:
             print(f"{package} is not installed")
     return found
-
-
-def fresh_maps(root: Path, config: Path, runs: int) -> Measured:
-    """A map is made once: what the former run left is taken away, libraries are imported anew each time."""
-    import shutil
-
-    made = []
-    for _ in range(runs):
-        for folder in (root / "log", root / "results" / "output_masks"):
-            shutil.rmtree(folder, ignore_errors=True)
-        made.append(measure(our_map, config, runs=1))
-    middle = sorted(made, key=lambda one: one.cpu_s)[len(made) // 2]
-    return Measured(statistics.median(one.seconds for one in made), middle.cpu_s, middle.peak_mb, middle.value)
 
 
 # --- tiles, files and steps ---------------------------------------------------------------------------------------------------
@@ -154,12 +150,13 @@ def by_odc(mosaic: Path, rows: int) -> int:
 def tiles(root: Path, rows: int, runs: int) -> list[tuple[str, Measured]]:
     import geometry
 
+    rows = max(rows, LEAST_ROWS)
     mosaic, grid = root / "three_bands.tif", geometry.mosaic_grid(rows)
     geometry.make_mosaic(mosaic, grid)
-    found = [("100 tiles around a crater", measure(geometry.tiles_sampled, mosaic, runs=runs))]
-    found.append(("the same by WarpedVRT", measure(geometry.tiles_by_vrt, mosaic, runs=runs)))
+    found = [("100 tiles around a crater", measure(geometry.tiles_sampled, mosaic, runs=runs, warm=True))]
+    found.append(("the same by WarpedVRT", measure(geometry.tiles_by_vrt, mosaic, runs=runs, warm=True)))
     if there("odc.geo"):
-        found.append(("the same by odc-geo", measure(by_odc, mosaic, rows, runs=runs)))
+        found.append(("the same by odc-geo", measure(by_odc, mosaic, rows, runs=runs, warm=True)))
     else:
         print("odc-geo is not installed")
     return found
@@ -195,10 +192,10 @@ def cogs(root: Path, rows: int, runs: int) -> list[tuple[str, Measured]]:
     source = root / "three_bands.tif"
     if not source.exists():
         geometry.make_mosaic(source, geometry.mosaic_grid(rows))
-    found = [("a cloud-optimised GeoTIFF", measure(our_cog, source, root / "ours.tif", runs=runs))]
-    found.append(("the same by GDAL's driver", measure(gdal_cog, source, root / "gdal.tif", runs=runs)))
+    found = [("a cloud-optimised GeoTIFF", measure(our_cog, source, root / "ours.tif", runs=runs, warm=True))]
+    found.append(("the same by GDAL's driver", measure(gdal_cog, source, root / "gdal.tif", runs=runs, warm=True)))
     if there("rio_cogeo"):
-        found.append(("the same by rio-cogeo", measure(rio_cog, source, root / "rio.tif", runs=runs)))
+        found.append(("the same by rio-cogeo", measure(rio_cog, source, root / "rio.tif", runs=runs, warm=True)))
     else:
         print("rio-cogeo is not installed")
     return found
@@ -227,7 +224,7 @@ def task() -> Any:
     from cratermill.training.cell import CellParams
 
     torch.manual_seed(0)
-    hparams = Hparams.from_plan(ROW).model_dump(mode="json")
+    hparams = Hparams.from_plan(ROW)
     return get_family("crater_unet").task(CellParams("crater_unet", 0, 0, 0, 0, hparams), np.array([[127.5], [127.5]])).train()
 
 
@@ -244,12 +241,23 @@ def our_loop() -> int:
 
     data, hparams = Pieces(), Hparams.from_plan(ROW)
     loaders = Loaders(Datasets(data, data, data, EpochOrder(len(data), 0), np.zeros((2, 1))), BATCH, 0)
-    params = CellParams("crater_unet", 0, 0, 0, 0, hparams.model_dump(mode="json"))
+    params = CellParams("crater_unet", 0, 0, 0, 0, hparams)
     with tempfile.TemporaryDirectory() as name:
         workspace: Any = Workspace(Path(name))
         training = Training(Fabric(accelerator="cpu"), task(), loaders, params, hparams, np.zeros((2, 1)), workspace, Path(name))
         training.train_epoch()
     return training.batch
+
+
+def plain_loop() -> int:
+    """What both do, by PyTorch alone: the same task, optimiser and batches."""
+    one = task()
+    optimizer = one.optimizers()[0][0]
+    for batch in torch.utils.data.DataLoader(Pieces(), BATCH, shuffle=True):
+        optimizer.zero_grad(set_to_none=True)
+        one(batch).backward()
+        optimizer.step()
+    return STEPS
 
 
 def by_trainer() -> int:
@@ -274,8 +282,9 @@ def by_trainer() -> int:
 
 def training(_root: Path, _rows: int, runs: int) -> list[tuple[str, Measured]]:
     return [
-        (f"{STEPS} steps of our loop", measure(our_loop, runs=runs)),
-        ("the same by Lightning's Trainer", measure(by_trainer, runs=runs)),
+        (f"{STEPS} steps of our loop", measure(our_loop, runs=runs, warm=True)),
+        ("the same by a loop of PyTorch alone", measure(plain_loop, runs=runs, warm=True)),
+        ("the same by Lightning's Trainer", measure(by_trainer, runs=runs, warm=True)),
     ]
 
 

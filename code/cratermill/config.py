@@ -328,6 +328,10 @@ class Trainer(Strict):
     nodes: int = Field(1, ge=1)
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
     loader_workers: Annotated[int | Literal["auto"], _auto_or_from(0)] = "auto"
+    batch_size: Literal["row", "auto"] = Field("row", description="auto: not the row's, but the largest power of two that one GPU holds")
+    compile: bool = Field(
+        False, description="compile networks (torch.compile): a minute more per cell, then faster steps where they gain by it"
+    )
     logger: list[Literal["tensorboard", "mlflow", "wandb"]] = Field(
         ["tensorboard"],
         description="who is told of scores as training goes: any of tensorboard, mlflow, wandb; [] for nobody",

@@ -15,8 +15,8 @@ from cratermill.core.errors import InputError, WorkError
 from cratermill.families import cell_params, get_family
 from cratermill.pipeline.load_config import load_config
 from cratermill.pipeline.planning import train_plan
-from cratermill.pipeline.train import train
-from cratermill.training.cell import CellParams
+from cratermill.pipeline.train import begin, start_fabric, train
+from cratermill.training.cell import FIRST, CellParams
 from cratermill.training.checkpoint import load
 
 
@@ -57,6 +57,15 @@ def test_same_cell_twice_gives_the_same_weights_and_scores(prepared, tmp_path):
     same = [name for name in first if not name.startswith(("time", "runtime"))]
     assert {name: first[name] for name in same} == {name: second[name] for name in same}
     assert all(torch.equal(value, weights(tmp_path / "b")[name]) for name, value in weights(tmp_path / "a").items())
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_networks_are_compiled_where_the_trainer_says_so(prepared, tmp_path, monkeypatch, wanted):
+    given, config = [], load_config(prepared, [f"trainer.compile={str(wanted).lower()}"])
+    monkeypatch.setattr("cratermill.pipeline.train.compiled", given.append)
+    fabric, workspace = start_fabric(config.run.trainer), FakeWorkspace(tmp_path / "cell")
+    training = begin(fabric, config, get_family("connection"), params_of(config, "connection"), FIRST, workspace, workspace.folder)
+    assert given == ([training.task.network] if wanted else [])
 
 
 @pytest.mark.parametrize("family", ["ejecta", "connection"])

@@ -18,7 +18,7 @@ from cratermill.families.connection.hparams import Hparams
 from cratermill.tables.keywords import column_names, find, is_keyword, known
 from cratermill.tables.table import read_table
 from cratermill.tables.versions import check_table
-from cratermill.training.optim import build_loss, build_optimizer, build_scheduler, is_matrix_weight
+from cratermill.training.optim import build_loss, build_optimizer, build_scheduler, is_fused, is_matrix_weight
 from cratermill.training.registry import LOSSES, SCHEDULERS, Entry
 from tests.tables.test_table import CONNECTION, write
 
@@ -220,3 +220,36 @@ def test_keyword_columns_come_from_signatures():
     assert find("MDL_Nonsense_x") is None
     assert is_keyword("LR_StepLR_gamma")
     assert not is_keyword("LR_Warmup_milestone")
+
+
+@pytest.mark.parametrize(("name", "options"), [("AdamW", {"weight_decay": 0.1}), ("SGD", {"momentum": 0.9})])
+def test_one_kernel_for_all_weights_takes_the_same_steps(name, options):
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(5, 4, generator=generator), torch.randn(4, generator=generator)]
+    gradients = [[torch.randn(one.shape, generator=generator) for one in start] for _ in range(5)]
+    found = []
+    for fused in (False, True):
+        weights = [nn.Parameter(one.clone()) for one in start]
+        optimizer = getattr(torch.optim, name)(weights, lr=0.01, fused=fused, **options)
+        for step in gradients:
+            for weight, gradient in zip(weights, step, strict=True):
+                weight.grad = gradient.clone()
+            optimizer.step()
+        found.append(torch.cat([weight.detach().ravel() for weight in weights]))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-6)
+
+
+def test_weights_of_a_gpu_are_changed_by_one_kernel_unless_the_row_says_how():
+    class Weight:
+        def __init__(self, is_cuda: bool):
+            self.is_cuda = is_cuda
+
+    class Clipped:
+        optimizer, gradient_clip = "AdamW", 5.0
+
+    gpu, cpu = [Weight(True), Weight(True)], [Weight(True), Weight(False)]
+    assert is_fused(row(optimizer="AdamW"), gpu)
+    assert not is_fused(row(optimizer="AdamW"), cpu)
+    assert not is_fused(row(optimizer="Muon"), gpu)
+    assert not is_fused(Clipped(), gpu)
+    assert not build_optimizer(row(optimizer="AdamW"), nn.Linear(2, 1)).param_groups[0]["fused"]

@@ -31,7 +31,7 @@ def task_and_data(tile=False, count=9):
     data = [
         {"image": torch.full((1, 6, 8), float(logit)), "target": torch.from_numpy(one)} for logit, one in zip(logits, target, strict=True)
     ]
-    return BinaryTask(Says(tile), nn.BCEWithLogitsLoss(), None, None), data, 1 - 1 / (1 + np.exp(-logits))
+    return BinaryTask(Says(tile), nn.BCEWithLogitsLoss, None, None), data, 1 - 1 / (1 + np.exp(-logits))
 
 
 @pytest.mark.parametrize("tile", [False, True])

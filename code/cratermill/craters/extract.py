@@ -24,6 +24,9 @@ SMOOTHING_PX = 1.0
 RADIUS_STEP = 1.1
 BIN_SHARE = 1 / 8
 """Side of a bin of the votes, as a share of the radius: directions are known to a few degrees."""
+WITHIN = 0.25
+"""How far values of pixels whose next contour is theirs are from its level at most: half a step along a diagonal of the steepest edge that
+``SMOOTHING_PX`` leaves of a step from 0 to 1."""
 BLUR_BINS = 0.9
 NEAR, NEAR_STEPS = 0.25, 2
 """Candidates within this share of the smaller radius, and so many steps of radii, of one with more votes are not fitted."""
@@ -110,21 +113,27 @@ def smoothed(image: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def contour(image: torch.Tensor, known: torch.Tensor, level: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points (N, 2) x, y on the iso-contour and unit normals (N, 2) towards the light side: the pixels that are nearest to it, moved onto
-    it along the gradient. Neither the map's own border nor that of missing data is an edge."""
-    inner = image[1:-1, 1:-1]
-    # Sobel's weights: their direction errs by a few degrees at most even for steps of one pixel.
-    column = image[:-2] + 2 * image[1:-1] + image[2:]
-    row = image[:, :-2] + 2 * image[:, 1:-1] + image[:, 2:]
-    gx, gy = (column[:, 2:] - column[:, :-2]) / 8, (row[2:] - row[:-2]) / 8
+    """Points (N, 2) x, y on the iso-contour of a smoothed image and unit normals (N, 2) towards the light side: the pixels that are nearest
+    to it, moved onto it along the gradient. Neither the map's own border nor that of missing data is an edge."""
+    width, inner = image.shape[1], image[1:-1, 1:-1]
+    rows, cols = torch.nonzero((inner - level).abs() <= WITHIN, as_tuple=True)
+    places, flat = (rows + 1) * width + cols + 1, image.reshape(-1)
+
+    def gradient(side: int, across: int) -> torch.Tensor:
+        def step(along: int) -> torch.Tensor:
+            return flat[places + along + across] - flat[places + along - across]
+
+        # Sobel's weights: their direction errs by a few degrees at most even for steps of one pixel.
+        return (step(-side) + 2 * step(0) + step(side)) / 8
+
+    gx, gy = gradient(width, 1), gradient(1, width)
     square = gx**2 + gy**2
-    offset = (level - inner) / square.clamp(min=1e-12)
+    offset = (level - flat[places]) / square.clamp(min=1e-12)
     # Within half a pixel of the contour, along the gradient's longer side.
     near = (offset.abs() * torch.maximum(gx.abs(), gy.abs()) <= 0.5) & (square > 1e-4)
     if not known.all():
-        near &= functional.max_pool2d((~known).float()[None, None], 7, 1, 3)[0, 0, 1:-1, 1:-1] == 0
-    rows, cols = torch.nonzero(near, as_tuple=True)
-    gx, gy, offset = gx[rows, cols], gy[rows, cols], offset[rows, cols]
+        near &= functional.max_pool2d((~known).float()[None, None], 7, 1, 3)[0, 0, rows + 1, cols + 1] == 0
+    rows, cols, gx, gy, offset = rows[near], cols[near], gx[near], gy[near], offset[near]
     points = torch.stack([cols + 1 + offset * gx, rows + 1 + offset * gy], 1)
     return points, torch.stack([gx, gy], 1) / torch.hypot(gx, gy)[:, None]
 
@@ -154,10 +163,11 @@ def strongest(candidates: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
     rows_of = [np.flatnonzero(circles[:, 2] == level) for level in levels]
     trees = [cKDTree(circles[rows, :2]) for rows in rows_of]
     for one, rows in enumerate(rows_of):
-        for other in range(max(0, one - NEAR_STEPS), min(len(levels), one + NEAR_STEPS + 1)):
-            rivals = trees[other].query_ball_point(circles[rows, :2], NEAR * levels[min(one, other)])
-            best = [strength[rows_of[other][found]].max() if found else 0.0 for found in rivals]
-            kept[rows] &= np.array(best) <= strength[rows]
+        for other in range(one, min(len(levels), one + NEAR_STEPS + 1)):
+            pairs = trees[one].sparse_distance_matrix(trees[other], NEAR * levels[one], output_type="ndarray")
+            here, there = rows[pairs["i"]], rows_of[other][pairs["j"]]
+            kept[here[strength[here] < strength[there]]] = False
+            kept[there[strength[there] < strength[here]]] = False
     return candidates[torch.from_numpy(kept).to(candidates.device)]
 
 

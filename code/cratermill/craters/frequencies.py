@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from ..core.errors import InputError
 
@@ -25,8 +25,9 @@ def poisson_interval(count: np.ndarray | int, level: float = ONE_SIGMA) -> tuple
     """Lower and upper limit of the mean of a Poisson count, exact and central; the lower is 0 for a count of 0."""
     count = np.asarray(count, float)
     outside = (1 - level) / 2
-    low = np.where(count > 0, chi2.ppf(outside, 2 * np.maximum(count, 1)) / 2, 0.0)
-    return low, chi2.ppf(1 - outside, 2 * count + 2) / 2
+    # Halves of quantiles of χ² with 2n and 2n + 2 degrees of freedom.
+    low = np.where(count > 0, gammaincinv(np.maximum(count, 1), outside), 0.0)
+    return low, gammaincinv(count + 1, 1 - outside)
 
 
 def frequencies(diameters_km: np.ndarray, area_km2: float, per_octave: int = 2) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from .shapes import Shape
 
 RAYS = 72
-SAMPLES = 19
+MOST_SAMPLES, LEAST_SAMPLES, SAMPLE_PX = 19, 7, 0.5
+"""Samples of the map on each ray, about ``SAMPLE_PX`` apart: between them the map is taken as linear, and it is smooth over a pixel."""
 ROUGH = ((0.25, 2.5), (0.12, 2.0))
 FINE = ((0.08, 2.0), (0.06, 1.6), (0.06, 1.6), (0.06, 1.6))
 """Of each round: how far from the expected edge it is searched, as a share of the radius, and in pixels at least. Rough rounds use every
-other ray; after them, candidates that came to lie on one another are one."""
+other ray; after each, candidates that came to lie on one another are one."""
 TOLERANCE = (0.05, 1.25)
 """An edge this near to where it should be (share of the radius, pixels at least) supports the circle."""
 TOGETHER = 1024
@@ -51,22 +53,24 @@ class Fitted:
 def fit(image: torch.Tensor, known: torch.Tensor, candidates: torch.Tensor, shape: Shape, options: Options) -> Fitted:
     """Refine candidates (N, 3) on a smoothed map (h, w); ``known`` is False where there are no data."""
     rough, fine = (_Fit(image, known, shape, options, rays) for rays in (RAYS // 2, RAYS))
-    settled = torch.cat([rough.settle(part, ROUGH, options.arc / 2) for part in candidates.split(TOGETHER)])
-    parts = []
-    for part in _unlike(settled).split(TOGETHER):
-        circle = fine.settle(part, FINE, options.arc / 2)
-        parts.append((circle, *fine.judge(circle)))
+    circles = candidates
+    for rays, search in [*((rough, one) for one in ROUGH), *((fine, one) for one in FINE)]:
+        settled = [rays.settle(part, search, options.arc / 2) for part in circles.split(TOGETHER)]
+        circles = _unlike(*(torch.cat(values) for values in zip(*settled, strict=True)))
+    parts = [(part, *fine.judge(part)) for part in circles.split(TOGETHER)]
     return Fitted(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
-def _unlike(circles: torch.Tensor) -> torch.Tensor:
-    """Circles without those that fall on another to a pixel or two."""
+def _unlike(circles: torch.Tensor, met: torch.Tensor) -> torch.Tensor:
+    """Circles (N, 3) without those that fall on another to a pixel or two; of each such group the one that met most edges (N,)."""
+    circles = circles[met.argsort(descending=True, stable=True)]
     size = (circles[:, 2:] / 16).clamp(min=1.0)
     keys = torch.cat([(circles[:, :2] / size).round(), (circles[:, 2:] / size).round(), size.log2().round()], 1)
     _, group = torch.unique(keys, dim=0, return_inverse=True)
     first = torch.full((int(group.max()) + 1 if len(group) else 0,), len(circles), device=circles.device)
     first = first.scatter_reduce(0, group, torch.arange(len(circles), device=circles.device), "amin")
-    return circles[first.sort().values]
+    circles = circles[first]
+    return circles[circles[:, 2].argsort()]  # rays of circles of one size are sampled alike
 
 
 class _Fit:
@@ -74,18 +78,19 @@ class _Fit:
         self.image, self.shape, self.options = image, shape, options
         self.unknown = None if bool(known.all()) else ~known
         angles = torch.arange(rays, device=image.device) * (2 * np.pi / rays)
-        self.cos, self.sin = torch.cos(angles), torch.sin(angles)
+        self.directions = torch.stack([torch.cos(angles), torch.sin(angles)], 1)
 
-    def settle(self, circle: torch.Tensor, rounds: tuple[tuple[float, float], ...], arc: float) -> torch.Tensor:
-        """Circles moved onto their edges; those that meet edges on less than a share ``arc`` of their rays are dropped."""
-        for share, least in rounds:
-            reach = (share * circle[:, 2]).clamp(min=least)
-            rows = [self._edges(circle, reach, *side) for side in self._sides()]
-            enough = torch.stack([found for _, found, _ in rows]).any(0).float().mean(1) >= arc
-            rows = [(residual[enough], found[enough], factor) for residual, found, factor in rows]
-            circle = circle[enough] + self._step(rows, circle[enough])
-            circle = circle[torch.isfinite(circle).all(1) & (circle[:, 2] > 0.5 * self.options.min_radius_px)]
-        return circle
+    def settle(self, circle: torch.Tensor, search: tuple[float, float], arc: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Circles moved onto their edges, and the share of these that they met; such that meet edges on less than a share ``arc`` of their
+        rays are dropped."""
+        reach = (search[0] * circle[:, 2]).clamp(min=search[1])
+        rows = [self._edges(circle, reach, *side) for side in self._sides()]
+        edges = torch.stack([found for _, found, _ in rows])
+        enough = edges.any(0).float().mean(1) >= arc
+        rows = [(residual[enough], found[enough], factor) for residual, found, factor in rows]
+        circle = circle[enough] + self._step(rows, circle[enough])
+        sound = torch.isfinite(circle).all(1) & (circle[:, 2] > 0.5 * self.options.min_radius_px)
+        return circle[sound], edges.float().mean((0, 2))[enough][sound]
 
     def judge(self, circle: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Error (N,), edges (N, sides, rays), light and seen (N, rays) of :class:`Fitted`."""
@@ -103,7 +108,9 @@ class _Fit:
     def _edges(self, circle: torch.Tensor, reach: torch.Tensor, factor: float, shift: float, sign: int):
         """(residual, found, factor): how far (N, rays) beyond its place the nearest edge of the right direction is met."""
         place = (factor * circle[:, 2] + shift).clamp(min=0.5)
-        steps = torch.linspace(-1, 1, SAMPLES, device=circle.device)
+        widest = 2 * float(reach.max()) if len(reach) else 0.0
+        samples = min(max(math.ceil(widest / SAMPLE_PX) + 1, LEAST_SAMPLES), MOST_SAMPLES)
+        steps = torch.linspace(-1, 1, samples, device=circle.device)
         offset = reach[:, None] * steps
         distance = (place[:, None] + offset).clamp(min=0)
         values = sign * (self._values(circle, distance) - self.options.level)
@@ -120,16 +127,15 @@ class _Fit:
         """The change (N, 3) of x, y and radius that brings the circle onto its edges: iterated, with Tukey's weights."""
         residual = torch.cat([row[0] for row in rows], 1)
         found = torch.cat([row[1] for row in rows], 1).float()
-        cos, sin = self.cos.repeat(len(rows)), self.sin.repeat(len(rows))
-        factor = torch.cat([torch.full_like(self.cos, row[2]) for row in rows])
-        design = torch.stack([cos, sin, factor], 1)
+        design = torch.cat([torch.cat([self.directions, torch.full_like(self.directions[:, :1], row[2])], 1) for row in rows])
+        squares = (design[:, :, None] * design[:, None]).flatten(1)
         weight, change = found, torch.zeros_like(circle)
         for _ in range(4):
             left = residual - change @ design.T
             spread = (1.4826 * _median(left.abs(), found)).clamp(min=0.3)
             weight = found * (1 - (left / (4 * spread[:, None])) ** 2).clamp(min=0) ** 2
-            normal = torch.einsum("nk,ki,kj->nij", weight, design, design) + 1e-3 * torch.eye(3, device=circle.device)
-            change = torch.linalg.solve(normal, torch.einsum("nk,nk,ki->ni", weight, residual, design))
+            normal = (weight @ squares).view(-1, 3, 3) + 1e-3 * torch.eye(3, device=circle.device)
+            change = torch.linalg.solve(normal, (weight * residual) @ design)
         return change
 
     def _rim(self, circle: torch.Tensor) -> torch.Tensor:
@@ -142,18 +148,14 @@ class _Fit:
 
     def _values(self, circle: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
         """The map (N, rays, distances), bilinear."""
-        x, y = self._places(circle, distance)
-        height, width = self.image.shape
-        grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1).flatten(1, 2)
-        return functional.grid_sample(self.image[None, None], grid[None], padding_mode="border", align_corners=False)[0, 0].view_as(x)
-
-    def _places(self, circle: torch.Tensor, distance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x = circle[:, 0, None, None] + self.cos[None, :, None] * distance[:, None]
-        y = circle[:, 1, None, None] + self.sin[None, :, None] * distance[:, None]
-        return x, y
+        size = torch.tensor(self.image.shape[::-1], dtype=circle.dtype, device=circle.device)
+        middle, directions = (2 * circle[:, None, None, :2] + 1) / size - 1, 2 * self.directions / size
+        grid = torch.addcmul(middle, distance[:, None, :, None], directions[None, :, None])
+        values = functional.grid_sample(self.image[None, None], grid.flatten(1, 2)[None], padding_mode="border", align_corners=False)
+        return values.view(grid.shape[:-1])
 
     def _seen(self, circle: torch.Tensor) -> torch.Tensor:
-        x, y = (values[..., 0] for values in self._places(circle, circle[:, 2:] + self.shape.outer_px))
+        x, y = (circle[:, None, :2] + (circle[:, 2] + self.shape.outer_px)[:, None, None] * self.directions).unbind(-1)
         height, width = self.image.shape
         seen = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
         if self.unknown is not None:
@@ -163,8 +165,5 @@ class _Fit:
 
 
 def _median(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Median (N,) of the valid values of each row; 0 where there are none."""
-    filled = torch.where(valid > 0, values, torch.inf).sort(1).values
-    middle = ((valid.sum(1) - 1) / 2).clamp(min=0).long()[:, None]
-    found = filled.gather(1, middle)[:, 0]
-    return torch.where(torch.isfinite(found), found, 0.0)
+    """Median (N,) of the valid values of each row, of two in the middle the lower; 0 where there are none."""
+    return torch.where(valid > 0, values, torch.nan).nanmedian(1).values.nan_to_num(0.0)

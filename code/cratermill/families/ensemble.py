@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 
 from ..core.errors import InputError
 from ..core.files import stat_fingerprint
+from ..core.prefetch import prefetched
 from ..samples.brightness import Ground
 from ..training.cell import CellParams
 from ..training.checkpoint import Checkpoint, load
@@ -53,9 +55,8 @@ class Ensemble:
         params = CellParams(one.family, one.version, one.split, one.iteration, one.seed, row.without_weights())
         network: Normalised = get_family(one.family).task(params, one.norm).network
         one.load_into(network, path)
-        if is_bf16_fast() or self.device.type == "cuda":
-            network = network.to(memory_format=torch.channels_last)
-        return network.to(self.device).eval()
+        # On CPUs, too, forward passes are a tenth to two thirds faster so.
+        return network.to(memory_format=torch.channels_last).to(self.device).eval()
 
     def __len__(self) -> int:
         return len(self.networks)
@@ -75,9 +76,7 @@ class Ensemble:
     def probabilities(self, image_BCHW: np.ndarray, extra_BM: np.ndarray | None = None) -> torch.Tensor:
         """Sigmoid of each member's logits for raw inputs: (members, B, ...) float32."""
         self.ground.add(image_BCHW)
-        image = torch.from_numpy(image_BCHW).to(self.device)
-        if is_bf16_fast() or self.device.type == "cuda":
-            image = image.to(memory_format=torch.channels_last)
+        image = torch.from_numpy(image_BCHW).to(self.device).to(memory_format=torch.channels_last)
         extra = () if extra_BM is None else (torch.from_numpy(extra_BM).to(self.device),)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda" or is_bf16_fast()):
             return torch.stack([network(image, *extra).float().sigmoid() for network in self.networks])
@@ -96,6 +95,7 @@ def _kept(kind: Callable[[list[Path], int], Any], version: int, files: tuple[tup
     return kind([path for path, *_ in files], version)
 
 
-def chunks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for start in range(0, len(table), CHUNK):
-        yield table.iloc[start : start + CHUNK]
+def sampled_ahead(table: pd.DataFrame, sample: Callable[[pd.DataFrame], Kind], size: int = CHUNK) -> Iterator[Kind]:
+    """What ``sample`` makes of a table, piece by piece and in order: the next piece is sampled while one is at work in the networks."""
+    with ThreadPoolExecutor(1) as pool:
+        yield from prefetched(pool, sample, (table.iloc[start : start + size] for start in range(0, len(table), size)))

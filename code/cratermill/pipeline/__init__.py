@@ -47,7 +47,10 @@ _NETWORKS = (
     *("cv2", "pandas", "geopandas", "rasterio"),
 )
 LIBRARIES = {
-    "train": (*_NETWORKS, "cratermill.pipeline.train", "cratermill.samples.sampler", "sklearn.model_selection"),
+    "train": (
+        *(*_NETWORKS, "cratermill.pipeline.train", "cratermill.samples.sampler", "sklearn.model_selection"),
+        *("pyogrio", "tensorboard.summary.writer.event_file_writer"),
+    ),
     **dict.fromkeys(("evaluate", "map"), _NETWORKS),
     **dict.fromkeys(("summarise", "composite", "analyse", "compare"), ("matplotlib.pyplot", "pandas", "geopandas", "rasterio")),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,10 @@ from ..families.base import Family
 from ..families.members import CHECKPOINT, WEIGHTS
 from ..training.cell import FIRST, CellParams, Datasets, Round
 from ..training.checkpoint import load
-from ..training.device import choose_accelerator, choose_precision, is_bf16_fast, loader_workers
+from ..training.device import choose_accelerator, choose_precision, compiled, is_bf16_fast, loader_workers
 from ..training.loaders import Loaders
 from ..training.loop import BEST, Training
+from .batch_size import BATCH_SIZE, chosen_size, fits
 from .data_set import data_set
 
 if TYPE_CHECKING:
@@ -61,13 +63,22 @@ def round_folder(folder: Path, number: int, rounds: int) -> Path:
 def begin(fabric: Fabric, config: Config, family: Family, params: CellParams, round: Round, workspace: Workspace, folder: Path) -> Training:
     """One round's data, network and loop, nothing trained yet."""
     hparams, data = row_and_data(config, family, params, round)
-    seed_everything((params.seed + round.number) % 2**32, verbose=False)
-    task = build_task(family, params, hparams, data)
-    if fabric.device.type == "cuda" or is_bf16_fast():
-        task = task.to(memory_format=torch.channels_last)
+
+    def training_with(loaders: Any) -> Training:
+        seed_everything((params.seed + round.number) % 2**32, verbose=False)
+        task = build_task(family, params, hparams, data)
+        if fabric.device.type == "cuda" or is_bf16_fast():
+            task = task.to(memory_format=torch.channels_last)
+        if config.run.trainer.compile:
+            compiled(task.network)
+        return Training(fabric, task, loaders, params, hparams, data.norm, workspace, folder)
+
+    size = hparams.batch_size
+    if config.run.trainer.batch_size == "auto":
+        size = chosen_size(folder, fabric.device, fabric.world_size, len(data.train), partial(fits, partial(training_with, None), data))
     workers = loader_workers(config.run.trainer.loader_workers)
-    loaders = Loaders(data, hparams.batch_size, workers, fabric.global_rank, fabric.world_size, pin_memory=fabric.device.type == "cuda")
-    training = Training(fabric, task, loaders, params, hparams, data.norm, workspace, folder)
+    loaders = Loaders(data, size, workers, fabric.global_rank, fabric.world_size, pin_memory=fabric.device.type == "cuda")
+    training = training_with(loaders)
     training.loggers, training.pictures_every = list(config.run.trainer.logger), config.run.trainer.pictures_every
     return training
 
@@ -119,6 +130,8 @@ def finish(training: Training, params: CellParams, folder: Path, earlier_s: floa
         "precision": str(training.fabric.strategy.precision.precision),
         "parameters": sum(weight.numel() for weight in training.task.network.parameters()),
     }
+    if (folder / BATCH_SIZE).exists():
+        results["batch_size"] = training.loaders.batch_size
     if training.fabric.is_global_zero:
         if params.iteration == 0:  # one sheet per split is what people look at
             training.write_samples()

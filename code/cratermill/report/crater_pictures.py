@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..core.frames import rows_of
 from ..geo.grid import Grid
 from ..geo.mosaic import Mosaic
-from .images import grey_or_colour, reduced_shape, save_figure
+from .images import as_bytes, grey_or_colour, reduced_shape, save_figure
 from .map_pictures import degree_ticks, rim
 
 MOST_RIMS = 20000
@@ -25,7 +25,7 @@ def overlay(path: Path, mosaic: Mosaic, kinds: dict[str, tuple[pd.DataFrame, str
     figure = Figure(figsize=(16, 16 * shape[0] / shape[1] + 0.9), layout="constrained")
     axes = figure.add_subplot()
     right, bottom = mosaic.grid.width - 0.5, mosaic.grid.height - 0.5
-    axes.imshow(grey_or_colour(mosaic, shape), interpolation="nearest", extent=(-0.5, right, bottom, -0.5))
+    axes.imshow(as_bytes(grey_or_colour(mosaic, shape)), interpolation="nearest", extent=(-0.5, right, bottom, -0.5))
     for name, (table, colour) in kinds.items():
         drawn = rims(table, mosaic.grid) if len(table) else []
         axes.add_collection(LineCollection(drawn, colors=colour, linewidths=0.8, label=f"{name} ({len(table):,})"))

@@ -48,6 +48,15 @@ def torch_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+BACKEND = "inductor"
+"""What torch.compile makes of a network."""
+
+
+def compiled(network: torch.nn.Module) -> None:
+    """Have a network compiled at its first call, for each shape of its input; names in its state stay."""
+    network.compile(backend=BACKEND)
+
+
 def loader_workers(wanted: int | str) -> int:
     """Loader processes: none on small machines, where starting them costs more than they bring; a few on larger ones."""
     if wanted != "auto":

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WARMUP_START = 0.01
 """Share of the learning rate with which a warm-up begins."""
 
+FUSED, OWN_WAY = ("Adam", "AdamW", "SGD"), {"fused", "foreach", "capturable", "differentiable"}
+"""Optimisers that change all weights of a GPU in one kernel, and keywords by which a row says itself how it is done."""
+
 MATRIX_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 MUON: dict[str, Any] = {"weight_decay": 0.1, "nesterov": True, "ns_coefficients": "original"}
 """Muon's keywords unless a row says otherwise: K. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/. The library's step
@@ -37,8 +40,17 @@ def build_optimizer(hparams: RowHparams, module: nn.Module) -> torch.optim.Optim
     if hparams.optimizer == "Muon":
         return _muon(module, hparams.lr, MUON | keywords, _tuples(hparams.keywords_of("OPT", "AdamW")))
     parameters = [p for p in module.parameters() if p.requires_grad]
+    if is_fused(hparams, parameters) and not OWN_WAY & keywords.keys():
+        keywords["fused"] = True
     optimizer: torch.optim.Optimizer = OPTIMIZERS[hparams.optimizer].make(parameters, lr=hparams.lr, **keywords)
     return optimizer
+
+
+def is_fused(hparams: RowHparams, parameters: list[Any]) -> bool:
+    """Whether one kernel is to change all weights. Elsewhere than on GPUs nothing is gained; and gradients that are clipped must not be
+    scaled back by the optimiser, as this kind does in 16 bits."""
+    clipped = getattr(hparams, "gradient_clip", None) is not None
+    return hparams.optimizer in FUSED and not clipped and bool(parameters) and all(one.is_cuda for one in parameters)
 
 
 def _muon(module: nn.Module, lr: float, keywords: dict[str, Any], adamw: dict[str, Any]) -> torch.optim.Optimizer:

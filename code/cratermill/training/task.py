@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -71,13 +71,25 @@ class BinaryTask(Task):
     """One logit per tile or pixel. Scores come from counts over the whole set, so they do not depend on the batch size."""
 
     def __init__(
-        self, network: nn.Module, loss: nn.Module, make_optimizer: Callable[[nn.Module], Any], make_scheduler: Callable[[Any], Any]
+        self,
+        network: nn.Module,
+        make_loss: Callable[[], nn.Module],
+        make_optimizer: Callable[[nn.Module], Any],
+        make_scheduler: Callable[[Any], Any],
     ):
         super().__init__()
-        self.network, self.loss = network, loss
-        self._make_optimizer, self._make_scheduler = make_optimizer, make_scheduler
+        self.network = network
+        self._make_loss, self._make_optimizer, self._make_scheduler = make_loss, make_optimizer, make_scheduler
+
+    @property
+    def loss(self) -> nn.Module:
+        """Built when it is asked for: networks at work need none, and libraries of losses take seconds to load."""
+        if "loss" not in self._modules:
+            self._modules["loss"] = self._make_loss().to(next(self.network.parameters()).device)
+        return cast(nn.Module, self._modules["loss"])
 
     def optimizers(self) -> list[tuple[torch.optim.Optimizer, Any]]:
+        _ = self.loss  # before anybody asks for the task's state
         optimizer = self._make_optimizer(self.network)
         return [(optimizer, self._make_scheduler(optimizer))]
 
@@ -117,5 +129,8 @@ def binary_task(hparams: Any, network: nn.Module, norm: Any, extra_channels: lis
     from .optim import build_loss, build_optimizer, build_scheduler
 
     return BinaryTask(
-        Normalised(network, norm, extra_channels), build_loss(hparams), partial(build_optimizer, hparams), partial(build_scheduler, hparams)
+        Normalised(network, norm, extra_channels),
+        partial(build_loss, hparams),
+        partial(build_optimizer, hparams),
+        partial(build_scheduler, hparams),
     )

@@ -17,18 +17,24 @@ from affine import Affine
 from cratermill.core.errors import InputError
 from cratermill.craters.catalogue import read_catalogue, write_catalogue
 from cratermill.craters.matching import STRICT, match
+from cratermill.craters.options import Options
 from cratermill.families import get_family
 from cratermill.families.crater_unet.evaluate import readings
-from cratermill.families.crater_unet.predict import fitted_side
+from cratermill.families.crater_unet.hparams import Hparams
+from cratermill.families.crater_unet.mapping import fitted_block_m
+from cratermill.families.crater_unet.predict import Predictor, fitted_side, forward_px
+from cratermill.families.craters_common.ground_tiles import WIDEST_DEG, Box, around, boxes, degree_m
+from cratermill.families.craters_common.options import MapOptions
 from cratermill.families.craters_common.tiles import starts
 from cratermill.families.members import row_of
+from cratermill.geo.bodies import get_body
 from cratermill.geo.grid import Grid, square_grid
 from cratermill.geo.mosaic import Mosaic
 from cratermill.geo.sampling import sample_masked
 from cratermill.samples.grey import mean_of_bands
 from tests.mosaics import write_mosaic
 
-from .planet import BODY, Workspace, checkpoint, project, ring_planet, sees_what_is_there
+from .planet import BODY, ROW, Workspace, checkpoint, project, ring_planet, sees_what_is_there
 
 FAMILY = get_family("crater_unet")
 
@@ -330,3 +336,25 @@ def test_windows_are_fitted_to_what_they_cover(length, window, overlap, divisor)
     count = len(starts(length, side, max(1, round(side * (1 - overlap)))))
     assert side % divisor == 0 and count * side <= 1.3 * length + (count - 1) * window * overlap
     assert side <= window + divisor
+
+
+@pytest.mark.parametrize(("height", "most"), [(4096, 1.32), (22_000, 1.3), (54_582, 1.3)])
+def test_blocks_are_fitted_to_what_goes_through_the_network(height, most):
+    row, body = Hparams.from_plan(ROW | {"filter_multiple": 1.0}), get_body("moon")
+    options, area, resolution = MapOptions(latitudes=(-60, 60)), Box(-180, -60, 180, 60), body.half_circumference_m / height
+    side_m = fitted_block_m(body, area, options, resolution, [row])
+    whole = min(options.block_px * resolution, WIDEST_DEG * degree_m(body))
+    assert whole / 2 <= side_m <= whole
+    through, margin = 0, Options(6, 20).margin_px
+    for box in boxes(body, area, side_m):
+        shape = around(body, box, resolution, margin, row.divisor).shape
+        through += forward_px(shape, options.window_px, options.overlap, row.divisor)
+    assert through / (2 * height * height * 120 / 180) <= most
+
+
+def test_pixels_that_go_through_the_network_are_told_beforehand(mapped, monkeypatch):
+    given, real = [], Predictor.tiles
+    monkeypatch.setattr(Predictor, "tiles", lambda self, images: given.append(images.size) or real(self, images))
+    predictor = Predictor(list(mapped[0].glob("results/*/version_1/*.ckpt"))[:1], 1)
+    predictor.wide(np.zeros((300, 410), np.float32), 256, 0.125)
+    assert sum(given) == forward_px((300, 410), 256, 0.125, predictor.hparams.divisor)

@@ -32,7 +32,7 @@ from ...training.checkpoint import Checkpoint, load
 from ...training.hparams import RowHparams
 from ...training.normalised import Normalised
 from .. import family_data, get_family, map_options
-from ..ensemble import Ensemble
+from ..ensemble import Ensemble, sampled_ahead
 from ..likeness import light_of
 from ..map_page import finish_map, record
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths
@@ -247,11 +247,11 @@ def looked_at(network: Classifier, cutter: Cutter, places: pd.DataFrame) -> np.n
     found = np.full((len(places), network.row.class_count), np.nan)
     known = np.isfinite(places[["lon", "lat"]].to_numpy(float)).all(axis=1)
     held = np.flatnonzero(known)[cutter.inside(places[known])]
-    for start in range(0, len(held), BATCH):
-        part = held[start : start + BATCH]
-        chips, missing = cutter.cut_and_missing(places.iloc[part])
-        whole = missing <= MOST_MISSING
+    done = 0
+    for chips, missing in sampled_ahead(places.iloc[held], cutter.cut_and_missing, BATCH):
+        part, whole = held[done : done + len(chips)], missing <= MOST_MISSING
         found[part[whole]] = network(chips[whole])
+        done += len(chips)
     return found
 
 

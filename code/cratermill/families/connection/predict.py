@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..ejecta_common import tile_images as views
-from ..ensemble import Ensemble, chunks
+from ..ensemble import Ensemble, sampled_ahead
 
 if TYPE_CHECKING:
     from ...geo.mosaic import Mosaic
@@ -20,12 +20,13 @@ class ConnectionEnsemble(Ensemble):
 
     def connection(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> np.ndarray:
         """Each member's probability that a tile holds ejecta of the crater: (members, N) float32."""
-        row, bare_C, parts = self.hparams, self.checkpoint.norm[0, : mosaic.count], []
-        for part in chunks(table):
-            seen = (row.pair_layout, row.tile_size_px, row.pair_crater_radii, bare_C)
-            image, attention = views.pair_images(mosaic, crater, part, *seen)
-            channels = np.concatenate([image.astype(np.float32), attention[:, None].astype(np.float32)], axis=1)
-            parts.append(self.probabilities(channels)[..., 0].cpu().numpy())
+        row, bare_C = self.hparams, self.checkpoint.norm[0, : mosaic.count]
+
+        def channels(part: pd.DataFrame) -> np.ndarray:
+            image, attention = views.pair_images(mosaic, crater, part, row.pair_layout, row.tile_size_px, row.pair_crater_radii, bare_C)
+            return np.concatenate([image.astype(np.float32), attention[:, None].astype(np.float32)], axis=1)
+
+        parts = [self.probabilities(one)[..., 0].cpu().numpy() for one in sampled_ahead(table, channels)]
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(self), 0), np.float32)
 
     def votes(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,7 +29,7 @@ from ..craters_common.prepare import filled, is_missing
 from ..ensemble import kept
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths, row_of
 from .evaluate import given_thresholds, readings
-from .predict import COLUMNS, USUAL, Predictor, Reading, circles_of
+from .predict import COLUMNS, USUAL, Predictor, Reading, circles_of, forward_px
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from .hparams import Hparams
 
 NAME = "crater_unet"
+BLOCK_SHARES, NEARLY = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5), 1.05
+"""Sides of blocks that are looked at, as shares of the option's, and how many times the fewest pixels are as good."""
 LIST_COLUMNS = ("lon", "lat", "radius_m", "confidence", "support", "arc", "version")
 
 
@@ -72,8 +74,8 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         resolution = options.resolution_m or mosaic.grid.resolution_m
         area = extent(mosaic.grid, options.latitudes)
         body = mosaic.grid.body
-        blocks = list(boxes(body, area, min(options.block_px * resolution, WIDEST_DEG * degree_m(body))))
         require_sizes(rows, resolution, options.block_px)
+        blocks = list(boxes(body, area, fitted_block_m(body, area, options, resolution, rows.values())))
         source = digest(mosaic.path)
     if run.versions[NAME] == BEST:
         weights = trainings.weights(NAME, BEST, run.split)
@@ -91,6 +93,27 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
     return [
         {"key": f"block_{number:05d}", "box": [box.west, box.south, box.east, box.north], **common} for number, box in enumerate(blocks)
     ]
+
+
+def fitted_block_m(body: Body, area: Box, options: MapOptions, resolution: float, rows: Iterable[Hparams]) -> float:
+    """Side of the blocks, ``options.block_px`` or up to half less: the largest for which next to the fewest pixels go through the networks,
+    since tiles and windows are multiples of what networks halve."""
+    rows = list(rows)
+    margin = max(Reading.of({}).options(row, resolution).margin_px for row in rows)
+    divisor = max(row.divisor for row in rows)
+
+    def pixels(side_m: float) -> int:
+        total, along = 0, (np.nan, 0)
+        for box in boxes(body, area, side_m):
+            if along[0] != box.north:  # the first of a row, whose boxes are alike
+                shape = around(body, box, resolution, margin, divisor).shape
+                along = box.north, forward_px(shape, options.window_px, options.overlap, divisor)
+            total += along[1]
+        return total
+
+    whole = min(options.block_px * resolution, WIDEST_DEG * degree_m(body))
+    costs = {whole * share: pixels(whole * share) for share in BLOCK_SHARES}
+    return max(side for side, cost in costs.items() if cost <= min(costs.values()) * NEARLY)
 
 
 def map_warnings(config: Config) -> list[str]:

@@ -81,12 +81,11 @@ class Predictor:
 
     def wide(self, image: np.ndarray, window_px: int, overlap: float) -> np.ndarray:
         """Probability (H, W) of one large image: windows fitted to its sides that overlap by a share of theirs, blended at their edges."""
-        sides = [fitted_side(length, window_px, overlap, self.hparams.divisor) for length in image.shape]
-        steps = [max(1, round(side * (1 - overlap))) for side in sides]
-        rows, cols = (starts(length, side, step) for length, side, step in zip(image.shape, sides, steps, strict=True))
+        fitted = [windows(length, window_px, overlap, self.hparams.divisor) for length in image.shape]
+        sides, (rows, cols) = [side for side, _, _ in fitted], [places for _, _, places in fitted]
         beyond = [(0, max(0, side - length)) for length, side in zip(image.shape, sides, strict=True)]
         padded = np.pad(image, beyond, mode="symmetric") if np.any(beyond) else image
-        weight = np.multiply.outer(*(_ramp(side, side - step) for side, step in zip(sides, steps, strict=True)))
+        weight = np.multiply.outer(*(_ramp(side, side - step) for side, step, _ in fitted))
         total, weights = np.zeros(padded.shape, np.float32), np.zeros(padded.shape, np.float32)
         places = [np.s_[row : row + sides[0], col : col + sides[1]] for row in rows for col in cols]
         together = max(1, TOGETHER_PX // weight.size)
@@ -111,6 +110,19 @@ def circles_of(probability: np.ndarray, hparams: Hparams, reading: Reading, reso
         return np.zeros((0, len(COLUMNS)))
     found = extract(np.clip(probability, 0, 1), hparams.shape(), options, device)
     return with_confidence(found, reading.calibration, quantities(found))
+
+
+def windows(length: int, window_px: int, overlap: float, divisor: int) -> tuple[int, int, list[int]]:
+    """Side of the windows that cover a length, the step that leaves so much overlap, and where they begin."""
+    side = fitted_side(length, window_px, overlap, divisor)
+    step = max(1, round(side * (1 - overlap)))
+    return side, step, starts(length, side, step)
+
+
+def forward_px(shape: tuple[int, int], window_px: int, overlap: float, divisor: int) -> int:
+    """Pixels that go through a network for an image of a shape."""
+    along = [side * len(places) for side, _, places in (windows(length, window_px, overlap, divisor) for length in shape)]
+    return along[0] * along[1]
 
 
 def fitted_side(length: int, window_px: int, overlap: float, divisor: int) -> int:

@@ -10,7 +10,7 @@ import torch
 
 from ...core.calibration import apply
 from ..ejecta_common import tile_images as views
-from ..ensemble import Ensemble, chunks
+from ..ensemble import Ensemble, sampled_ahead
 from .channels import distance_channel, midinput_vector, tile_distances_m
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ class EjectaEnsemble(Ensemble):
         size = self.hparams.tile_size_px
         share, mean = (np.empty((len(table), size, size), np.float32) for _ in range(2))
         done = 0
-        for part in chunks(table):
-            probability = self.probabilities(*self.inputs(mosaic, crater, part))[:, :, 0]
-            share[done : done + len(part)] = (probability > 0.5).float().mean(0).cpu().numpy()
+        for inputs in sampled_ahead(table, lambda part: self.inputs(mosaic, crater, part)):
+            probability = self.probabilities(*inputs)[:, :, 0]
+            part = slice(done, done + probability.shape[1])
+            share[part] = (probability > 0.5).float().mean(0).cpu().numpy()
             if self.corrected is not None:
                 probability = self.corrected[(probability * STEPS).round().long()]
-            mean[done : done + len(part)] = probability.mean(0).cpu().numpy()
-            done += len(part)
+            mean[part] = probability.mean(0).cpu().numpy()
+            done = part.stop
         return share, mean
