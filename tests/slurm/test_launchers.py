@@ -80,7 +80,7 @@ def test_from_a_profile_to_a_map(shell):
     Follower(run).wait(lambda states: states[0].state == "done", "the cell by hand")
     said = shell("bash slurm/training_slurm_launch.sh configs/tiny.yaml --through map --profile mine --wait")
     assert "8 cells submitted" in said and re.search(r"9 done[^\n]*\n(?:.*\n)*.*results: [^\n]+$", said.rstrip()), said
-    assert re.search(r"composite: job \d+, 1 cell in 1 task, after \d+\n", said)
+    assert re.search(r"composite: job \d+, 1 cell in 1 task, after \d+", said), said
     assert re.search(r"analyse: job \d+", said) and re.search(r"compare: job \d+", said), said
     assert "nothing to retry" in shell("cratermill retry latest"), "with the launch's profile"
     assert "nothing to submit (4 done)" in shell("bash slurm/mapping_slurm_launch.sh configs/tiny.yaml --profile mine")
