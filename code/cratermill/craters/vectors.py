@@ -15,15 +15,13 @@ import shapely
 
 from ..core.errors import InputError, nearest
 from ..core.notices import notice
-from ..geo.bodies import Body, body_of_crs, lost_west, planetodetic, wrap_lon
+from ..geo.bodies import Body, body_of_crs, lost_west, names_no_planet, planetodetic, wrap_lon
 from . import columns
 
 SUFFIXES = (".gpkg", ".shp", ".geojson", ".json")
 PARQUET = ".parquet"
 """GeoParquet, or a plain table with columns of longitudes and latitudes."""
 ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError, pyogrio.errors.FieldError)
-WGS84 = (4326, 4979)
-"""As GeoJSON's coordinates are, without heights and with them."""
 WIDEST_DEG = 90.0
 """Farthest that a shape may reach from its middle: beyond, it covers half a body, and its plane has been mistaken."""
 AT_POLE_DEG = 1e-6
@@ -41,8 +39,7 @@ def read(path: Path, layer: str | None) -> tuple[pd.DataFrame, Body | None, list
     frame = _frame(path, chosen)
     if not isinstance(frame, geopandas.GeoDataFrame):
         return pd.DataFrame(frame), None, notes
-    if path.suffix.lower() in (".geojson", ".json") and frame.crs is not None and frame.crs.to_epsg() in WGS84:
-        # RFC 7946 knows only the Earth's ellipsoid; planetary files use it for want of another.
+    if names_no_planet(path, frame.crs):
         frame = frame.set_crs(None, allow_override=True)
     elif frame.crs is None:
         notes = [*notes, f"{path} names no CRS: its shapes are taken for degrees east and north on the mosaic's body"]

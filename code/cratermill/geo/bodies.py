@@ -199,6 +199,12 @@ def body_of_crs(crs) -> Body:
     return _body_of_wkt(as_crs(crs).to_wkt())
 
 
+def names_no_planet(path: Path, crs: pyproj.CRS | None) -> bool:
+    """Whether a file's CRS says nothing: GeoJSON knows only the Earth's ellipsoid (RFC 7946), and planetary files use it for want of
+    another."""
+    return path.suffix.lower() in (".geojson", ".json") and crs is not None and crs.to_epsg() in (4326, 4979)  # the latter with heights
+
+
 def lost_west(crs: pyproj.CRS) -> str | None:
     """The name of a published CRS that counts west, where a file has it with axes that run east: GDAL drops the sense."""
     if crs.geodetic_crs is None or any(axis.direction == "west" for axis in crs.axis_info):

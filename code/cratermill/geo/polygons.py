@@ -13,7 +13,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..core.errors import InputError, first_line
-from .bodies import Body, body_of_crs, require_same_body
+from ..core.notices import notice
+from .bodies import Body, body_of_crs, lost_west, names_no_planet, require_same_body
 
 VECTORS = (".gpkg", ".shp", ".geojson", ".json")
 FID_COLUMN = "crat_FID"
@@ -26,12 +27,19 @@ def read_polygons(path: Path, body: Body, what: str = "the polygons") -> geopand
     if path.suffix.lower() not in VECTORS or not path.exists():
         raise InputError(f"{path} is no file of polygons", valid=f"polygons as {', '.join(VECTORS)}", next_step="check the path")
     try:
-        frame = geopandas.read_file(path)
+        frame = pyogrio.read_dataframe(path, layer=_only_layer(path))
+    except UnicodeDecodeError:  # the .cpg beside a shapefile is wrong, or missing
+        notice(f"{path}: the text is not what its .cpg says and was read as Windows-1252: save it as UTF-8 if letters look wrong")
+        frame = pyogrio.read_dataframe(path, encoding="cp1252")
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise InputError(f"{path} can't be read: {first_line(error)}", valid="polygons that QGIS opens") from error
     if not isinstance(frame, geopandas.GeoDataFrame) or frame.crs is None:
         raise InputError(f"{path} has no CRS", valid="polygons in a CRS of the mosaic's body", next_step="assign it in QGIS")
+    if names_no_planet(path, frame.crs):
+        frame = frame.set_crs(body.geographic_crs(), allow_override=True)
     require_same_body(body, body_of_crs(frame.crs), f"{what} {path}")
+    if name := lost_west(frame.crs):
+        notice(f"{path} is in {name}, which counts longitudes westwards, but says that its own run east: they are taken as east")
     frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
     wrong = np.flatnonzero(~frame.geom_type.isin(["Polygon", "MultiPolygon"]))
     if frame.empty or len(wrong):
@@ -40,6 +48,18 @@ def read_polygons(path: Path, body: Body, what: str = "the polygons") -> geopand
         )
         raise InputError(given, valid="polygons alone, one at least", next_step="draw it as a polygon")
     return frame
+
+
+def _only_layer(path: Path) -> str | None:
+    """The one layer that has shapes: QGIS keeps styles in another. ``InputError`` names several."""
+    names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+    if len(names) > 1:
+        raise InputError(
+            f"{path} has {len(names)} layers: {', '.join(names)}",
+            valid="one layer of polygons",
+            next_step="export the one that is meant to a file of its own",
+        )
+    return names[0] if names else None
 
 
 def to_degrees(frame: geopandas.GeoDataFrame, body: Body) -> geopandas.GeoDataFrame:
