@@ -63,18 +63,21 @@ def read_catalogue(
     pixel_m: float | None = None,
     where: str | None = None,
     columns: Mapping[str, str] | None = None,
+    called: str | None = None,
 ) -> geopandas.GeoDataFrame:
     """Read a crater list: FID, lon, lat, radius_m, the file's own columns, and its geometry (else points at the centres).
 
     ``body``: the mosaic's; a file on another ellipsoid is refused. ``units`` (m, km) of the size column where its name doesn't tell: then
     metres are assumed, and refused if they can't be meant, judged by ``pixel_m``, the mosaic's pixel, too. ``layer`` of a file of several.
-    ``columns`` are added, {name: formula}, and the craters for which ``where`` holds are left; see chosen.py.
+    ``columns`` are added, {name: formula}, and the craters for which ``where`` holds are left; see chosen.py. ``called``: how messages name
+    the file where it is a copy.
     InputError names the file, row, column and value of what is wrong; what was assumed is said (:mod:`cratermill.core.notices`).
     """
     path = Path(path)
     if units not in (None, *UNITS):
         raise InputError(f"units={units!r}", valid=", ".join(UNITS))
     frame, found_body, source_units = _load(path, layer)
+    path = Path(called or path)
     if body and found_body:
         require_same_body(body, found_body, str(path))
     body = body or found_body

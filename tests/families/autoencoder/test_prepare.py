@@ -356,11 +356,32 @@ def test_pictures_beyond_bytes_and_damaged_ones_are_named(tmp_path):
 
 def test_unknown_places_and_other_separators_in_the_metadata_are_no_trouble(tmp_path):
     config = pictures(tmp_path)
-    frame = pd.DataFrame({"id": [f"c{number}" for number in range(6)], "lon": 20.0, "lat": 10.0, "diam": 900.0})
+    frame = pd.DataFrame({"id": [f"c{number}" for number in range(6)], "lon": 20.0, "lat": 10.0, "diam": 1800.0})
     frame.loc[0, ["lon", "lat", "diam"]] = np.nan
     frame.to_csv(config.root / "crops" / "metadata.csv", index=False, sep=";")
     rows = rows_made(config)
-    assert rows["lon"].isna().tolist() == [True] + [False] * 5 and rows["radius_m"][1:].tolist() == [450.0] * 5
+    assert rows["lon"].isna().tolist() == [True] + [False] * 5 and rows["radius_m"][1:].tolist() == [900.0] * 5
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        ("c0,20,10,3000\nc0,21,10,3000\n", "has several rows of the id c0, which differ"),
+        ("C0,20,10,3000\nc01,20,10,3000\n", "holds no id of a picture: C0, c01; the pictures are c0, c1, c2"),
+        ("c0,20,10,3.5\nc1,20,10,4.5\n", "diam names no unit. Metres are expected, these look like km"),
+        ("c0,20,10,3000\nc0,20,10,3000\n", None),
+    ],
+)
+def test_metadata_that_say_the_wrong_of_crops_are_refused(tmp_path, capsys, rows, part):
+    config = pictures(tmp_path)
+    (config.root / "crops" / "metadata.csv").write_text(f"id,lon,lat,diam\n{rows}")
+    if part is None:
+        assert rows_made(config)["lon"].notna().sum() == 1
+        assert "says nothing of the places of 5 of 6 pictures, such as c1" in capsys.readouterr().err
+        return
+    with pytest.raises(InputError) as caught:
+        rows_made(config)
+    assert part in str(caught.value)
 
 
 def test_wrong_metadata_are_named_as_the_user_knows_them(tmp_path):

@@ -13,6 +13,7 @@ from ...config import CraterList
 from ...core.delimited import parse_bytes
 from ...core.errors import InputError
 from ...core.folder_or_zip import FolderOrZip
+from ...core.notices import notice
 from ...core.pictures import opened
 from ...craters.catalogue import read_catalogue
 from ...craters.columns import LAT_NAMES, LON_NAMES, SIZE_NAMES, WEST_NAMES, plain_name
@@ -103,13 +104,13 @@ class ReadyMade:
                     next_step="rename the pictures, or set labelled to false",
                 )
             table["id"], table["label"] = parts[0], parts[2]
-        known = self._known(options.units or "m")
+        known = self._known(options.units, table["id"])
         table = table.merge(known, on="id", how="left") if known is not None else table.assign(lon=np.nan, lat=np.nan, radius_m=np.nan)
         resolution = options.source_m_per_px or np.nan
         table["upsampling"] = size_px * resolution / (2 * half_side_radii * table["radius_m"])
         return table.assign(FID=np.arange(len(table)))
 
-    def _known(self, units: str) -> pd.DataFrame | None:
+    def _known(self, units: str | None, ids: pd.Series) -> pd.DataFrame | None:
         """Positions by id, without ids that have none; None if nothing is known."""
         if self._metadata is None:
             return None
@@ -125,7 +126,7 @@ class ReadyMade:
             return None
         given.loc[blank, places] = "1"
         found = _positions(given, units, where)
-        return found.assign(id=given["id"].to_numpy())[~blank].drop_duplicates("id")
+        return _require_one_each(found.assign(id=given["id"].to_numpy())[~blank], ids, where)
 
     def crops(self, table: pd.DataFrame, size_px: int) -> np.ndarray:
         """Grey crops (n, S, S) uint8 of the table's pictures."""
@@ -144,12 +145,27 @@ def read_crop(content: bytes, name: str, size_px: int) -> np.ndarray:
     return cv2.resize(grey, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def _positions(table: pd.DataFrame, units: str, where: str) -> pd.DataFrame:
-    """lon, lat, radius_m of every row, read as a crater list; errors name the table that the user knows."""
+def _positions(table: pd.DataFrame, units: str | None, where: str) -> pd.DataFrame:
+    """lon, lat, radius_m of every row, read as a crater list; messages name the table that the user knows."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / METADATA
         table.to_csv(copy, index=False)
-        try:
-            return pd.DataFrame(read_catalogue(copy, units=units)[["lon", "lat", "radius_m"]])
-        except InputError as error:
-            raise InputError(error.given.replace(str(copy), where), valid=error.valid, next_step=error.next_step) from error
+        return pd.DataFrame(read_catalogue(copy, units=units, called=where)[["lon", "lat", "radius_m"]])
+
+
+def _require_one_each(found: pd.DataFrame, ids: pd.Series, where: str) -> pd.DataFrame:
+    """Of rows that say the same one; ``InputError`` where rows of one id differ, or none belongs to a picture, of which ``ids`` are."""
+    found = found.drop_duplicates()
+    twice = found["id"][found["id"].duplicated()]
+    if len(twice):
+        raise InputError(f"{where} has several rows of the id {twice.iloc[0]}, which differ", valid="one place for each crop")
+    lacking = ids[~ids.isin(found["id"])]
+    if len(lacking) == len(ids):
+        raise InputError(
+            f"{where} holds no id of a picture: {', '.join(found['id'][:3])}; the pictures are {', '.join(ids[:3])}",
+            valid="the pictures' names without .png, letter by letter, in the column id",
+            next_step="correct the ids (spreadsheets take zeros away: 007 becomes 7), or remove the file",
+        )
+    if len(lacking):
+        notice(f"{where} says nothing of the places of {len(lacking)} of {len(ids)} pictures, such as {lacking.iloc[0]}")
+    return found
