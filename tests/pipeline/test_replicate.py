@@ -111,7 +111,7 @@ def test_small_run_to_its_page(project, monkeypatch, capfd, name):
     path = project / "configs" / "replicate" / f"{name}.yaml"
     content = yaml.safe_load(path.read_text())
     content["small"] = replicate.merged(content["small"], {"train": train})
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     monkeypatch.setattr(replicate, "PLANET", {**replicate.PLANET, "shape": (64, 128), "tile_shape_px": (8, 16), **planet})
     assert replicate.run_replication(name, small=True) == 0
     folder = project / "results" / "replicate" / f"replicate-{name.replace('_', '-')}-small"
