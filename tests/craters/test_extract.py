@@ -7,11 +7,13 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cratermill.core.errors import InputError
 from cratermill.craters import extract as module
+from cratermill.craters import refine
 from cratermill.craters.extract import extract
 from cratermill.craters.matching import STRICT, match
 from cratermill.craters.options import Options
@@ -170,3 +172,21 @@ def test_authors_masks(real_data, kind, width):
     matched = match(found, circles[inside], STRICT).pairs
     assert len(matched) / inside.sum() >= 0.97
     assert len(matched) / len(found) >= 0.98
+
+
+def test_of_candidates_that_came_to_lie_on_one_another_the_one_with_most_edges_stays():
+    circles = torch.tensor([[50.0, 50, 20], [50.2, 49.9, 20.1], [50, 50, 40], [90, 50, 20], [50.1, 50, 40.1]])
+    met = torch.tensor([0.4, 0.9, 0.7, 0.1, 0.2])
+    kept = {tuple(row) for row in refine._unlike(circles, met).tolist()}
+    assert kept == {tuple(circles[number].tolist()) for number in (1, 2, 3)}
+
+
+def test_pixels_far_from_the_level_hold_no_contour():
+    """What is left out beforehand is what the condition itself would leave out."""
+    rng = np.random.default_rng(0)
+    image = module.smoothed(torch.from_numpy((rng.random((90, 80)) > 0.6).astype(np.float32)), module.SMOOTHING_PX)
+    known = torch.ones_like(image, dtype=torch.bool)
+    points = module.contour(image, known, 0.5)[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "WITHIN", 1.0)
+        assert torch.equal(points, module.contour(image, known, 0.5)[0]) and len(points) > 500
