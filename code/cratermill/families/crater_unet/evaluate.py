@@ -14,7 +14,8 @@ from ...core.work import Workspace
 from ...craters.merge import union
 from ...training.cell import CellParams
 from ..craters_common.certainty import learnt, sureness, truth_of
-from ..craters_common.judging import CRATERS, judge
+from ..craters_common.family import CRATERS
+from ..craters_common.judging import judge
 from ..craters_common.prepare import TileSet, folder_of
 from ..craters_common.tiles import judged_row, radii_px, split_tiles
 from .predict import COLUMNS, LOOSE_ARC, LOOSE_SUPPORT, USUAL, Predictor, Reading, quantities

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ..members import Trainings
 
 
+CRATERS, SCORES, CURVE, NEW = "craters.csv", "scores.csv", "precision_recall.csv", "new.png"
+"""What a cell's evaluation leaves."""
+
+
 class CraterFamily(Family):
     files_marked = True
     maps = True
@@ -54,9 +58,15 @@ class CraterFamily(Family):
     own_log_names = {"evaluate": {"tests/craters_{}.csv": "craters.csv", "tests/scores_{}.csv": "scores.csv"}}
 
     def gather(self, config: Config, version: int, cells: pd.DataFrame, into: Path) -> list[dict]:
-        from .judging import gather
+        """Crater lists, scores by size and sheets of new craters of all evaluated cells, side by side in ``results/``."""
+        from ...core.files import copy_file
+        from ...core.frames import rows_of
 
-        return gather(cells, into)
+        for cell in rows_of(cells[cells["stage"] == "evaluate"]):
+            tag = f"test-set-{cell.split}_iteration-{cell.iteration}"
+            for name in (name for name in (CRATERS, SCORES, CURVE, NEW) if (cell.product / name).exists()):  # earlier versions made fewer
+                copy_file(cell.product / name, into / "craters" / f"{Path(name).stem}_{tag}{Path(name).suffix}")
+        return []
 
     def map_name(self, config: Config, trainings: Trainings | None = None) -> str:
         from .maps import map_name

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ...core.files import copy_file, write_table
+from ...core.files import write_table
 from ...core.frames import rows_of
 from ...craters.matching import STRICT, match
 from ...craters.scores import all_rules, average_precision, precision_recall, score, size_table
+from .family import CRATERS, CURVE, NEW, SCORES
 from .tiles import Sizes, radii_px
 
 if TYPE_CHECKING:
     from .prepare import TileSet
 
-CRATERS, SCORES, CURVE, NEW = "craters.csv", "scores.csv", "precision_recall.csv", "new.png"
 MOST_SHOWN, SHOWN_COLUMNS, SHOWN_RADII, LEAST_SHOWN_PX = 40, 8, 2.5, 14
 """Craters on a sheet, side by side, and how far each is shown around its centre."""
 
@@ -96,12 +96,3 @@ def show_new(path: Path, tiles: TileSet, new: pd.DataFrame) -> None:
         place.set(xlim=(crater.x - reach, crater.x + reach), ylim=(crater.y + reach, crater.y - reach))
         place.set_title(f"{crater.confidence:.2f}  {crater.tile}  {crater.radius_px:.1f}", fontsize=6.5)
     save_figure(figure, path, dpi=110)
-
-
-def gather(cells: pd.DataFrame, into: Path) -> list[dict]:
-    """Crater lists, scores by size and sheets of new craters of all evaluated cells, side by side in ``results/``."""
-    for cell in rows_of(cells[cells["stage"] == "evaluate"]):
-        tag = f"test-set-{cell.split}_iteration-{cell.iteration}"
-        for name in (name for name in (CRATERS, SCORES, CURVE, NEW) if (cell.product / name).exists()):  # earlier versions made fewer
-            copy_file(cell.product / name, into / "craters" / f"{Path(name).stem}_{tag}{Path(name).suffix}")
-    return []
