@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -9,10 +10,12 @@ import sys
 import threading
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
 from cratermill.core import locks
+from cratermill.core.files import write_text
 from cratermill.core.locks import Busy, held, holder_of
 
 
@@ -23,6 +26,21 @@ def test_one_at_a_time_and_the_other_says_who(tmp_path):
         with pytest.raises(Busy, match=f"process {os.getpid()} on .* prepares data at this moment"), held(path, "prepares data"):
             pass
     assert holder_of(path) is None and list(path.parent.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing_and_names_the_file(tmp_path, monkeypatch):
+    def full(path, text, encoding):
+        with path.open("w", encoding=encoding) as file:
+            file.write(text[:3])
+        raise OSError(errno.ENOSPC, "No space left on device")  # which names no file
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="lock") as caught, held(tmp_path / "lock", "works"):
+        pass
+    assert Path(caught.value.filename).parent == tmp_path
+    with pytest.raises(OSError, match="x.json") as caught:
+        write_text(tmp_path / "x.json", "content")
+    assert caught.value.filename == str(tmp_path / "x.json") and not list(tmp_path.iterdir())
 
 
 def test_whoever_waits_gets_it_and_hears_of_the_holder(tmp_path):

@@ -96,7 +96,7 @@ def of_machine(error: BaseException) -> CratermillError | None:
         return _by_text(first_line(error))
     if not isinstance(error, OSError):
         return None
-    where = error.filename or "the disk"
+    where = error.filename or "a file"
     if error.errno in _MACHINE:
         said, step = _MACHINE[error.errno]
         return WorkError(said.format(where=where), next_step=step)
