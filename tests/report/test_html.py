@@ -10,6 +10,7 @@ def test_tables_escape_text_and_keep_exact_values_for_sorting():
     frame = pd.DataFrame({"FID": [3, 12], "area_km2": [123456.789, np.nan], "note": ["<b>", None]})
     text = html.table(frame, {3: "#ff0000", 12: "#00ff00"})
     assert "&lt;b&gt;" in text and "<b>" not in text and 'data-order="123456.789">123,457' in text
+    assert "ground of the crater&#x27;s ejecta [km²]" in text and "What the columns mean" not in html.table(frame[["FID"]])
     assert text.count("swatch") == 2 and "#ff0000" in text and '<td data-order=""></td>' in text
 
 

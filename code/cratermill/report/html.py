@@ -120,6 +120,48 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{html.escape(text)}</p>' if kind else f"<p>{html.escape(text)}</p>"
 
 
+COLUMNS = {
+    "radius_m": "radius of the rim [m]",
+    "tiles": "tiles that were looked at around the crater",
+    "connected": "how many of them hold its ejecta, by the connection network; of a tile: 1 if it does",
+    "votes": "share of the ensemble's members that say so",
+    "probability": "mean of the members' probabilities",
+    "area_km2": "ground of the crater's ejecta [km²]; of areas with overlaps given to their owners, what it keeps",
+    "owned_km2": "the same without what other craters own",
+    "given_km2": "ground that other craters own [km²]",
+    "total_km2": "kept and given ground together [km²]",
+    "shared_fraction": "share of the ejecta's ground that other craters' ejecta cover, too",
+    "overlap_km2": "ground that the ejecta of both craters cover [km²]",
+    "mean_extent_m": "mean distance of the ejecta from the crater, by area [m]",
+    "max_extent_m": "distance of the farthest ejecta [m]",
+    "confidence": "how sure the network is, from 0 to 1",
+    "support": "share of the rim that shows an edge, of where one could be seen",
+    "arc": "share of the whole rim that shows an edge",
+    "listed_as": "number of the crater in the list",
+    "true_positive": "pixels of ejecta on the map and in truth",
+    "false_positive": "pixels of ejecta on the map alone",
+    "false_negative": "pixels of ejecta in truth alone",
+    "dl_radius": "radius of the map's blanket [px]",
+    "hm_radius": "radius of the truth's blanket [px]",
+    "dl_quantile": "share of the true ejecta within the map's blanket",
+    "hm_quantile": "share of the true ejecta within the truth's blanket",
+    "dl_radius_m": "radius of the map's blanket [m]",
+    "hm_radius_m": "radius of the truth's blanket [m]",
+    "test_sets": "TV-Test splits that were trained and tested on",
+    "interval_over": "what the intervals are over: splits, or the iterations of the only one",
+    "runtime": "seconds of the training",
+    "time_per_epoch": "seconds of an epoch",
+    "parameters": "weights of the network",
+    "precision": "arithmetic of the training",
+    "eval_pos_index": "number of the tile",
+}
+"""What columns of tables mean, where their name and unit alone don't say it."""
+ENDINGS = {
+    "_ci95_low": "lower end of the 95 % interval",
+    "_ci95_high": "upper end of the 95 % interval",
+    "_mean": "mean over splits and iterations",
+    "_se": "standard error of that mean",
+}
 LIGHTS = {
     "green": "The ground is like that of the training.",
     "amber": "Doubtful: the ground, or what was found, differs from the training.",
@@ -173,7 +215,16 @@ def table(frame: pd.DataFrame, swatches: Mapping[Any, str] | None = None, most_r
         rows = [row.replace(">", f">{mark}", 1) for row, mark in zip(rows, marks, strict=True)]
     more = paragraph(f"… and {len(frame) - most_rows} more rows in the CSV") if len(frame) > most_rows else ""
     body = "".join(f"<tr>{row}</tr>\n" for row in rows)
-    return f'<div class="wide"><table class="data"><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>{more}'
+    whole = f'<div class="wide"><table class="data"><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>{more}'
+    return whole + columns_key(frame)
+
+
+def columns_key(names: Iterable[object]) -> str:
+    """What the columns of a table mean, folded; nothing where all of them speak for themselves."""
+    listed = [str(name) for name in names]
+    known = {name: COLUMNS[name] for name in listed if name in COLUMNS}
+    known |= {f"…{end}": what for end, what in ENDINGS.items() if any(name.endswith(end) for name in listed)}
+    return f"<details><summary>What the columns mean</summary>{facts(known)}</details>" if known else ""
 
 
 def _cell(value: Any, text: bool) -> str:

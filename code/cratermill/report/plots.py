@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from .assets import FOLDER, PLOTS
+from .html import columns_key
 from .style import SAFE
 
 SCALE = "Cividis"
@@ -117,6 +118,7 @@ def rows(name: str, table: pd.DataFrame) -> str:
     return (
         f'<script type="application/json" id="{name}">{_json(values)}</script>'
         f'<div class="wide"><table class="data" data-source="{name}"><thead><tr>{head}</tr></thead><tbody></tbody></table></div>'
+        f"{columns_key(table)}"
     )
 
 

@@ -40,6 +40,16 @@ if TYPE_CHECKING:
     from .options import MapOptions
 
 ROWS = "rows.parquet"
+CAPTIONS = {
+    "clustering_dots": "The latent plane: a dot for each crater, in the colour of its cluster.",
+    "clustering_imgs": "The same plane with the craters themselves, one where several would cover each other.",
+    "clustering_montage": "Craters of each cluster: left those nearest to its middle, right any.",
+    "clustering_histograms": "Diameters and latitudes of each cluster's craters.",
+    "mosaic_dots": "The clusters where their craters are.",
+    "mosaic_imgs": "Craters on the mosaic, framed in the colour of their cluster.",
+    "window_dots": "The clusters within the window.",
+    "window_imgs": "Craters of the window, framed in the colour of their cluster.",
+}
 
 
 def options_of(config: Config) -> MapOptions:
@@ -250,7 +260,7 @@ def join(config: Config, products: list[Path], workspace: Workspace) -> dict:
         first = read_json(products[0] / "cell.json")["params"]
         noted = record(config, folder, workspace, {"made_of": first, **light})
         sections = [html.facts({"Craters": len(rows), "Clusters": clustering.count}), html.traffic_light(**light)]
-        sections += [html.picture(path, path.stem.replace("_", " ")) for path in sorted(made) if path.suffix == ".png"]
+        sections += [html.picture(path, CAPTIONS[path.stem]) for path in sorted(made) if path.suffix == ".png"]
         sections.append(html.section("Sizes of the clusters", html.table(rows.groupby("cluster").size().rename("craters").reset_index())))
         files = {path.name: "made of the latents" for path in made if path.suffix != ".png"}
         finish_map(config, folder, f"Clusters {folder.name}", sections, noted, mosaic, files)
