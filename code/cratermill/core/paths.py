@@ -158,11 +158,12 @@ class DataFolder:
         """There while somebody prepares or imports these data."""
         return self.root / ".prepare.lock"
 
-    def require(self, path: Path, what: str) -> Path:
+    def require(self, path: Path, what: str, first: str = "") -> Path:
+        """``path``, if it exists; ``first``: what else the user may have to do before."""
         if not path.exists():
             raise InputError(
                 f"{what} is missing: {path}",
                 valid=f"a data folder with EJMAP's names below {self.root}",
-                next_step="put the file there, name another data folder in the config, or make one with 'cratermill planet synth'",
+                next_step=f"{first}put the file there, name another data folder in the config, or make one with 'cratermill planet synth'",
             )
         return path

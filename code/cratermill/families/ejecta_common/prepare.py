@@ -155,7 +155,12 @@ class Preparation(Steps):
     def _tiles_of(self, crater: Crater) -> Path:
         """The tiles drawn for this crater, or the list of all drawn tiles where there is none of its own."""
         own = self.data.positions(crater.fid)
-        return own if own.exists() else self.data.require(self.data.human_positions, f"the list of drawn tiles of crater {crater.fid}")
+        drawing = "draw some tiles (cratermill label start CONFIG), "
+        return (
+            own
+            if own.exists()
+            else self.data.require(self.data.human_positions, f"the list of drawn tiles of crater {crater.fid}", drawing)
+        )
 
     def _write_splits(self, drawn: list[Crater], max_distance_m: float) -> None:
         table = pd.concat([read_table(self.data.az_positions_of(crater.fid)) for crater in drawn], ignore_index=True)
