@@ -46,7 +46,7 @@ dt { font-weight: 600; } dd { margin: 0 0 .4rem 1rem; overflow-wrap: anywhere; }
   body { max-width: none; font-size: 10pt; } .wide { overflow: visible; max-height: none; } section, figure, tr { break-inside: avoid; } }
 """
 # DataTables is the library; what is left to say here is which of its parts a page shows, and that blanks come last in either direction,
-# where it would take them for the smallest numbers.
+# where it would take them for the smallest numbers: it has no option for that, and its plug-in for it isn't in itables' bundle.
 SORTING = """
 if (globalThis.jQuery) {
   const Table = jQuery.fn.dataTable, number = text => text === '' || isNaN(text) ? null : Number(text);
