@@ -103,9 +103,9 @@ def test_a_resumed_training_goes_on_in_its_run(tmp_path, monkeypatch, name):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "false")
     for first in (0, 2):
-        teller = BackgroundLogger([name], folder, FACTS, first)
-        teller.log("scalars", first, {"loss": 0.5})
-        teller.close()
+        logger = BackgroundLogger([name], folder, FACTS, first)
+        logger.log("scalars", first, {"loss": 0.5})
+        logger.close()
     asked = {what: [(given, named) for one, given, named in calls if one == what] for what, _, _ in calls}
     if name == "mlflow":
         assert asked["client"] == [(((tmp_path / "it's mine" / "mlruns").as_uri(),), {})] * 2

@@ -1,6 +1,6 @@
 """One training by one process against the same by two, on CPU by gloo: scores and time, with and without the search for unused weights.
 
-python benchmarks/distributed.py      (a planet of a few hundred pixels; a network with batch normalisation, 4 samples per process)
+python benchmarks/two_processes.py      (a planet of a few hundred pixels; a network with batch normalisation, 4 samples per process)
 """
 
 from __future__ import annotations
