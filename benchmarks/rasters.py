@@ -1,6 +1,6 @@
 """Steps over whole rasters as dask graphs, against the loops that they replaced; on one core and on two; and when the mosaic grows.
 
-    python benchmarks/rasters.py [--folder DIR] [--rows 5760] [--grown 4] [--only-largest | --largest] [--json FILE]
+    python benchmarks/rasters.py [--folder DIR] [--rows 5760] [--grown 4] [--turns 6] [--only-largest | --largest] [--json FILE]
 
 The mosaic has 3 bands of bytes in a smooth pattern (deflated, in tiles of 512 px) and as many craters as its area asks for, each with a
 mask and probabilities of 1000 × 1000 px. ``--grown``: how many times as wide and high the largest mosaic of the growth rows is;
@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -31,6 +32,9 @@ import rioxarray  # noqa: F401
 import xarray  # noqa: F401
 from measure import Measured, Row, measure, show
 
+from cratermill.analysis.difference import COLOURS, MEANINGS, write_difference
+from cratermill.analysis.given_ejecta import Drawn
+from cratermill.analysis.masks import MaskSet
 from cratermill.analysis.shares import Shares, disagreement, share_files, write_disagreement
 from cratermill.core.prefetch import prefetched
 from cratermill.families.ejecta.blend import Layer, blend
@@ -147,6 +151,27 @@ def old_disagreement(path: Path, place: Path, grid: Grid) -> None:
         write_cog(path, blocks(), grid, nodata=np.nan, dtype="float32", bands=1, names=["disagreement"], resampling="average")
 
 
+def old_difference(path: Path, mapped: dict[int, Drawn], truth: dict[int, Drawn], grid: Grid) -> dict[str, float]:
+    masks, areas_m2, totals = [(one.mask, truth[fid].mask) for fid, one in mapped.items()], pixel_areas_m2(grid), np.zeros(5)
+
+    def blocks() -> Iterator[tuple[Window, np.ndarray]]:
+        for block in Window(0, 0, *grid.shape).squares(BLOCK_PX):
+            same, alone, missed = np.zeros((3, block.height, block.width), bool)
+            for one, other in masks:
+                mine, theirs = one.read(block), other.read(block)
+                same |= mine & theirs
+                alone |= mine & ~theirs
+                missed |= theirs & ~mine
+            values = np.select([alone & missed, alone, missed, same], [4, 2, 3, 1], 0).astype(np.uint8)
+            if values.any():
+                weight = areas_m2[block.row : block.stop_row, None]
+                totals[:] += [float(((values == value) * weight).sum()) for value in range(5)]
+                yield block, values
+
+    write_cog(path, blocks(), grid, dtype="uint8", bands=1, nodata=0, colormap=COLOURS, names=["difference"], resampling="nearest")
+    return dict(zip(MEANINGS[1:], totals[1:] / 1e6, strict=True))
+
+
 # --- what is measured -----------------------------------------------------------------------------------------------------------
 
 
@@ -204,21 +229,35 @@ def disagreements(new: bool, place: Path, scratch: Path) -> int:
     return path.stat().st_size
 
 
+def differences(new: bool, place: Path, scratch: Path) -> str:
+    """Each crater's mask against the next one's, as if that were the truth."""
+    grid = grid_of(int(place.name))
+    masks = [Drawn(mask) for mask in MaskSet.of(place, grid).all()]
+    mapped, truth = dict(enumerate(masks)), dict(enumerate([*masks[1:], masks[0]]))
+    path = scratch / "difference.tif"
+    found = (write_difference(path, mapped, truth, list(mapped), grid) if new else old_difference(path, mapped, truth, grid)) or {}
+    with rasterio.open(path) as file:
+        return f"{ {name: round(value, 3) for name, value in found.items()} } {zlib.crc32(file.read(1))}"
+
+
 STEPS = {
     "statistics of 3 bands": statistics,
     "blocks of a composite, overlaps and areas": blended,
     "a composite with its three rasters": whole_composite,
     "map of disagreement": disagreements,
+    "comparison of two maps": differences,
 }
 
 
-def compared(place: Path, runs: int) -> tuple[list[Row], dict[str, str]]:
+def compared(place: Path, runs: int, turns: int) -> tuple[list[Row], dict[str, str]]:
     rows, notes = [], {}
     for name, step in STEPS.items():
         old, one = (measure(on_cores, 1, step, new, place, runs=runs) for new in (False, True))
         assert old.value == one.value, name
         rows.append(Row(f"{name}, one core", "the loop before", one, old, 1.0, 2048))
-        ratios = sorted(measure(in_turns, step, place, 2 * runs, runs=1).value)
+        if not turns:
+            continue
+        ratios = sorted(measure(in_turns, step, place, turns, runs=1).value)
         middle, load = ratios[len(ratios) // 2], os.getloadavg()[0]
         notes[f"{name}, two cores"] = (
             f"by the clock {ratios[-1]:.2f} × one core at best, median {middle:.2f} × of {len(ratios)} turns, load {load:.1f}"
@@ -247,11 +286,12 @@ def main() -> None:
     parser.add_argument("--largest", action="store_true")
     parser.add_argument("--only-largest", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=6, help="two cores against one, so often in turns; 0: not at all")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="rasters-"))
     try:
-        rows, notes = ([], {}) if given.only_largest else compared(make(folder, given.rows), given.runs)
+        rows, notes = ([], {}) if given.only_largest else compared(make(folder, given.rows), given.runs, given.turns)
         if given.grown > 1 and not given.only_largest:
             notes |= growth(folder, given.rows, given.grown)
         if given.largest or given.only_largest:

@@ -225,6 +225,19 @@ def test_bad_drawings_are_named(data, spoil, said):
     assert not data.mask(1).exists()
 
 
+def test_tiles_that_nobody_laid_out_are_said(data):
+    folder, new = start(sources(data), craters=[1], tile_px=(10, 20), amount=Amount(tiles=3))
+    frames = gpd.read_file(folder.frames)
+    frames.assign(done=1).to_file(folder.frames, layer="tiles")
+    edit(lambda table: table.assign(width=[30, 20, 20]))(folder)
+    found, _ = take_in(sources(data), dry_run=True)
+    assert len(found.drawn) == 2 and [tile.width for tile in found.untouched] == [30]
+    first = pd.read_csv(folder.tiles(1)).iloc[0]
+    wide, gone = found.notes
+    assert f"a tile of 30 × 10 pixels at x {first.x}, y {first.y}, where one of 20 × 10 was laid out" in wide
+    assert "tiles.gpkg has the tile of 20 × 10" in gone and "the list lacks it" in gone
+
+
 @pytest.mark.parametrize("kind", ["degrees", "metres beyond the edge", "azimuthal"])
 def test_polygons_across_the_seam_become_tiles(data, truth, tmp_path, kind):
     lon, lat, step = CRATERS[4][0], 0.0, np.degrees(REACH_M / BODY.semi_major_m)

@@ -15,6 +15,7 @@ from cratermill.core.errors import InputError, WorkError
 from cratermill.families import row_model
 from cratermill.networks import build_classifier, build_segmenter, resolve
 from cratermill.networks.adapt import adapted
+from cratermill.networks.backbones import torchgeo_norm
 from cratermill.networks.weights import Weights, fetch_weights, missing_weights, require_weights, required_weights, weights_of
 from cratermill.tables.table import load_versions
 from tests.tables.test_table import CONNECTION, EJECTA, write
@@ -171,7 +172,28 @@ def test_torchgeo_from_the_cache(cache, unsaid, capsys):
     assert torch.allclose(loaded.conv1.weight, source.conv1.weight[:, [3, 2, 1, 7]] * 13 / 4, atol=1e-6)
     said = capsys.readouterr().err
     assert "see 13 channel(s), the image has 4: the image's are taken for B4, B3, B2, B8" in said
-    assert "normalised by (x − (0)) / (10000); here each band is normalised by its own mean" in said
+    assert "img_norm: {mean: [0, 0, 0, 0], std: [10000, 10000, 10000, 10000]}" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "bands"),
+    [
+        ("resnet50.SENTINEL2_RGB_SECO", [0, 1, 2]),  # three steps, one after the other
+        ("resnet50.FMOW_RGB_GASSL", [0, 1, 2, 0]),
+        ("resnet50.SENTINEL2_ALL_MOCO", [3, 2, 1]),
+    ],
+)
+def test_torchgeos_normalisation_is_told_as_one_mean_and_deviation(name, bands):
+    import torchgeo.models
+
+    model, tag = name.split(".")
+    weights = torchgeo.models.get_model_weights(model)[tag]
+    image = torch.rand(1, weights.meta["in_chans"], 4, 4) * 3000
+    expected = image
+    for step in weights.transforms:
+        expected = step(expected.clone()) if type(step).__name__ == "Normalize" else expected
+    mean, std = (torch.tensor(values)[:, None, None] for values in torchgeo_norm(resolve(f"torchgeo:{name}", "smp"), len(bands)))
+    assert torch.allclose((image[:, bands] - mean) / std, expected[:, bands], rtol=1e-4, atol=1e-4)
 
 
 def test_weights_of_another_network_are_refused(cache):

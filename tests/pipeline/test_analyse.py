@@ -15,6 +15,15 @@ from cratermill.core.files import write_json
 from cratermill.pipeline.analyse import run_analysis
 from tests.analysis import cases
 
+EJMAPS = [
+    *("radius", "invalid", "blanket_radius", "area", "blanket_area", "rays_area", "max_distance"),
+    *(f"distance_{share}" for share in (99, 95, 90, 75, 50, 25)),
+    *("bar_x", "bar_y", "ray_bar_x", "ray_bar_y"),
+    *(f"{name}_sect{number}" for name in ("area", "distmax", "ray") for number in range(8)),
+    *("blanket_band1", "blanket_band2", "ray_band1", "ray_band2"),
+]
+"""Columns of EJMAP's tables, in their order, with the bands of this mosaic."""
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
@@ -49,8 +58,8 @@ def test_a_map_is_analysed_from_what_it_was_made_of(project, monkeypatch):
     assert all((folder / name).exists() for name in found["files"])
     assert {"analysis/crater_4.png", "analysis/overlaps.png", "analysis/radii.png"} <= set(found["files"])
     overlaps, clean, drawn = (pd.read_csv(folder / f"analysis_{name}.csv", index_col="crat_FID") for name in ("overlaps", "clean", "hm"))
-    assert list(overlaps.columns[:7]) == ["radius", "invalid", "blanket_radius", "area", "blanket_area", "rays_area", "max_distance"]
-    assert {"blanket_band1", "ray_band2", "area_sect7", "distance_25", "area_km2"} <= set(overlaps) and list(clean) == list(overlaps)
+    assert [*overlaps.columns[: len(EJMAPS)]] == EJMAPS and list(overlaps) == list(clean) == list(drawn)
+    assert {"blanket_radius_m", "max_distance_m", "area_km2", "rays_area_km2"} <= set(overlaps.columns[len(EJMAPS) :])
     # The drawn mask is the mapped one, without the neighbour that takes ground from it.
     pd.testing.assert_series_equal(drawn.loc[4].drop("invalid"), overlaps.loc[4].drop("invalid"))
     assert not drawn.loc[4, "invalid"] and overlaps.loc[4, "invalid"]
@@ -66,6 +75,20 @@ def test_other_masks_write_into_results_not_into_data(project, monkeypatch):
     found = run_analysis(project / "data" / "world", options=AnalysisOptions(pictures=0))
     assert (project / "results" / "analysis" / "world" / "analysis_overlaps.csv").exists() and found["craters"] == 1
     assert not list((project / "data").rglob("analysis*"))
+
+
+def test_a_map_to_correct_names_its_configuration(project, monkeypatch):
+    monkeypatch.chdir(project)
+    config, folder = project / "configs" / "my own.yaml", project / "results" / "output_masks" / "the map"
+    words = ["label", "correct", "the map", "--craters", "1", "--tiles", "2", "--into", "corrections"]
+    made = json.loads((folder / "provenance.json").read_text())
+    write_json(folder / "provenance.json", made | {"config": made["config"] | {"name": "mine"}})
+    named = ("mine", "data/world", "'configs/my own.yaml'")
+    for name, data, said in (("another", "data/world", "CONFIG"), ("mine", "data/other", "CONFIG"), named):
+        config.write_text(f"name: {name}\ndata: {data}\n")
+        answer = CliRunner().invoke(app, words)
+        assert answer.exit_code == 0 and f"cratermill label import {said} --from corrections" in answer.stdout, answer.output
+    write_json(folder / "provenance.json", made)
 
 
 def test_what_is_missing_is_asked_for(project, tmp_path, monkeypatch):

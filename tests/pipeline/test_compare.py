@@ -81,7 +81,7 @@ def test_a_raster_says_where_map_and_truth_differ(compared, project):
     expected = np.where(alone & missed, 4, np.where(alone, 2, np.where(missed, 3, either)))
     assert set(np.unique(expected)) == {0, 1, 2, 3, 4}
     with rasterio.open(folder / "difference_all.tif") as file:
-        assert np.array_equal(file.read(1), expected) and file.colormap(1)[2] == (225, 87, 89, 255)
+        assert np.array_equal(file.read(1), expected) and file.colormap(1)[2] == (213, 94, 0, 255)
     row_km2 = pixel_areas_m2(cases.grid()) / 1e6
     assert found["difference_km2"]["truth_alone"] == pytest.approx(row_km2 @ (expected == 3).sum(1))
     assert "different craters" in (folder / "index.html").read_text()

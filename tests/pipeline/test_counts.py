@@ -39,6 +39,9 @@ def test_a_list_has_the_age_that_it_was_made_with(craters, tmp_path, monkeypatch
     assert (folder / "counts.png").stat().st_size > 1000
     spoken = CliRunner().invoke(app, ["analyse", "mare.gpkg", "--area-km2", "1e5"]).output
     assert f"{len(craters)} craters on 100,000 km²" in spoken and "model age 3." in spoken
+    craters.to_csv("bare.csv", index=False)
+    spoken = CliRunner().invoke(app, ["analyse", "bare.csv", "--area-km2", "1e5", "--diameters", "1", "50"]).output
+    assert "no model age" in spoken and "--chronology moon" in spoken
 
 
 def test_lists_against_each_other(craters, tmp_path, monkeypatch):

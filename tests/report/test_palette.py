@@ -48,8 +48,9 @@ def least_difference(colours, kind):
         (style.ANALYSED, style.DISCARDED),
         (style.RAYS, style.INK),
         (style.TRUTH, style.BLANKET),
+        (palette.BOTH, palette.ONLY_MAP, palette.ONLY_TRUTH, palette.DIFFERENT),
     ],
-    ids=["crater maps", "clusters", "curves", "patterns", "histogram", "scores", "comparisons"],
+    ids=["crater maps", "clusters", "curves", "patterns", "histogram", "scores", "comparisons", "map and truth"],
 )
 def test_the_colour_blind_tell_apart_what_colour_alone_tells(colours, kind):
     assert least_difference(colours, kind) > TOLD_APART

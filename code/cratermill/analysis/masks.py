@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..geo.grid import Grid, Window
-from ..geo.mosaic import Mosaic
+from ..geo.mosaic import Mosaic, kept_open
 
 MASK_NAME = re.compile(r"(?:cylindrical_)?mask_crater_(\d+)\.tif")
 SHARE_NAME = "vote_share_crater_{fid}.tif"
@@ -104,9 +104,16 @@ class Mask:
 
     def read(self, window: Window) -> np.ndarray:
         """A window of the mosaic's grid, of any turn: (h, w) bool, False outside the mask."""
+        return self._of(self._file, window)
+
+    def read_block(self, window: Window) -> np.ndarray:
+        """The same by a file of the calling thread's own, nothing of which is kept."""
+        return self._of(kept_open(self.path, (1,)).read_mask, window)
+
+    def _of(self, read: Callable[[Window], np.ndarray], window: Window) -> np.ndarray:
         out = np.zeros((window.height, window.width), bool)
         for here, part in window.shared(self.place, self.grid.period_px):
-            out[here.slices] |= self._file(part)
+            out[here.slices] |= read(part)
         return out
 
     def blocks(self, side: int) -> Iterable[tuple[Window, np.ndarray]]:

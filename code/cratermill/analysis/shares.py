@@ -115,11 +115,12 @@ def most_of(files: dict[int, Path], grid: Grid, what: Callable[[np.ndarray], np.
 
 
 def _most(crater_shares: list[Shares], what: Callable[[np.ndarray], np.ndarray], block: Window) -> np.ndarray:
-    out = np.full((1, block.height, block.width), np.nan, np.float32)
+    out = None
     for shares in crater_shares:
         if block.turns(shares.place, shares.grid.period_px):
-            np.fmax(out, what(shares.read_block(block)), out=out)
-    return out
+            values = what(shares.read_block(block))
+            out = values if out is None else np.fmax(out, values, out=out)
+    return np.full((1, block.height, block.width), np.nan, np.float32) if out is None else out[None]
 
 
 def disagreement(share: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ def correct(
     from ..config import Tiles
     from ..labelling.verbs import Amount, Sources
     from ..labelling.verbs import correct as lay
-    from ..pipeline.map_sources import find_map, sources_of
+    from ..pipeline.map_sources import config_of, find_map, sources_of
 
     place = find_map(folder)
     found = sources_of(place)
@@ -77,7 +78,8 @@ def correct(
     with found.open_grid():
         listed = found.require_craters()
     made, new = lay(Sources(found.data, found.mosaic, listed, Tiles()), place, into, fids(craters), Amount(tiles, seed=seed))
-    _laid(made, new, None, into, as_json)
+    config = config_of(place)
+    _laid(made, new, Path(os.path.relpath(config)) if config else None, into, as_json)
 
 
 @label.command("import")
@@ -144,7 +146,7 @@ def suggest(
     votes = find_map(of_map) if of_map else None
     folder, table = next_tiles(sources_of_config(config), votes, count, fids(craters), into)
     said = f"{len(table)} tiles of {table['crat_FID'].nunique()} craters in {folder.root}, best first in {folder.suggestions.name}"
-    print_answer(as_json, {"folder": str(folder.root), "tiles": table.to_dict("records")}, said)
+    print_answer(as_json, {"folder": str(folder.root), "tiles": table.to_dict("records")}, said, _then(folder, config, into))
 
 
 LIST = typer.Argument(metavar="LIST", help="A crater list of any format that is read.")
@@ -285,6 +287,9 @@ def fids(text: str) -> list[int] | None:
 def _laid(folder: DrawingFolder, new: list[Tile], config: Path | None, into: Path | None, as_json: bool) -> None:
     craters = sorted({tile.fid for tile in new})
     said = f"{len(new)} new tiles of {len(craters)} craters in {folder.root}"
+    print_answer(as_json, {"folder": str(folder.root), "tiles": len(new), "craters": craters}, said, _then(folder, config, into))
+
+
+def _then(folder: DrawingFolder, config: Path | None, into: Path | None) -> str:
     elsewhere = f" --from {shlex.quote(str(into))}" if into else ""
-    then = f"Open {folder.project} in QGIS, draw, then: cratermill label import {shlex.quote(str(config or 'CONFIG'))}{elsewhere}"
-    print_answer(as_json, {"folder": str(folder.root), "tiles": len(new), "craters": craters}, said, then)
+    return f"Open {folder.project} in QGIS, draw, then: cratermill label import {shlex.quote(str(config or 'CONFIG'))}{elsewhere}"

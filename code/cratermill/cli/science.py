@@ -77,6 +77,8 @@ def print_counts(found: dict) -> None:
     if age:
         low, high = age["range_km"]
         typer.echo(f"model age {age_text(age)}, of {age['craters']} craters from {low:.2f} to {high:g} km; {age['chronology']}")
+    else:
+        typer.echo("no model age: no functions are the usual ones of this list's body, or it names none; choose some: --chronology moon")
     typer.echo(f"Written: {found['folder']}")
 
 

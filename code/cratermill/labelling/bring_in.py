@@ -62,6 +62,7 @@ def look(folder: DrawingFolder, grid: Grid, known: Iterable[int], touched: bool 
             given = f"{folder.tiles(fid)} is of a crater {fid} that the crater list lacks"
             raise InputError(given, next_step="name the list it was made with")
         tiles = read_list(folder, fid, grid)
+        found.notes += _edited_by_hand(tiles, {tile for tile in starts if tile.fid == fid}, {tile for tile in done if tile.fid == fid})
         with Edited(folder.mask(fid), grid) as mask:
             inside = _judge(mask, {tile: one or tile in done for tile, one in tiles.items()}, starts, touched, found)
             outside = mask.pixels_drawn() - inside
@@ -70,6 +71,22 @@ def look(folder: DrawingFolder, grid: Grid, known: Iterable[int], touched: bool 
     for tile in found.half:
         found.notes.append(f"crater {tile.fid}: the tile at x {tile.x}, y {tile.y} is half-drawn: changed, but not marked as complete")
     return found
+
+
+def _edited_by_hand(listed: Iterable[Tile], laid: set[Tile], done: set[Tile]) -> list[str]:
+    """Remarks on places of a crater's list that nobody laid out: added, or edited, on purpose or by mistake."""
+    listed, sizes = set(listed), {(tile.x, tile.y): f"one of {tile.width} × {tile.height}" for tile in laid}
+
+    def said(tile: Tile) -> str:
+        return f"of {tile.width} × {tile.height} pixels at x {tile.x}, y {tile.y}"
+
+    notes = [
+        f"crater {tile.fid}: the list has a tile {said(tile)}, where {sizes.get((tile.x, tile.y), 'none')} was laid out; it counts as a "
+        "tile of its own"
+        for tile in sorted(listed - laid)
+    ]
+    lost = [f"crater {tile.fid}: tiles.gpkg has the tile {said(tile)} as done, but the list lacks it" for tile in sorted(done - listed)]
+    return notes + [f"{note}; it is left out" for note in lost]
 
 
 def _judge(mask: Edited, tiles: dict[Tile, bool], starts: dict[Tile, Start], touched: bool, found: Found) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from ..core.notices import notice
@@ -70,7 +71,7 @@ def _torchgeo_features(backbone: Backbone, in_chans: int, pretrained: bool, imag
         net.features[0][0] = nn.Conv2d(in_chans, first.out_channels, first.kernel_size, first.stride)
     if pretrained:
         load_adapted(net, read_state(local_file(backbone)), str(backbone), torchgeo_bands(backbone))
-        _say_normalisation(backbone)
+        _say_normalisation(backbone, in_chans)
     if hasattr(net, "reset_classifier"):
         net.reset_classifier(0)  # the head for other classes is of no use here
     read = {"swin": _swin_stages, "dofa": _dofa_blocks}.get(family, _intermediates)
@@ -88,21 +89,38 @@ def torchgeo_bands(backbone: Backbone) -> dict[str, int]:
     return {str(given[names.index(name)]): names.index(name) for name in wanted if name in names}
 
 
-def _say_normalisation(backbone: Backbone) -> None:
-    """How torchgeo would normalise for these weights; here the network's own normalisation, of the mosaic, comes before them."""
+def torchgeo_norm(backbone: Backbone, in_chans: int) -> tuple[list[float], list[float]] | None:
+    """What torchgeo subtracts and divides by for its weights, as one mean and one deviation of each channel of the image; None without.
+
+    Channels are the published ones that the image's are taken for; a single one takes the mean of all.
+    """
     import torchgeo.models
 
-    parts = torchgeo.models.get_model_weights(backbone.name)[backbone.tag].transforms.modules()
-    steps = [f"(x − ({_short(one.mean)})) / ({_short(one.std)})" for one in parts if hasattr(one, "mean") and hasattr(one, "std")]
-    if steps:
-        notice(
-            f"{backbone}: torchgeo publishes it for pixels x normalised by {', then '.join(steps)}; here each band is normalised by its "
-            "own mean and deviation"
-        )
+    weights = torchgeo.models.get_model_weights(backbone.name)[backbone.tag]
+    parts = weights.transforms.modules() if weights.transforms is not None else ()
+    steps = [(one.mean, one.std) for one in parts if hasattr(one, "mean") and hasattr(one, "std")]
+    if not steps:
+        return None
+    given = max(len(values) for step in steps for values in step)
+    mean, std = np.zeros(given), np.ones(given)
+    for less, divisor in steps:
+        mean, std = mean + std * np.asarray(less, float), std * np.asarray(divisor, float)
+    order = list(torchgeo_bands(backbone).values())
+    turns = order[:in_chans] if len(order) >= in_chans else range(in_chans)
+    every = [range(given)] if in_chans == 1 else [[channel % given] for channel in turns]
+    return [float(mean[list(one)].mean()) for one in every], [float(std[list(one)].mean()) for one in every]
 
 
-def _short(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values[:4]) + (", …" if len(values) > 4 else "")
+def _say_normalisation(backbone: Backbone, in_chans: int) -> None:
+    """How torchgeo would normalise for these weights; here the network's own normalisation, of the mosaic, comes before them."""
+    norm = torchgeo_norm(backbone, in_chans)
+    if norm is None:
+        return
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in norm)
+    notice(
+        f"{backbone}: torchgeo publishes it for pixels of another scale; here each band is normalised by its own mean and deviation. For "
+        f"mosaics of that scale say 'img_norm: {{mean: [{mean}], std: [{std}]}}' in the configuration, and norm_from_train False in the row"
+    )
 
 
 def _torchgeo_arguments(name: str, in_chans: int, image_size: tuple[int, int]) -> dict[str, Any]:

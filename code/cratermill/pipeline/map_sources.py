@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import InputError, nearest
 from ..core.files import read_json
 from ..core.paths import DataFolder, Project, find_root
+from ..core.yaml_files import read_yaml_file
 
 if TYPE_CHECKING:
     from ..geo.mosaic import Mosaic
@@ -97,6 +98,28 @@ def sources_of(folder: Path, *, mosaic: Path | None = None, craters: Path | None
     told = {} if craters else made.get("crater_list") or ({} if made.get("catalogue") else config.get("crater_list")) or {}
     units_layer = {name: told.get(name) for name in ("units", "layer")}  # all of its craters: drawn masks may be of any
     return MapSources(folder, found_mosaic, found_craters, drawn or _drawn(folder, data), bands, data, units_layer)
+
+
+def config_of(folder: Path) -> Path | None:
+    """The run configuration of a map: the file below the project's ``configs`` with its name and data, if one alone has them.
+
+    A map keeps what its configuration said, not where it lay, since files move.
+    """
+    made, root = read_json(folder / PROVENANCE, {}).get("config") or {}, find_root(folder)
+    if not made:
+        return None
+    found = [path for path in sorted((root / "configs").rglob("*.yaml")) if _same_run(path, made)]
+    return found[0] if len(found) == 1 else None
+
+
+def _same_run(path: Path, made: dict[str, Any]) -> bool:
+    import yaml
+
+    try:
+        content = read_yaml_file(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False
+    return isinstance(content, dict) and all(content.get(key) == made.get(key) for key in ("name", "data"))
 
 
 def _data_folder(folder: Path, config: dict[str, Any]) -> DataFolder | None:

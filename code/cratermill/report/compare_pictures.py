@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from .images import save_figure
+from .palette import BOTH, ONLY_MAP, ONLY_TRUTH
 from .pattern_pictures import circle, rgb, tint
-from .style import INK, RAYS, TRUTH, new_figure, scale_bar, tidy
+from .style import BLANKET_OF_MAP, BLANKET_OF_TRUTH, INK, RAYS, RIM_LINE, TRUTH, key, new_figure, scale_bar, tidy
 
-BOTH, ONLY_MAP, ONLY_TRUTH = "#59a14f", "#e15759", "#4e79a7"
+QUADRANTS = {"Square 1": "NW", "Square 2": "NE", "Square 3": "SW", "Square 4": "SE"}
+AXES = {"ring": "ring (tenths of the true ejecta)", "distance": "distance (crater radii)"}
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,13 @@ class Pair:
 
 
 def side_by_side(path: Path, pair: Pair) -> Path:
-    """The map, the truth, and where they agree: green both, red the map alone, blue the truth alone."""
-    figure = new_figure(9.6, 3.5)
+    """The map, the truth, and where they agree: on both, on the map alone, on the truth alone."""
+    figure = new_figure(9.6, 3.8)
     both, alone, missed = pair.mapped & pair.truth, pair.mapped & ~pair.truth, pair.truth & ~pair.mapped
     panels = [
         (f"crater {pair.name}, map", [(pair.mapped, RAYS)]),
         ("truth", [(pair.truth, TRUTH)]),
-        (f"both, map alone, truth alone   F1 {pair.f1:.2f}", [(both, BOTH), (alone, ONLY_MAP), (missed, ONLY_TRUTH)]),
+        (f"both together, F1 {pair.f1:.2f}", [(both, BOTH), (alone, ONLY_MAP), (missed, ONLY_TRUTH)]),
     ]
     extent = (-pair.half_km, pair.half_km, -pair.half_km, pair.half_km)
     for axes, (title, layers) in zip(figure.subplots(1, len(panels)), panels, strict=True):
@@ -44,14 +46,16 @@ def side_by_side(path: Path, pair: Pair) -> Path:
         for mask, shade in layers:
             tint(picture, mask, rgb(shade))
         axes.imshow(picture, extent=extent, interpolation="nearest")
-        circle(axes, pair.radius_km, "#ffffff", "-")
-        for radius, shade, line in zip(pair.blankets_km, ("#ff00c8", "#ffe14d"), ("--", ":"), strict=True):
+        circle(axes, pair.radius_km, *RIM_LINE["rim"])
+        for radius, drawn_as in zip(pair.blankets_km, (BLANKET_OF_MAP, BLANKET_OF_TRUTH), strict=True):
             if radius:
-                circle(axes, radius, shade, line)
+                circle(axes, radius, *drawn_as)
         axes.set(xlim=extent[:2], ylim=extent[2:])
         axes.set_axis_off()
         axes.set_title(title, fontsize=9, loc="left")
         scale_bar(axes, 2 * pair.half_km)
+    areas = {"map": RAYS, "truth": TRUTH, "on both": BOTH, "map alone": ONLY_MAP, "truth alone": ONLY_TRUTH}
+    key(figure, areas, RIM_LINE | {"blanket, map": BLANKET_OF_MAP, "blanket, truth": BLANKET_OF_TRUTH})
     return save_figure(figure, path, dpi=110)
 
 
@@ -67,8 +71,8 @@ def score_bars(path: Path, table: pd.DataFrame, score: str = "F1") -> Path:
         limits = [np.nan_to_num(np.abs(part[f"{score}_{side}"].to_numpy(float) - value)) for side in ("low", "high")]
         axes.errorbar(at, value, yerr=limits, fmt="o", markersize=4, color=RAYS, ecolor="#9db9d3", capsize=2)
         axes.axhline(whole, color=INK, linewidth=0.7, linestyle=":")
-        tidy(axes, kind, score if kind == kinds[0] else "")
-        axes.set_xticks(at, part["part"].str.replace("Square ", ""), fontsize=7, rotation=0 if len(part) < 8 else 60)
+        tidy(axes, AXES.get(kind, kind), score if kind == kinds[0] else "")
+        axes.set_xticks(at, part["part"].replace(QUADRANTS), fontsize=7, rotation=0 if len(part) < 8 else 60)
         axes.set_ylim(0, 1)
     return save_figure(figure, path, dpi=110)
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FOUND, NEW, MISSED, OTHER = "#56b4e9", "#e69f00", "#cc79a7", "#ffffff"
 """Rims of craters that a list has, too, of new ones, of missed ones, and of further lists: told apart by the colour-blind."""
+BOTH, ONLY_MAP, ONLY_TRUTH, DIFFERENT = "#009e73", "#d55e00", "#0072b2", "#e69f00"
+"""Ground of a map and of truth: on both, on either alone, on both but not of the same craters; likewise."""
 CIVIDIS = ((0, 34, 78), (124, 123, 120), (253, 231, 55))
 """Lowest, middle and highest value of a ramp, read alike by the colour-blind."""
 CLUSTERS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8b00ff", "#742e5d", "#00ff8b", "#a20000")

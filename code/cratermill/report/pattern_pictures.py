@@ -10,14 +10,31 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.projections.polar import PolarAxes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ..core.frames import rows_of
 from .images import save_figure
 from .palette import Colours
-from .style import ANALYSED, BLANKET, DISCARDED, INK, RAYS, RIM, TRUTH, new_figure, plain_ticks, scale_bar, tidy
+from .style import (
+    ANALYSED,
+    BLANKET,
+    BLANKET_OF_MAP,
+    DISCARDED,
+    INK,
+    RAYS,
+    RIM_LINE,
+    TRUTH,
+    key,
+    new_figure,
+    plain_ticks,
+    scale_bar,
+    tidy,
+)
 
 OPACITY = 0.5
 MOST_PAIRS = 400
+NAMED = 8
+"""Neighbours that a picture's key names."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +59,16 @@ class View:
 def crater_picture(path: Path, view: View, row: pd.Series, coverage: np.ndarray, ring_km: float) -> Path:
     """The map with blanket and rays, the neighbours (and the drawn mask), coverage by distance, and the rose of sectors."""
     panels = ["mapped", "neighbours", *[name for name in view.masks if name != "mapped"]]
-    figure = new_figure(3.4 * len(panels) + 3.4, 3.9)
+    figure = new_figure(3.4 * len(panels) + 3.4, 4.2)
     grid = figure.add_gridspec(2, len(panels) + 1, width_ratios=[*[1.0] * len(panels), 0.9])
     for number, name in enumerate(panels):
         draw_view(figure.add_subplot(grid[:, number]), view, name)
     coverage_curve(figure.add_subplot(grid[0, -1]), coverage, ring_km, view)
     polar: Any = figure.add_subplot(grid[1, -1], projection="polar")  # whose type no stub derives from the word
     rose(polar, row)
+    near = {f"crater {fid}": view.colours.hex(fid) for fid in list(view.neighbours)[:NAMED]}
+    areas = {"blanket": BLANKET, "rays": RAYS, "this crater, with neighbours": "#ffffff", **near}
+    key(figure, areas, RIM_LINE | ({"blanket's radius": BLANKET_OF_MAP} if view.blanket_km else {}))
     return save_figure(figure, path, dpi=110)
 
 
@@ -67,9 +87,9 @@ def draw_view(axes: Axes, view: View, name: str) -> None:
         title = f"crater {view.fid}  {view.lon:.1f}°, {view.lat:.1f}°" if name == "mapped" else name
     extent = (-view.half_km, view.half_km, -view.half_km, view.half_km)
     axes.imshow(picture, extent=extent, interpolation="nearest")
-    circle(axes, view.radius_km, RIM, "-")
+    circle(axes, view.radius_km, *RIM_LINE["rim"])
     if view.blanket_km:
-        circle(axes, view.blanket_km, "#ff00c8", "--")
+        circle(axes, view.blanket_km, *BLANKET_OF_MAP)
     axes.set_xlim(extent[:2])
     axes.set_ylim(extent[2:])
     axes.set_axis_off()
@@ -104,7 +124,7 @@ def coverage_curve(axes: Axes, coverage: np.ndarray, ring_km: float, view: View)
     axes.plot(radii, coverage, color=INK, linewidth=1)
     axes.axhline(0.5, color=INK, linewidth=0.6, linestyle=":")
     if view.blanket_km:
-        axes.axvline(view.blanket_km / view.radius_km, color="#ff00c8", linewidth=1, linestyle="--")
+        axes.axvline(view.blanket_km / view.radius_km, color=BLANKET_OF_MAP[0], linewidth=1, linestyle="--")
     axes.set_ylim(0, 1.02)
     axes.set_xlim(left=0)
     tidy(axes, "distance (crater radii)", "share covered")
@@ -120,6 +140,8 @@ def rose(axes: PolarAxes, row: pd.Series) -> None:
     axes.bar(middles, blanket / whole, width=np.radians(43), color=BLANKET, alpha=0.85)
     axes.bar(middles, rays / whole, width=np.radians(43), bottom=blanket / whole, color=RAYS, alpha=0.85)
     axes.set_xticks(np.radians([0, 90, 180, 270]), ["N", "W", "S", "E"], fontsize=7)
+    axes.yaxis.set_major_locator(MaxNLocator(2))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.tick_params(axis="y", labelsize=6)
     axes.set_title("share of ejecta by direction", fontsize=8)
 
@@ -169,6 +191,7 @@ def radii_histogram(path: Path, table: pd.DataFrame) -> Path:
     axes.hist([part[0] for part in parts], edges, stacked=True, color=[part[1] for part in parts], label=[part[2] for part in parts])
     axes.legend(fontsize=8, frameon=False)
     tidy(axes, "crater radius (km)", "craters")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return save_figure(figure, path, dpi=120)
 
 
@@ -193,6 +216,8 @@ def overlap_graph(path: Path, table: pd.DataFrame, pairs: pd.DataFrame, colours:
         axes.annotate(str(crater.crat_FID), (crater.lon, crater.lat), fontsize=6, ha="center", va="center", zorder=4)
     axes.set(xlim=(-182, 182), ylim=(-92, 92))
     tidy(axes, "longitude (°)", "latitude (°)")
+    most = f"at most {table['area_km2'].max():,.0f} km²; line: ground that both cover, at most {largest:,.0f} km²"
+    axes.set_title(f"dot: area of a crater's ejecta, {most}", fontsize=8, loc="left")
     return save_figure(figure, path, dpi=120)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..craters.frequencies import frequencies
 from .images import save_figure
-from .style import INK, RAYS, TRUTH, new_figure, tidy
+from .style import INK, RAYS, SIZES, TRUTH, new_figure, tidy
 
 KINDS = {"cumulative": "craters ≥ D per km²", "differential": "ΔN / ΔD per km² per km", "R": "R = D³ ΔN / ΔD per km²"}
 COLOURS = (RAYS, "#d9480f", TRUTH, "#862e9c")
@@ -48,6 +49,9 @@ def size_frequency(
         if whole_from_km:
             axes.axvspan(axes.get_xlim()[0], whole_from_km, color=INK, alpha=0.08, linewidth=0)
         tidy(axes, "diameter D (km)", KINDS[kind])
+        axes.xaxis.set_major_locator(LogLocator(subs=SIZES))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend(fontsize=8, frameon=False)
     return save_figure(figure, path, dpi=110)
 

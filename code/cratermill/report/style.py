@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 BLANKET, RAYS, RIM, TRUTH = "#f28e2b", "#4e9bd6", "#ffffff", "#59a14f"
 ANALYSED, DISCARDED, INK = "#59a14f", "#c2185b", "#30363b"
+RIM_LINE = {"rim": (RIM, "-")}
+BLANKET_OF_MAP, BLANKET_OF_TRUTH = ("#ff00c8", "--"), ("#ffe14d", ":")
+"""Circles: colour and style."""
 SIZES = (1, 2, 5)
 SAFE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
 """Okabe and Ito's colours without their yellow, which vanishes on white: told apart by the colour-blind, too."""
@@ -16,6 +22,14 @@ SAFE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4
 def new_figure(width: float, height: float) -> Figure:
     """A figure of so many inches, without pyplot's global state."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def key(figure: Figure, areas: dict[str, str], lines: dict[str, tuple[str, str]]) -> None:
+    """A key below the panels: colours of areas, colours and styles of lines; on grey, where white shows too."""
+    handles: list[Artist] = [Patch(color=colour, label=name) for name, colour in areas.items()]
+    handles += [Line2D([], [], color=colour, linestyle=style, linewidth=1.4, label=name) for name, (colour, style) in lines.items()]
+    place = "outside lower center"
+    figure.legend(handles=handles, loc=place, ncols=min(len(handles), 9), fontsize=8, facecolor="#666666", labelcolor="white", framealpha=1)
 
 
 def tidy(axes: Axes, xlabel: str, ylabel: str) -> Axes:

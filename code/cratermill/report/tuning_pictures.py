@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from .images import save_figure
 from .style import INK, RAYS, new_figure, tidy
@@ -77,6 +78,7 @@ def tiles_picture(path: Path, table: pd.DataFrame, score: str) -> Path | None:
         axes.errorbar(means.index, means["mean"], error, fmt="o-", markersize=4, linewidth=1, capsize=2, label=f"version {version}")
     if known["version"].nunique() <= 12:
         axes.legend(fontsize=7, frameon=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return save_figure(tidied(axes, "drawn tiles (pairs with craters) to train and validate", score), path, dpi=110)
 
 

@@ -167,7 +167,7 @@ def write_rasters(folder: Path, parts: list[Part], grid: Grid, alpha: float, wor
 
 
 def blended_blocks(
-    parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps, workspace: Workspace, colours: Colours
+    parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps, workspace: Workspace, colours: Colours = CRATERS
 ) -> Iterator[tuple[Window, Blended]]:
     """Every block of the mosaic that a crater's window meets, blended; adds to ``overlaps`` on the way."""
     areas_m2 = pixel_areas_m2(grid)

@@ -127,7 +127,8 @@ class Preparation(Steps):
 
     def _positions_of(self, crater: Crater) -> None:
         mask, tiles = self.data.mask(crater.fid), self._tiles_of(crater)
-        self.data.require(mask, f"the ejecta mask of crater {crater.fid}")
+        undrawn = f"draw them (cratermill label start CONFIG), set train of crater {crater.fid} to 0 in the crater list, "
+        self.data.require(mask, f"the ejecta mask of crater {crater.fid}", undrawn)
         joint = self.data.human_mask if self.data.human_mask.exists() else mask
         output = self.data.az_positions_of(crater.fid)
         inputs = {
