@@ -169,7 +169,7 @@ def old_difference(path: Path, mapped: dict[int, Drawn], truth: dict[int, Drawn]
                 yield block, values
 
     write_cog(path, blocks(), grid, dtype="uint8", bands=1, nodata=0, colormap=COLOURS, names=["difference"], resampling="nearest")
-    return dict(zip(MEANINGS[1:], totals[1:] / 1e6, strict=True))
+    return dict(zip(MEANINGS[1:], (totals[1:] / 1e6).tolist(), strict=True))
 
 
 # --- what is measured -----------------------------------------------------------------------------------------------------------
@@ -255,6 +255,7 @@ def compared(place: Path, runs: int, turns: int) -> tuple[list[Row], dict[str, s
         old, one = (measure(on_cores, 1, step, new, place, runs=runs) for new in (False, True))
         assert old.value == one.value, name
         rows.append(Row(f"{name}, one core", "the loop before", one, old, 1.0, 2048))
+        print(f"{name}: {rows[-1].cpu_ratio:.2f} × in CPU time ({said(one)}, before {said(old)})", flush=True)
         if not turns:
             continue
         ratios = sorted(measure(in_turns, step, place, turns, runs=1).value)
