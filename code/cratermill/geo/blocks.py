@@ -99,9 +99,10 @@ def _workers() -> int:
 def _client() -> Any:
     import sys
 
-    module = sys.modules.get("distributed")
+    # Half a module while another thread is importing it: nobody has made a client then.
+    default_client = getattr(sys.modules.get("distributed"), "default_client", None)
     try:
-        return module.default_client() if module else None
+        return default_client() if default_client else None
     except ValueError:
         return None  # none was made
 
