@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,9 +13,11 @@ from matplotlib.ticker import FuncFormatter
 
 BLANKET, RAYS, RIM, TRUTH = "#f28e2b", "#4e9bd6", "#ffffff", "#59a14f"
 ANALYSED, DISCARDED, INK = "#59a14f", "#c2185b", "#30363b"
-RIM_LINE = {"rim": (RIM, "-")}
-BLANKET_OF_MAP, BLANKET_OF_TRUTH = ("#ff00c8", "--"), ("#ffe14d", ":")
-"""Circles: colour and style."""
+Line = tuple[str, Literal["-", "--", ":"]]
+"""Colour and style."""
+RIM_LINE: dict[str, Line] = {"rim": (RIM, "-")}
+BLANKET_OF_MAP: Line = ("#ff00c8", "--")
+BLANKET_OF_TRUTH: Line = ("#ffe14d", ":")
 SIZES = (1, 2, 5)
 SAFE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
 """Okabe and Ito's colours without their yellow, which vanishes on white: told apart by the colour-blind, too."""
@@ -24,12 +28,12 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def key(figure: Figure, areas: dict[str, str], lines: dict[str, tuple[str, str]]) -> None:
+def key(figure: Figure, areas: dict[str, str], lines: dict[str, Line]) -> None:
     """A key below the panels: colours of areas, colours and styles of lines; on grey, where white shows too."""
     handles: list[Artist] = [Patch(color=colour, label=name) for name, colour in areas.items()]
     handles += [Line2D([], [], color=colour, linestyle=style, linewidth=1.4, label=name) for name, (colour, style) in lines.items()]
-    place = "outside lower center"
-    figure.legend(handles=handles, loc=place, ncols=min(len(handles), 9), fontsize=8, facecolor="#666666", labelcolor="white", framealpha=1)
+    look: dict[str, Any] = {"fontsize": 8, "facecolor": "#666666", "labelcolor": "white", "framealpha": 1}
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 9), **look)
 
 
 def tidy(axes: Axes, xlabel: str, ylabel: str) -> Axes:
