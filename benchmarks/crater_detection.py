@@ -156,39 +156,51 @@ def counted(found: list[np.ndarray], truth: list[np.ndarray], radii: tuple[float
     return tallies(found, truth, rule, radii)
 
 
-def paired_gain(one: Tally, other: Tally) -> np.ndarray:
+def per_tile(one: Tally, tiles: int) -> np.ndarray:
+    """The four counts of every tile (tiles, 4), of those without craters too."""
+    counts = np.zeros((tiles, 4))
+    counts[np.unique(np.concatenate([one.found_block, one.truth_block]))] = one.by_block()
+    return counts
+
+
+def paired_gain(one: Tally, other: Tally, tiles: int) -> np.ndarray:
     """Difference of the F1 of two methods on the same tiles: mean, and 95 % of the resampled tiles."""
-    blocks = one.by_block(), other.by_block()
+    blocks = per_tile(one, tiles), per_tile(other, tiles)
     draws = np.random.default_rng(SEED).integers(0, len(blocks[0]), (1000, len(blocks[0])))
     gain = rates(blocks[0][draws].sum(1))[:, 2] - rates(blocks[1][draws].sum(1))[:, 2]
     return np.array([gain.mean(), *np.percentile(gain, (2.5, 97.5))])
 
 
 def show(seen: list[Seen], classical: list[list[np.ndarray]]) -> None:
+    tiles = [len(one.images) for one in seen]
     for smallest, ranges in RANGES.items():
         for radii in ranges:
-            show_f1(f"strict, r {radii[0]:g}–{radii[1]:g} px", [counted(one.listed[smallest], one.truth[smallest], radii) for one in seen])
+            show_f1(
+                f"strict, r {radii[0]:g}–{radii[1]:g} px",
+                [counted(one.listed[smallest], one.truth[smallest], radii) for one in seen],
+                tiles,
+            )
         sure = {name: np.mean([one.sure[smallest][name] for one in seen]) for name in seen[0].sure[smallest]}
         print(f"  r ≥ {smallest}:", ", ".join(f"{name} {value:.3f}" for name, value in sure.items()))
     whole = [counted(one.listed[5], one.truth[5], (5, 64)) for one in seen]
-    show_f1("box IoU ≥ .5, r 5–64 px", [counted(one.listed[5], one.truth[5], (5, 64), BOX) for one in seen])
+    show_f1("box IoU ≥ .5, r 5–64 px", [counted(one.listed[5], one.truth[5], (5, 64), BOX) for one in seen], tiles)
     errors = [score(one, "strict") for one in whole]
     place, size = (np.mean([error[f"{name}_error_strict"] for error in errors]) for name in ("position", "diameter"))
     print(f"median errors: centre {place:.3f} r, size {size:.3f}")
     hough_tallies = [counted(found, one.truth[5], (5, 64)) for found, one in zip(classical, seen, strict=True)]
-    show_f1("Hough transform, r 5–64 px", hough_tallies)
-    gains = np.mean([paired_gain(*both) for both in zip(whole, hough_tallies, strict=True)], axis=0)
+    show_f1("Hough transform, r 5–64 px", hough_tallies, tiles)
+    gains = np.mean([paired_gain(*both) for both in zip(whole, hough_tallies, tiles, strict=True)], axis=0)
     print(f"  gain over it, paired: {gains[0]:.3f} ({gains[1]:.3f}–{gains[2]:.3f})")
     print(f"CPU seconds per tile, all levels: {np.mean([one.seconds_per_tile for one in seen]):.2f}")
 
 
-def show_f1(what: str, trainings: list[Tally]) -> None:
-    """Means over the trainings, each one's F1, and 95 % over the resampled tiles of all."""
+def show_f1(what: str, trainings: list[Tally], tiles: list[int]) -> None:
+    """Means over the trainings, each one's F1, and 95 % over the resampled tiles; the same ones for all, since trainings of one split share
+    them."""
     precision, recall, f1 = np.mean([rates(np.array(one.counts())) for one in trainings], axis=0)
     each = ", ".join(f"{rates(np.array(one.counts()))[2]:.3f}" for one in trainings)
-    blocks, known = [one.by_block() for one in trainings], sum(one.counts()[3] for one in trainings)
-    rng = np.random.default_rng(SEED)
-    draws = [rates(one[rng.integers(0, len(one), (1000, len(one)))].sum(1))[:, 2] for one in blocks]
+    blocks, known = [per_tile(*both) for both in zip(trainings, tiles, strict=True)], sum(one.counts()[3] for one in trainings)
+    draws = [rates(one[np.random.default_rng(SEED).integers(0, len(one), (1000, len(one)))].sum(1))[:, 2] for one in blocks]
     low, high = np.percentile(np.mean(draws, axis=0), (2.5, 97.5))
     print(f"{what} ({known} known): F1 {f1:.3f} ({low:.3f}–{high:.3f}; {each}), precision {precision:.3f}, recall {recall:.3f}")
 

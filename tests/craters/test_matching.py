@@ -176,6 +176,11 @@ def test_average_precision_is_that_of_scikit_learn_where_every_crater_is_found()
     assert curve["Recall"].iloc[-1] == 1 and curve["Precision"].iloc[-1] == pytest.approx(24 / 54)
     # Interpolated from the right it is a little larger than the plain sum.
     assert interpolated <= average_precision(curve) < interpolated + 0.05
+    # Nor do many that are hardly craters take its places from the others.
+    hardly = np.column_stack([rng.uniform(5000, 90000, (1500, 2)), np.full(1500, 5.0), rng.uniform(0, 1e-4, 1500)])
+    surer = [np.column_stack([one[:, :3], 0.5 + 0.5 * one[:, 3]]) for one in found]
+    crowded = precision_recall([np.vstack([surer[0], hardly]), surer[1]], truth, STRICT, (0, np.inf))
+    assert average_precision(crowded) == pytest.approx(average_precision(curve), abs=0.02)
 
 
 def test_blocks_that_are_matched_at_once_count_as_each_alone():

@@ -131,9 +131,12 @@ def precision_recall(
     found: list[np.ndarray], truth: list[np.ndarray], rule: Rule, radii: tuple[float, float], body: Body | None = None
 ) -> pd.DataFrame:
     """Precision, recall and F1 of blocks of lists (N, ≥4: place, radius, confidence) if they ended at each confidence of a grid of at
-    most ``CURVE`` quantiles, from the surest crater down."""
-    sure = np.concatenate([one[:, 3] for one in found]) if found else np.zeros(0)
-    least = np.unique(np.quantile(sure, np.linspace(0, 1, CURVE), method="nearest"))[::-1] if len(sure) else np.zeros(0)
+    most ``CURVE``, from the surest crater down: in equal steps of the sum of confidences, which is how many are right as far as is known.
+    Of the many that are hardly craters, few places would be left for the others by number."""
+    sure = np.sort(np.concatenate([one[:, 3] for one in found]))[::-1] if found else np.zeros(0)
+    expected = np.cumsum(np.maximum(sure, 1e-9))
+    steps = np.searchsorted(expected, np.linspace(0, 1, CURVE) * expected[-1]) if len(sure) else np.zeros(0, int)
+    least = np.unique(sure[steps.clip(0, max(len(sure) - 1, 0))])[::-1]
     counts = [tallies([one[one[:, 3] >= value] for one in found], truth, rule, radii, body).counts() for value in least]
     values = rates(np.array(counts, float).reshape(-1, 4))
     return pd.DataFrame(values, columns=["Precision", "Recall", "F1"]).assign(confidence=least)[["confidence", "Precision", "Recall", "F1"]]

@@ -46,7 +46,7 @@ class Hparams(SizedHparams):
     rotation_deg: Number = Field(12.0, ge=0, le=180, description="largest turn of a piece; 180 where the sun may stand anywhere")
     moving_average: Number = Field(0.997, ge=0, lt=1, description="share that the tested weights keep of themselves in a step")
     gradient_clip: Number = Field(5.0, gt=0, description="largest norm of a step's gradients")
-    finest_scale: Number = Field(1.5, gt=0, le=4, description="scale of the finest level of a prediction; the next: 1, 1/2, 1/4 …")
+    finest_scale: Number = Field(1.25, gt=0, le=4, description="scale of the finest level of a prediction; the next: 1, 1/2, 1/4 …")
     levels: Integer = Field(5, ge=1, le=12, description="levels of a prediction on tiles; maps take what they need")
     threshold: Number | None = Field(None, gt=0, lt=1, description="least confidence; blank: chosen on validation tiles")
     val_metric: Literal["loss", "F1_strict"] = Field(
