@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import pyogrio
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -71,6 +72,12 @@ def _app():
     from cratermill.cli import app
 
     return app
+
+
+def test_full_disk_by_the_words_of_sqlite():
+    answer = run(pyogrio.errors.FeatureError("sqlite3_exec(INSERT …) failed: database or disk is full"))
+    assert answer.exit_code == 1
+    assert "no space left for a file: sqlite3_exec" in answer.stderr and "free some space" in answer.stderr
 
 
 def test_interrupt_says_how_to_go_on():

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import CratermillError, WorkError, is_memory, of_machine
+from ..core.errors import CratermillError, WorkError, is_full_disk, is_memory, of_machine
 from . import disk, provenance, state
 from .environment import rank
 from .plan import Cell, Plan
@@ -210,7 +210,8 @@ def _failure(cell: Cell, error: BaseException, flag: StopFlag, record: state.Rec
         return _result(cell, state.FAILED, error, kind="disk", seconds=seconds)
     refused = of_machine(error)
     cause = _one_line(error) if refused is None else str(refused)
-    return CellResult(cell.index, cell.key, state.FAILED, cause, "oom" if is_memory(error) else "crash", seconds=seconds)
+    kind = "oom" if is_memory(error) else "disk" if is_full_disk(error) else "crash"
+    return CellResult(cell.index, cell.key, state.FAILED, cause, kind, seconds=seconds)
 
 
 def _result(cell: Cell, outcome: str, error: CratermillError, *, kind: str | None = None, seconds: float = 0.0) -> CellResult:

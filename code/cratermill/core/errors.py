@@ -74,17 +74,28 @@ _BY_TEXT = {
     "cannot allocate memory": errno.ENOMEM,
     "can't allocate memory": errno.ENOMEM,
     "too many open files": errno.EMFILE,
+    "disk is full": errno.ENOSPC,
+    "no space left on device": errno.ENOSPC,
 }
 _BY_WORDS = (ImportError, OSError, RuntimeError)
-"""How the loader of libraries, GDAL and torch say the same without a number."""
+"""How the loader of libraries, GDAL, SQLite and torch say the same without a number."""
 
 
 def is_memory(error: BaseException) -> bool:
     """Whether memory was too little, whoever says so: Python, the system, a GPU, or torch and GDAL by their words alone."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    number = getattr(error, "errno", None)
-    return (_number_of(str(error)) if number is None and isinstance(error, _BY_WORDS) else number) == errno.ENOMEM
+    return _refusal(error) == errno.ENOMEM
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether no space was left, whoever says so."""
+    return _refusal(error) in FULL_DISK
+
+
+def _refusal(error: BaseException) -> int | None:
+    number: int | None = getattr(error, "errno", None)
+    return _number_of(str(error)) if number is None and isinstance(error, _BY_WORDS) else number
 
 
 def of_machine(error: BaseException) -> CratermillError | None:
@@ -120,7 +131,7 @@ def _by_text(text: str) -> CratermillError | None:
     if number is None:
         return None
     said, step = _MACHINE[number]
-    return WorkError(f"{said}: {text}", next_step=step)
+    return WorkError(f"{said.format(where='a file')}: {text}", next_step=step)
 
 
 def of_folder() -> CratermillError | None:
