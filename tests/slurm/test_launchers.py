@@ -83,7 +83,8 @@ def test_from_a_profile_to_a_map(shell):
     assert re.search(r"composite: job \d+, 1 cell in 1 task, after \d+", said), said
     assert re.search(r"analyse: job \d+", said) and re.search(r"compare: job \d+", said), said
     assert "nothing to retry" in shell("cratermill retry latest"), "with the launch's profile"
-    assert "nothing to submit (4 done)" in shell("bash slurm/mapping_slurm_launch.sh configs/tiny.yaml --profile mine")
+    said = shell("bash slurm/mapping_slurm_launch.sh configs/tiny.yaml --profile mine --dry-run")
+    assert "nothing was submitted" in said and ".map." not in said, "its crater is there already"
     assert (load_config(config).project.results / "output_masks").exists()
     assert list(shell.root.rglob("preview.png")), "the map's picture"
     assert not list(shell.root.rglob("owned")) and not list(shell.root.glob("slurm-*"))
