@@ -81,10 +81,14 @@ def _in_batches(tasks: Sequence[Any], result_bytes: int) -> Iterator[Any]:
 
 
 def _compute(batch: Sequence[Any]) -> Sequence[Any]:
-    import dask
+    import sys
 
+    import dask.threaded
+
+    # dask would import distributed to ask it for a client, which takes longer than a small step and gives none where nobody imported it.
+    threads = "distributed" not in sys.modules and not dask.config.get("scheduler", None)
     try:
-        return dask.compute(*batch)
+        return dask.compute(*batch, **({"scheduler": dask.threaded.get} if threads else {}))
     except Exception as error:
         if type(error).__module__.startswith("distributed"):  # a class of a library that isn't loaded otherwise
             raise WorkError(f"dask's workers were lost: {error}", next_step="see their logs, then launch again") from error
