@@ -13,6 +13,7 @@ from cratermill.cli import app
 from cratermill.config import CompareOptions
 from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
+from cratermill.core.models import checked
 from cratermill.geo.bodies import Body
 from cratermill.geo.grid import pixel_areas_m2
 from cratermill.pipeline.compare import run_comparison
@@ -139,4 +140,4 @@ def test_truth_that_cannot_be_used_is_named(project, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="is no truth"):
         run_comparison("the map", project / "data" / "world" / "ejc_data" / "fresh_craters.csv", options=options)
     with pytest.raises(InputError, match="scales"):
-        CompareOptions.checked("options", scales=[1])
+        checked(CompareOptions, {"scales": [1]}, "options")
