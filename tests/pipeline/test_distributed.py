@@ -40,12 +40,11 @@ sys.exit(run_cells(load(sys.argv[1]), [0], run_cell))
 
 
 def without_batch_norm(prepared: Path, folder: Path, trainer: str = "") -> Plan:
-    """A frozen plan whose first cell trains a network without batch normalisation, whose statistics each process takes of its own
-    samples, with a loss that is a mean over samples."""
+    """A frozen plan whose first cell trains a network without batch normalisation, by a loss that is no mean over samples."""
     config = copy_project(prepared, folder)
     config.write_text(config.read_text().replace("trainer: {", "trainer: {" + trainer))
     table = config.parent / "connection.csv"
-    table.write_text(table.read_text().replace("test_efficientnet", "test_convnext").replace(",focal,0.5,", ",bce,,"))
+    table.write_text(table.read_text().replace("test_efficientnet", "test_convnext"))
     plan = plan_training(load_config(config))
     freeze(plan)
     return plan

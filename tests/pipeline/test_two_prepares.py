@@ -22,7 +22,7 @@ def test_of_two_at_once_the_second_waits_and_finds_nothing_to_do(tmp_path):
                 assert started[0].poll() is None, started[0].communicate()
                 time.sleep(0.05)
         assert started[1].stderr is not None
-        said = started[1].stderr.readline()
+        said = next(line for line in started[1].stderr if not line.startswith("prepare: "))  # which says what it begins with
         assert f"waiting: process {started[0].pid} on" in said and "prepares" in said
         (tmp_path / "go").touch()
         answers = [process.communicate(timeout=200)[0] for process in started]

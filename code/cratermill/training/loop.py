@@ -21,7 +21,7 @@ from ..core.errors import WorkError
 from ..core.files import atomic_path
 from ..core.work import Stopped, Workspace
 from ..samples.brightness import brightness_of
-from .batch_norm import share_batch_norm
+from .all_processes import share_batch_norm
 from .cell import SAMPLES, CellParams
 from .checkpoint import Checkpoint, read_tensors
 from .device import GpuLoad

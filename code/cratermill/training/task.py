@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .all_processes import loss_of_all
 from .binary_scores import Counts
 
 Batch = dict[str, torch.Tensor]
@@ -99,7 +100,7 @@ class BinaryTask(Task):
         return self.network(batch["image"], *extra).float()
 
     def forward(self, batch: Batch, part: int = 0) -> torch.Tensor:
-        return self.loss(self.logits(batch), batch["target"])
+        return loss_of_all(self.loss, self.logits(batch), batch["target"])
 
     def shown(self, batch: Batch) -> Shown:
         """The error is the mean difference of probability and target."""

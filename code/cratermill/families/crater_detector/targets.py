@@ -18,6 +18,8 @@ CORE, CORE_CELLS = 0.16, (1.1, 3.0)
 """How far from a centre cells are asked for the crater itself, likewise: one cell of hundreds would teach little in a step."""
 LEARNT_ABOVE, UNASKED_ABOVE = 0.3, 0.1
 CENTRE = 0.99
+DRAWN = ("heat", "asked", "size", "weight", "count", "list_end")
+"""What :func:`loss` takes of a batch."""
 
 
 def drawn(circles: np.ndarray, side: int, radii: tuple[float, float] = RADII_PX) -> dict[str, torch.Tensor]:

@@ -14,12 +14,13 @@ from ...craters.matching import STRICT, match
 from ...craters.scores import rates, tally
 from ...networks.circle_net import peaks
 from ...report.palette import FOUND, MISSED, NEW, OTHER, channels
+from ...training.all_processes import loss_of_all
 from ...training.normalised import Normalised
 from ...training.optim import build_optimizer, build_scheduler
 from ...training.sheets import picture
 from ...training.task import Batch, Shown, Task
 from .hparams import Hparams
-from .targets import RADII_PX, loss
+from .targets import DRAWN, RADII_PX, loss
 
 LEAST, SHOWN_ABOVE = 0.04, 0.3
 """Weakest answer of a network that is listed, and that a sheet of samples shows."""
@@ -33,6 +34,10 @@ def circles_of(outputs: Tensor | list[Tensor], least: float = LEAST) -> list[Ten
     if isinstance(outputs, Tensor):
         return peaks(outputs.float(), least)
     return [circles[circles[:, 3] > least] for circles in outputs]
+
+
+def _drawn_loss(outputs: Tensor, *values: Tensor) -> Tensor:
+    return loss(outputs, dict(zip(DRAWN, values, strict=True)))
 
 
 class DetectorTask(Task):
@@ -58,7 +63,8 @@ class DetectorTask(Task):
 
     def _loss(self, network: Normalised, batch: Batch) -> Tensor:
         if self.hparams.head == "heatmap":
-            return loss(network(batch["image"]).float(), batch)
+            outputs = network(batch["image"]).float()
+            return loss_of_all(_drawn_loss, outputs, *(batch[name] for name in DRAWN))
         offset, divisor = network.offset[:, None, None], network.divisor[:, None, None]
         detector: Any = network.network  # torchvision's, behind a wrapper that has its losses
         return detector.losses((batch["image"] - offset) / divisor, list(known(batch["circles"])))

@@ -1,10 +1,11 @@
-"""Batch normalisation over the samples of all processes, so that a distributed training is the run of one process on the whole batch.
+"""Losses and batch normalisation over the samples of all processes, so that a distributed training is the run of one process.
 
 torch's own SyncBatchNorm needs GPUs; the one here runs where the processes do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -14,6 +15,31 @@ from torch import nn
 
 Network = TypeVar("Network", bound=nn.Module)
 Norm = nn.modules.batchnorm._BatchNorm
+
+
+def several() -> bool:
+    """Whether this process is one of several that train together."""
+    return torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+
+
+def loss_of_all(loss: Callable[..., torch.Tensor], *own: torch.Tensor) -> torch.Tensor:
+    """A loss of the samples of all processes, whose tensors (B, …) are of one shape in each: its value and its gradients are those of one
+    process with the whole batch, also where the loss is no mean over samples (focal, Dice). For the steps of a training.
+
+    DDP takes the mean over processes, each of which holds the gradients of its own samples: hence times their number.
+    """
+    if not several():
+        return loss(*own)
+    whole = loss(*map(_of_all, own))
+    return whole + (torch.distributed.get_world_size() - 1) * (whole - whole.detach())
+
+
+def _of_all(own: torch.Tensor) -> torch.Tensor:
+    """(processes · B, …) in the order of their ranks; only this process's own samples have gradients."""
+    parts = [torch.empty_like(own, memory_format=torch.contiguous_format) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, own.detach().contiguous())
+    parts[torch.distributed.get_rank()] = own
+    return torch.cat(parts)
 
 
 def share_batch_norm(network: Network, device: torch.device) -> Network:
@@ -52,8 +78,7 @@ class SharedBatchNorm(Norm):
         """Any number of axes after the channels."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        shared = self.training and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
-        normal = self._normalise(input) if shared else super().forward(input)
+        normal = self._normalise(input) if self.training and several() else super().forward(input)
         out: torch.Tensor = self.act(self.drop(normal))
         return out
 

@@ -1,11 +1,11 @@
-"""Two processes with half a batch each normalise, learn and remember as one does with all of it."""
+"""Two processes with half a batch each normalise, judge, learn and remember as one does with all of it."""
 
 import multiprocessing
 
 import torch
 from torch import nn
 
-from cratermill.training.batch_norm import share_batch_norm
+from cratermill.training.all_processes import loss_of_all, share_batch_norm
 
 
 def network():
@@ -15,22 +15,30 @@ def network():
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 3), BatchNormAct2d(3, momentum=0.3))
 
 
-def learn(net, images, share=1):
-    """Outputs, gradients and running statistics after one step on a loss that is the mean over the whole batch."""
+def no_mean(out, target):
+    """Divided by a sum of terms, as focal is, and a quotient of sums, as Dice."""
+    terms = (out - target).square()
+    return (terms * out.abs()).sum() / terms.sum() - (out * target).sum() / (out.square().sum() + target.sum())
+
+
+def learn(net, images, processes=1):
+    """Outputs, loss, gradients and running statistics after one step; of several processes the mean of the gradients, as DDP takes it."""
     out = net(images)
-    (out.square().mean() / share).backward()
+    loss = loss_of_all(no_mean, out, (images[:, :, 4:, 4:].mean((2, 3), keepdim=True) > 2).float().expand_as(out))
+    loss.backward()
     gradients = [weight.grad for weight in net.parameters()]
-    if share > 1:
+    if processes > 1:
         for gradient in gradients:
             torch.distributed.all_reduce(gradient)
-    return out.detach(), gradients, [buffer.clone() for buffer in net.buffers()]
+            gradient /= processes
+    return out.detach(), [loss.detach(), *gradients], [buffer.clone() for buffer in net.buffers()]
 
 
 def half(rank, folder, images, answers):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     net = share_batch_norm(network(), torch.device("cpu"))
-    out, gradients, buffers = learn(net, images[rank::2], share=2)
+    out, gradients, buffers = learn(net, images[rank::2], processes=2)
     net.eval()
     answers.put((rank, out.numpy(), [g.numpy() for g in gradients], [b.numpy() for b in buffers], net(images[:1]).detach().numpy()))
     torch.distributed.destroy_process_group()
