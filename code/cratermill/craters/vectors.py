@@ -15,7 +15,7 @@ import shapely
 
 from ..core.errors import InputError, nearest
 from ..core.notices import notice
-from ..geo.bodies import Body, body_of_crs, lost_west, names_no_planet, planetodetic, wrap_lon
+from ..geo.bodies import Body, body_of_crs, names_no_planet, planetodetic, west_doubt, wrap_lon
 from . import columns
 
 SUFFIXES = (".gpkg", ".shp", ".geojson", ".json")
@@ -43,9 +43,8 @@ def read(path: Path, layer: str | None) -> tuple[pd.DataFrame, Body | None, list
         frame = frame.set_crs(None, allow_override=True)
     elif frame.crs is None:
         notes = [*notes, f"{path} names no CRS: its shapes are taken for degrees east and north on the mosaic's body"]
-    elif name := lost_west(frame.crs):
-        remark = f"{path} is in {name}, which counts longitudes westwards, but says that its own run east: they are taken as east"
-        notes = [*notes, f"{remark}. If craters lie mirrored, write the file in a CRS that counts east"]
+    elif doubt := west_doubt(path, frame.crs):
+        notes = [*notes, f"{doubt}. If craters lie mirrored, write the file in a CRS that counts east"]
     return frame, body_of_crs(frame.crs) if frame.crs is not None else None, notes
 
 

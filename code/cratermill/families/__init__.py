@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from importlib.metadata import EntryPoint
 
+    from pydantic import BaseModel
+
     from ..config import Config
     from ..training.cell import CellParams
     from ..training.hparams import RowHparams
@@ -90,8 +92,7 @@ def require_map_keys(config: Config, name: str) -> None:
     from .base import EVERY_MAP
 
     known, run = EVERY_MAP | get_family(name).map_keys, config.map_run
-    given = [key for key, field in type(run).model_fields.items() if getattr(run, key) != field.get_default(call_default_factory=True)]
-    if idle := [f"map.{key}" for key in given if key not in known]:
+    if idle := [f"map.{key}" for key in type(run).model_fields if key not in known and _is_given(run, key)]:
         valid = ", ".join(key for key in type(run).model_fields if key in known)
         raise InputError(f"{', '.join(idle)}: no key for maps of {name}", valid=valid, next_step="remove it")
 
@@ -101,9 +102,13 @@ def require_run_keys(config: Config, names: Collection[str]) -> None:
     ignored = frozenset[str].intersection(*(get_family(name).ignored_keys for name in names)) if names else frozenset()
     for key in sorted(ignored):
         outer, _, inner = key.rpartition(".")
-        part = getattr(config.run, outer) if outer else config.run
-        if getattr(part, inner) != type(part).model_fields[inner].get_default(call_default_factory=True):
+        if _is_given(getattr(config.run, outer) if outer else config.run, inner):
             raise InputError(f"{key}: no key for {', '.join(sorted(names))}", next_step="remove it: it would do nothing")
+
+
+def _is_given(part: BaseModel, key: str) -> bool:
+    """Whether a key says something else than when it is left out."""
+    return bool(getattr(part, key) != type(part).model_fields[key].get_default(call_default_factory=True))
 
 
 def map_options(config: Config, name: str) -> Any:

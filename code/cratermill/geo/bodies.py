@@ -205,7 +205,14 @@ def names_no_planet(path: Path, crs: pyproj.CRS | None) -> bool:
     return path.suffix.lower() in (".geojson", ".json") and crs is not None and crs.to_epsg() in (4326, 4979)  # the latter with heights
 
 
-def lost_west(crs: pyproj.CRS) -> str | None:
+def west_doubt(path: Path, crs: pyproj.CRS) -> str | None:
+    """What is to be said of a file whose longitudes may have lost their sense; None of others."""
+    if name := _lost_west(crs):
+        return f"{path} is in {name}, which counts longitudes westwards, but says that its own run east: they are taken as east"
+    return None
+
+
+def _lost_west(crs: pyproj.CRS) -> str | None:
     """The name of a published CRS that counts west, where a file has it with axes that run east: GDAL drops the sense."""
     if crs.geodetic_crs is None or any(axis.direction == "west" for axis in crs.axis_info):
         return None

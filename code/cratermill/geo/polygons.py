@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ..core.errors import InputError, first_line
 from ..core.notices import notice
-from .bodies import Body, body_of_crs, lost_west, names_no_planet, require_same_body
+from .bodies import Body, body_of_crs, names_no_planet, require_same_body, west_doubt
 
 VECTORS = (".gpkg", ".shp", ".geojson", ".json")
 FID_COLUMN = "crat_FID"
@@ -38,8 +38,8 @@ def read_polygons(path: Path, body: Body, what: str = "the polygons") -> geopand
     if names_no_planet(path, frame.crs):
         frame = frame.set_crs(body.geographic_crs(), allow_override=True)
     require_same_body(body, body_of_crs(frame.crs), f"{what} {path}")
-    if name := lost_west(frame.crs):
-        notice(f"{path} is in {name}, which counts longitudes westwards, but says that its own run east: they are taken as east")
+    if doubt := west_doubt(path, frame.crs):
+        notice(doubt)
     frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
     wrong = np.flatnonzero(~frame.geom_type.isin(["Polygon", "MultiPolygon"]))
     if frame.empty or len(wrong):

@@ -16,7 +16,7 @@ from rasterio._err import CPLE_BaseError
 
 from ..core.errors import InputError
 from ..core.notices import notice
-from .bodies import Body, body_of_crs, lost_west, published_crs
+from .bodies import Body, body_of_crs, published_crs, west_doubt
 from .grid import Grid
 
 # GDAL would keep 5 % of the machine's memory as decoded blocks, in every worker. It reads this once, at the first raster; rasterio.Env is
@@ -105,9 +105,8 @@ def _say_doubts(crs: pyproj.CRS, body: Body, path: Path) -> None:
     if abs(body.semi_major_m / EARTH_M - 1) < 0.01:
         said = f"{path} is on the Earth's ellipsoid ({crs.name}), and so are all metres and kilometres"
         notice(f"{said}; if it shows another body, give it its CRS: gdal_edit.py -a_srs '+proj=longlat +R=1737400' {quote(str(path))}")
-    if name := lost_west(crs):
-        said = f"{path} is in {name}, which counts longitudes westwards, but says that its own run east: they are taken as east"
-        notice(f"{said}. If craters lie mirrored, give it a CRS that counts east, or gdalwarp it to one")
+    if doubt := west_doubt(path, crs):
+        notice(f"{doubt}. If craters lie mirrored, give it a CRS that counts east, or gdalwarp it to one")
 
 
 def _cause(error: Exception) -> str:

@@ -48,7 +48,8 @@ _NETWORKS = (
 )
 LIBRARIES = {
     "train": (
-        *(*_NETWORKS, "cratermill.pipeline.train", "cratermill.samples.sampler", "sklearn.model_selection"),
+        *_NETWORKS,
+        *("cratermill.pipeline.train", "cratermill.samples.sampler", "sklearn.model_selection"),
         *("pyogrio", "tensorboard.summary.writer.event_file_writer"),
     ),
     **dict.fromkeys(("evaluate", "map"), _NETWORKS),

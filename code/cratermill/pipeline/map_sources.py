@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError, nearest
 from ..core.files import read_json
+from ..core.models import read_keys
 from ..core.paths import DataFolder, Project, find_root
-from ..core.yaml_files import read_yaml_file
 
 if TYPE_CHECKING:
     from ..geo.mosaic import Mosaic
@@ -113,13 +113,11 @@ def config_of(folder: Path) -> Path | None:
 
 
 def _same_run(path: Path, made: dict[str, Any]) -> bool:
-    import yaml
-
     try:
-        content = read_yaml_file(path)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = read_keys(path)
+    except InputError:  # it is no configuration, whatever else it is
         return False
-    return isinstance(content, dict) and all(content.get(key) == made.get(key) for key in ("name", "data"))
+    return all(content.get(key) == made.get(key) for key in ("name", "data"))
 
 
 def _data_folder(folder: Path, config: dict[str, Any]) -> DataFolder | None:
