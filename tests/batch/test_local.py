@@ -64,6 +64,16 @@ def test_one_worker_serves_many_cells(root):
     assert result.exit_code == 0 and len(pids) == 1
 
 
+def test_workers_come_when_more_can_be_done(root):
+    """One cell opens two others: whoever ended it takes one, and another worker comes for the other, which both wait for."""
+    both = threading.Thread(target=lambda: (wait_for(lambda: all((root / f"trace/{n}.begun").exists() for n in (1, 2))), fake.go(root)))
+    both.start()
+    assert launch(root, [{}, *({"needs": [0], "n": n, "steps": 2, "hold_at": 1} for n in (1, 2))], workers=2).exit_code == 0
+    both.join()
+    pids = {json.loads((root / f"log/products/{n}/cell.json").read_text())["metrics"]["pid"] for n in (1, 2)}
+    assert len(pids) == 2
+
+
 WARM = """
 import os, time
 from pathlib import Path
@@ -234,11 +244,11 @@ def test_two_runs_that_share_a_cell_do_it_once(root):
     one = load(freeze(fake.plan_of(root, [shared], name="one")))
     two = load(freeze(fake.plan_of(root, [shared, {"needs": [0]}], name="two")))
     processes = [start_executor(one), start_executor(two)]
-    for process in processes:
-        process.communicate(timeout=120)
+    spoken = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert len(fake.lines(root / "trace/0.begun")) == 1
     assert products(root) == ["1", "shared"]
+    assert sum("cell 0  another run is at it, waiting" in said for said in spoken) == 1
 
 
 def test_each_worker_has_its_own_gpu(root):

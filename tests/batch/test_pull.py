@@ -130,7 +130,7 @@ from cratermill.batch.pull import pull
 from cratermill.batch.signals import StopFlag
 from tests.batch import fake
 plan = load(sys.argv[2])
-pull(plan, range(len(plan.cells)), fake.science, StopFlag(), "a turn")
+list(pull(plan, range(len(plan.cells)), fake.science, StopFlag(), "a turn"))
 """
 
 
@@ -138,7 +138,7 @@ def test_a_worker_begins_at_its_share_and_looks_at_few_cells(root, monkeypatch):
     plan = load(freeze(fake.plan_of(root, [{"n": n} for n in range(20)])))
     looked, read = [], state.read_record
     monkeypatch.setattr(state, "read_record", lambda plan, index: looked.append(index) or read(plan, index))
-    results = pull(plan, range(20), fake.science, StopFlag(), "a turn", share=0.25)
+    results = list(pull(plan, range(20), fake.science, StopFlag(), "a turn", share=0.25))
     assert [result.index for result in results] == [*range(5, 20), *range(5)]
     assert len(looked) <= 20 * 8, "not all of them for each"
 
@@ -148,21 +148,33 @@ def test_what_a_dead_worker_had_is_taken_once_more_and_poison_is_left(root):
     dead = {"state": "running", "turn": "a turn", "pid": 2**22 + 1, "host": "", "heartbeat": 0}
     write_json(plan.state_path(0), dead)
     write_json(plan.state_path(1), dead | {"tries": 2})
-    results = pull(plan, [0, 1], fake.science, StopFlag(), "a turn")
+    results = list(pull(plan, [0, 1], fake.science, StopFlag(), "a turn"))
     assert [result.state for result in results] == ["done"]
     assert json.loads(plan.state_path(1).read_text())["kind"] == "killed"
+
+
+def test_a_disk_that_takes_no_records_ends_the_turn(root, monkeypatch):
+    plan = load(freeze(fake.plan_of(root, [{"do": "fail"}, {"n": 1}, {"needs": [0]}])))
+    monkeypatch.setattr(state.Record, "close", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(state, "note", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    results = list(pull(plan, range(3), fake.science, StopFlag(), "a turn"))
+    assert [result.state for result in results] == ["failed", "done", "blocked"]
+
+
+def pull_all(*args):
+    list(pull(*args))
 
 
 def test_workers_killed_at_random_leave_what_calm_ones_do(root, tmp_path):
     """Each turn two workers are killed wherever they are, until all is done; the products are those of a run that nobody disturbed."""
     specs = [{"n": n, "steps": 4, "step_s": 0.005} for n in range(6)] + [{"n": 9, "needs": list(range(6)), "stage": "evaluate"}]
     calm, disturbed = (load(freeze(fake.plan_of(folder, specs))) for folder in (tmp_path / "calm", root))
-    pull(calm, range(7), fake.science, StopFlag(), "calm")
+    list(pull(calm, range(7), fake.science, StopFlag(), "calm"))
     draws, kills, forked = random.Random(7), 0, multiprocessing.get_context("fork")
     while not all(state.is_done(disturbed, cell) for cell in disturbed.cells):
         assert kills < 60
         before = steps_of(root)
-        workers = [forked.Process(target=pull, args=(disturbed, range(7), fake.science, StopFlag(), f"turn {kills}")) for _ in range(2)]
+        workers = [forked.Process(target=pull_all, args=(disturbed, range(7), fake.science, StopFlag(), f"turn {kills}")) for _ in range(2)]
         for worker in workers:
             worker.start()
         wanted = before + draws.randint(1, 6)
@@ -203,7 +215,7 @@ def test_nobody_waits_for_a_straggler_and_a_stop_ends_the_turn(root):
     stop = StopFlag()
     assert [result.index for result in pull(plan, range(3), fake.science, stop, "x")] == [1, 2]
     stop.set()
-    assert pull(plan, range(3), fake.science, stop, "y") == []
+    assert not list(pull(plan, range(3), fake.science, stop, "y"))
     go.set()
     holder.join()
 

@@ -10,9 +10,9 @@ import pytest
 from cratermill.batch import state, status
 from cratermill.batch.cell import run_cell
 from cratermill.batch.estimate import describe, describe_text, duration_text
-from cratermill.batch.graph import Graph
 from cratermill.batch.observe import PlainObserver, RichObserver, make_observer, progress_text
 from cratermill.batch.plan import freeze, load
+from cratermill.batch.todo import todo
 from cratermill.core.files import read_json, write_json
 
 from . import fake
@@ -128,12 +128,12 @@ def test_progress_text():
 
 
 def test_observers(root):
-    graph = Graph(fake.plan_of(root, [{}, {"key": "[red]x"}]))
+    now = todo(fake.plan_of(root, [{}, {"key": "[red]x"}]))
     stream = io.StringIO()
     plain = make_observer(stream)
     assert isinstance(plain, PlainObserver)
     for observer in (replace_clock(plain), RichObserver()):
-        observer.start(graph)
+        observer.start(now)
         observer.cell(0, state.RUNNING, None)
         observer.cell(0, state.RUNNING, {"epoch": 1, "epochs": 2})
         observer.cell(0, state.DONE, None)

@@ -24,7 +24,8 @@ TRY_AGAIN = 75
 WAIT_FOR_OTHER_S = 60.0
 
 Science = Callable[[Plan, Cell, Workspace], "dict[str, Any] | None"]
-OnReport = Callable[["dict[str, Any]"], None]
+OnReport = Callable[[int, "dict[str, Any] | None"], None]
+"""Hears of a cell by its index: None when its work begins, then its progress."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _run_locked(
     def report(progress: dict[str, Any]) -> None:
         record.report(progress)
         if on_report:
-            on_report(progress)
+            on_report(cell.index, progress)
 
     workspace = Workspace(plan, cell, flag, report)
     try:
@@ -152,6 +153,8 @@ def _run_locked(
             return ended
         record = state.Record(plan, cell, turn, **job_facts())  # again: somebody may have had the cell until a moment ago
         record.open()
+        if on_report:
+            on_report(cell.index, None)
         _work(plan, cell, science, workspace)
         with contextlib.suppress(OSError):  # later launches are estimated by it, no more
             record.value.update(state.size_of(plan.product(cell)))

@@ -9,8 +9,8 @@ from pathlib import Path
 from ..core.files import read_json
 from ..core.paths import Project
 from . import state
-from .graph import Graph
 from .plan import Plan
+from .todo import todo
 
 RECENT_RUNS = 20
 MOST_RECORDS = 1000
@@ -45,22 +45,22 @@ def describe(plan: Plan, workers: int = 1, only=None, gpus: Callable[[str], floa
     ``gpus``: how many GPUs a cell of a stage has to itself. Where it has any, only cells that used one say how long it takes; without
     ``gpus`` the cells of this machine do, with a GPU or not.
     """
-    graph = Graph(plan, only)
+    now = todo(plan, only)
     rates = known_rates(plan.root)
     rows: dict[tuple[str, str], dict] = {}
-    for index in sorted(graph.wanted):
+    for index in sorted(now.wanted):
         group = plan.cells[index].group
         row = rows.setdefault(group, {"stage": group[0], "family": group[1], "cells": 0, "done": 0, "todo": 0})
         row["cells"] += 1
-        row["todo" if index in graph.todo else "done"] += 1
+        row["done" if index in now.done else "todo"] += 1
     for group, row in rows.items():
         known = _rates_for(rates, group, None if gpus is None else gpus(group[0]) > 0)
         row["seconds_per_cell"] = known.get("seconds")
         row |= {name: known[name] * row["todo"] if name in known else None for name in MEASURED}
     left = [row for row in rows.values() if row["todo"]]
     total = _sum(left, "seconds")
-    todo = [plan.cells[index].key for index in graph.todo]
-    found = {"run": plan.run, "workers": workers, "stages": list(rows.values()), "todo": todo}
+    keys = [plan.cells[index].key for index in now.left]
+    found = {"run": plan.run, "workers": workers, "stages": list(rows.values()), "todo": keys}
     found |= {"seconds": None if total is None else total / workers, "bytes": _sum(left, "bytes"), "files": _sum(left, "files")}
     found["unknown"] = [" ".join(filter(None, (row["stage"], row["family"]))) for row in left if row["seconds"] is None]
     found["clock_s"] = {str(jobs): _clock(left, jobs) for jobs in AT_A_TIME}

@@ -17,7 +17,7 @@ from ..core.errors import CratermillError, InputError, WorkError
 from ..core.files import write_text
 from . import plan as plans
 from . import provenance, pull, state, works
-from .cell import TRY_AGAIN, Science, run_cell
+from .cell import TRY_AGAIN, CellResult, Science, run_cell
 from .environment import REQUEUE_FILE, rank
 from .plan import Plan
 from .signals import StopFlag
@@ -101,7 +101,10 @@ def pull_cells(plan: Plan, indices: tuple[int, ...], work: str, number: int) -> 
     """One of several tasks that share cells, each taking the next open one; with cells left at the warning, back into the queue."""
     share = int(os.environ.get("SLURM_ARRAY_TASK_ID", 0)) / int(os.environ.get("SLURM_ARRAY_TASK_COUNT", 1))
     with StopFlag() as stop:
-        results = pull.pull(plan, indices, works.find(work), stop, f"slurm {number}", share, log_to_file=True)
+        results = []
+        for result in pull.pull(plan, indices, works.find(work), stop, f"slurm {number}", share, log_to_file=True):
+            _tell(result)
+            results.append(result)
     codes = {result.exit_code for result in results}
     if stop.signum == signal.SIGUSR2:
         # Whoever has got something done may come back as often as it takes.
@@ -139,9 +142,13 @@ def _one_by_one(plan: Plan, indices: list[int], science: Science) -> tuple[set[i
                 break
             result = run_cell(plan, index, science, stop=stop, log_to_file=in_slurm() and rank() == 0)
             codes.add(result.exit_code)
-            if result.cause:
-                print(f"{result.key}: {result.state}: {result.cause}", file=sys.stderr, flush=True)
+            _tell(result)
     return codes, stop.signum
+
+
+def _tell(result: CellResult) -> None:
+    if result.cause:
+        print(f"{result.key}: {result.state}: {result.cause}", file=sys.stderr, flush=True)
 
 
 def _side_by_side(plan: Plan, indices: list[int], workers: int, work: str) -> tuple[set[int], int | None]:

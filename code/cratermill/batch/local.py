@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,13 @@ from ..core.machine import cores
 from . import estimate, state, status, works
 from .environment import clean_environment
 from .executor import Run
-from .graph import Graph
 from .locks import run_lock
-from .plan import Plan
+from .plan import Cell, Plan
 from .profile import Profile, Resources
+from .pull import ENDED, Pull
 from .signals import StopFlag
 from .slot import Slot, parent_for
+from .todo import todo
 
 if TYPE_CHECKING:
     from .preflight import Check
@@ -31,6 +33,8 @@ STOP_GRACE_S, KILL_GRACE_S = 120.0, 5.0
 # A look that writes down what it learnt holds the run for a moment.
 WAIT_FOR_LOOK_S = 2.0
 TICK_S = 0.2
+# What a worker found nothing of to do is held by another run: asked for again so much later.
+HELD_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class LocalExecutor:
 
     def wanted(self, run: Run, only: Collection[int] | None = None) -> list[int]:
         """Cells to run: what isn't done; with `only`, those and what they need."""
-        return sorted(Graph(self.plan, only, with_needs=self.whole_run).todo)
+        return list(todo(self.plan, only, with_needs=self.whole_run).left)
 
     def describe(self, run: Run) -> dict[str, Any]:
         """What `submit` would do, and how long it may take."""
@@ -114,53 +118,53 @@ class LocalExecutor:
         lock = run_lock(self.plan, WAIT_FOR_LOOK_S) if self.whole_run else contextlib.nullcontext()
         with lock, StopFlag() as stop:
             # Only now: what another launch was doing is finished.
-            self.graph = Graph(self.plan, self.only, with_needs=self.whole_run)
-            self._tell("start", self.graph)
+            now = todo(self.plan, self.only, with_needs=self.whole_run)
+            self._left, self.states, self.causes = dict.fromkeys(now.left), dict.fromkeys(now.done, state.DONE), dict[int, str]()
+            self._turn, self._not_before, self._held = f"here {os.getpid()} {time.time_ns()}", 0.0, set[int]()
+            self._tell("start", now)
             try:
                 self._loop(stop)
             finally:
                 self._end_slots(stop)
                 self._tell("close", stop.requested)
-        states, causes, seconds = dict(self.graph.states), dict(self.graph.causes), time.time() - began
-        return RunResult(self.plan, states, causes, self.graph.wanted, stop.requested, stop.signum, seconds)
+        return RunResult(self.plan, self.states, self.causes, now.wanted, stop.requested, stop.signum, time.time() - began)
 
     # ------------------------------------------------------------------ the loop
 
     def _loop(self, stop: StopFlag) -> None:
-        while not self.graph.ended and not stop.requested:
-            self._dispatch()
+        while self._left and not stop.requested:
+            self._start_slots()
             self._handle_events(TICK_S)
 
-    def _dispatch(self) -> None:
-        """Give ready cells to free workers, starting workers as long as there is something for them to do."""
-        free = [slot for slot in self._slots if slot.index is None and not slot.closing]
-        while free or (len(self._slots) < self.workers and self._may_start()):
-            index = self.graph.take()
-            if index is None:
+    def _start_slots(self) -> None:
+        """As many workers as there are open cells that none is on its way to; each takes them by itself, and ends when it finds none."""
+        while len(self._slots) < self.workers and self._may_start():
+            on_their_way = sum(slot.index is None for slot in self._slots)
+            if not any(itertools.islice(self._open(), on_their_way, None)):
                 return
-            slot = free.pop() if free else self._start_slot()
-            if slot.give(index):
-                self._tell("cell", index, state.RUNNING, None)
-            else:
-                self.graph.put_back(index)  # its death is on its way as an event
-                return
+            self._start_slot()
+
+    def _open(self) -> Iterator[Cell]:
+        for index in self._left:
+            cell = self.plan.cells[index]
+            if self.states.get(index) != state.RUNNING and not any(need in self._left for need in cell.needs):
+                yield cell
 
     def _may_start(self) -> bool:
         """All slots have one parent: when it is gone, those that it has forked end first."""
-        return not self._slots or self._parent.alive
+        return time.monotonic() >= self._not_before and (not self._slots or self._parent.alive)
 
-    def _start_slot(self) -> Slot:
+    def _start_slot(self) -> None:
         taken = {slot.number for slot in self._slots}
         number = next(number for number in range(self.workers) if number not in taken)
         environment, log = self._environment(number), self.plan.folder / "workers.log"
         if not self._slots:
             self._parent = parent_for(self.work, self._stages(), environment, log)
-        slot = Slot(number, self._parent, self.plan.path, environment, log)
-        self._slots.append(slot)
-        return slot
+        task = {"plan": str(self.plan.path), "indices": list(self._left), "turn": self._turn}
+        self._slots.append(Slot(number, self._parent, task, environment, log))
 
     def _stages(self) -> frozenset[str]:
-        return frozenset(self.plan.cells[index].stage for index in self.graph.todo)
+        return frozenset(self.plan.cells[index].stage for index in self._left)
 
     def _environment(self, number: int) -> dict[str, str]:
         environment = clean_environment() if self.whole_run else dict(os.environ)
@@ -185,21 +189,22 @@ class LocalExecutor:
         elif message["event"] == "ready":
             self._deaths_at_start = 0
         elif message["event"] == "progress":
-            self._tell("cell", message["index"], state.RUNNING, message["progress"])
+            slot.index, slot.was_useful = message["index"], True
+            self.states[slot.index] = state.RUNNING
+            self._tell("cell", slot.index, state.RUNNING, message["progress"])
         elif message["event"] == "end":
-            slot.index = None
-            self._finish(message["index"], message["state"], message.get("cause"), message.get("kind"))
-            if message.get("last") or message.get("kind") in ("crash", "oom"):
-                slot.quit()  # a GPU or a library may be left in a bad way
+            slot.index, slot.was_useful = None, True
+            self._finish(message["index"], message["state"], message["cause"])
 
-    def _finish(self, index: int, outcome: str, cause: str | None, kind: str | None = None) -> None:
-        blocked = self.graph.finish(index, outcome, cause, kind)
+    def _finish(self, index: int, outcome: str, cause: str | None = None) -> None:
+        if index not in self._left:
+            return
+        self.states[index], self._not_before = outcome, 0.0
+        if cause:
+            self.causes[index] = cause
+        if outcome in ENDED:
+            del self._left[index]
         self._tell("cell", index, outcome, cause)
-        for other in blocked:
-            if self.graph.states[other] == state.BLOCKED:
-                with contextlib.suppress(OSError):
-                    state.note(self.plan, self.plan.cells[other], state.BLOCKED, self.graph.causes[other])
-                self._tell("cell", other, state.BLOCKED, self.graph.causes[other])
 
     def _bury(self, slot: Slot) -> None:
         """A worker ended: its cell, if any, failed with the reason; two deaths in a row before any work end the run."""
@@ -207,14 +212,31 @@ class LocalExecutor:
         self._slots.remove(slot)
         if not slot.was_ready:
             self._deaths_at_start += 1
-            if slot.index is not None:
-                self.graph.put_back(slot.index)
             if self._deaths_at_start >= 2:
                 raise WorkError(f"Workers can't start: {how}\n{slot.last_words()}", next_step=f"look into {slot.log}")
-        elif slot.index is not None:
+            return
+        if slot.index is not None:
             with contextlib.suppress(OSError):
-                state.note(self.plan, self.plan.cells[slot.index], state.FAILED, how, "killed")
-            self._finish(slot.index, state.FAILED, how, "killed")
+                state.note(self.plan, self.plan.cells[slot.index], state.FAILED, how, "killed", turn=self._turn)
+            self._finish(slot.index, state.FAILED, how)
+        self._learn()
+        if not slot.was_useful and self._left:
+            self._not_before = time.monotonic() + HELD_S
+            self._tell_of_held()
+
+    def _learn(self) -> None:
+        """What came to an end without a word of its worker: it was killed, or another run made it."""
+        look = Pull(self.plan, self._left, self._turn, deaths=1)
+        for _ in look.open_cells():
+            pass
+        for index, outcome in look.ended.items():
+            self._finish(index, outcome, state.read_record(self.plan, index).get("cause") if outcome != state.DONE else None)
+
+    def _tell_of_held(self) -> None:
+        for cell in self._open():
+            if cell.index not in self._held:
+                self._held.add(cell.index)
+                self._tell("cell", cell.index, state.RUNNING, {"doing": "another run is at it, waiting"})
 
     # ------------------------------------------------------------------ the end
 
@@ -229,9 +251,9 @@ class LocalExecutor:
         for slot in self._slots:
             slot.kill()
         self._see_slots_end(KILL_GRACE_S)
-        for index, outcome in self.graph.states.items():
+        for index, outcome in self.states.items():
             if outcome == state.RUNNING:
-                self.graph.states[index] = state.STOPPED
+                self.states[index] = state.STOPPED
 
     def _see_slots_end(self, within_s: float) -> None:
         """Hear the last words of workers that were asked to end, until all have."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from . import state
 from .estimate import duration_text
-from .graph import Graph
+from .todo import Todo
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -65,12 +65,12 @@ def fraction(progress: dict[str, Any] | None) -> float | None:
 class Observer:
     """What both observers know: how many cells there are, how many ended, when each began."""
 
-    def start(self, graph: Graph) -> None:
-        self.cells = graph.plan.cells
-        self.total = len(graph.todo)
+    def start(self, todo: Todo) -> None:
+        self.cells = todo.plan.cells
+        self.total = len(todo.left)
         self.ended = 0
         self.began: dict[int, float] = {}
-        self.begin(len(graph.already_done & graph.wanted))
+        self.begin(len(todo.done & todo.wanted))
 
     def cell(self, index: int, outcome: str, detail: Any) -> None:
         """A cell began (RUNNING, None), got on (RUNNING, progress) or ended (its state, its cause)."""

@@ -1,8 +1,10 @@
-"""Workers that take the next open cell until none is left: the cells' own locks decide who gets which, nobody hands them out."""
+"""Workers that take the next open cell until none is left: the cells' own locks decide who gets which, nobody hands them out.
+
+The tasks of a job array that pull are such workers, and so are the processes of a run on one machine.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -11,7 +13,7 @@ from .cell import CellResult, Science, run_cell
 from .plan import Cell, Plan
 from .signals import StopFlag
 
-ENDED = (state.FAILED, state.BLOCKED)
+ENDED = (state.DONE, state.FAILED, state.BLOCKED)
 # A cell whose process died is tried by another worker; one that kills whoever takes it must not kill them all.
 MOST_DEATHS = 2
 
@@ -20,14 +22,16 @@ class Pull:
     """What one worker still has before it: `indices` in the order of the plan, those that ended in this turn left out.
 
     `turn` marks the records of this submission or launch: failures of earlier ones are tried again. `share` of the way through the cells
-    is where it begins, so that several workers don't all ask for the same one.
+    is where it begins, so that several workers don't all ask for the same one. A cell is left after so many `deaths` of processes.
     """
 
-    def __init__(self, plan: Plan, indices: Collection[int], turn: str, share: float = 0.0):
-        self.plan, self.turn = plan, turn
+    def __init__(self, plan: Plan, indices: Collection[int], turn: str, share: float = 0.0, deaths: int = MOST_DEATHS):
+        self.plan, self.turn, self.deaths = plan, turn, deaths
         ordered, first = sorted(indices), int(share * len(indices))
         self._left = dict.fromkeys(ordered[first:] + ordered[:first])
         self._known = frozenset(ordered)
+        self.ended: dict[int, str] = {}
+        """How cells ended, as far as it was looked at."""
 
     def open_cells(self) -> Iterator[Cell]:
         """Each cell that is left and may be tried, once; much may have happened meanwhile when the next is asked for."""
@@ -35,47 +39,57 @@ class Pull:
             cell = self.plan.cells[index]
             if self._has_ended(cell):
                 del self._left[index]
-            elif all(need not in self._known or self._has_ended(self.plan.cells[need]) for need in cell.needs):
+            elif self._is_ready(cell):
                 yield cell
 
+    def _is_ready(self, cell: Cell) -> bool:
+        return all(need not in self._known or self._has_ended(self.plan.cells[need]) for need in cell.needs)
+
     def _has_ended(self, cell: Cell) -> bool:
-        if cell.index in self._known and cell.index not in self._left:
-            return True
+        if cell.index not in self.ended and (outcome := self._outcome(cell)):
+            self.ended[cell.index] = outcome
+        return cell.index in self.ended
+
+    def _outcome(self, cell: Cell) -> str | None:
+        """How a cell ended, for anybody's part; None while it is open or at work."""
         record = state.read_record(self.plan, cell.index)
-        mine = record.get("turn") == self.turn
-        if mine and record.get("state") in ENDED:
-            return True
+        known, mine = record.get("state"), record.get("turn") == self.turn
+        if mine and known in (state.FAILED, state.BLOCKED):
+            return str(known)
         if mine and cell.always:
-            return bool(record.get("state") == state.DONE)
-        if mine and record.get("state") == state.RUNNING and record.get("tries", 1) >= MOST_DEATHS and not state.is_alive(record):
-            state.note(self.plan, cell, state.FAILED, f"its process ended without a word, {MOST_DEATHS} times", "killed")
-            return True
-        return state.is_settled(self.plan, cell)
+            return state.DONE if known == state.DONE else None
+        if mine and known == state.RUNNING and record.get("tries", 1) >= self.deaths and not state.is_alive(record):
+            times = f", {self.deaths} times" if self.deaths > 1 else ""
+            state.note(self.plan, cell, state.FAILED, f"its process ended without a word{times}", "killed")
+            return state.FAILED
+        # A summary of cells that are about to be made isn't settled, whatever its last inputs were.
+        return state.DONE if (not cell.always or self._is_ready(cell)) and state.is_settled(self.plan, cell) else None
 
 
 def pull(
-    plan: Plan, indices: Collection[int], science: Science, stop: StopFlag, turn: str, share: float = 0.0, **options: Any
-) -> list[CellResult]:
+    plan: Plan,
+    indices: Collection[int],
+    science: Science,
+    stop: StopFlag,
+    turn: str,
+    share: float = 0.0,
+    deaths: int = MOST_DEATHS,
+    **options: Any,
+) -> Iterator[CellResult]:
     """Execute open cells until none is left that nobody has, or a stop is asked for; what others are at isn't waited for.
 
-    Whoever ends a cell goes on with those that waited for it. `options` are those of `run_cell`.
+    Yields how each ended. Whoever ends a cell goes on with those that waited for it. `options` are those of `run_cell`.
     """
-    mine, results = Pull(plan, indices, turn, share), list[CellResult]()
-    while found := _round(mine, science, stop, **options):
-        results += found
-    return results
-
-
-def _round(mine: Pull, science: Science, stop: StopFlag, **options: Any) -> list[CellResult]:
-    """Each open cell that nobody else has, executed; rounds go on until one finds nothing, so none is looked at again for each other."""
-    results = list[CellResult]()
-    for cell in mine.open_cells():
-        if stop.requested:
-            break
-        result = run_cell(mine.plan, cell.index, science, stop=stop, turn=mine.turn, wait_s=0.0, **options)
-        if result.kind == "busy":
-            continue
-        results.append(result)
-        if result.cause:
-            print(f"{result.key}: {result.state}: {result.cause}", file=sys.stderr, flush=True)
-    return results
+    mine, found = Pull(plan, indices, turn, share, deaths), True
+    while found:  # rounds through all of them, until one finds nothing: so none is looked at again for each other
+        found = False
+        for cell in mine.open_cells():
+            if stop.requested:
+                return
+            result = run_cell(plan, cell.index, science, stop=stop, turn=turn, wait_s=0.0, **options)
+            if result.kind == "busy":
+                continue
+            found = True
+            if result.state in ENDED:  # its record may not say so, on a full disk
+                mine.ended[cell.index] = result.state
+            yield result

@@ -117,26 +117,21 @@ def at_loading(environment: Mapping[str, str]) -> dict[str, str]:
 class Slot:
     """A place for one worker at a time, and the link to it."""
 
-    def __init__(self, number: int, parent: Parent, plan: Path, environment: Mapping[str, str], log: Path):
+    def __init__(self, number: int, parent: Parent, task: Mapping[str, Any], environment: Mapping[str, str], log: Path):
         self.number, self.log = number, log
         self.index: int | None = None
+        """The cell that it is at."""
         self.pid: int | None = None
         self.exit_code: int | None = None
-        self.was_ready = self.closing = self.ended = False
+        self.was_ready = self.was_useful = self.ended = False
         self._log_start = log.stat().st_size if log.exists() else 0
         self.link, theirs = Pipe()
         parent.fork(self, theirs)
         theirs.close()
-        self._send({"plan": str(plan), "environment": dict(environment), "cwd": str(Path.cwd()), "log": str(log)})
-
-    def give(self, index: int) -> bool:
-        """Send a cell; False when the worker is gone."""
-        self.index = index if self._send(index) else None
-        return self.index is not None
+        self._send({**task, "environment": dict(environment), "cwd": str(Path.cwd()), "log": str(log)})
 
     def quit(self, signum: int | None = None) -> None:
-        """Ask the worker to end once it is idle; with a signal, to save and stop what it does."""
-        self.closing = True
+        """Ask the worker to end; with a signal, to save and stop what it does."""
         self._send(None)
         if signum is not None and self.pid is not None and not self.ended:
             with contextlib.suppress(ProcessLookupError):
@@ -175,9 +170,6 @@ class Slot:
             text = stream.read().decode(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
-    def _send(self, what: object) -> bool:
-        try:
+    def _send(self, what: object) -> None:
+        with contextlib.suppress(OSError):  # the worker is gone: its end is on its way as an event
             self.link.send(what)
-        except OSError:
-            return False
-        return True

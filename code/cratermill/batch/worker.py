@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import queue
 import signal
 import sys
 import threading
@@ -22,10 +21,9 @@ from . import plan as plans
 from . import works
 from .cell import CellResult, run_cell
 from .environment import rank
+from .pull import pull
 from .signals import STOP_SIGNALS, StopFlag
 
-# A cell of another run may hold the lock for as long as it needs; the executor stops us if nobody wants to wait.
-WAIT_S = 7 * 24 * 3600.0
 CELL_VARIABLE = "CRATERMILL_CELL"
 PLAN_VARIABLE = "CRATERMILL_WORKER_PLAN"
 
@@ -98,49 +96,33 @@ def _begin(work: str, link: Connection) -> int:
     os.close(log)
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()  # Python's own generator is seeded anew by the fork
-    return serve(asked["plan"], work, link)
+    return serve(asked, work, link)
 
 
-def serve(plan_path: str, work: str, link: Connection) -> int:
-    """Execute the cells whose indices arrive, until None does, the link ends or a stop is asked for; returns an exit code.
+def serve(asked: dict[str, Any], work: str, link: Connection) -> int:
+    """Execute open cells among `asked["indices"]` until there is none, the link ends or a stop is asked for; returns an exit code.
 
-    Answers: {"event": "ready"}, {"event": "progress", "index", "progress"}, {"event": "end", ...CellResult}.
+    Says: {"event": "ready"}, {"event": "progress", "index", "progress"} (None: it begins), {"event": "end", ...CellResult}.
     """
-    plan, science = plans.load(plan_path), works.find(work)
+    plan, science = plans.load(asked["plan"]), works.find(work)
     say = functools.partial(_say, link, threading.Lock())
     with StopFlag() as stop:
-        indices = _follow(link, stop)
+        threading.Thread(target=_follow, args=(link, stop), name="link", daemon=True).start()
         say(event="ready")
-        while not stop.requested:
-            try:
-                index = indices.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            if index is None:
-                break
-            os.environ[CELL_VARIABLE] = str(index)
-            on_report = functools.partial(_progress, say, index)
-            result = run_cell(plan, index, science, stop=stop, on_report=on_report, log_to_file=True, wait_s=WAIT_S)
-            # A distributed training leaves a process that can't begin another one.
-            last = "LOCAL_RANK" in os.environ
-            say(event="end", last=last, **_plain(result))
-            if last:
+        on_report = functools.partial(_report, say)
+        for result in pull(plan, asked["indices"], science, stop, asked["turn"], deaths=1, on_report=on_report, log_to_file=True):
+            say(event="end", **_plain(result))
+            # A distributed training leaves a process that can't begin another one; a GPU or a library may be left in a bad way.
+            if "LOCAL_RANK" in os.environ or result.kind in ("crash", "oom"):
                 break
     return 0
 
 
-def _follow(link: Connection, stop: StopFlag) -> queue.SimpleQueue[int | None]:
-    """Read indices in a thread, which also notices at once that the executor is gone."""
-    indices: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-
-    def follow() -> None:
-        with contextlib.suppress(EOFError, OSError):
-            while True:
-                indices.put(link.recv())
-        stop.set()
-
-    threading.Thread(target=follow, name="link", daemon=True).start()
-    return indices
+def _follow(link: Connection, stop: StopFlag) -> None:
+    """Whatever the executor says, or its end, asks to stop."""
+    with contextlib.suppress(EOFError, OSError):
+        link.recv()
+    stop.set()
 
 
 def _say(link: Connection, guard: threading.Lock, **message: Any) -> None:
@@ -148,7 +130,9 @@ def _say(link: Connection, guard: threading.Lock, **message: Any) -> None:
         link.send(message)
 
 
-def _progress(say: Any, index: int, progress: dict[str, Any]) -> None:
+def _report(say: Any, index: int, progress: dict[str, Any] | None) -> None:
+    if progress is None:
+        os.environ[CELL_VARIABLE] = str(index)
     say(event="progress", index=index, progress=progress)
 
 
