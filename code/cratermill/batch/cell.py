@@ -208,10 +208,9 @@ def _failure(cell: Cell, error: BaseException, flag: StopFlag, record: state.Rec
         # Signals also end helper processes (data loaders); what then breaks here is no fault of the work.
         cause = f"stopped on request, not cleanly ({_one_line(error)}); goes on from its last checkpoint"
         return CellResult(cell.index, cell.key, state.STOPPED, cause, "stopped", seconds=seconds)
-    if isinstance(error, OSError) and error.errno in disk.FULL:
-        error = disk.cannot_write(Path(error.filename or cell.product), f"the work of {cell.key}", error)
-        return _result(cell, state.FAILED, error, kind="disk", seconds=seconds)
     refused = of_machine(error)
+    if isinstance(error, OSError) and is_full_disk(error):
+        refused = disk.cannot_write(Path(error.filename or cell.product), f"the work of {cell.key}", error)
     cause = _one_line(error) if refused is None else str(refused)
     kind = "oom" if is_memory(error) else "disk" if is_full_disk(error) else "crash"
     return CellResult(cell.index, cell.key, state.FAILED, cause, kind, seconds=seconds)

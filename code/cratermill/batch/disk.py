@@ -8,8 +8,6 @@ from pathlib import Path
 
 from ..core.errors import FULL_DISK, NOT_ALLOWED, CratermillError, InputError, WorkError, of_machine
 
-FULL = FULL_DISK
-
 
 def make_folder(folder: Path, what: str) -> Path:
     """Create `folder` with its parents; InputError says which one can't be written."""
@@ -22,7 +20,7 @@ def make_folder(folder: Path, what: str) -> Path:
 
 def cannot_write(path: Path, what: str, error: OSError) -> CratermillError:
     """The error to raise when `what` can't be written at `path`: WorkError on a full disk, else InputError."""
-    if error.errno in FULL:
+    if error.errno in FULL_DISK:
         next_step = "free some space, then launch again; finished cells are kept"
         return WorkError(f"No space left while writing {what}: {path}", next_step=next_step)
     if error.errno not in NOT_ALLOWED and (refused := of_machine(error)) is not None:
