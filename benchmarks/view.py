@@ -22,11 +22,14 @@ from geometry import make_mosaic, mosaic_grid
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-PAINTED = (
-    "const t = [...document.querySelectorAll('img.leaflet-tile')]; return t.length > 0 && t.every(one => one.complete && one.naturalWidth)"
-)
-CLOSER = "viewer.map.setZoom(viewer.map.getZoom() + 3, {animate: false})"
-STEP = "viewer.map.panBy([arguments[0], 200], {animate: false})"
+PAINTED = """
+const box = document.getElementById('viewer').getBoundingClientRect();
+const seen = [...document.querySelectorAll('img.leaflet-tile')].filter(one => { const at = one.getBoundingClientRect();
+  return at.right > box.left && at.left < box.right && at.bottom > box.top && at.top < box.bottom; });
+return seen.length > 0 && seen.every(one => one.complete && one.naturalWidth)"""
+CLOSER = "viewer.map.setView([30, -150], viewer.map.getZoom() + 3, {animate: false})"
+STEP = "viewer.map.setView([30 - 20 * Math.floor(arguments[0] / 9), 31 * (arguments[0] % 9) - 150], viewer.map.getZoom(), {animate: false})"
+"""A window is some 50° wide there: nine of them, over ground that was not seen before, then nine below."""
 OPTIONS = ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "window-size=1200,900", "enable-unsafe-swiftshader")
 
 
@@ -34,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--rows", type=int, default=11520)
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=18)
     arguments = parser.parse_args()
     with TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
@@ -69,7 +72,7 @@ def look(browser: webdriver.Chrome, path: Path, what: str, steps: int, cache: Pa
         told = time.monotonic() - begun
         opened = painted(browser, lambda: browser.get(address))
         closer = painted(browser, lambda: browser.execute_script(CLOSER))
-        taken = [painted(browser, lambda number=number: browser.execute_script(STEP, 700 - number)) for number in range(steps)]
+        taken = [painted(browser, lambda number=number: browser.execute_script(STEP, number)) for number in range(1, steps + 1)]
         print(
             f"{path.name} {what}: address after {told:.1f} s, painted {opened:.2f} s later; three levels closer {closer:.2f} s; "
             f"a step of most of a window {median(taken):.2f} s ({max(taken):.2f} s at most of {steps}); load {os.getloadavg()[0]:.1f}",

@@ -29,8 +29,11 @@ from cratermill.pipeline.index import write_results_page
 from cratermill.pipeline.training_page import write_training_page
 from cratermill.pipeline.versions_page import write_versions_page
 from cratermill.report import html, plots
+from cratermill.report.analysis_page import write_analysis_page
 from cratermill.report.assets import MAPS, PLOTS
-from cratermill.report.palette import CRATERS, FOUND, MISSED, NEW
+from cratermill.report.compare_page import write_compare_page
+from cratermill.report.palette import CRATERS, FOUND, MISSED, NEW, Colours
+from cratermill.report.search_page import write_search_page
 from cratermill.report.viewer import circles, static_viewer
 from cratermill.synthetic import synthesise
 from cratermill.training import sheets
@@ -108,8 +111,30 @@ def project(planet):
     sections = [html.section("Map", part), html.section("Craters", html.table(craters)), html.section("Made of", html.facts(shown))]
     html.write_page(folder / "index.html", "Ejecta map a map", sections, MAPS)
     html.write_page(project.results / "analysis" / "index.html", "Blanks", [html.section("Table", html.table(BLANKS))])
+    write_more_pages(project, craters)
     write_results_page(project.root)
     return project
+
+
+def write_more_pages(project, craters):
+    """Of an analysis, a comparison and a search, from plain values."""
+    picture = [(project.version_results("ejc", 5) / "samples_test-set-0.jpg", "A picture with its caption")]
+    patterns = craters[["crat_FID", "radius_m"]].assign(area_km2=1234.5, blanket_area_km2=321.0, rays_area_km2=None, invalid="")
+    page = project.results / "output_masks/a map/analysis/index.html"
+    write_analysis_page(page, "Patterns", {"analysis_overlaps": patterns}, {"Craters": len(craters)}, picture, picture, Colours())
+    names = ("F1", "Precision", "Recall", "IoU", "F1_of_craters_min", "F1_of_craters_max", "F1_of_craters_mean")
+    summary = dict.fromkeys([*names, *(f"{name}_{end}" for name in names[:4] for end in ("low", "high"))], 0.5)
+    summary |= {"truth": "drawn masks", "craters": len(craters), "notes": ["2 craters of the truth are not on the map"]}
+    tables = {
+        "scores": pd.DataFrame({"part": ["all", "ring 1"], "F1": [0.5, None], "F1_ci95_low": [0.4, 0.3], "F1_ci95_high": [0.6, 0.7]}),
+        "dl_hm_metrics": patterns.assign(true_positive=12, false_positive=3),
+        "blankets": patterns.assign(dl_radius=4.5),
+    }
+    write_compare_page(project.results / "output_masks/a map/compare_truth/index.html", "a map", summary, tables, picture, picture)
+    scores = {"validation F1_Score": [0.31, 0.52, None, 0.44], "epochs": [3, 9, 0, 9], "lr": [0.1, 0.001, 0.01, 1e-4]}
+    trials = pd.DataFrame({"trial": range(4), "state": ["pruned", "complete", "fail", "complete"], **scores})
+    page = project.results / "ejc_results/search-mine/search.html"
+    write_search_page(page, "mine", "validation F1_Score", trials, {"lr": 0.8, "batch_size": 0.2})
 
 
 def sheet_of(mosaic, masks):
@@ -133,7 +158,11 @@ PAGES = {
     "training": "ejc_results/index.html",
     "map": "output_masks/a map/index.html",
     "blanks": "analysis/index.html",
+    "analysis": "output_masks/a map/analysis/index.html",
+    "comparison": "output_masks/a map/compare_truth/index.html",
+    "search": "ejc_results/search-mine/search.html",
 }
+PHONE = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": False}
 
 
 def look(browser, url, width=1200, height=900):
@@ -160,17 +189,21 @@ def keep(browser, name):
         whole.resize((960, round(960 * whole.height / whole.width))).quantize(64).save(Path(folder) / f"{name}.png", optimize=True)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_pages_open_from_a_disk_without_errors_or_network_and_are_accessible(browser, project, name):
+def flaws(browser):
+    """What axe finds that is serious or worse."""
     from axe_selenium_python import Axe
 
+    axe = Axe(browser)
+    axe.inject()
+    return [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in axe.run()["violations"] if one["impact"] in ("serious", "critical")]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_open_from_a_disk_without_errors_or_network_and_are_accessible(browser, project, name):
     said, asked = look(browser, (project.results / PAGES[name]).as_uri())
     assert not said and not asked
     keep(browser, f"page_{name}")
-    axe = Axe(browser)
-    axe.inject()
-    flaws = [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in axe.run()["violations"] if one["impact"] in ("serious", "critical")]
-    assert not flaws
+    assert not flaws(browser)
     if name != "index":
         home = browser.find_element("css selector", "nav a")
         home.click()
@@ -178,11 +211,18 @@ def test_pages_open_from_a_disk_without_errors_or_network_and_are_accessible(bro
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_pages_fit_a_phone(browser, project, name):
-    said, _ = look(browser, (project.results / PAGES[name]).as_uri(), 420, 800)
-    assert not said
-    wide = browser.execute_script("return [document.scrollingElement.scrollWidth, window.innerWidth]")
-    assert wide[0] <= wide[1]
+def test_pages_fit_a_phone_whose_owner_likes_dark_pages(browser, project, name):
+    """Narrower than any window that headless Chromium makes."""
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
+    try:
+        said, _ = look(browser, (project.results / PAGES[name]).as_uri())
+        wide = browser.execute_script("return [document.scrollingElement.scrollWidth, window.innerWidth]")
+        assert not said and wide[0] <= wide[1] == PHONE["width"] and not flaws(browser)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def column(browser, number):
@@ -328,6 +368,7 @@ def test_chips_are_labelled_by_keys_kept_and_exported(browser, tmp_path):
     wanted[at] = "crater"
     assert shown_labels() == wanted and "5 of 7 labelled: plain 2, crater 3" in browser.find_element("id", "bar").text
     keep(browser, "contact_sheet")
+    assert not flaws(browser)
     browser.refresh()
     assert shown_labels() == wanted
     browser.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})

@@ -89,18 +89,18 @@ def test_a_map_is_read_behind_its_token_and_nothing_else(project):
     root, folder = project
     made = map_view(str(folder), [])
     client = TestClient(app_of(made, made.token), base_url="http://127.0.0.1")
-    assert client.get("/").status_code == client.get("/tiles/north/mosaic/0/0/0.png").status_code == 403
+    assert client.get("/").status_code == client.get("/tiles/north/mosaic/0/0/0").status_code == 403
     assert client.get("/?token=guess").status_code == 403
     page = client.get(f"/?token={made.token}")
     assert page.status_code == 200 and page.url.query == b"" and "</script><" not in page.text.split("viewer-data")[1][:2000]
     assert [one.label for one in made.rasters] == ["mosaic", "owner", "probability"]
-    assert pixels(client.get("/tiles/cylindrical/ml_FID_map_all/0/0/0.png").content)[5, 5, 3] == 255
-    assert pixels(client.get("/tiles/cylindrical/ml_FID_map_all/0/0/0.png").content)[60, 60, 3] == 0
+    assert pixels(client.get("/tiles/cylindrical/ml_FID_map_all/0/0/0").content)[5, 5, 3] == 255
+    assert pixels(client.get("/tiles/cylindrical/ml_FID_map_all/0/0/0").content)[60, 60, 3] == 0
     assert client.get("/row/rims/7").json()["note"] == "</script>" and client.get("/row/rims/8").json() == {}
     assert Image.open(io.BytesIO(client.get("/cutout/0/0/300000.png").content)).size == (420, 420)
-    for path in ("/assets/../../pyproject.toml", "/assets/x.js", "/tiles/north/nothing/0/0/0.png", "/tiles/west/mosaic/0/0/0.png"):
+    for path in ("/assets/../../pyproject.toml", "/assets/x.js", "/tiles/north/nothing/0/0/0", "/tiles/west/mosaic/0/0/0"):
         assert client.get(path).status_code == 404
-    assert client.get("/cutout/0/120/3.png").status_code == client.get("/tiles/north/mosaic/a/0/0.png").status_code == 400
+    assert client.get("/cutout/0/120/3.png").status_code == client.get("/tiles/north/mosaic/a/0/0").status_code == 400
     assert client.post("/").status_code == client.delete("/row/rims/7").status_code == 405
     other = TestClient(app_of(made, made.token), base_url="http://evil.example", cookies={"cratermill": made.token})
     assert other.get("/").status_code == 400  # another host's name in the request

@@ -16,6 +16,7 @@ from cratermill.batch.works import STAGES
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_training
 from cratermill.pipeline.load_config import load_config
+from cratermill.pipeline.search import open_search
 from tests.slurm import slow_steps
 from tests.slurm.runs import ENVIRONMENT, PATIENCE_S, Follower
 from tests.tiny import tiny_project
@@ -127,6 +128,28 @@ def test_preempted_training_ends_bit_equal(project, cluster):
     following.wait_done(twin.index, hurry=True)
     assert json.loads(other.state_path(twin.index).read_text())["attempt"] == 2
     assert curve(plan, cell) == curve(other, twin) and metrics(plan, cell) == metrics(other, twin)
+
+
+def test_a_search_that_is_killed_waits_for_its_jobs_and_trains_nothing_again(project, cluster):
+    search = "search: {family: ejecta, from: 8, columns: {lr: [0.003, 0.001]}, trials: 2, parallel: 2}\n"
+    config = project("searched", ("csv}}", "csv, splits: [0], iterations: 1}}\n" + search))
+    submitted = []
+
+    def killed(plan):
+        submitted.append(plan)
+        assert launch(plan, profile(), say=lambda _: None) == 0
+        raise KeyboardInterrupt  # its jobs go on
+
+    with pytest.raises(KeyboardInterrupt):
+        open_search(config, killed, lambda _: None).go()
+    again = open_search(config, lambda plan: launch(plan, profile(), wait=True, say=lambda _: None), lambda _: None)
+    found = again.go()
+    (plan,) = submitted
+    assert [cell.stage for cell in plan.cells] == ["train"] * 2
+    assert {json.loads(plan.state_path(cell.index).read_text())["attempt"] for cell in plan.cells} == {1}
+    scores = {cell.params["version"]: metrics(plan, cell)["val_F1_Score"] for cell in plan.cells}
+    assert found["trials"] == {"complete": 2} and found["cells"] == 2 and found["score"] == max(scores.values()) == scores[found["best"]]
+    assert (again.config.root / found["page"]).exists()
 
 
 DISTRIBUTED = ("trainer: {accelerator: cpu,", "trainer: {devices: 2, nodes: 2, accelerator: cpu,")

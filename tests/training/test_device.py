@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+from unittest.mock import create_autospec
+
 import numpy as np
+import pynvml
+import pytest
 import torch
 from torch import nn
 
+from cratermill.batch.observe import progress_text
 from cratermill.training import device
 from cratermill.training.normalised import Normalised
 
@@ -29,3 +36,47 @@ def test_a_compiled_network_takes_the_same_steps_under_the_same_names(monkeypatc
         states.append(network.state_dict())
     assert states[0].keys() == states[1].keys()
     assert all(torch.allclose(states[0][name], states[1][name], atol=1e-6) for name in states[0])
+
+
+GPU = torch.device("cuda", 0)
+UUID = "1a2b3c4d-0000-1111-2222-333344445555"
+
+
+@pytest.fixture
+def nvml(monkeypatch):
+    """A GPU that NVML answers for: its real functions' signatures, its real structures, and a clock that stands still."""
+    names = ("nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetMemoryInfo", "nvmlDeviceGetUtilizationRates")
+    stand_in = SimpleNamespace(**{name: create_autospec(getattr(pynvml, name)) for name in names})
+    stand_in.nvmlDeviceGetMemoryInfo.return_value = pynvml.c_nvmlMemory_t(total=80 * 10**9, used=11_240_000_000)
+    stand_in.nvmlDeviceGetUtilizationRates.return_value = pynvml.c_nvmlUtilization_t(gpu=87, memory=40)
+    stand_in.clock = [1000.0]
+    monkeypatch.setitem(sys.modules, "pynvml", stand_in)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid=UUID))
+    monkeypatch.setattr(device, "time", SimpleNamespace(monotonic=lambda: stand_in.clock[0]))
+    return stand_in
+
+
+def test_load_and_memory_of_the_gpu_at_work_are_told_every_few_seconds(nvml):
+    load = device.GpuLoad(GPU)
+    assert progress_text({"epoch": 2, **load.now()}) == "epoch 2, GPU 87 %, 11.2 GB"
+    nvml.nvmlDeviceGetHandleByUUID.assert_called_once_with(f"GPU-{UUID}")
+    handle = nvml.nvmlDeviceGetHandleByUUID.return_value
+    nvml.nvmlDeviceGetUtilizationRates.return_value = pynvml.c_nvmlUtilization_t(gpu=3)
+    assert load.now()["gpu"] == 87 and nvml.nvmlDeviceGetUtilizationRates.call_count == 1
+    nvml.clock[0] += load.EVERY_S + 1
+    assert load.now() == {"gpu": 3, "gpu_gb": 11.2}
+    nvml.nvmlDeviceGetUtilizationRates.assert_called_with(handle)
+    nvml.nvmlDeviceGetMemoryInfo.assert_called_with(handle)
+
+
+@pytest.mark.parametrize("which", ["no package", "no driver", "silent later", "no GPU"])
+def test_where_nvml_does_not_answer_nothing_is_said_and_training_goes_on(nvml, monkeypatch, which):
+    if which == "no package":
+        monkeypatch.setitem(sys.modules, "pynvml", None)
+    elif which == "no driver":
+        nvml.nvmlInit.side_effect = pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    elif which == "silent later":
+        nvml.nvmlDeviceGetUtilizationRates.side_effect = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    load = device.GpuLoad(torch.device("cpu") if which == "no GPU" else GPU)
+    assert load.now() == {} and progress_text({"epoch": 2, **load.now()}) == "epoch 2"
+    assert which != "no GPU" or not nvml.nvmlInit.called

@@ -22,13 +22,14 @@ def told(folder):
 
 
 def test_scores_and_pictures_arrive_and_a_killed_attempt_is_continued(tmp_path):
-    first = BackgroundLogger(["tensorboard"], tmp_path, FACTS, 0)
+    first = BackgroundLogger(["tensorboard"], tmp_path, FACTS, [])
     for epoch in range(3):
         first.log("scalars", epoch, {"validation/F1_Score": epoch / 10})
     first.log("picture", 1, "predictions", sheets.as_jpeg([("first", sheets.Sample("", np.zeros((8, 8, 3), np.uint8), "1", "0.9", 0.1))]))
     first.close()
     time.sleep(1.1)  # names of event files go by the second
-    again = BackgroundLogger(["tensorboard"], tmp_path, FACTS, 2)  # killed in epoch 2, which is trained again
+    behind = [{"validation/F1_Score": epoch / 10} for epoch in range(2)]
+    again = BackgroundLogger(["tensorboard"], tmp_path, FACTS, behind)  # killed in epoch 2, which is trained again
     for epoch in (2, 3):
         again.log("scalars", epoch, {"validation/F1_Score": 0.5 + epoch / 10})
     again.close()
@@ -37,6 +38,18 @@ def test_scores_and_pictures_arrive_and_a_killed_attempt_is_continued(tmp_path):
     (shown,) = read.Images("predictions")
     assert shown.step == 1 and shown.encoded_image_string[:2] == b"\xff\xd8" and shown.width > 3 * sheets.PANEL_PX
     assert "hyper-parameters" in read.Tags()["tensors"]
+
+
+def test_what_was_waiting_for_a_logger_when_a_training_was_killed_is_told_when_it_goes_on(tmp_path):
+    behind = [{"validation/F1_Score": epoch / 10} for epoch in range(4)]
+    killed = BackgroundLogger(["tensorboard"], tmp_path, FACTS, behind[:2])  # these are told; 2 and 3 never were
+    killed.close()
+    time.sleep(1.1)  # names of event files go by the second
+    again = BackgroundLogger(["tensorboard"], tmp_path, FACTS, behind)
+    again.log("scalars", 4, {"validation/F1_Score": 0.9})
+    again.close()
+    found = [(one.step, round(one.value, 3)) for one in told(tmp_path).Scalars("validation/F1_Score")]
+    assert found == [(0, 0.0), (1, 0.1), (2, 0.2), (3, 0.3), (4, 0.9)]
 
 
 class Bad:
@@ -62,7 +75,7 @@ def test_a_sink_that_dies_or_hangs_costs_nothing(tmp_path, monkeypatch, capfd, s
     monkeypatch.setitem(events.SINKS, "mlflow", sink)
     monkeypatch.setattr(events, "LAST_WORDS_S", 0.3)
     start = time.monotonic()
-    logger = BackgroundLogger(["mlflow"], tmp_path, FACTS, 0)
+    logger = BackgroundLogger(["mlflow"], tmp_path, FACTS, [])
     for step in range(events.MOST_WAITING + 50):
         logger.log("scalars", step, {"loss": 1.0})
     logger.close()
@@ -71,7 +84,7 @@ def test_a_sink_that_dies_or_hangs_costs_nothing(tmp_path, monkeypatch, capfd, s
 
 
 def test_a_package_that_is_not_there_is_named(tmp_path, capfd):
-    logger = BackgroundLogger(["wandb"], tmp_path, FACTS, 0)
+    logger = BackgroundLogger(["wandb"], tmp_path, FACTS, [])
     logger.log("scalars", 0, {"loss": 1.0})
     logger.close()
     assert "wandb isn't installed; training goes on" in capfd.readouterr().err
@@ -102,8 +115,8 @@ def test_a_resumed_training_goes_on_in_its_run(tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, package)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "false")
-    for first in (0, 2):
-        logger = BackgroundLogger([name], folder, FACTS, first)
+    for first in (0, 2):  # killed while epoch 1 waited to be told
+        logger = BackgroundLogger([name], folder, FACTS, [{"loss": 0.5}] * first)
         logger.log("scalars", first, {"loss": 0.5})
         logger.close()
     asked = {what: [(given, named) for one, given, named in calls if one == what] for what, _, _ in calls}
@@ -111,9 +124,9 @@ def test_a_resumed_training_goes_on_in_its_run(tmp_path, monkeypatch, name):
         assert asked["client"] == [(((tmp_path / "it's mine" / "mlruns").as_uri(),), {})] * 2
         assert len(asked["create_run"]) == 1 and len(asked["log_param"]) == len(FACTS)
         assert asked["update_run"] == [(("run 1",), {"status": "RUNNING"})] and len(asked["set_terminated"]) == 2
-        assert asked["log_metric"] == [(("run 1", "loss", 0.5), {"step": step}) for step in (0, 2)]
+        assert asked["log_metric"] == [(("run 1", "loss", 0.5), {"step": step}) for step in range(3)]
     else:
         runs = [named for _, named in asked["init"]]
         assert runs[0]["id"] == runs[1]["id"] and runs[0]["resume"] == "allow" and runs[0]["config"] == FACTS
         assert runs[0]["dir"] == str(tmp_path / "it's mine" / "log") and runs[0]["name"] == "ejecta-v3_train_test-set-0"
-        assert [given for given, _ in asked["log"]] == [({"loss": 0.5, "epoch": step},) for step in (0, 2)] and len(asked["finish"]) == 2
+        assert [given for given, _ in asked["log"]] == [({"loss": 0.5, "epoch": step},) for step in range(3)] and len(asked["finish"]) == 2

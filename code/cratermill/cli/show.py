@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -59,9 +61,7 @@ def view(
     loopback, behind a token.
     """
     begins("view: reading layers")
-    from ..batch.cluster import observer
     from ..core.errors import InputError
-    from ..pipeline.view import run_page
     from ..pipeline.view import view as serve
 
     plan = None
@@ -73,6 +73,12 @@ def view(
     if plan is not None and layers:
         valid = "layers over a map or a mosaic: the page of a run has no map"
         raise InputError(f"--layer {layers[0]} for the run {what}", valid=valid, next_step="leave --layer out, or name a map")
-    run = (lambda: lambda: run_page(plan, observer(plan))) if plan is not None else None
     with suppress(KeyboardInterrupt):  # how it ends
-        serve(what, layers, port, typer.echo, run)
+        serve(what, layers, port, typer.echo, None if plan is None else _page_of(plan))
+
+
+def _page_of(plan: Any) -> Callable[[], str]:
+    from ..batch.cluster import observer
+    from ..pipeline.view import run_page
+
+    return lambda: run_page(plan, observer(plan))

@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from xml.etree import ElementTree
 
-import cv2
 import numpy as np
 import rasterio
 import rasterio.shutil
@@ -172,6 +171,8 @@ def _means(bands: np.ndarray, present: np.ndarray | None, empty: float) -> np.nd
 
 def _sums(values: np.ndarray) -> np.ndarray:
     """Sums of every two by two values (h, w): OpenCV's mean of four times the values, exact for bytes."""
+    import cv2  # takes longer to load than looking whether there are overviews
+
     wide = {"uint8": np.uint16, "int16": np.float32, "uint16": np.float32, "float32": np.float32}.get(values.dtype.name, np.float64)
     return cv2.resize(values.astype(wide) * wide(4), (values.shape[1] // 2, values.shape[0] // 2), interpolation=cv2.INTER_AREA)
 

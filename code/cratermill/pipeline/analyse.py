@@ -215,7 +215,7 @@ class Looker:
 
         from ..analysis.pattern import STEP_PX
         from ..analysis.views import square_around, view_of
-        from ..report.map_pictures import seen
+        from ..report.images import seen
         from ..report.palette import colours_of
         from ..report.pattern_pictures import View, crater_picture
 

@@ -254,7 +254,7 @@ def pair_of(one: Compared, mapped: Ejecta | None, truth: Ejecta, grid: Grid, mos
     from ..analysis.plane import Place
     from ..geo.grid import Window
     from ..report.compare_pictures import Pair
-    from ..report.map_pictures import seen
+    from ..report.images import seen
 
     crater = one.crater
     half_m = max(1.06 * float(one.distance.max(initial=0)) * one.resolution_m, 3 * crater.radius_m)

@@ -19,8 +19,7 @@ from ..core.errors import InputError, WorkError
 from ..core.files import atomic_path, read_json
 from ..core.models import Strict
 from ..families import get_family
-from ..report import html, plots
-from ..report.assets import PLOTS
+from ..report.search_page import write_search_page
 from ..tables.sweep import Choices, Range, text_of
 from .index import SEARCH, refresh
 from .load_config import load_config
@@ -292,15 +291,7 @@ class Search:
             | {"epochs": max(one.intermediate_values, default=0), **one.params}
             for one in self.study.get_trials(deepcopy=False)
         ]
-        table = pd.DataFrame(rows)
-        trace = {"type": "scatter", "mode": "markers", "x": table["trial"].tolist(), "y": [plots.plain(value) for value in table[metric]]}
-        history = {"data": [trace], "layout": {"xaxis": {"title": {"text": "trial"}}, "yaxis": {"title": {"text": metric}}}}
-        sections = [plots.WHEN_SEEN, plots.shown("history", history, f"{metric} of each trial, at the last epoch that it was trained to.")]
-        if found := self.importances():
-            bars = {"type": "bar", "orientation": "h", "x": list(found.values()), "y": list(found)}
-            figure = {"data": [bars], "layout": {"xaxis": {"title": {"text": "share of variance"}}, "yaxis": {"automargin": True}}}
-            sections.append(plots.shown("importance", figure, "Importance of columns (fANOVA over full trials)."))
-        page = html.write_page(folder / SEARCH, f"Search {self.config.run.name}", [*sections, plots.rows("trials", table)], PLOTS)
+        page = write_search_page(folder / SEARCH, self.config.run.name, metric, pd.DataFrame(rows), self.importances())
         refresh(folder)
         return page
 

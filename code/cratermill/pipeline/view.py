@@ -8,15 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from ..core.errors import CratermillError, InputError
 from ..core.paths import Project, find_root
-from ..craters.catalogue import FORMATS
-from .leaderboard import read_table
-from .map_sources import find_map, sources_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..geo.bodies import Body
     from ..report.view_server import MapView, Raster
     from ..report.viewer import Layer
@@ -29,25 +26,35 @@ KNOWN = {
     "prediction.tif": ("prediction", "values", False, 0.8),
     "clusters.tif": ("clusters", "numbers", True, 0.6),
 }
+SHARE = (0.0, 1.0)
 LISTS = {"new_craters.csv": "new: found, and in no list", "missed_craters.csv": "missed: in the list alone"}
-NO_RASTERS = (*FORMATS, ".yaml", ".yml", ".json", ".txt", ".ckpt", ".html", ".qgz", ".zip")
+NO_RASTERS = (".yaml", ".yml", ".json", ".txt", ".ckpt", ".html", ".qgz", ".zip")
+"""Nor are crater lists."""
 REFRESH_S = 5
 
 
 def map_view(given: str, layers: list[Path]) -> MapView:
     """A map by name or folder, or a mosaic; ``layers``: further rasters, crater lists or polygons over it."""
     path = Path(given)
-    if path.is_file() and path.suffix.lower() in NO_RASTERS:
+    if path.is_file() and _is_no_raster(path):
         raise InputError(
             f"{path} is no mosaic",
             valid="a map by its name or folder, a mosaic's file (GeoTIFF or another raster), or a run by its name",
             next_step=f"lists and polygons are shown over a mosaic: cratermill view MOSAIC --layer {shlex.quote(str(path))}",
         )
-    made = _of_mosaic(path) if path.is_file() else _of_map(find_map(given))
+    made = _of_mosaic(path) if path.is_file() else _of_map(given)
     for number, one in enumerate(layers):
         _add(made, one, f"more-{number}")
     assert made.view  # refused here, rather than within the server
     return made
+
+
+def _is_no_raster(path: Path) -> bool:
+    if path.suffix.lower() in (".tif", ".tiff", ".vrt"):
+        return False
+    from ..craters.catalogue import FORMATS
+
+    return path.suffix.lower() in (*FORMATS, *NO_RASTERS)
 
 
 def _of_mosaic(path: Path, bands: list[int | str] | None = None, title: str = "") -> MapView:
@@ -60,7 +67,10 @@ def _of_mosaic(path: Path, bands: list[int | str] | None = None, title: str = ""
     return MapView(title or path.name, path, bands, [Raster("mosaic", "mosaic", path, "mosaic", indexes=indexes)], [])
 
 
-def _of_map(folder: Path) -> MapView:
+def _of_map(given: str) -> MapView:
+    from .map_sources import find_map, sources_of
+
+    folder = find_map(given)
     results = Project(find_root(folder)).results.resolve()
     if not folder.resolve().is_relative_to(results):
         raise InputError(f"{folder} lies outside {results}", valid="a map's folder below results/, or a mosaic's file")
@@ -82,16 +92,19 @@ def _rasters(folder: Path) -> Iterator[Raster]:
     for path in sorted(folder.glob("*.tif"), key=lambda path: list(KNOWN).index(path.name) if path.name in KNOWN else len(KNOWN)):
         if path.name in KNOWN:
             label, kind, on, opacity = KNOWN[path.name]
-            yield Raster(path.stem, label, path, kind, on, opacity, [1, 2, 3] if kind == "rgba" else [1], colours_of(folder))
+            yield Raster(path.stem, label, path, kind, on, opacity, [1, 2, 3] if kind == "rgba" else [1], colours_of(folder), SHARE)
     for path in sorted(folder.glob("vote_share_crater_*.tif"), key=lambda path: int(path.stem.rsplit("_", 1)[1])):
         fid = path.stem.rsplit("_", 1)[1]
-        yield Raster(f"votes-{fid}", f"votes of crater {fid}", path, "values", False, 0.8, [1])
+        yield Raster(f"votes-{fid}", f"votes of crater {fid}", path, "values", False, 0.8, [1], limits=SHARE)
 
 
 def _vectors(folder: Path, body: Body) -> Iterator[Layer]:
     """Rims with the rows of all tables about them, polygons, and what is new or was missed."""
+    import pandas as pd
+
     from ..report.palette import FOUND, MISSED, NEW, colours_of
     from ..report.viewer import circles
+    from .leaderboard import read_table
 
     craters = read_table(folder / "craters.csv")
     key = "crat_FID" if "crat_FID" in craters else None
@@ -144,7 +157,6 @@ def _polygons(name: str, label: str, path: Path, body: Body) -> Layer:
 
 def _add(made: MapView, path: Path, name: str) -> None:
     """Truth, another list, another raster."""
-    from ..craters.catalogue import read_catalogue
     from ..report.palette import OTHER
     from ..report.view_server import Raster
     from ..report.viewer import circles
@@ -158,6 +170,10 @@ def _add(made: MapView, path: Path, name: str) -> None:
             kind = "rgba" if dataset.count == 4 else "numbers" if dataset.dtypes[0].startswith("int") else "values"
         made.rasters.append(Raster(name, path.name, path, kind, True, 0.7, [1, 2, 3] if kind == "rgba" else [1]))
         return
+    import pandas as pd
+
+    from ..craters.catalogue import read_catalogue
+
     try:
         table = read_catalogue(path, made.view.body)
     except CratermillError:
@@ -167,17 +183,19 @@ def _add(made: MapView, path: Path, name: str) -> None:
     made.vectors.append(circles(name, path.name, pd.DataFrame(table), None, OTHER))
 
 
-def view(given: str, layers: list[Path], port: int, say: Callable[[str], None], run: Callable[[], Callable[[], str]] | None = None) -> None:
-    """Serve a map or mosaic, or with ``run`` the page of a run, until Ctrl-C."""
+def view(given: str, layers: list[Path], port: int, say: Callable[[str], None], run: Callable[[], str] | None = None) -> None:
+    """Serve a map or mosaic, or what ``run`` says of a run, until Ctrl-C."""
     from ..report.view_server import serve
 
-    pages: Any = map_view(given, layers) if run is None else run()
+    pages: Any = map_view(given, layers) if run is None else run
     say("Open this in a browser of this machine (from elsewhere: ssh -L PORT:127.0.0.1:PORT); Ctrl-C ends it:")
     serve(pages, pages.token if run is None else secrets.token_urlsafe(16), port, say)
 
 
 def run_page(plan: Any, observe: Any) -> str:
     """How far a run is, as a page that loads itself again."""
+    import pandas as pd
+
     from ..batch.status import collect, counts_text, time_text, what_text
     from ..report import html
 

@@ -6,13 +6,14 @@ import base64
 import html
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-import pandas as pd
 
 from ..core.files import write_text
 from .assets import FOLDER, PLOTS, TABLES, lay
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INDEX = "index.html"
 
@@ -205,6 +206,8 @@ def files(folder: Path, described: dict[str, str]) -> str:
 
 def table(frame: pd.DataFrame, swatches: Mapping[Any, str] | None = None, most_rows: int = 2000) -> str:
     """A table to sort, filter and export; numbers to four digits. ``swatches``: colour by the value of the first column."""
+    import pandas as pd
+
     texts = [not pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
     head = "".join(f"<th{_text(text)}>{html.escape(str(name))}</th>" for name, text in zip(frame, texts, strict=True))
     rows = [
@@ -228,6 +231,8 @@ def columns_key(names: Iterable[object]) -> str:
 
 
 def _cell(value: Any, text: bool) -> str:
+    import pandas as pd
+
     if text:
         return f'<td class="text">{html.escape("" if value is None or value != value else str(value))}</td>'
     if pd.isna(value):

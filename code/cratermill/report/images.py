@@ -12,6 +12,7 @@ from rasterio.windows import Window as RasterioWindow
 from ..core.files import atomic_path
 from ..geo.grid import Grid
 from ..geo.mosaic import Mosaic
+from ..geo.sampling import sample_masked
 
 WIDTH_PX = 2048
 
@@ -31,6 +32,15 @@ def grey_or_colour(mosaic: Mosaic, shape: tuple[int, int]) -> np.ndarray:
     """The mosaic at another size, (h, w, 3) float32 0–1: three bands as colours, any other number as the first band's grey."""
     pixels = mosaic.reduced(shape)
     return stretched(pixels[:3]) if mosaic.count >= 3 else np.repeat(stretched(pixels[:1]), 3, axis=2)
+
+
+def seen(mosaic: Mosaic, grid: Grid) -> np.ndarray:
+    """The mosaic on a grid, stretched for the screen: (h, w, 3) float 0–1."""
+    values, missing = sample_masked(mosaic, grid)
+    pixels = values.astype(np.float32)
+    if missing is not None:
+        pixels[missing] = np.nan
+    return stretched(pixels[:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 3, axis=0))
 
 
 def as_bytes(picture: np.ndarray) -> np.ndarray:

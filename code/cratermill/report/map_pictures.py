@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from ..core.frames import rows_of
 from ..geo.grid import Grid, square_grid
 from ..geo.mosaic import Mosaic
-from ..geo.sampling import sample, sample_masked
-from .images import as_bytes, grey_or_colour, overlaid, reduced_rgba, reduced_shape, save_figure, stretched
+from ..geo.sampling import sample
+from .images import as_bytes, grey_or_colour, overlaid, reduced_rgba, reduced_shape, save_figure, seen
 from .palette import CRATERS, Colours
 
 MOST_LABELS = 80
@@ -110,12 +110,3 @@ def _draw_crater(panels, mosaic: Mosaic, mask_path: Path, crater, colour: tuple[
         f"crater {crater.crat_FID}   {crater.lon:.1f}°, {crater.lat:.1f}°   {2 * half_m / 1e3:.0f} km across", fontsize=8, loc="left"
     )
     panels[1].set_title(f"{crater.area_km2:,.0f} km²", fontsize=8, loc="right")
-
-
-def seen(mosaic: Mosaic, grid: Grid) -> np.ndarray:
-    """The mosaic on a grid, stretched for the screen: (h, w, 3) float 0–1."""
-    values, missing = sample_masked(mosaic, grid)
-    pixels = values.astype(np.float32)
-    if missing is not None:
-        pixels[missing] = np.nan
-    return stretched(pixels[:3] if len(pixels) >= 3 else np.repeat(pixels[:1], 3, axis=0))

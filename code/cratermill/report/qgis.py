@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 from ..core.files import atomic_path
 from ..geo.grid import Grid
+from ..geo.projections import Linear
 from .palette import CIVIDIS
 
 VERSION = "3.22.0"
@@ -55,16 +56,18 @@ class MapLayer:
 
 
 def write_project(path: Path, title: str, grid: Grid, layers: Iterable[MapLayer], home: Path | None = None) -> Path:
-    """``layers`` from the top, each in its file's CRS; the project is in that of ``grid``.
+    """``layers`` from the top, each in its file's CRS; the project is in that of ``grid``, cut at its edges (see :func:`plane_of`).
 
     ``home``: the folder that the project's own will be moved to.
     """
+    plane = plane_of(grid)
     root = Element("qgis", version=VERSION, projectname=title)
     SubElement(root, "title").text = title
-    _crs(SubElement(root, "projectCrs"), grid.crs)
+    _crs(SubElement(root, "projectCrs"), plane)
     tree, made = SubElement(root, "layer-tree-group"), SubElement(root, "projectlayers")
     groups: dict[str, Element] = {"": tree}
     for layer in layers:
+        layer = replace(layer, crs=plane if layer.crs is grid.crs else layer.crs)
         if layer.group not in groups:
             groups[layer.group] = SubElement(tree, "layer-tree-group", name=layer.group, expanded="1", checked="Qt::Checked")
         element = _layer(groups[layer.group], made, layer, _source(layer, path.parent, home))
@@ -77,6 +80,31 @@ def write_project(path: Path, title: str, grid: Grid, layers: Iterable[MapLayer]
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as package:
         package.writestr(f"{path.stem}.qgs", text)
     return path
+
+
+def plane_of(grid: Grid) -> CRS:
+    """The CRS in which programs find every place on a mosaic: its own, or, where it goes on beyond the 180° that this reaches to both
+    sides (as from 0 to 360°), one of the same coordinates whose middle is the mosaic's.
+    """
+    projection, columns = grid.projection, np.linspace(0, grid.width - 1, 5)
+    rows = np.full(len(columns), grid.height / 2)
+    lonlat = Transformer.from_crs(grid.body.geographic_crs(), grid.crs, always_xy=True)
+    if not isinstance(projection, Linear):
+        return grid.crs
+    there, here = lonlat.transform(*grid.lonlat(rows, columns))[0], grid.xy(rows, columns)[0]
+    if np.abs(there - here).max() < abs(grid.affine.a) / 2:
+        return grid.crs
+    made = (grid.body.cylindrical_crs() if grid.crs.is_geographic else grid.crs).to_json_dict()
+    middle_x = float(grid.xy(0, (grid.width - 1) / 2)[0])
+    middle = {"Longitude of natural origin": (middle_x - projection.x_at_0) / projection.x_per_degree, "False easting": middle_x}
+    for parameter in made["conversion"]["parameters"]:
+        parameter["value"] = middle.get(parameter["name"], parameter["value"])
+    if grid.crs.is_geographic:
+        made["conversion"]["method"] = {"name": "Equidistant Cylindrical (Spherical)", "id": {"authority": "EPSG", "code": 1029}}
+        unit = {"type": "LinearUnit", "name": "degree of the equator", "conversion_factor": np.radians(1) * grid.body.semi_major_m}
+        for place in (*made["conversion"]["parameters"][-2:], *made["coordinate_system"]["axis"]):
+            place["unit"] = unit
+    return CRS.from_json_dict({name: value for name, value in made.items() if name != "id"})
 
 
 def _source(layer: MapLayer, folder: Path, home: Path | None) -> str:

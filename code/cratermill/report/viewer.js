@@ -24,12 +24,16 @@
   const number = lon => `${Math.abs(lon).toFixed(3)}`;
   let bounds, map, view, name, measured = null, grid, shown = {};
 
+  // A ring of tiles around the window is fetched as well, after those within it: short steps then wait for nothing.
+  const Tiles = L.TileLayer.extend({ _getTiledPixelBounds(centre) { const seen = L.TileLayer.prototype._getTiledPixelBounds.call(this, centre);
+    return L.bounds(seen.min.subtract(this.getTileSize()), seen.max.add(this.getTileSize())); } });
+
   function open(which) {
     const centre = map ? view.from(map.getCenter().lat, map.getCenter().lng) : null, zoom = map && map.getZoom();
     if (map) map.remove();
     name = which; view = views[which];
     bounds = which === 'cylindrical' ? [[V.bounds[1], V.bounds[0]], [V.bounds[3], V.bounds[2]]] : [[-115, -115], [115, 115]];
-    map = L.map(place, { crs: L.CRS.Simple, preferCanvas: true, minZoom: -1, maxZoom: V.maxZoom + 3, zoomSnap: 0.5, attributionControl: false,
+    map = L.map(place, { crs: L.CRS.Simple, preferCanvas: true, minZoom: -1, maxZoom: V.maxZoom + 3, zoomSnap: 0.5, attributionControl: false, fadeAnimation: false,
       maxBounds: L.latLngBounds(bounds).pad(0.3) });
     map.fitBounds(bounds);
     if (centre && which === 'cylindrical') map.setView(view.to(...centre), zoom);
@@ -41,7 +45,7 @@
 
   function add(layer) {
     let made;
-    if (layer.kind === 'tiles') made = L.tileLayer(layer.url.replace('{view}', name), { minZoom: -1, maxZoom: V.maxZoom + 3, minNativeZoom: 0,
+    if (layer.kind === 'tiles') made = new Tiles(layer.url.replace('{view}', name), { minZoom: -1, maxZoom: V.maxZoom + 3, minNativeZoom: 0,
       maxNativeZoom: V.maxZoom, opacity: layer.opacity, keepBuffer: 3, bounds });
     else if (layer.kind === 'image') { made = L.imageOverlay(layer.url.replace('{level}', level()), name === 'cylindrical' ? bounds :
       [[-V.polar, -V.polar], [V.polar, V.polar]], { opacity: layer.opacity, alt: layer.label }); made.levels = layer.url; }

@@ -6,13 +6,12 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ..core.files import atomic_path
 from ..core.frames import rows_of
@@ -23,6 +22,9 @@ from . import html
 from .assets import MAPS
 from .images import grey_or_colour, reduced_rgba, reduced_shape
 from .palette import CRATERS, Colours
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEVELS_PX = (1024, 2048, 4096)
 """Widths of the pictures of the viewer within a map's page; the finest is what a browser shows at once."""
@@ -95,7 +97,7 @@ def viewer(view: View, layers: list[Layer], more: dict[str, Any] | None = None) 
         "bounds": view.bounds,
         "polar": POLAR_DEG,
     }
-    facts |= {"maxZoom": view.max_zoom, "latitudes": view.latitudes, "layers": [asdict(layer) for layer in layers]} | (more or {})
+    facts |= {"maxZoom": view.max_zoom, "latitudes": view.latitudes, "layers": [vars(layer) for layer in layers]} | (more or {})
     data = json.dumps(facts, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
     names = {"cylindrical": "cylindrical", **{name: f"{name} pole" for name in POLES}}
     radios = "".join(
@@ -131,6 +133,8 @@ def circles(
 
 
 def _facts(row: dict[Any, Any]) -> dict[str, Any]:
+    import pandas as pd
+
     return {str(name): f"{value:.5g}" if isinstance(value, float) else str(value) for name, value in row.items() if not pd.isna(value)}
 
 

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..core.errors import first_line
+from ..core.files import read_json, write_json
 from ..core.notices import notice
 from ..core.paths import find_root
 
-FOLDER = "events"
-"""Within a cell's folder: ``tensorboard --logdir log/ejc_log/version_3`` finds all cells of a version."""
+FOLDER, TOLD = "events", "events/told.json"
+"""Within a cell's folder: ``tensorboard --logdir log/ejc_log/version_3`` finds all cells of a version. And the last epoch that each
+sink was told of."""
 LAST_WORDS_S = 10.0
 """How long the end of a training waits for what is still to be told."""
 MOST_WAITING = 1000
@@ -37,6 +39,8 @@ class Sink(Protocol):
 
 
 Make = Callable[[Path, dict[str, Any], int], Sink]
+Epochs = list[dict[str, float]]
+"""What each epoch is told by, from the first one on."""
 
 
 class TensorBoard:
@@ -165,12 +169,15 @@ SINKS: dict[str, Make] = {"tensorboard": TensorBoard, "mlflow": MLflow, "wandb":
 class BackgroundLogger:
     """Hands what is logged to the sinks in a thread of its own, so that a server which hangs or dies costs training nothing.
 
-    A sink that fails is named once and left alone from then on.
+    A sink that fails is named once and left alone from then on. ``earlier``: the epochs that a resumed training has behind it, of which
+    each sink is told those that were still waiting when the training was killed.
     """
 
-    def __init__(self, names: list[str], folder: Path, facts: dict[str, Any], step: int):
+    def __init__(self, names: list[str], folder: Path, facts: dict[str, Any], earlier: Epochs):
         self.waiting: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue(MOST_WAITING)
-        self.names, self.first = names, (folder, facts, step)
+        self.names, self.folder, self.facts, self.earlier = names, folder, facts, list(earlier)
+        self.told: dict[str, int] = read_json(folder / TOLD, {})
+        self.over = False
         self.thread = threading.Thread(target=self._work, daemon=True, name="logger")
         if names:
             self.thread.start()
@@ -186,6 +193,7 @@ class BackgroundLogger:
             with contextlib.suppress(queue.Full):
                 self.waiting.put_nowait(None)
             self.thread.join(LAST_WORDS_S)
+            self.over = True  # the folder may be moved from now on
 
     def _work(self) -> None:
         sinks: dict[str, Sink] = {}
@@ -194,12 +202,21 @@ class BackgroundLogger:
         while (logged := self.waiting.get()) is not None:
             what, given = logged
             for name, sink in list(sinks.items()):
-                self._try(sinks, name, partial(getattr(sink, what), *given))
+                self._try(sinks, name, partial(self._tell, name, sink, what, given))
         for name, sink in list(sinks.items()):
             self._try(sinks, name, sink.close)
 
     def _open(self, sinks: dict[str, Sink], name: str) -> None:
-        sinks[name] = SINKS[name](*self.first)
+        first = min(self.told.get(name, -1) + 1, len(self.earlier))
+        sinks[name] = sink = SINKS[name](self.folder, self.facts, first)
+        for step, values in enumerate(self.earlier[first:], first):
+            self._tell(name, sink, "scalars", (step, values))
+
+    def _tell(self, name: str, sink: Sink, what: str, given: tuple[Any, ...]) -> None:
+        getattr(sink, what)(*given)
+        if what == "scalars" and not self.over:
+            self.told[name] = given[0]
+            write_json(self.folder / TOLD, self.told)
 
     @staticmethod
     def _try(sinks: dict[str, Sink], name: str, work: Callable[[], Any]) -> None:

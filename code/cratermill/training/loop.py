@@ -157,8 +157,7 @@ class Training:
         lr = self.optimizers[0].param_groups[0]["lr"]
         train_loss = self.mean_over_processes(self.loss_sum) / max(1, self.batch)
         self.curve.append({"epoch": self.epoch, "lr": lr, "train_loss": train_loss, **scores})
-        told = {f"validation/{name}": float(value) for name, value in scores.items()}
-        self.logger.log("scalars", self.epoch, {"training/loss": train_loss, "training/lr": lr, **told})
+        self.logger.log("scalars", self.epoch, told(self.curve[-1]))
         if self.best_epoch == self.epoch:
             self.save_best(scores)
         if self.fabric.is_global_zero:
@@ -217,7 +216,7 @@ class Training:
         """One process tells of all."""
         one = self.params
         facts = {"family": one.family, "version": one.version, "split": one.split, "iteration": one.iteration, **one.plain_row()}
-        return BackgroundLogger(self.loggers if self.fabric.is_global_zero else [], self.folder, facts, self.epoch)
+        return BackgroundLogger(self.loggers if self.fabric.is_global_zero else [], self.folder, facts, [told(row) for row in self.curve])
 
     def tell_pictures(self) -> None:
         """Predictions of a few validation samples every ``pictures_every`` epochs, and what a family draws of its progress, once each."""
@@ -325,6 +324,12 @@ class Training:
                 writer = csv.DictWriter(file, list(self.curve[0]))
                 writer.writeheader()
                 writer.writerows(self.curve)
+
+
+def told(row: dict[str, float]) -> dict[str, float]:
+    """What loggers call the values of an epoch."""
+    names = {"train_loss": "training/loss", "lr": "training/lr"}
+    return {names.get(name, f"validation/{name}"): float(value) for name, value in row.items() if name != "epoch"}
 
 
 def plain_state(scheduler: Any) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from ...geo.bodies import wrap_lon
 from ...geo.extent import extent
 from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
-from ...report.images import grey_or_colour, reduced_shape, save_figure
-from ...report.map_pictures import seen
+from ...report.images import grey_or_colour, reduced_shape, save_figure, seen
 from ...report.palette import cluster_colour
 from .pictures import cluster_look, names, place_crop
 
