@@ -78,7 +78,7 @@ def planet(tmp_path_factory):
         if data.mask(fid).exists():
             with Mosaic.open(data.mask(fid), labels=True) as mask:
                 rows, cols = mask.grid.shape
-                left, top = (round(place) for place in ~grid.affine * (mask.grid.affine.c, mask.grid.affine.f))
+                left, top = (round(place) for place in ~grid.affine @ (mask.grid.affine.c, mask.grid.affine.f))
                 masks[fid] = np.zeros(grid.shape, np.uint8)
                 masks[fid][top : top + rows, left : left + cols] = mask.read(Window(0, 0, rows, cols))[0]
     drawn = {fid: mask for fid, mask in masks.items() if mask.any()}
