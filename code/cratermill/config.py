@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+from collections.abc import Sequence
 from itertools import product
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,7 +21,8 @@ from pydantic import (
 )
 
 from .core.errors import NAME, InputError
-from .core.models import Model, Strict, checked
+from .core.files import stat_fingerprint
+from .core.models import Model, Strict, checked, refuse_idle
 from .core.paths import DataFolder, Project
 
 
@@ -53,6 +57,64 @@ def _band_list(value: Any) -> Any:
 
 BandList = Annotated[list[int | str] | None, BeforeValidator(_band_list)]
 """Bands of a mosaic; geo/band_formulas.py checks them against its file."""
+
+
+def _derived(value: Any) -> Any:
+    return {"of": value} if isinstance(value, str) else value
+
+
+class Derived(Strict):
+    """A band of another raster, or what is computed from its heights."""
+
+    of: str = Field(description="the raster, of any resolution, extent and projection, on the same body")
+    make: Literal["values", "slope", "hillshade"] = Field(
+        "values", description="its values, the slope of its heights in degrees, or the share of light that they reflect (0 to 1)"
+    )
+    band: int = Field(1, ge=1, description="which of its bands")
+    metres_per_unit: float = Field(1.0, gt=0, allow_inf_nan=False, description="1000 where its heights are in kilometres")
+    azimuth_deg: float = Field(270.0, ge=0, le=360, description="hillshade: where the light comes from, clockwise from north")
+    altitude_deg: float = Field(30.0, gt=0, le=90, description="hillshade: how high it stands")
+
+    @model_validator(mode="after")
+    def _obeyed(self) -> Self:
+        light = ("azimuth_deg", "altitude_deg") if self.make == "hillshade" else ()
+        refuse_idle(self, ("of", "make", "band", "metres_per_unit", *light), f"make: {self.make}")
+        return self
+
+
+DerivedBands = dict[str, Annotated[Derived, BeforeValidator(_derived)]]
+
+
+def _require_names(derived: dict[str, Derived], lists: list[list[int | str] | None]) -> None:
+    """``ValueError`` for names that formulas can't use, or that no list of bands does."""
+    words = {word for bands in lists for band in bands or [] if isinstance(band, str) for word in re.findall(r"\w+", band)}
+    for name in derived:
+        if not name.isidentifier() or re.fullmatch(r"b\d+", name) or iskeyword(name):
+            raise ValueError(f"derived: '{name}' can't be a band's name; valid: letters, digits and _, other than b1, b2, …")
+        if name not in words:
+            raise ValueError(f"derived: no list of bands names '{name}'; add it, such as bands: [b1, {name}]")
+
+
+_DEFINITION = re.compile(r"([A-Za-z_]\w*)=(\{.*\})", re.DOTALL)
+
+
+def parted_bands(bands: Sequence[int | str]) -> tuple[list[int | str], dict[str, Derived]]:
+    """What ``Config.with_derived`` put together: bands, and what defines those of other rasters."""
+    found = [(band, _DEFINITION.fullmatch(band) if isinstance(band, str) else None) for band in bands]
+    derived = {match[1]: Derived(**json.loads(match[2])) for _, match in found if match}
+    return [band for band, match in found if match is None], derived
+
+
+def band_marks(bands: Sequence[int | str] | None) -> list[Any] | None:
+    """Bands for marks of what was made with them: files of other rasters by name, size and time, wherever they lie."""
+    if bands is None:
+        return None
+    chosen, derived = parted_bands(bands)
+    return [*chosen, *([name, one.model_dump() | {"of": _file_mark(Path(one.of))}] for name, one in derived.items())]
+
+
+def _file_mark(path: Path) -> list[Any]:
+    return [path.name, *(stat_fingerprint(path) if path.is_file() else [])]
 
 
 def _without(values: dict[str, Any], *later: str) -> dict[str, Any]:
@@ -354,6 +416,10 @@ class RunConfig(Strict):
     data: str = Field(description="data folder: EJMAP's layout, and a folder for each family with data of its own")
     mosaic: str | None = None
     bands: BandList = Field(None, description='bands to train on and to map: numbers, names, formulas: [b1, b2, "b1 / b3"]')
+    derived: DerivedBands = Field(
+        default_factory=dict,
+        description="bands of other rasters for 'bands' to name, or computed from heights: {shade: {of: dem.tif, make: hillshade}}",
+    )
     body: str | None = Field(None, description="checked against the mosaic's ellipsoid")
     group: str | None = Field(
         None,
@@ -371,6 +437,12 @@ class RunConfig(Strict):
     map: MapRuns | None = None
     changed: list[str] = Field(default_factory=list, description="what --set changed in this launch; written by the program")
     maps: list[MapRuns] = Field(default_factory=list, description="further maps, each with the keys of map")
+
+    @model_validator(mode="after")
+    def _derived_are_used(self) -> Self:
+        data = [found for one in self.train.values() if isinstance(found := one.data.get("bands"), list)]
+        _require_names(self.derived, [self.bands, *(one.bands for one in (*([self.map] if self.map else []), *self.maps)), *data])
+        return self
 
     @field_validator("group")
     @classmethod
@@ -421,12 +493,18 @@ class Config:
     @property
     def bands(self) -> list[int | str] | None:
         """The mosaic's bands to train on."""
-        return self.run.bands
+        return self.with_derived(self.run.bands)
 
     @property
     def map_bands(self) -> list[int | str] | None:
         """Those to map: what the map says, else those that were trained on."""
-        return self.map_run.bands or self.run.bands
+        return self.with_derived(self.map_run.bands or self.run.bands)
+
+    def with_derived(self, bands: list[int | str] | None) -> list[int | str] | None:
+        """A list of bands, followed by what defines those of other rasters, so that it says all by itself (geo/layers.py reads it)."""
+        words = {word for band in bands or [] if isinstance(band, str) for word in re.findall(r"\w+", band)}
+        used = {name: one.model_copy(update={"of": str(self.path(one.of))}) for name, one in self.run.derived.items() if name in words}
+        return bands if bands is None else [*bands, *(f"{name}={one.model_dump_json(exclude_unset=True)}" for name, one in used.items())]
 
     def path(self, text: str) -> Path:
         return self.root / text

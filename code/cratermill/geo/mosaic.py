@@ -52,6 +52,9 @@ class Raw(NamedTuple):
 class Mosaic:
     """One raster file. Cheap to open and to pickle; safe to share between threads and to carry into worker processes."""
 
+    is_layered = False
+    """Whether bands come from several rasters (layers.py)."""
+
     def __init__(self, path: str | Path, bands: Bands = None, *, labels: bool = False):
         self.path = Path(path)
         self._name = str(path)  # addresses such as https://… aren't paths

@@ -55,10 +55,11 @@ class MapSources:
 
     def open_grid(self) -> Mosaic:
         """The mosaic, or another raster of its grid; ``InputError`` without any."""
+        from ..geo.layers import open_mosaic
         from ..geo.mosaic import Mosaic
 
         if self.mosaic is not None:
-            return Mosaic.open(self.mosaic, self.bands)
+            return open_mosaic(self.mosaic, self.bands)
         found = next((self.folder / name for name in GRID_RASTERS if (self.folder / name).exists()), None)
         if found is None:
             raise InputError(
@@ -94,10 +95,21 @@ def sources_of(folder: Path, *, mosaic: Path | None = None, craters: Path | None
     found_mosaic = mosaic or elsewhere or _there(data.mosaic if data else None)
     listed = _first(root, made.get("catalogue")) or _there(data.craters if data else None)
     found_craters = craters or listed or _there(folder / "craters.csv")
-    bands = made.get("bands") or config.get("bands") if mosaic is None else None
+    bands = _bands(config, root) if mosaic is None else None
     told = {} if craters else made.get("crater_list") or ({} if made.get("catalogue") else config.get("crater_list")) or {}
     units_layer = {name: told.get(name) for name in ("units", "layer")}  # all of its craters: drawn masks may be of any
     return MapSources(folder, found_mosaic, found_craters, drawn or _drawn(folder, data), bands, data, units_layer)
+
+
+def _bands(config: dict[str, Any], root: Path) -> list[int | str] | None:
+    """The bands that a map's configuration names, with what defines those of other rasters."""
+    bands: list[int | str] | None = (config.get("map") or {}).get("bands") or config.get("bands")
+    if not config.get("derived"):
+        return bands
+    from ..config import Config, RunConfig
+
+    named = {name: config[name] for name in ("name", "data", "derived")} | {"bands": bands}
+    return Config(RunConfig(**named), root).bands
 
 
 def config_of(folder: Path) -> Path | None:

@@ -85,10 +85,10 @@ def _row(config: Config, name: str, version: int | None) -> RowHparams:
 def _tile(config: Config) -> tuple[np.ndarray, str]:
     """The middle of the mosaic as a square (s, s, bands) of bytes, and how they came about where the mosaic holds others."""
     from ..geo.grid import Window
-    from ..geo.mosaic import Mosaic
+    from ..geo.layers import open_mosaic
     from ..samples.grey import grey_range
 
-    with Mosaic.open(config.data.require(config.mosaic, "the mosaic"), config.bands) as mosaic:
+    with open_mosaic(config.data.require(config.mosaic, "the mosaic"), config.bands) as mosaic:
         rows, cols = mosaic.grid.shape
         side = min(TILE_PX, rows, cols)
         pixels, missing = mosaic.read_masked(Window((rows - side) // 2, (cols - side) // 2, side, side))

@@ -58,10 +58,10 @@ def _is_no_raster(path: Path) -> bool:
 
 
 def _of_mosaic(path: Path, bands: list[int | str] | None = None, title: str = "") -> MapView:
-    from ..geo.mosaic import Mosaic
+    from ..geo.layers import open_mosaic
     from ..report.view_server import MapView, Raster
 
-    with Mosaic.open(path, bands) as mosaic:
+    with open_mosaic(path, bands) as mosaic:
         numbers = [band for band in mosaic.bands if isinstance(band, int)]  # of formulas the first bands of the file
         indexes = (numbers[:3] if len(numbers) >= 3 else numbers[:1]) or [1]
     return MapView(title or path.name, path, bands, [Raster("mosaic", "mosaic", path, "mosaic", indexes=indexes)], [])

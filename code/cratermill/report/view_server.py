@@ -22,6 +22,7 @@ from ..core.errors import InputError
 from ..core.notices import notice
 from ..geo.bodies import Body
 from ..geo.grid import square_grid
+from ..geo.layers import open_mosaic
 from ..geo.mosaic import Mosaic
 from ..geo.overviews import with_kept_overviews
 from . import assets
@@ -229,7 +230,7 @@ class MapView:
     @cached_property
     def opened(self) -> Mosaic:
         """Its handle has a lock; tiles are read from the rasters' own."""
-        return Mosaic.open(self.mosaic, self.bands)
+        return open_mosaic(self.mosaic, self.bands)
 
     @cached_property
     def crs(self) -> str:

@@ -93,6 +93,12 @@ def mean_of_bands(pixels: np.ndarray, missing: np.ndarray | None = None, dtype: 
 
 def grey_range(mosaic: Mosaic, remembered: Path | None = None) -> GreyRange:
     """The rule for one mosaic; ``remembered``: where its statistics are kept. ``InputError`` where all pixels are alike."""
+    if mosaic.count > 1 and mosaic.is_layered:
+        raise InputError(
+            f"the mean of bands of several rasters, {', '.join(map(str, mosaic.bands))}, is no brightness",
+            valid="one band, or bands of the mosaic itself, where a family looks at grey pictures",
+            next_step="name one in 'bands'; crater_detector looks at each with data: {channels: bands}",
+        )
     if mosaic.dtype == np.uint8:
         return GreyRange()
     mean, deviation = (float(np.mean(values)) for values in mosaic.statistics(remembered)[:2])
@@ -104,7 +110,7 @@ def grey_range(mosaic: Mosaic, remembered: Path | None = None) -> GreyRange:
 def grey_mark(path: Path, bands: Sequence[int | str] | None = None) -> list[Any]:
     """What of this rule decides about samples of a mosaic, for marks of prepared data: nothing where it holds bytes."""
     from ..geo.band_statistics import RULE
-    from ..geo.mosaic import Mosaic
+    from ..geo.layers import open_mosaic
 
-    with Mosaic.open(path, bands) as mosaic:
+    with open_mosaic(path, bands) as mosaic:
         return [] if mosaic.dtype == np.uint8 else ["grey", SIDES, RULE]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config import band_marks
 from ..core.errors import InputError
 from ..core.files import content_digest, fingerprint, stat_fingerprint
 
@@ -49,7 +50,7 @@ def mark(path: Path) -> str:
 def mosaic_mark(config: Config) -> str:
     """The mark of a configuration's mosaic and of the bands that it chooses."""
     found = mark(config.mosaic)
-    return found if config.bands is None else f"#{fingerprint([found, config.bands])}"
+    return found if config.bands is None else f"#{fingerprint([found, band_marks(config.bands)])}"
 
 
 def digest(path: Path) -> str:

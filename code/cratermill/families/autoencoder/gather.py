@@ -12,7 +12,7 @@ import torch
 from ...core.files import atomic_path, link_or_copy, read_json, write_json
 from ...core.frames import rows_of
 from ...geo.bodies import Body, get_body
-from ...geo.mosaic import Mosaic
+from ...geo.layers import open_mosaic
 from ...training.checkpoint import load
 from .. import family_data
 from .evaluate import CLUSTERS, LATENTS, clustering_of
@@ -67,7 +67,7 @@ def keep_evaluation(config: Config, row: Hparams, product: Path, into: Path) -> 
     stack = stack_of(config, row)
     rows = stack.rows().assign(cluster=labels_of(product))
     latents = np.load(product / LATENTS, mmap_mode="r")
-    mosaic = Mosaic.open(config.mosaic, config.bands) if config.mosaic.exists() else None
+    mosaic = open_mosaic(config.mosaic, config.bands) if config.mosaic.exists() else None
     features = features_of(latents, rows, row, product)
     write_products(
         into, rows, features, stack.array("image"), row, mosaic, display=family_data(config, "autoencoder").display, body=body_of(config)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...config import BEST
+from ...config import BEST, band_marks
 from ...core.errors import InputError, WorkError
 from ...core.files import read_json, write_json, write_table
 from ...core.work import Workspace
+from ...geo import layers
 from ...geo.mosaic import Mosaic
 from ...report import html
 from ...samples.brightness import Ground, far_from
@@ -119,13 +120,13 @@ def catalogue_path(config: Config) -> Path:
 def open_mosaic(config: Config) -> Mosaic:
     run = config.map_run
     path = config.path(run.mosaic) if run.mosaic else config.mosaic
-    return Mosaic.open(config.data.require(path, "the mosaic"), bands_of(config))
+    return layers.open_mosaic(config.data.require(path, "the mosaic"), bands_of(config))
 
 
 def bands_of(config: Config) -> list[int | str] | None:
     """The map's bands; else those that the network was trained on."""
     trained = family_data(config, NAME).bands if NAME in config.run.train else None
-    return config.map_run.bands or trained or config.bands
+    return config.with_derived(config.map_run.bands or trained) or config.bands
 
 
 def map_name(config: Config, trainings: Trainings | None = None) -> str:
@@ -144,7 +145,7 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         "weights": {NAME: {str(version_of(config)): {str(map_run(config).split): marks_of(config, trainings)}}},
         "catalogue": digest(catalogue_path(config)),
         "mosaic": digest(path),
-        "bands": bands_of(config),
+        "bands": band_marks(bands_of(config)),
         "selection": options.model_dump(mode="json", include={*_SELECTION, "where", "columns"}),
         "seed": config.run.seed,
         "latent": [row.latent, row.latent_transform],

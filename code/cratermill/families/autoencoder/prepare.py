@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...core.errors import InputError
 from ...core.prefetch import prefetched
-from ...geo.mosaic import Mosaic
+from ...geo.layers import open_mosaic
 from ...samples.crops import MOST_MISSING, Cutter, Geometry
 from ...samples.grey import grey_mark
 from ...samples.inputs import mark, mosaic_mark
@@ -59,7 +59,7 @@ def _inputs(config: Config, options: CropData, row: Hparams) -> dict[str, Any]:
         return given | {"crops": mark(config.data.require(config.path(options.crops), "the crops"))}
     catalogue = config.data.require(config.path(options.source), "the crater list")
     config.data.require(config.mosaic, "the mosaic")
-    rules = {"most_missing": MOST_MISSING, "grey": grey_mark(config.mosaic, options.bands or config.bands)}
+    rules = {"most_missing": MOST_MISSING, "grey": grey_mark(config.mosaic, config.with_derived(options.bands) or config.bands)}
     return given | rules | {"catalogue": mark(catalogue), "mosaic": mosaic_mark(config)}
 
 
@@ -77,7 +77,7 @@ def _write(config: Config, options: CropData, row: Hparams, folder: Path, made_o
 
         _fill(folder, made_of, table, row, read, told, steps)
         return
-    with Mosaic.open(config.mosaic, options.bands or config.bands) as mosaic:
+    with open_mosaic(config.mosaic, config.with_derived(options.bands) or config.bands) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row), config.data.statistics)
         table, told = catalogue_craters(config.path(options.source), cutter, options, options, config.run.seed)
         _fill(folder, made_of, table, row, lambda piece: cut(cutter, piece, row), told, steps)

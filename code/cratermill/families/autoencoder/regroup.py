@@ -10,7 +10,7 @@ import numpy as np
 from ...core.errors import InputError
 from ...core.files import read_json, write_json
 from ...core.models import checked
-from ...geo.mosaic import Mosaic
+from ...geo.layers import open_mosaic
 from .evaluate import LATENTS, cluster
 from .gather import body_of, features_of, labels_of
 from .grouping import Recipe, require_enough
@@ -42,7 +42,7 @@ def regroup(config: Config, version: int, changed: dict[str, Any], into: str) ->
     folder.mkdir(parents=True, exist_ok=True)
     found = cluster(latents, rows, Recipe.of(row), config.run.seed, folder)
     write_json(folder / "clusters.json", found)
-    mosaic = Mosaic.open(config.mosaic, config.bands) if config.mosaic.exists() else None
+    mosaic = open_mosaic(config.mosaic, config.bands) if config.mosaic.exists() else None
     features = features_of(latents, rows, row, folder)
     write_products(folder, rows.assign(cluster=labels_of(folder)), features, stack.array("image"), row, mosaic, body=body_of(config))
     return found

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from affine import Affine
 
+from ...config import band_marks
 from ...core.errors import InputError, WorkError
 from ...core.files import read_json, write_table
 from ...core.work import Workspace
@@ -24,6 +25,7 @@ from ...craters.outputs import counted_boundary, crater_table, write_craters
 from ...geo.cog import write_cog
 from ...geo.extent import extent
 from ...geo.grid import Grid
+from ...geo.layers import open_mosaic
 from ...geo.mosaic import Mosaic
 from ...samples.brightness import far_from
 from ...samples.crops import MOST_MISSING, Cutter, Geometry
@@ -113,8 +115,8 @@ class Setting:
     def open(self) -> Mosaic:
         cut = self.cut
         path = self.run.mosaic or (cut.mosaic if cut else None)
-        bands = self.run.bands or ([cut.band] if cut else self.config.bands)
-        return Mosaic.open(self.config.path(path) if path else self.config.mosaic, bands)
+        bands = self.config.with_derived(self.run.bands) or ([cut.band] if cut else self.config.bands)
+        return open_mosaic(self.config.path(path) if path else self.config.mosaic, bands)
 
     def cutter(self, mosaic: Mosaic, size_px: int) -> Cutter:
         return Cutter(mosaic, Geometry(size_px, self.half_side_radii), self.config.data.statistics)
@@ -150,7 +152,7 @@ def map_cells(config: Config, family: str, trainings: Trainings | None = None) -
     common = {
         "weights": {family: trainings.weights(family, setting.run.versions[family], setting.run.split)},
         "mosaic": source,
-        "bands": setting.run.bands,
+        "bands": band_marks(setting.config.with_derived(setting.run.bands)),
         "half_side_radii": setting.half_side_radii,
     }
     if setting.catalogue:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from ...config import band_marks
 from ...core.errors import InputError
 from ...core.files import write_table
 from ...craters.sightings import Levels, joined
@@ -80,7 +81,7 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
     common = {
         "weights": {NAME: trainings.weights(NAME, run.versions[NAME], run.split)},
         "mosaic": source,
-        "bands": config.map_bands,
+        "bands": band_marks(config.map_bands),
         "scales": scales,
         "resolution_m": resolution,
         "options": options.model_dump(mode="json", exclude={"units", "latitudes", "where", "columns", "layer"}),

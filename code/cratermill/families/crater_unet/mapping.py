@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from ...config import BEST
+from ...config import BEST, band_marks
 from ...core.files import write_table
 from ...core.work import Workspace
 from ...craters.merge import union, without_doubles
@@ -87,7 +87,7 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         "weights": {NAME: weights},
         "thresholds": {str(version): thresholds_mark(trainings, version, run.split, row) for version, row in rows.items()},
         "mosaic": source,
-        "bands": config.map_bands,
+        "bands": band_marks(config.map_bands),
         "options": options.model_dump(mode="json", exclude={"units", "latitudes", "where", "columns"}),
     }
     return [

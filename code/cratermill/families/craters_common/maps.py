@@ -10,6 +10,7 @@ import numpy as np
 from ...config import BEST
 from ...core.errors import InputError, WorkError
 from ...core.files import read_json
+from ...geo import layers
 from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
 from ..members import chosen_version
@@ -36,7 +37,7 @@ def map_name(config: Config, family: str) -> str:
 def open_mosaic(config: Config, family: str) -> Mosaic:
     run = map_run(config, family)
     path = config.path(run.mosaic) if run.mosaic else config.mosaic
-    return Mosaic.open(path, config.map_bands)
+    return layers.open_mosaic(path, config.map_bands)
 
 
 def require_sizes(rows: dict[int, Any], resolution_m: float, block_px: int) -> None:

@@ -16,7 +16,7 @@ from ...core.files import write_table
 from ...core.frames import rows_of
 from ...core.seeds import seed_of
 from ...craters.catalogue import read_catalogue
-from ...geo.mosaic import Mosaic
+from ...geo.layers import open_mosaic
 from ...geo.sampling import sample_many_masked
 from ...samples.grey import grey_mark, grey_range, mean_of_bands
 from ...samples.hold_outs import TEST, TV, Squares, Ways, by_name, held_out, region_marks
@@ -226,7 +226,7 @@ def _given_tiles(images: Images, missing: float | None, folder: Path, steps: Ste
 def _mosaic_tiles(config: Config, options: CraterData, folder: Path, steps: Steps, made_of: str, splits: Splits) -> None:
     if not options.catalogue:
         raise InputError("train.<family>.data names no catalogue", next_step="add catalogue: a crater list of the mosaic's body")
-    with Mosaic.open(config.mosaic, config.bands) as mosaic:
+    with open_mosaic(config.mosaic, config.bands) as mosaic:
         body, resolution = mosaic.grid.body, options.resolution_m or mosaic.grid.resolution_m
         _require_narrow(body, options.tile_px, resolution)
         craters = read_catalogue(config.path(options.catalogue), body, pixel_m=mosaic.grid.resolution_m, **options.told)

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from ...core.errors import InputError
 from ...core.files import read_json
+from ...geo.layers import open_mosaic
 from ...geo.mosaic import Mosaic
 from ...samples.augment import bands_first, bands_last
 from ...samples.sampler import EpochOrder, build_augmenter, sample_seed, train_val
@@ -88,7 +89,7 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
 
 def stack_distances(table: pd.DataFrame, config: Config, hparams: Hparams) -> np.ndarray:
     """The distance channel (N, S, S) of every training tile."""
-    with Mosaic.open(config.mosaic, config.bands) as mosaic:
+    with open_mosaic(config.mosaic, config.bands) as mosaic:
         resolution_m = mosaic.grid.resolution_m
         grid_size = azimuthal_size(mosaic)
     metres = tile_distances_m(table["x"], table["y"], table["height"], table["width"], grid_size, resolution_m, hparams.tile_size_px)

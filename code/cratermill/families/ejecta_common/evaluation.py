@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ...geo.layers import open_mosaic
 from ...geo.mosaic import Mosaic
 from . import stitch
 from .craters import Crater, read_craters
@@ -35,7 +36,7 @@ class DrawnCrater:
 @contextmanager
 def opened(config: Config) -> Iterator[Mosaic]:
     config.data.require(config.mosaic, "the mosaic")
-    with Mosaic.open(config.mosaic, config.bands) as mosaic:
+    with open_mosaic(config.mosaic, config.bands) as mosaic:
         yield mosaic
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...config import BEST, Config, CraterList
+from ...config import BEST, Config, CraterList, band_marks
 from ...core.errors import InputError
 from ...core.files import content_digest
 from ...core.paths import DataFolder
@@ -61,10 +61,11 @@ def map_name(config: Config, trainings: Trainings | None = None) -> str:
 
 
 def open_mosaic(config: Config) -> Mosaic:
-    from ...geo.mosaic import Mosaic, require_body
+    from ...geo import layers
+    from ...geo.mosaic import require_body
 
     path = _there(config, map_mosaic(config), "the mosaic", "mosaic")
-    mosaic = Mosaic.open(path, config.map_bands)
+    mosaic = layers.open_mosaic(path, config.map_bands)
     if config.run.body and not config.map_run.mosaic and not config.map_run.data:
         require_body(mosaic, config.run.body)
     return mosaic
@@ -90,7 +91,7 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         "split": run.split,
         "weights": weights,
         "mosaic": digest(mosaic),
-        "bands": config.map_bands,
+        "bands": band_marks(config.map_bands),
         "match_brightness": run.match_brightness,
     }
     return [{"key": f"crater_{place['fid']}", **place, **common} for place in read_places(config, catalogue)]

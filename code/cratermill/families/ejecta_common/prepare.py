@@ -16,6 +16,7 @@ from ...core.errors import InputError
 from ...core.files import content_digest, read_json, write_json, write_table
 from ...core.progress import Progress
 from ...geo.band_statistics import RULE
+from ...geo.layers import open_mosaic
 from ...geo.mosaic import Mosaic, require_body
 from ...samples.hold_outs import region_marks
 from ...samples.inputs import mark, mosaic_mark
@@ -66,7 +67,7 @@ class Preparation(Steps):
 
     @cached_property
     def mosaic(self) -> Mosaic:
-        mosaic = self._open.enter_context(Mosaic.open(self.config.mosaic, self.config.bands))
+        mosaic = self._open.enter_context(open_mosaic(self.config.mosaic, self.config.bands))
         if self.config.run.body:
             require_body(mosaic, self.config.run.body)
         return mosaic
