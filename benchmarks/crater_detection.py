@@ -136,10 +136,11 @@ def one_of_each(tiles: TileSet, rows: np.ndarray) -> np.ndarray:
 def smaller(tiles: TileSet, rows: np.ndarray, scale: float) -> TileSet:
     """These tiles reduced; the others are black."""
     made = SimpleNamespace(tiles=tiles.tiles, circles=[(circles + (0.5, 0.5, 0)) * scale - (0.5, 0.5, 0) for circles in tiles.circles])
-    first = resized(np.asarray(tiles.image[rows[0]], np.float32), scale)
+    first = resized(tiles.channels(rows[0]), scale)[0]
     made.image = np.zeros((len(tiles.image), *first.shape), np.float32)
     for row in rows:
-        made.image[row] = resized(np.asarray(tiles.image[row], np.float32), scale)
+        made.image[row] = resized(tiles.channels(row), scale)[0]
+    made.channels = lambda row: made.image[row][None]
     return cast(TileSet, made)
 
 

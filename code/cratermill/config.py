@@ -22,7 +22,7 @@ from pydantic import (
 
 from .core.errors import NAME, InputError
 from .core.files import stat_fingerprint
-from .core.models import Model, Strict, checked, refuse_idle
+from .core.models import Model, Strict, checked
 from .core.paths import DataFolder, Project
 
 
@@ -72,14 +72,19 @@ class Derived(Strict):
     )
     band: int = Field(1, ge=1, description="which of its bands")
     metres_per_unit: float = Field(1.0, gt=0, allow_inf_nan=False, description="1000 where its heights are in kilometres")
-    azimuth_deg: float = Field(270.0, ge=0, le=360, description="hillshade: where the light comes from, clockwise from north")
-    altitude_deg: float = Field(30.0, gt=0, le=90, description="hillshade: how high it stands")
+    azimuth_deg: float | None = Field(None, ge=0, le=360, description="hillshade: where the light comes from, clockwise from north; 270")
+    altitude_deg: float | None = Field(None, gt=0, le=90, description="hillshade: how high it stands; 30")
 
     @model_validator(mode="after")
     def _obeyed(self) -> Self:
-        light = ("azimuth_deg", "altitude_deg") if self.make == "hillshade" else ()
-        refuse_idle(self, ("of", "make", "band", "metres_per_unit", *light), f"make: {self.make}")
+        if self.make != "hillshade" and (self.azimuth_deg, self.altitude_deg) != (None, None):
+            raise ValueError(f"azimuth_deg, altitude_deg: no keys of make: {self.make}; valid there: of, make, band, metres_per_unit")
         return self
+
+    @property
+    def light(self) -> tuple[float, float]:
+        """Azimuth and altitude of the light, degrees."""
+        return 270.0 if self.azimuth_deg is None else self.azimuth_deg, 30.0 if self.altitude_deg is None else self.altitude_deg
 
 
 DerivedBands = dict[str, Annotated[Derived, BeforeValidator(_derived)]]

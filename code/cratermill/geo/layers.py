@@ -20,6 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 from ..config import Derived, parted_bands
 from ..core.errors import InputError
 from .band_formulas import Bands, MadeBands, chosen_bands
+from .bodies import require_same_body
 from .grid import Grid, Window
 from .mosaic import ArrayMosaic, Mosaic, Raw
 from .sampling import sample_masked
@@ -40,6 +41,7 @@ class Layer:
 
     label: str
     mosaic: Mosaic
+    make: str
 
     @classmethod
     def of(cls, name: str, one: Derived) -> Layer:
@@ -48,9 +50,9 @@ class Layer:
         heights = Mosaic.open(one.of, [f"b{one.band} * {one.metres_per_unit!r}"])
         file = Path(one.of).name
         if one.make == "values":
-            return cls(f"{name}: {file}, b{one.band}", heights)
-        how = f", {one.azimuth_deg:g}°, {one.altitude_deg:g}°" if one.make == "hillshade" else ""
-        return cls(f"{name}: {one.make}({file}{how})", Terrain(heights, one))
+            return cls(f"{name}: {file}, b{one.band}", heights, one.make)
+        how = ", {:g}°, {:g}°".format(*one.light) if one.make == "hillshade" else ""
+        return cls(f"{name}: {one.make}({file}{how})", Terrain(heights, one), one.make)
 
     def read(self, whole: Grid, window: Window) -> np.ndarray:
         """(h, w) float32 on a window of the mosaic's grid, NaN where there is nothing."""
@@ -137,7 +139,7 @@ class Terrain(_Over):
         east, north = gradient(heights.astype(np.float64), np.maximum(step, 1e-3)[:, None], grid.resolution_m)
         if self.what.make == "slope":
             return np.degrees(np.arctan(np.hypot(east, north))).astype(np.float32)
-        azimuth, altitude = np.radians([self.what.azimuth_deg, self.what.altitude_deg])
+        azimuth, altitude = np.radians(self.what.light)
         towards = np.sin(altitude) - np.cos(altitude) * (np.sin(azimuth) * east + np.cos(azimuth) * north)
         return np.maximum(towards / np.sqrt(1 + east**2 + north**2), 0).astype(np.float32)
 
@@ -165,6 +167,8 @@ class LayeredMosaic(_Over):
         base = Mosaic.open(path)
         super().__init__(base)
         self._layers = {number: Layer.of(name, one) for number, (name, one) in enumerate(derived.items(), max(base._read_bands) + 1)}
+        for one in self._layers.values():
+            require_same_body(self.grid.body, one.mosaic.grid.body, str(one.mosaic.path))
         self.bands, made = chosen_bands(self._facade(list(derived)), bands, self.path)
         if made is None:
             numbers = tuple(dict.fromkeys(int(band) for band in self.bands))
@@ -173,6 +177,12 @@ class LayeredMosaic(_Over):
         self._made, self._read_bands, self.validity = made, made.inputs, made.validity
         self._stored_validity = made.validity
         self.bands = tuple(self._label(band, names) for band, names in zip(self.bands, self._used(), strict=True))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        found = zip(self._made.recipes if self._made else (), self._used(), strict=True)
+        made = ((recipe, [self._layers[number].make for number in inputs if number in self._layers]) for recipe, inputs in found)
+        return tuple("own" if not of else of[0] if isinstance(recipe, int) else "made" for recipe, of in made)
 
     def _facade(self, names: list[str]) -> Any:
         """What bands are chosen of, as a file would show it."""

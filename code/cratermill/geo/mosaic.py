@@ -94,6 +94,11 @@ class Mosaic:
         return len(self.bands)
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of each band: ``own``; ``values``, ``slope`` or ``hillshade`` of another raster; or ``made`` by a formula of those."""
+        return ("own",) * self.count
+
+    @property
     def nodata(self) -> int | float | None:
         """The declared value of the first band that has one; None if no pixel can be told by a value of its own."""
         return next((value for value in self.validity.nodata if value is not None), None)

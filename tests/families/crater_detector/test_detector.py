@@ -8,11 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 import torch
+from affine import Affine
 from PIL import Image
 
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
+from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
 from cratermill.craters.catalogue import write_catalogue
 from cratermill.craters.matching import STRICT, match
@@ -22,17 +25,19 @@ from cratermill.families.crater_detector.find import Finder, resized
 from cratermill.families.crater_detector.hparams import Hparams
 from cratermill.families.crater_detector.mapping import made_of_sightings, scales_for, seen_in
 from cratermill.families.crater_detector.options import MapOptions
-from cratermill.families.crater_detector.pieces import Drawing, piece
+from cratermill.families.crater_detector.pieces import Drawing, other_light, piece
 from cratermill.families.crater_detector.targets import drawn, loss
 from cratermill.families.crater_detector.task import DetectorTask
 from cratermill.families.craters_common.certainty import Certainty
 from cratermill.families.craters_common.ground_tiles import Box, around
+from cratermill.families.craters_common.prepare import TileSet, folder_of, make_data
 from cratermill.families.craters_common.tiles import judged_row
 from cratermill.networks.circle_net import peaks
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_all
 from cratermill.pipeline.planning import train_plan, wanted_rows
 from cratermill.pipeline.train import train
+from cratermill.samples.steps import Steps
 from cratermill.training.sheets import PANEL_PX
 from tests.families.crater_unet.planet import BODY, Workspace, project, ring_planet
 
@@ -96,7 +101,7 @@ def test_pieces_show_their_circles_where_they_are_said_to_be(share):
         image[np.hypot(cols - x, rows - y) < 0.6 * radius] = 200
     drawing, seen = Drawing(160, (0.5, 0.9), share, 20.0, 0.5), 0
     for _ in range(12):
-        shown, found, scale = piece((image, circles), lambda count: [(image, circles)] * count, drawing, rng)
+        (shown,), found, scale = piece((image[None], circles), lambda count: [(image[None], circles)] * count, drawing, rng)
         values = shown[found[:, 1].round().astype(int).clip(0, 159), found[:, 0].round().astype(int).clip(0, 159)]
         seen += len(found)
         assert found[:, 2] == pytest.approx(12 * scale)
@@ -108,7 +113,7 @@ def test_pieces_around_craters_show_one_wherever_it_lies():
     image, circles = np.zeros((416, 416), np.float32), np.array([[400.0, 8.0, 6.0]])
     for share, least, most in ((1.0, 40, 40), (0.0, 0, 20)):
         drawing, rng = Drawing(160, (0.6, 0.9), 0.0, 5.0, share), np.random.default_rng(1)
-        shown = sum(len(piece((image, circles), lambda count: [], drawing, rng)[1]) for _ in range(40))
+        shown = sum(len(piece((image[None], circles), lambda count: [], drawing, rng)[1]) for _ in range(40))
         assert least <= shown <= most
 
 
@@ -143,7 +148,7 @@ def test_scores_begin_where_the_list_ends_and_it_is_said(capfd):
 def test_resized_images_keep_pixel_centres():
     image = np.zeros((64, 64), np.float32)
     image[20:24, 40:44] = 1
-    small = resized(image, 0.5)
+    (small,) = resized(image[None], 0.5)
     centre = np.array([np.average(np.arange(32), weights=small.sum(axis)) for axis in (0, 1)])
     assert (centre + 0.5) / 0.5 - 0.5 == pytest.approx([41.5, 21.5], abs=0.05)
 
@@ -198,7 +203,7 @@ def test_a_run_gives_lists_sorted_by_confidence_and_scores_by_every_rule(run):
 
 def test_the_kept_weights_are_the_average_and_read_back(run):
     finder = Finder([run[1]["train"][0] / "best.ckpt"], 1)
-    found = finder.sightings(np.zeros((70, 50), np.float32), (1.0, 0.5))
+    found = finder.sightings(np.zeros((1, 70, 50), np.float32), (1.0, 0.5))
     assert found.shape[1] == 5 and len(finder.ensemble) == 1
 
 
@@ -210,22 +215,20 @@ def test_wide_images_are_seen_as_small_ones_are(run, monkeypatch):
     truth = np.column_stack([np.random.default_rng(1).uniform(8, 500, (80, 2)), np.full(80, 6.0)])
 
     def in_window(self, image):
-        row, col = int(image[0, 0]) // 1000, int(image[0, 0]) % 1000
+        row, col = divmod(int(image[0, 0, 0]), 1000)
         inside = truth - (col, row, 0)
-        kept = ((inside[:, :2] >= 0) & (inside[:, :2] < image.shape[::-1])).all(1)
+        kept = ((inside[:, :2] >= 0) & (inside[:, :2] < image.shape[:0:-1])).all(1)
         return [np.column_stack([inside[kept], np.full(kept.sum(), 0.9)])]
 
     monkeypatch.setattr(Finder, "_in_window", in_window)
     monkeypatch.setattr(find, "WINDOW_PX", 128)
     rows, cols = np.mgrid[:512, :512]
-    found = finder.look((rows * 1000 + cols).astype(float), finder.levels((1.0,)), 0)
+    found = finder.look((rows * 1000 + cols).astype(float)[None], finder.levels((1.0,)), 0)
     assert len(found) == len(truth)
     assert sorted(found[:, 0].round(6)) == sorted(truth[:, 0].round(6))
 
 
 def test_thresholds_come_from_validation_and_a_given_one_stays(run):
-    from cratermill.families.craters_common.prepare import TileSet, folder_of
-
     tiles, rows = TileSet(folder_of(run[0], "crater_detector", "dots")), np.arange(12)
     rng, found = np.random.default_rng(0), []
     for row in rows:
@@ -278,16 +281,21 @@ def test_detectors_of_boxes_learn_and_answer(head):
     assert 0 <= task.scores(lambda values: values)["F1_strict"] <= 1
 
 
-def test_a_launch_goes_from_tiles_of_a_mosaic_to_a_map_with_its_light(tmp_path):
-    """Prepared, trained for an epoch, evaluated, mapped at all its levels and joined, as ``launch all`` plans it."""
+@pytest.mark.parametrize("layered", [False, True])
+def test_a_launch_goes_from_tiles_of_a_mosaic_to_a_map_with_its_light(tmp_path, layered):
+    """Prepared, trained for an epoch, evaluated, mapped at all its levels and joined, as ``launch all`` plans it; of grey pictures, or of
+    the mosaic, heights of half its resolution and their slopes as channels of their own."""
     _, craters = ring_planet(tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif", height=200, count=20)
     write_catalogue(tmp_path / "known.csv", craters)
     write_table(tmp_path, [ROW | {"data": "craters", "max_epochs": 1, "size_max": 20, "threshold": 0.01}])
     data = {"kind": "mosaic", "catalogue": "known.csv", "tile_px": 64, "missing": None}
     mapped = {"versions": {"crater_detector": 1}, "catalogue": "known.csv", "options": {"block_px": 160, "missing": None}}
     train_part = {"crater_detector": {"table": "configs/t.csv", "data": data}}
-    config = project(tmp_path, {"name": "rings", "data": "data", "train": train_part, "map": mapped})
+    more = write_heights(tmp_path) if layered else {}
+    config = project(tmp_path, {"name": "rings", "data": "data", "train": train_part, "map": mapped} | more)
     FAMILY.prepare(config, wanted_rows(config)["crater_detector"], lambda *_: None)
+    tiles = TileSet(folder_of(config, "crater_detector", "craters"))
+    assert tiles.norm.shape == (2, 3 if layered else 1) and tiles.lit == ([True, False, False] if layered else [True])
     plan = plan_all(config, wanted_rows(config))
     freeze(plan)
     assert {cell.stage for cell in plan.cells} == {"train", "evaluate", "summarise", "map", "composite"}
@@ -298,3 +306,41 @@ def test_a_launch_goes_from_tiles_of_a_mosaic_to_a_map_with_its_light(tmp_path):
     table = pd.read_csv(folder / "craters.csv")
     assert table["confidence"].is_monotonic_decreasing and {"lon", "lat", "radius_m", "levels_seen"} <= set(table)
     assert 'class="light green"' in (folder / "index.html").read_text(), "the mosaic is the training's own"
+
+
+def write_heights(folder):
+    """Heights on every second pixel of the mosaic, kilometres, and the keys of a configuration that reads them."""
+    path = folder / "data" / "mosaics" / "cylindrical_mosaic.tif"
+    with rasterio.open(path) as file:
+        profile, pixels = file.profile, file.read(1)[::2, ::2]
+    scale = Affine.scale(profile["width"] / pixels.shape[1], profile["height"] / pixels.shape[0])
+    shape = {"height": pixels.shape[0], "width": pixels.shape[1], "transform": profile["transform"] @ scale}
+    with rasterio.open(folder / "dem.tif", "w", **profile | shape | {"dtype": "float32", "count": 1, "nodata": None}) as file:
+        file.write(pixels.astype(np.float32) / 100, 1)
+    heights = {"of": "dem.tif", "metres_per_unit": 1000}
+    return {"bands": [1, "heights", "steep"], "derived": {"heights": heights, "steep": heights | {"make": "slope"}}}
+
+
+def test_bands_of_several_rasters_stay_apart_and_keep_their_light():
+    """A turned piece has the same craters in all bands; other light changes those that hang on it; other networks say what they lack."""
+    rng = np.random.default_rng(0)
+    image = np.stack([rng.normal(100, 10, (96, 96)), rng.normal(-3000, 500, (96, 96))]).astype(np.float32)
+    image[:, 40:50, 60:70] = image.max((1, 2))[:, None, None]
+    drawing = Drawing(64, (0.8, 1.0), 0.0, 20.0)
+    shown, _, _ = piece((image, np.zeros((0, 3))), lambda count: [], drawing, rng)
+    assert shown.shape == (2, 64, 64)
+    lit = other_light(shown.copy(), [(0.0, 255.0), (-9000.0, 9000.0)], [True, False], rng)
+    assert np.array_equal(lit[1], shown[1]) and not np.allclose(lit[0], shown[0])
+    task = DetectorTask(Hparams.from_plan(ROW), np.array([[100.0, 0.0], [100.0, 4000.0]]))
+    assert task.network(torch.from_numpy(image)[None]).shape[0] == 1
+
+
+def test_families_of_grey_pictures_refuse_the_mean_of_several_rasters(tmp_path):
+    _, craters = ring_planet(tmp_path / "data" / "mosaics" / "cylindrical_mosaic.tif", height=64, count=5)
+    write_catalogue(tmp_path / "known.csv", craters)
+    more = write_heights(tmp_path)
+    data = {"kind": "mosaic", "catalogue": "known.csv", "tile_px": 32, "resolution_m": 2e3}
+    train_part = {"crater_detector": {"table": "configs/t.csv", "data": data}}
+    config = project(tmp_path, {"name": "grey", "data": "data", "train": train_part} | more)
+    with pytest.raises(InputError, match="the mean of bands of several rasters, 1, heights: dem.tif, b1"):
+        make_data(config, "crater_detector", [SimpleNamespace(data="craters")], Steps(config), by_band=False)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 class CraterDetector(CraterFamily):
     name, short = "crater_detector", "crater_detector"
+    by_band = True
 
     def hparams_model(self):
         from .hparams import Hparams

@@ -26,7 +26,7 @@ MOST = 512
 
 
 class Pieces(Dataset):
-    """``image`` (1, side, side) float32, ``circles`` (MOST, 3) with NaN after the last, and for heat maps their targets.
+    """``image`` (C, side, side) float32, ``circles`` (MOST, 3) with NaN after the last, and for heat maps their targets.
 
     Pieces for validation and test are drawn once and for all, by their numbers, and keep their light.
     """
@@ -50,22 +50,21 @@ class Pieces(Dataset):
 
         image, circles, scale = piece(self._tile(self.rows[index % len(self.rows)]), others, self.drawing, rng)
         if self.training:
-            low, high = self.tiles.meta["range"]
-            image = other_light(image, (low, high), rng)
+            image = other_light(image, self.tiles.spans, self.tiles.lit, rng)
         kept = circles[np.argsort(-circles[:, 2], kind="stable")][:MOST]
         padded = np.full((MOST, 3), np.nan, np.float32)
         padded[: len(kept)] = kept
-        item = {"image": torch.from_numpy(np.ascontiguousarray(image, np.float32)[None]), "circles": torch.from_numpy(padded)}
+        item = {"image": torch.from_numpy(np.ascontiguousarray(image, np.float32)), "circles": torch.from_numpy(padded)}
         if self.hparams.head != "heatmap":
             return item
         return item | drawn(kept, self.hparams.piece_px, RADII_PX) | {"list_end": torch.tensor(self.list_end * scale, dtype=torch.float32)}
 
     def _tile(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        return np.asarray(self.tiles.image[row], np.float32), self.tiles.circles[row]
+        return self.tiles.channels(row), self.tiles.circles[row]
 
 
 class WholeTiles(Dataset):
-    """``image`` (1, h, w) of tiles as they are, which is how the level of a map sees them that is as fine as the mosaic."""
+    """``image`` (C, h, w) of tiles as they are, which is how the level of a map sees them that is as fine as the mosaic."""
 
     def __init__(self, tiles: TileSet, rows: np.ndarray):
         self.tiles, self.rows = tiles, rows
@@ -74,7 +73,7 @@ class WholeTiles(Dataset):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return {"image": np.asarray(self.tiles.image[self.rows[index]], np.float32)[None]}
+        return {"image": self.tiles.channels(self.rows[index])}
 
 
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:

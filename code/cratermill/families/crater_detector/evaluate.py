@@ -64,7 +64,7 @@ def look(finder: Finder, tiles: TileSet, rows: np.ndarray, workspace: Any) -> li
     found = []
     for number, row in enumerate(rows, 1):
         workspace.keep_going()
-        found.append(within(found_on(finder, np.asarray(tiles.image[row], np.float32)), tiles.image.shape[1:]))
+        found.append(within(found_on(finder, tiles.channels(row)), tiles.image.shape[-2:]))
         workspace.report(item=number)
     return found
 

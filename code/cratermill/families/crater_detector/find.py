@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 
+from ...core.errors import InputError
 from ...craters.sightings import COLUMNS, Levels, joined
 from ..craters_common.certainty import logit, of_size
 from ..craters_common.tiles import starts
@@ -36,12 +37,21 @@ class Finder:
         self.hparams: Hparams = self.ensemble.hparams
         self.divisor: int = self.ensemble.networks[0].network.divisor
 
+    def require(self, channels: int, what: str) -> None:
+        """Raise ``InputError`` where the networks learnt from other bands than there are."""
+        if channels != (known := self.ensemble.checkpoint.norm.shape[1]):
+            raise InputError(
+                f"{what} has {channels} channel(s), but version {self.hparams.version} was trained with {known}",
+                valid="the bands that it was trained with, in their order",
+                next_step="give the config the training's 'bands' and 'derived'",
+            )
+
     def levels(self, scales: tuple[float, ...], unit: float = 1.0) -> Levels:
         """The levels at these scales; radii in pixels of scale 1, or in units of which such a pixel has ``unit``."""
         return Levels(tuple(unit / scale for scale in scales), members=len(self.ensemble))
 
     def sightings(self, image: np.ndarray, scales: tuple[float, ...]) -> np.ndarray:
-        """What all levels and networks see on an image (h, w) without missing pixels: (N, 5), see :func:`craters.sightings.joined`."""
+        """What all levels and networks see on an image (C, h, w) without missing pixels: (N, 5), see :func:`craters.sightings.joined`."""
         levels = self.levels(scales)
         return np.concatenate([self.look(resized(image, scale), levels, number, scale) for number, scale in enumerate(scales)])
 
@@ -60,9 +70,9 @@ class Finder:
         """Circles (N, 4) x, y, radius, strength by each member, of an image of any size."""
         side = WINDOW_PX + 2 * MARGIN_PX
         found: list[list[np.ndarray]] = [[] for _ in range(len(self.ensemble))]
-        for row, *own_rows in spans(image.shape[0], side):
-            for col, *own_cols in spans(image.shape[1], side):
-                window = image[row : row + side, col : col + side]
+        for row, *own_rows in spans(image.shape[1], side):
+            for col, *own_cols in spans(image.shape[2], side):
+                window = image[:, row : row + side, col : col + side]
                 for member, circles in zip(found, self._in_window(window), strict=True):
                     circles = circles + (col, row, 0, 0)
                     x, y = circles[:, :2].T
@@ -71,11 +81,12 @@ class Finder:
 
     @torch.inference_mode()
     def _in_window(self, image: np.ndarray) -> list[np.ndarray]:
-        self.ensemble.ground.add(image[None, None])
-        below, right = (-length % self.divisor for length in image.shape)
+        self.ensemble.ground.add(image[None])
+        below, right = (-length % self.divisor for length in image.shape[1:])
         # Beyond the edge there is nothing, as in pieces of training; mirrored ground would show rims.
-        padded = np.pad(image.astype(np.float32), ((0, below), (0, right)), constant_values=float(image.mean()))
-        tensor = torch.from_numpy(padded)[None, None].to(self.ensemble.device, memory_format=torch.channels_last)
+        edges = ((0, below), (0, right))
+        padded = np.stack([np.pad(band, edges, constant_values=float(band.mean())) for band in image.astype(np.float32)])
+        tensor = torch.from_numpy(padded)[None].to(self.ensemble.device, memory_format=torch.channels_last)
         return [circles_of(network(tensor))[0].cpu().numpy().astype(float) for network in self.ensemble.networks]
 
 
@@ -88,12 +99,12 @@ def spans(length: int, side: int) -> list[tuple[int, float, float]]:
 
 
 def resized(image: np.ndarray, scale: float) -> np.ndarray:
-    """The image at another scale, as sharp in its pixels as before."""
+    """The image (C, h, w) at another scale, as sharp in its pixels as before."""
     if scale == 1:
         return image
-    source = blurred(np.asarray(image, np.float32), sigma_of(scale)) if scale < 1 else np.asarray(image, np.float32)
-    height, width = (max(1, round(length * scale)) for length in image.shape)
-    return cv2.resize(source, (width, height), interpolation=cv2.INTER_LINEAR)
+    height, width = (max(1, round(length * scale)) for length in image.shape[1:])
+    bands = [blurred(band, sigma_of(scale)) if scale < 1 else band for band in np.asarray(image, np.float32)]
+    return np.stack([cv2.resize(band, (width, height), interpolation=cv2.INTER_LINEAR) for band in bands])
 
 
 def quantities(craters: np.ndarray, pixel: float = 1.0) -> dict[str, np.ndarray]:

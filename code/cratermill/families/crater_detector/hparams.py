@@ -70,7 +70,6 @@ class Hparams(SizedHparams):
         return [("encoder_name", self.encoder_name, "timm")]
 
     def build_network(self, bands: int = 1, pretrained: bool | None = None) -> Any:
-        """The detector for grey images, whatever ``bands`` says."""
         from ...networks.names import resolve
 
         pretrained = self.pretrained if pretrained is None else pretrained
@@ -78,10 +77,10 @@ class Hparams(SizedHparams):
         if self.head == "heatmap":
             from ...networks.circle_net import build_circle_net
 
-            return build_circle_net(backbone, 1, pretrained, size)
+            return build_circle_net(backbone, bands, pretrained, size)
         from ...networks.box_detectors import build_box_detector
 
-        return build_box_detector(self.head, backbone, 1, pretrained, size)
+        return build_box_detector(self.head, backbone, bands, pretrained, size)
 
     def network_label(self) -> str:
         return f"{self.head} {self.encoder_name}"
@@ -92,4 +91,4 @@ class Hparams(SizedHparams):
     def sample_input(self, bands: int = 1, batch: int = 2) -> tuple[Any, ...]:
         import torch
 
-        return (torch.zeros(batch, 1, self.piece_px, self.piece_px),)
+        return (torch.zeros(batch, bands, self.piece_px, self.piece_px),)

@@ -18,7 +18,6 @@ from ...core.files import write_table
 from ...craters.sightings import Levels, joined
 from ...geo.sampling import sample_masked
 from ...samples.brightness import far_from
-from ...samples.grey import mean_of_bands
 from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
@@ -27,7 +26,7 @@ from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, boxes, degree
 from ..craters_common.judging import within
 from ..craters_common.maps import CRATERS, map_run, mapped_version, nearly_held, open_mosaic, params_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
-from ..craters_common.prepare import filled, is_missing
+from ..craters_common.prepare import filled, without_gaps
 from ..craters_common.tiles import wanted
 from ..ensemble import kept
 from ..members import Trainings, checkpoint_paths, frozen_paths, row_of
@@ -101,8 +100,11 @@ def _own(row: RowHparams) -> Hparams:
 
 
 def map_warnings(config: Config) -> list[str]:
-    run, said = map_run(config, NAME), []
+    run = map_run(config, NAME)
+    said = list[str]()
     with open_mosaic(config, NAME) as mosaic:
+        if mosaic.is_layered:  # what networks see of other rasters isn't their own numbers; maps compare it when they are made
+            return said
         for version in Trainings(config).versions(NAME, run.versions[NAME]):
             path = next(iter(checkpoint_paths(config, NAME, version, run.split).values()))
             said += far_from(load(path, NAME, version).seen, mosaic, f"version {version}", grey=False, remembered=config.data.statistics)
@@ -119,6 +121,7 @@ def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict[st
     with open_mosaic(config, NAME) as mosaic:
         grid = around(mosaic.grid.body, box, resolution, MARGIN_PX, finder.divisor)
         image, share = pixels(mosaic, grid, options.missing)
+        finder.require(len(image), str(mosaic.path))
     workspace.keep_going()
     levels = finder.levels(tuple(params["scales"]), params["resolution_m"])
     found = finder.look(image, levels, level) if share else np.zeros((0, 5))
@@ -136,13 +139,8 @@ def marks_of(params: dict[str, Any], version: int, split: int) -> dict[str, str]
 
 
 def pixels(mosaic: Mosaic, grid: Grid, missing: float | None) -> tuple[np.ndarray, float]:
-    """A grey tile (h, w) without gaps, and the share of it that has data."""
-    image = mean_of_bands(*sample_masked(mosaic, grid))
-    gone = is_missing(image, missing)
-    if gone.all():
-        return np.zeros(image.shape, np.float32), 0.0
-    image[gone] = image[~gone].mean()
-    return image, float(1 - gone.mean())
+    """A tile (C, h, w) without gaps, and the share of it that has data."""
+    return without_gaps(mosaic, *sample_masked(mosaic, grid), missing)
 
 
 def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Any) -> dict[str, Any]:
@@ -150,10 +148,11 @@ def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Any
     run, missing = map_run(config, NAME), map_options(config, NAME).missing
     version = int(run.versions[NAME])
     finder = Finder(list(checkpoint_paths(config, NAME, version, run.split).values()), version)
+    finder.require(1, "an image")
     reading = reading_of(config, version, run.split, finder.hparams)
 
     def look(image: np.ndarray, resolution_m: float) -> tuple[np.ndarray, None]:
-        craters = within(found_on(finder, filled(image, missing)), image.shape)
+        craters = within(found_on(finder, filled(image, missing)[None]), image.shape)
         craters = wanted(craters, finder.hparams, resolution_m)
         craters = with_confidence(craters, reading.calibration, quantities(craters))
         return craters[craters[:, 3] >= reading.threshold], None

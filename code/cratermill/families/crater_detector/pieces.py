@@ -52,7 +52,7 @@ def piece(
     drawing: Drawing,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """A piece (side, side) float32 of a tile, its image and circles (N, 3); the circles in it whose centres it shows; and its scale.
+    """A piece (C, side, side) float32 of a tile, its image and circles (N, 3); the circles in it whose centres it shows; and its scale.
 
     ``others`` gives as many further tiles as a mosaic needs.
     """
@@ -62,14 +62,15 @@ def piece(
         return *_part(*tile, scale, (drawing.side, drawing.side), drawing.rotation_deg, rng, around), scale
     count, largest = MOSAICS[0] if rng.random() < MOSTLY_TWO else MOSAICS[1]
     cell = drawing.side // count
-    whole = cell / max(tile[0].shape)
+    whole = cell / max(tile[0].shape[1:])
     scale = rng.uniform(whole, max(whole, largest))
-    image, found = np.full((drawing.side, drawing.side), tile[0].mean(), np.float32), []
+    level = means(tile[0])
+    image, found = np.tile(level, (1, drawing.side, drawing.side)), []
     for number, (one, circles) in enumerate([tile, *others(count**2 - 1)]):
         inner = cell - int(rng.integers(0, LARGEST_GAP_PX + 1))
         part, seen = _part(one, circles, scale, (inner, inner), drawing.rotation_deg, rng)
         row, col = (cell * place for place in divmod(number, count))
-        image[row : row + inner, col : col + inner] = part - one.mean() + tile[0].mean()
+        image[:, row : row + inner, col : col + inner] = part - means(one) + level
         found.append(seen + (col, row, 0))
     return image, np.concatenate(found), scale
 
@@ -87,7 +88,7 @@ def _part(
 
     ``around``: it shows one of the tile's craters that can be learnt at this scale, if there is one.
     """
-    height, width = image.shape
+    height, width = image.shape[1:]
     slack = np.maximum(0.0, np.array([width, height]) * scale - shape[::-1]) / scale
     middle = np.array([width - 1, height - 1]) / 2
     centre = middle + rng.uniform(-0.5, 0.5, 2) * slack
@@ -97,12 +98,20 @@ def _part(
         centre = np.clip(rng.choice(learnable)[:2] + away, middle - slack / 2, middle + slack / 2)
     turn = np.radians(rng.uniform(-rotation_deg, rotation_deg))
     matrix = _affine(scale, turn, rng.random() < 0.5, centre, (np.array(shape[::-1]) - 1) / 2)
-    source = blurred(np.asarray(image, np.float32), sigma_of(scale) * rng.uniform(*BLUR))
-    level = float(image.mean())
-    part = cv2.warpAffine(source, matrix, shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=level)
+    sigma = sigma_of(scale) * rng.uniform(*BLUR)
+    part = np.stack([_warped(blurred(band, sigma), matrix, shape, float(band.mean())) for band in np.asarray(image, np.float32)])
     moved = np.column_stack([circles[:, :2] @ matrix[:, :2].T + matrix[:, 2], circles[:, 2] * scale])
     # A centre beyond the tile belongs to its neighbour, though a turned tile may leave room for it in the piece.
-    return part, moved[_inside(circles, image.shape) & _inside(moved, shape)]
+    return part, moved[_inside(circles, image.shape[1:]) & _inside(moved, shape)]
+
+
+def _warped(band: np.ndarray, matrix: np.ndarray, shape: tuple[int, int], beyond: float) -> np.ndarray:
+    return cv2.warpAffine(band, matrix, shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=beyond)
+
+
+def means(image: np.ndarray) -> np.ndarray:
+    """Of each channel, (C, 1, 1) float32."""
+    return np.array([band.mean() for band in image], np.float32)[:, None, None]
 
 
 def _inside(circles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -118,8 +127,11 @@ def _affine(scale: float, turn: float, upside_down: bool, centre: np.ndarray, ta
     return np.column_stack([linear, target - linear @ centre])
 
 
-def other_light(image: np.ndarray, span: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
-    """The piece with other contrast and brightness, within the range of values."""
-    mean = image.mean()
-    shifted = (image - mean) * rng.uniform(*CONTRAST) + mean + rng.uniform(-1, 1) * BRIGHTNESS * (span[1] - span[0])
-    return np.clip(shifted, *span).astype(np.float32)
+def other_light(image: np.ndarray, spans: list[tuple[float, float]], lit: list[bool], rng: np.random.Generator) -> np.ndarray:
+    """The piece (C, side, side) with other contrast and brightness, within the range of values, of those channels that hang on light."""
+    contrast, brightness = rng.uniform(*CONTRAST), rng.uniform(-1, 1) * BRIGHTNESS
+    for band, span, changes in zip(image, spans, lit, strict=True):
+        if changes:
+            mean = band.mean()
+            band[...] = np.clip((band - mean) * contrast + mean + brightness * (span[1] - span[0]), *span)
+    return image

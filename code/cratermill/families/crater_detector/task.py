@@ -50,7 +50,7 @@ class DetectorTask(Task):
         super().__init__()
         self.hparams, self.gradient_clip = hparams, hparams.gradient_clip
         # A seventh faster on a CPU, and what GPUs like best.
-        self.learning = Normalised(hparams.build_network(), norm).to(memory_format=torch.channels_last)
+        self.learning = Normalised(hparams.build_network(norm.shape[1]), norm).to(memory_format=torch.channels_last)
         self.network = copy.deepcopy(self.learning).requires_grad_(False)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 

@@ -160,15 +160,16 @@ def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> d
 
 def predict(predictor: Predictor, mosaic: Mosaic, grid: Any, options: MapOptions) -> tuple[np.ndarray, float]:
     """Probability (h, w) on an azimuthal tile, NaN where there are no data, and the share of the tile that has data."""
-    return predict_image(predictor, mean_of_bands(*sample_masked(mosaic, grid)), options)
+    missing = None if mosaic.is_layered else options.missing  # heights and slopes of 0 are some
+    return predict_image(predictor, mean_of_bands(*sample_masked(mosaic, grid)), options, missing)
 
 
-def predict_image(predictor: Predictor, image: np.ndarray, options: MapOptions) -> tuple[np.ndarray, float]:
+def predict_image(predictor: Predictor, image: np.ndarray, options: MapOptions, missing: float | None) -> tuple[np.ndarray, float]:
     """The same of a grey image (h, w)."""
-    gone = is_missing(image, options.missing)
+    gone = is_missing(image, missing)
     if gone.all():
         return np.full(image.shape, np.nan, np.float32), 0.0
-    probability = predictor.wide(filled(image, options.missing), options.window_px, options.overlap)
+    probability = predictor.wide(filled(image, missing), options.window_px, options.overlap)
     probability[gone] = np.nan
     return probability, float(1 - gone.mean())
 
@@ -181,7 +182,7 @@ def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Wor
     reading = readings(config, version, run.split, predictor.hparams)
 
     def look(image: np.ndarray, resolution_m: float) -> tuple[np.ndarray, np.ndarray | None]:
-        probability = predict_image(predictor, image, options)[0]
+        probability = predict_image(predictor, image, options, options.missing)[0]
         circles = predictor.circles(probability, reading, resolution_m)
         return circles[circles[:, 3] >= reading.confidence], probability if options.prediction else None
 

@@ -48,7 +48,7 @@ def with_confidence(craters: np.ndarray, calibration: Calibration | None, quanti
 
 
 def truth_of(tiles: TileSet, rows: np.ndarray) -> list[np.ndarray]:
-    return [within(tiles.circles[row], tiles.image.shape[1:]) for row in rows]
+    return [within(tiles.circles[row], tiles.image.shape[-2:]) for row in rows]
 
 
 def learnt(

@@ -22,6 +22,8 @@ CRATERS, SCORES, CURVE, NEW = "craters.csv", "scores.csv", "precision_recall.csv
 class CraterFamily(Family):
     files_marked = True
     maps = True
+    by_band = False
+    """Whether bands of several rasters are channels of their own; else pictures are grey."""
     ignored_keys = OF_DRAWN_TILES
     metrics: tuple[str, ...] = (
         "F1_strict",
@@ -47,7 +49,7 @@ class CraterFamily(Family):
     def make_data(self, config: Config, rows: list[Any], work: Steps) -> dict[str, Any]:
         from .prepare import make_data
 
-        return make_data(config, self.name, rows, work)
+        return make_data(config, self.name, rows, work, self.by_band)
 
     def data_fingerprint(self, config: Config, row: Any) -> Any:
         from ...samples.store import Store

@@ -37,8 +37,8 @@ def judge(
 
     ``columns`` name those of ``everything`` (N, …), which begin with x, y, radius_px and confidence; tables are sorted by the latter.
     """
-    truth = [within(tiles.circles[row], tiles.image.shape[1:]) for row in rows]
-    everything = [surest_first(within(circles, tiles.image.shape[1:])) for circles in everything]
+    truth = [within(tiles.circles[row], tiles.image.shape[-2:]) for row in rows]
+    everything = [surest_first(within(circles, tiles.image.shape[-2:])) for circles in everything]
     found = [circles[circles[:, 3] >= threshold] for circles in everything]
     radii = radii_px(hparams, float(tiles.tiles["resolution_m"].iloc[0]))
     tallies = all_rules(found, truth, radii)
@@ -88,10 +88,10 @@ def show_new(path: Path, tiles: TileSet, new: pd.DataFrame) -> None:
     places = figure.subplots(rows, SHOWN_COLUMNS, squeeze=False).ravel()
     for place in places:
         place.set_axis_off()
-    low, high = tiles.meta["range"]
+    low, high = tiles.spans[0]
     for place, crater in zip(places, rows_of(new), strict=False):
         reach = max(SHOWN_RADII * crater.radius_px, LEAST_SHOWN_PX)
-        place.imshow(np.asarray(tiles.image[crater.tile]), cmap="gray", vmin=low, vmax=high)
+        place.imshow(tiles.channels(crater.tile)[0], cmap="gray", vmin=low, vmax=high)
         place.add_patch(Circle((crater.x, crater.y), crater.radius_px, fill=False, color="#e69f00", lw=0.8))
         place.set(xlim=(crater.x - reach, crater.x + reach), ylim=(crater.y + reach, crater.y - reach))
         place.set_title(f"{crater.confidence:.2f}  {crater.tile}  {crater.radius_px:.1f}", fontsize=6.5)

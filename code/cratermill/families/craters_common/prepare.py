@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from ...core.seeds import seed_of
 from ...craters.catalogue import read_catalogue
 from ...geo.layers import open_mosaic
 from ...geo.sampling import sample_many_masked
-from ...samples.grey import grey_mark, grey_range, mean_of_bands
+from ...samples.grey import SIDES, grey_mark, grey_range, mean_of_bands
 from ...samples.hold_outs import TEST, TV, Squares, Ways, by_name, held_out, region_marks
 from ...samples.inputs import mark, mosaic_mark
 from ...samples.shared_ground import SIDE, ground_groups, thumbnails
@@ -34,6 +35,7 @@ from .synthetic import dots_tile
 if TYPE_CHECKING:
     from ...config import Config
     from ...geo.bodies import Body
+    from ...geo.mosaic import Mosaic
 
 SPLITS = "crater_unet"
 """Splits are drawn by this name for every family, so that all hold out the same tiles."""
@@ -42,7 +44,8 @@ READ_TOGETHER = 16
 
 
 class TileSet:
-    """What prepare leaves: ``image`` (N, H, W), the table ``tiles``, and by tile ``circles`` (M, 3): x, y and radius in pixels."""
+    """What prepare leaves: ``image`` (N, H, W), or (N, C, H, W) where the bands are of several rasters; the table ``tiles``, and by tile
+    ``circles`` (M, 3): x, y and radius in pixels."""
 
     def __init__(self, folder: Path):
         self.store = Store(folder)
@@ -52,10 +55,24 @@ class TileSet:
         self.tiles = table
 
     @property
+    def spans(self) -> list[tuple[float, float]]:
+        """What becomes −1 and 1, of each channel."""
+        return [(low, high) for low, high in self.meta.get("ranges", [self.meta.get("range")])]
+
+    @property
     def norm(self) -> np.ndarray:
-        """Offset and divisor (2, 1) that scale the images to −1…1."""
-        low, high = self.meta["range"]
-        return np.array([[(low + high) / 2], [(high - low) / 2]])
+        """Offsets and divisors (2, C) that scale the images to −1…1."""
+        return np.array([((low + high) / 2, (high - low) / 2) for low, high in self.spans]).T
+
+    @property
+    def lit(self) -> list[bool]:
+        """Which channels would look different in another light."""
+        return [kind in ("own", "hillshade") for kind in self.meta.get("kinds", ["own"])]
+
+    def channels(self, row: int) -> np.ndarray:
+        """One tile (C, H, W) float32."""
+        image = np.asarray(self.image[row], np.float32)
+        return image if image.ndim == 3 else image[None]
 
     def split(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the tiles to train and validate with, and of those to test on."""
@@ -75,11 +92,13 @@ def folder_of(config: Config, family: str, data: str) -> Path:
     return config.data.family(family) / data
 
 
-def make_data(config: Config, family: str, rows: list[Any], steps: Steps) -> dict[str, Any]:
+def make_data(config: Config, family: str, rows: list[Any], steps: Steps, by_band: bool) -> dict[str, Any]:
+    """``by_band``: bands of several rasters are channels of their own; other families look at grey pictures alone."""
     options: CraterData = family_data(config, family)
     for data in sorted({row.data for row in rows}):
         given, store = inputs(config, options, data), Store(folder_of(config, family, data))
-        steps.step(f"{family} {data}", given, [store], partial(_make, config, options, data, store.folder, steps, hash_of(given)))
+        make = partial(_make, config, options, data, store.folder, steps, hash_of(given), by_band)
+        steps.step(f"{family} {data}", given, [store], make)
     return {"made": steps.made}
 
 
@@ -99,7 +118,7 @@ def inputs(config: Config, options: CraterData, data: str) -> dict[str, Any]:
     return given | {name: [mark(config.path(path)) for path in getattr(options, name)] for name in ("images", "tables")}
 
 
-def _make(config: Config, options: CraterData, data: str, folder: Path, steps: Steps, made_of: str) -> None:
+def _make(config: Config, options: CraterData, data: str, folder: Path, steps: Steps, made_of: str, by_band: bool) -> None:
     splits = Splits(config, data != "dots" and options.split_by == "longitude")
     tell = partial(steps.progress, "tiles")
     if data == "dots":
@@ -112,9 +131,10 @@ def _make(config: Config, options: CraterData, data: str, folder: Path, steps: S
             tiles = [Tile(f"dots-{number}", *dots_tile(dots.tile_px, seed + number)) for number in rows["number"].tolist()]
             return _piece(tiles, None, spec)
 
-        write_store(folder, made_of, numbers, {"image": spec}, draw, finish=splits.with_span(BYTES), tell=tell, workers=steps.workers)
+        finish = splits.with_facts(lambda _: {"range": list(BYTES)})
+        write_store(folder, made_of, numbers, {"image": spec}, draw, finish=finish, tell=tell, workers=steps.workers)
     elif options.kind == "mosaic":
-        _mosaic_tiles(config, options, folder, steps, made_of, splits)
+        _mosaic_tiles(config, options, folder, steps, made_of, splits, by_band)
     else:
         images = (
             box_tiles(config.path(options.path or ""), options)
@@ -157,8 +177,10 @@ class Splits:
         squares = Squares(self.body, lon, lat, pixel_m * side_px / 2)
         return Ways("tile", partial(squares.with_craters, self.craters), lambda path: squares.in_regions(self.config.path(path)), named)
 
-    def with_span(self, span: tuple[float, float], side_px: int = 0) -> Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[str, Any]]]:
-        """Rows with a column per split, and facts; refuses tiles of which none holds a crater."""
+    def with_facts(
+        self, facts: Callable[[pd.DataFrame], dict[str, Any]], side_px: int = 0
+    ) -> Callable[[pd.DataFrame], tuple[pd.DataFrame, dict[str, Any]]]:
+        """Rows with a column per split, and facts of them; refuses tiles of which none holds a crater."""
 
         def finish(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
             if not table["craters"].any():
@@ -168,6 +190,7 @@ class Splits:
                     next_step="check that list and images belong together: body, longitudes, units",
                 )
             splits, table = self.config.run.splits, table.assign(tile=np.arange(len(table)))
+            found = facts(table)
             for number in range(splits.count):
                 seed = seed_of(self.config.run.seed, SPLITS, "split", number)
                 turn = number / splits.count
@@ -175,7 +198,7 @@ class Splits:
             groups = table["ground" if "ground" in table else "tile"].to_numpy()
             for number, one in enumerate(splits.hold_out, splits.count):
                 table[f"test_{number}"] = held_out(one, self.ways(table, side_px), groups)
-            return table, {"range": list(span), "by_place": self.by_place}
+            return table, found | {"by_place": self.by_place}
 
         return finish
 
@@ -217,21 +240,22 @@ def _given_tiles(images: Images, missing: float | None, folder: Path, steps: Ste
         span = BYTES if images.is_bytes else (float(table["low"].min()), float(table["high"].max()) or 1.0)
         if splits.overlapping:
             table["ground"] = ground_groups(np.stack([np.reshape(one, (SIDE, SIDE)) for one in table.pop("thumbnail")]))
-        return splits.with_span(span)(table.drop(columns=["low", "high"]))
+        return splits.with_facts(lambda _: {"range": list(span)})(table.drop(columns=["low", "high"]))
 
     tell = partial(steps.progress, "tiles")
     write_store(folder, made_of, images.rows, {"image": spec}, make, finish=finish, tell=tell, workers=steps.workers)
 
 
-def _mosaic_tiles(config: Config, options: CraterData, folder: Path, steps: Steps, made_of: str, splits: Splits) -> None:
+def _mosaic_tiles(config: Config, options: CraterData, folder: Path, steps: Steps, made_of: str, splits: Splits, by_band: bool) -> None:
     if not options.catalogue:
         raise InputError("train.<family>.data names no catalogue", next_step="add catalogue: a crater list of the mosaic's body")
     with open_mosaic(config.mosaic, config.bands) as mosaic:
         body, resolution = mosaic.grid.body, options.resolution_m or mosaic.grid.resolution_m
         _require_narrow(body, options.tile_px, resolution)
         craters = read_catalogue(config.path(options.catalogue), body, pixel_m=mosaic.grid.resolution_m, **options.told)
-        grey = grey_range(mosaic, config.data.statistics)
-        span = (grey.low, grey.high)
+        by_band = by_band and mosaic.is_layered
+        grey = None if by_band else grey_range(mosaic, config.data.statistics)
+        span = (grey.low, grey.high) if grey else None
         places = [box.centre for box in boxes(body, extent(mosaic.grid, options.latitudes), options.tile_px * resolution)]
 
         def make(rows: pd.DataFrame) -> Piece:
@@ -239,17 +263,24 @@ def _mosaic_tiles(config: Config, options: CraterData, folder: Path, steps: Step
             for start in range(0, len(rows), READ_TOGETHER):
                 part = rows.iloc[start : start + READ_TOGETHER]
                 grids = [square(body, row.lon, row.lat, resolution, options.tile_px) for row in rows_of(part)]
-                images = mean_of_bands(*sample_many_masked(mosaic, grids, threads=1))
-                for row, grid, image in zip(rows_of(part), grids, images, strict=True):
+                pixels, missing = sample_many_masked(mosaic, grids, threads=1)
+                gaps = repeat(None) if missing is None else missing
+                for row, grid, one, gap in zip(rows_of(part), grids, pixels, gaps, strict=False):
+                    image, share = without_gaps(mosaic, one, gap, options.missing, by_band)
                     # A tile without data teaches nothing.
-                    if is_missing(image, options.missing).mean() < 0.9:
+                    if share > 0.1:
                         extra, circles = {"lon": row.lon, "lat": row.lat}, circles_on(grid, craters)[:, :3]
-                        tiles.append(Tile(f"tile-{row.Index}", image, circles, row.lon, resolution, extra))
-            return _piece(tiles, options.missing, spec)
+                        if span is None:
+                            extra |= {"means": image.mean((1, 2), dtype=float), "deviations": image.std((1, 2), dtype=float)}
+                        tiles.append(Tile(f"tile-{row.Index}", image if span is None else image[0], circles, row.lon, resolution, extra))
+            return _piece(tiles, None, spec)
 
-        spec = Spec((options.tile_px, options.tile_px), np.dtype(np.uint8 if span == BYTES else np.float32))
+        side, kinds = (options.tile_px, options.tile_px), list(mosaic.kinds)
+        spec = Spec(side if span else (mosaic.count, *side), np.dtype(np.uint8 if span == BYTES else np.float32))
         table, arrays = pd.DataFrame(places, columns=["lon", "lat"]), {"image": spec}
-        tell, finish = partial(steps.progress, "tiles"), replace(splits, body=body, craters=craters).with_span(span, options.tile_px)
+        split = replace(splits, body=body, craters=craters).with_facts
+        finish = split(lambda table: {"range": list(span)} if span else _facts_of_bands(table, kinds), options.tile_px)
+        tell = partial(steps.progress, "tiles")
         write_store(folder, made_of, table, arrays, make, finish=finish, tell=tell, workers=steps.workers)
 
 
@@ -261,6 +292,35 @@ def _require_narrow(body: Body, tile_px: int, resolution_m: float) -> None:
             valid=f"at most {widest} px of {resolution_m:.5g} m ({WIDEST_TILE_DEG:g}°)",
             next_step="lower tile_px in train.<family>.data, or resolution_m",
         )
+
+
+def _facts_of_bands(table: pd.DataFrame, kinds: list[str]) -> dict[str, Any]:
+    """What each band shows, and its values that become −1 and 1: as many deviations around the mean of all tiles as grey pictures have."""
+    means, variances = np.stack(table.pop("means").tolist()), np.stack(table.pop("deviations").tolist()) ** 2
+    mean, deviation = means.mean(0), np.sqrt(variances.mean(0) + means.var(0))
+    if not deviation.all():
+        raise InputError(f"band {int(np.argmin(deviation)) + 1} is the same everywhere", next_step="leave it out of 'bands'")
+    return {"ranges": np.stack([mean - SIDES * deviation, mean + SIDES * deviation], axis=1).tolist(), "kinds": kinds}
+
+
+def without_gaps(
+    mosaic: Mosaic, pixels: np.ndarray, missing: np.ndarray | None, value: float | None, by_band: bool = True
+) -> tuple[np.ndarray, float]:
+    """What networks see of pixels (C, h, w) as float32, and the share with data: grey (1, h, w), or ``by_band`` bands of several rasters.
+
+    Gaps are filled with the mean of the rest, 0 where nothing is there. ``value``: that of the mosaic's own pixels without data. Of another
+    raster's values (heights, as a rule) their mean here is taken away, since what a crater looks like doesn't hang on it.
+    """
+    kinds: tuple[str, ...] = ("made" if mosaic.is_layered else "own",)
+    image = mean_of_bands(pixels, missing)[None]
+    if by_band and mosaic.is_layered:
+        kinds, image = mosaic.kinds, pixels.astype(np.float32)
+        if missing is not None:
+            image[np.broadcast_to(missing, image.shape)] = np.nan
+    values = [value if kind == "own" else None for kind in kinds]
+    gone = np.any([is_missing(band, one) for band, one in zip(image, values, strict=True)], axis=0)
+    bands = [filled(band, one) for band, one in zip(image, values, strict=True)]
+    return np.stack([band - band.mean() if kind == "values" else band for band, kind in zip(bands, kinds, strict=True)]), 1 - gone.mean()
 
 
 def is_missing(image: np.ndarray, value: float | None) -> np.ndarray:

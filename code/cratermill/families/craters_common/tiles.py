@@ -93,7 +93,7 @@ def require_craters(tiles: TileSet, hparams: Sizes) -> None:
     """Raise ``InputError`` where no tile has a crater of the row's sizes, or all craters are larger than a tile."""
     resolution = tiles.tiles["resolution_m"].to_numpy(float)
     low, high = radii_px(hparams, float(resolution[0]))
-    side = min(tiles.image.shape[1:])
+    side = min(tiles.image.shape[-2:])
     if low > side:
         raise InputError(
             f"version {hparams.version} looks for radii of {low:.4g} to {high:.4g} px in tiles of {side} px",
