@@ -67,7 +67,7 @@ def without(folder: Path) -> int:
 def written(folder: Path, suffix: str) -> int:
     mars = get_body("mars")
     frame = pd.DataFrame(np.load(folder / "one.npy"), columns=["lon", "lat", "radius_m", "confidence"])
-    return write_catalogue(folder / f"craters{suffix}", crater_table(frame, mars), mars).stat().st_size
+    return write_catalogue(folder / f"craters{suffix}", crater_table(frame), mars).stat().st_size
 
 
 def read(folder: Path, suffix: str) -> int:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import geopandas
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 import shapely
+from geopandas.testing import assert_geodataframe_equal
 
 from cratermill.core.errors import InputError, WorkError
 from cratermill.craters.catalogue import read_catalogue, write_catalogue
@@ -185,11 +189,40 @@ def test_parquet_with_and_without_shapes(tmp_path, monkeypatch):
         assert found.geometry.x.tolist() == [1, 2, 3]
         with pytest.raises(InputError, match="2440530"):
             read_catalogue(path, get_body("mercury"))
+    whole = geopandas.read_parquet(tmp_path / "it's.parquet")
+    assert whole.crs == MERCURY.geographic_crs() and whole.geometry.y.tolist() == [4, 5, 6]
+    assert _geo(tmp_path / "it's.parquet") == ("geometry", ["Point"], [1, 4, 3, 6])
     frame.to_parquet(tmp_path / "plain.parquet")
     assert read_catalogue(tmp_path / "plain.parquet", MERCURY)[CORE].equals(frame[CORE])
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(InputError, match="broken.parquet can't be read"):
         read_catalogue(tmp_path / "broken.parquet")
+
+
+def _geo(path):
+    about = json.loads(pyarrow.parquet.read_schema(path).metadata[b"geo"])
+    column = about["columns"][about["primary_column"]]
+    return about["primary_column"], column["geometry_types"], column["bbox"]
+
+
+def test_rims_go_through_parquet_in_pieces_as_geopandas_would_read_and_write_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("cratermill.craters.catalogue.BLOCK", 2)
+    monkeypatch.setattr("cratermill.craters.vectors.PIECE", 2)
+    rims = [shapely.Point(1, 2).buffer(0.1), None, shapely.Point(3, 4).buffer(0.1), shapely.Point(5, 6, 7), shapely.Point(8, 9)]
+    columns = {"lon": [1.0, 2, 3, 5, 8], "lat": [2.0, 3, 4, 6, 9], "radius_m": [6e3] * 5, "name": [None, None, "c", "d", "e"]}
+    table = geopandas.GeoDataFrame({**columns, "rim": rims}, geometry="rim", crs=MERCURY.geographic_crs())
+    path = write_catalogue(tmp_path / "rims.parquet", table)
+    assert_geodataframe_equal(geopandas.read_parquet(path), table)
+    assert _geo(path) == ("rim", ["Point", "Point Z", "Polygon"], pytest.approx([0.9, 1.9, 8, 9]))
+    table.to_parquet(tmp_path / "whole.parquet")
+    for again in (path, tmp_path / "whole.parquet"):
+        found = read_catalogue(again, MERCURY)
+        assert found.crs == table.crs and found.geometry.geom_equals(table.geometry).tolist() == [True, False, True, True, True]
+        assert found.geometry[1] is None and found["name"].isna().tolist() == [True, True, False, False, False]
+    bare = table.iloc[4:].set_crs(None, allow_override=True)
+    assert read_catalogue(write_catalogue(tmp_path / "bare.parquet", bare), MERCURY).geometry.x.tolist() == [8]
+    table.iloc[4:].to_parquet(tmp_path / "numbers.parquet", geometry_encoding="geoarrow")
+    assert read_catalogue(tmp_path / "numbers.parquet", MERCURY).geometry.x.tolist() == [8]
 
 
 @pytest.mark.parametrize(("factor", "said"), [(np.pi / 180, True), (1.0, False)])

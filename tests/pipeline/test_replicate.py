@@ -86,11 +86,13 @@ TINY = {
         {"crater_unet": {"versions": [1], "set": {"max_epochs": 1}, "data": {"dots": {"tiles": 8, "tile_px": 128}}}},
         {"n_fresh": 2},
         {"S-1": {"Accuracy published": 0.9871}},
+        "learning_curves.png",
     ),
     "sgan": (
         {"sgan": {"versions": [0, 10], "set": {"max_epochs": 1, "width": 8, "generator_width": 8}, "data": {"cut": {"max_craters": 20}}}},
         {"n_fresh": 20},
         {"SGAN, 10 labels": {"Accuracy published": 0.826}, "CNN, 10 labels": {}},
+        "few_labels.png",
     ),
     "pseudo_label": (
         {"chip_classifier": {"set": {"initial_epochs": 1, "final_epochs": 1}, "data": {"cut": {"max_craters": 20, "unlabelled": 10}}}},
@@ -99,15 +101,28 @@ TINY = {
             "validation fixed": {"Accuracy published": 0.903, "stage1_Accuracy published": 0.865},
             "with the leak": {"Macro_F1 published": 0.902, "stage1_Macro_F1 published": 0.845},
         },
+        "learning_curve.png",
+    ),
+    "ejmap": (
+        {"connection": {"set": {"max_epochs": 1, "tile_size_px": 32}}, "ejecta": {"set": {"max_epochs": 1, "tile_size_px": 32}}},
+        {"n_fresh": 5},
+        {"small": {}},
+        "tuning_splits.png",
+    ),
+    "autoencoder": (
+        {"autoencoder": {"set": {"max_epochs": 1, "crop_px": 32, "cluster_max": 3}, "data": {"count": 40}}},
+        {"n_fresh": 5},
+        {"CAE-6": {}, "CAE-20": {"val_loss published": 0.0019}},
+        "clustering_dots.png",
     ),
 }
-"""What is changed of a small run, and of its planet, to take seconds; and what stands on its page."""
+"""What is changed of a small run, and of its planet, to take seconds; and what stands on its page: lines of its first table, a figure."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_small_run_to_its_page(project, monkeypatch, capfd, name):
-    train, planet, lines = TINY[name]
+    train, planet, lines, figure = TINY[name]
     path = project / "configs" / "replicate" / f"{name}.yaml"
     content = yaml.safe_load(path.read_text())
     content["small"] = replicate.merged(content["small"], {"train": train})
@@ -116,10 +131,11 @@ def test_small_run_to_its_page(project, monkeypatch, capfd, name):
     assert replicate.run_replication(name, small=True) == 0
     folder = project / "results" / "replicate" / f"replicate-{name.replace('_', '-')}-small"
     table = pd.read_csv(folder / "table_1.csv").set_index("test")
-    assert table.index.tolist() == list(lines) and table["Accuracy"].between(0, 1).all()
+    (score, *_), page = content["tables"][0]["scores"], (folder / "index.html").read_text()
+    assert table.index.tolist() == list(lines) and table[score].between(0, 1).all()
     for line, published in lines.items():
         assert table.loc[line, list(published)].to_dict() == published
-    assert "A small run on a synthetic planet" in (folder / "index.html").read_text()
+    assert "A small run on a synthetic planet" in page and figure in page
     capfd.readouterr()
     assert replicate.run_replication(name, small=True) == 0
     assert "train_" not in capfd.readouterr().out, "nothing is trained twice"

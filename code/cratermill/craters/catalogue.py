@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import geopandas
 import numpy as np
 import pandas as pd
 import shapely
+from pyproj import CRS
 
 from ..core.delimited import read_frame
 from ..core.errors import InputError, WorkError, first_line
@@ -44,7 +45,7 @@ from .columns import (
 
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv")
 FORMATS = (*TEXT_SUFFIXES, *vectors.SUFFIXES, vectors.PARQUET, *craterstats.SUFFIXES)
-BLOCK = 2**20
+BLOCK = 2**18
 """Rows that are handed to GDAL at a time: it copies them all."""
 ELSEWHERE_DEG = 1.0
 """Columns and shapes that say so different places of a crater can't both be right."""
@@ -232,30 +233,43 @@ def _compare(frame: geopandas.GeoDataFrame, lon: np.ndarray, lat: np.ndarray, lo
 
 
 def _write_vector(path: Path, craters: pd.DataFrame, body: Body | None) -> Path:
-    if not isinstance(craters, geopandas.GeoDataFrame):
-        points = shapely.points(craters["lon"], craters["lat"])
-        craters = geopandas.GeoDataFrame(craters, geometry=points, crs=body.geographic_crs() if body else None)
-    table: Any = craters  # geopandas has no types, and pandas' don't know its methods
     # "fid" is the GeoPackage's own row number, compared without case: a column FID would have to be unique and 64-bit, and then vanish.
-    if "FID" in table:
-        table = table.drop(columns="crat_FID", errors="ignore").rename(columns={"FID": "crat_FID"})
+    if "FID" in craters:
+        craters = craters.drop(columns="crat_FID", errors="ignore").rename(columns={"FID": "crat_FID"})
+    parts = _parts(craters, body)
     if path.suffix == vectors.PARQUET:
         with atomic_path(path) as temporary:
-            table.to_parquet(temporary, index=False)
+            vectors.write_parquet(temporary, craters, parts)
         return path
-    table = vectors.eastwards(table)
     if path.suffix != ".shp":
         with atomic_path(path) as temporary:
-            for start in range(0, max(len(table), 1), BLOCK):
-                part = table.iloc[start : start + BLOCK]
-                part.to_file(temporary, layer=re.sub(r"\W+", "_", path.stem), mode="a" if start else "w")
+            crs = _to_file(temporary, parts, layer=re.sub(r"\W+", "_", path.stem))
             if path.suffix == ".gpkg":
-                keep_authority(temporary, table.crs)
+                keep_authority(temporary, crs)
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names over 10 letters are cut, as the format has it
-        table.to_file(Path(folder) / path.name)
+        _to_file(Path(folder) / path.name, parts)
         for part in sorted(Path(folder).iterdir()):
             part.replace(path.parent / part.name)
     return path
+
+
+def _parts(craters: pd.DataFrame, body: Body | None) -> Iterator[Any]:  # geopandas has no types, and pandas' don't know its methods
+    """GeoDataFrames of ``BLOCK`` rows at most, one at least; of a plain table with points, which take 200 bytes each."""
+    for start in range(0, max(len(craters), 1), BLOCK):
+        part = craters.iloc[start : start + BLOCK]
+        if not isinstance(part, geopandas.GeoDataFrame):
+            points = shapely.points(part["lon"], part["lat"])
+            part = geopandas.GeoDataFrame(part, geometry=points, crs=body.geographic_crs() if body else None)
+        yield part
+
+
+def _to_file(path: Path, parts: Iterable[Any], **options: Any) -> CRS | None:
+    """Write parts one after another with GDAL; the CRS that they are in."""
+    crs = None
+    for number, part in enumerate(map(vectors.eastwards, parts)):
+        part.to_file(path, mode="a" if number else "w", **options)
+        crs = part.crs
+    return crs

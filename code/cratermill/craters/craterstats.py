@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from ..core.errors import InputError
-from ..core.files import write_text
+from ..core.files import atomic_path
 from ..core.text import read_text
 from ..geo.bodies import Body
 
@@ -35,13 +35,15 @@ def write_craters(path: Path, craters, body: Body, boundary: list[tuple[float, f
     """Write craters (a table with lon, lat, radius_m), counted within ``boundary`` (lon, lat of its corners,
     anticlockwise; default: the whole body)."""
     area_km2 = surface_area_m2(body, boundary) / 1e6
-    rows = [(f"{2 * radius / 1000:.6f}", lon, lat) for radius, lon, lat in zip(craters.radius_m, craters.lon, craters.lat, strict=True)]
-    table = "\n".join(f"{diameter}\t1\t{lon:.8f}\t{lat:.8f}" for diameter, lon, lat in rows)
-    if path.suffix == ".diam":
-        text = f"# area, km^2\narea = {area_km2:.6f}\n#\ncrater = {{diameter, fraction, lon, lat\n{table}\n}}\n"
-    else:
-        text = _scc(body, boundary or [(-180, -90), (180, -90), (180, 90), (-180, 90)], area_km2, table)
-    return write_text(path, text)
+    head = f"# area, km^2\narea = {area_km2:.6f}\n#\ncrater = {{diameter, fraction, lon, lat\n"
+    if path.suffix != ".diam":
+        head = _scc_head(body, boundary or [(-180, -90), (180, -90), (180, 90), (-180, 90)], area_km2)
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(head)
+        for radius, lon, lat in zip(craters.radius_m, craters.lon, craters.lat, strict=True):
+            file.write(f"{2 * radius / 1000:.6f}\t1\t{lon:.8f}\t{lat:.8f}\n")
+        file.write("}\n")
+    return path
 
 
 def counted_area(path: Path) -> float | None:
@@ -72,7 +74,7 @@ def surface_area_m2(body: Body, boundary: list[tuple[float, float]] | None = Non
     return 2 * math.pi * a * a * (1 + b / (a * e) * math.asin(e))
 
 
-def _scc(body: Body, boundary: list[tuple[float, float]], area_km2: float, table: str) -> str:
+def _scc_head(body: Body, boundary: list[tuple[float, float]], area_km2: float) -> str:
     a_km, c_km = body.semi_major_m / 1000, body.semi_minor_m / 1000
     closed = [*boundary, boundary[0]]
     corners = "\n".join(f"{number}\t1\text\t{lon}\t{lat}" for number, (lon, lat) in enumerate(closed, start=1))
@@ -93,8 +95,6 @@ Total_area = {area_km2:.6f} <km^2>
 #
 # crater_diameters:
 crater = {{diam, fraction, lon, lat
-{table}
-}}
 """
 
 

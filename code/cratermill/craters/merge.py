@@ -38,30 +38,38 @@ def union(lists: list[np.ndarray], votes: int, body: Body | None = None, rule: R
     lists = [np.asarray(one, float)[:, :4] for one in lists]
     if not sum(map(len, lists)):
         return np.zeros((0, 5))
-    everything = np.concatenate(lists)
-    owner = np.concatenate([np.full(len(one), number) for number, one in enumerate(lists)])
-    starts = np.concatenate([[0], np.cumsum([len(one) for one in lists])]).astype(int)
-    edges = [np.zeros((0, 2), int)]
-    for first in range(len(lists)):
-        for second in range(first + 1, len(lists)):
-            edges.append(match(lists[first], lists[second], rule, body).pairs + (starts[first], starts[second]))
-    pairs, size = np.concatenate(edges), len(everything)
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
-    _, group = connected_components(graph, directed=False)
-    joined = _joined(everything, owner, group, len(lists), body)
+    group = _groups(lists, body, rule)
+    owner = np.repeat(np.arange(len(lists), dtype=np.int16), [len(one) for one in lists])
+    joined = _joined(np.concatenate(lists), owner, group, len(lists), body)
     joined = joined[joined[:, 4] >= votes]
     return joined[np.lexsort((*joined[:, :3].T[::-1], -joined[:, 3]))]
 
 
-def _joined(craters: np.ndarray, owner: np.ndarray, group: np.ndarray, lists: int, body: Body | None) -> np.ndarray:
+def _groups(lists: list[np.ndarray], body: Body | None, rule: Rule) -> np.ndarray:
+    """Of each row of all lists, one after another, the number of the crater that it is (N,): matched ones share theirs."""
+    starts, edges = np.cumsum([0, *map(len, lists)]), [np.zeros((0, 2), int)]
+    for first in range(len(lists)):
+        for second in range(first + 1, len(lists)):
+            edges.append(match(lists[first], lists[second], rule, body).pairs + starts[[first, second]])
+    pairs = np.concatenate(edges)
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(starts[-1], starts[-1]))
+    return connected_components(graph, directed=False)[1]
+
+
+def _joined(craters: np.ndarray, owner: np.ndarray, group: np.ndarray, count: int, body: Body | None) -> np.ndarray:
     """Place, radius, confidence and votes (G, 5) of groups 0 … G − 1 of rows, each of which is one crater."""
     weight = np.maximum(craters[:, 3], 1e-6)
-    weight = weight / np.bincount(group, weight)[group]
+    weight /= np.bincount(group, weight)[group]
+    places, radius = mean_places(craters, weight, group, body), np.bincount(group, weight * craters[:, 2])
+    return np.column_stack([places, radius, *_votes(craters[:, 3], owner, group, count)])
+
+
+def _votes(confidence: np.ndarray, owner: np.ndarray, group: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of each group the sum of its lists' surest rows, ÷ ``count``, and how many lists are in it."""
     order = np.lexsort((owner, group))
     first = np.flatnonzero(np.r_[True, (np.diff(group[order]) != 0) | (np.diff(owner[order]) != 0)])  # of each list's rows in a group
-    voter, surest = group[order][first], np.maximum.reduceat(craters[order, 3], first)
-    radius, confidence = np.bincount(group, weight * craters[:, 2]), np.bincount(voter, surest) / lists
-    return np.column_stack([mean_places(craters, weight, group, body), radius, confidence, np.bincount(voter)])
+    voter, surest = group[order[first]], np.maximum.reduceat(confidence[order], first)
+    return np.bincount(voter, surest) / count, np.bincount(voter)
 
 
 def mean_places(craters: np.ndarray, weight: np.ndarray, group: np.ndarray, body: Body | None) -> np.ndarray:
@@ -70,6 +78,7 @@ def mean_places(craters: np.ndarray, weight: np.ndarray, group: np.ndarray, body
     if body is None:
         return np.column_stack([np.bincount(group, weight * side) for side in craters[:, :2].T])
     lon, lat = np.radians(craters[:, 0]), np.radians(craters[:, 1])
-    sides = np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)
-    x, y, z = (np.bincount(group, weight * side) for side in sides)
+    x = np.bincount(group, weight * (np.cos(lat) * np.cos(lon)))
+    y = np.bincount(group, weight * (np.cos(lat) * np.sin(lon)))
+    z = np.bincount(group, weight * np.sin(lat))
     return np.degrees(np.column_stack([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import geopandas
 import numpy as np
 import pandas as pd
 
@@ -14,17 +13,16 @@ from .catalogue import write_catalogue
 SUFFIXES = (".gpkg", ".parquet", ".csv", ".scc", ".diam")
 
 
-def crater_table(craters: pd.DataFrame, body: Body) -> geopandas.GeoDataFrame:
-    """Craters (lon, lat, radius_m, …) numbered from the largest, with diameters, as points in degrees on their body."""
+def crater_table(craters: pd.DataFrame) -> pd.DataFrame:
+    """Craters (lon, lat, radius_m, …) numbered from the largest, with diameters."""
     craters = craters.sort_values(["radius_m", "lon", "lat"], ascending=[False, True, True]).reset_index(drop=True)
     craters = craters.drop(columns=["FID", "diameter_km"], errors="ignore")
     craters.insert(0, "FID", np.arange(len(craters)))
     craters["diameter_km"] = craters["radius_m"] * 2 / 1000
-    points = geopandas.points_from_xy(craters["lon"], craters["lat"])
-    return geopandas.GeoDataFrame(craters, geometry=points, crs=body.geographic_crs())
+    return craters
 
 
-def write_craters(folder: Path, craters: geopandas.GeoDataFrame, body: Body, boundary: list[tuple[float, float]] | None) -> list[Path]:
+def write_craters(folder: Path, craters: pd.DataFrame, body: Body, boundary: list[tuple[float, float]] | None) -> list[Path]:
     """``craters`` in all of SUFFIXES; CraterStats' files with the area counted, inside ``boundary`` or the whole body."""
     return [write_catalogue(folder / f"craters{suffix}", craters, body, boundary=boundary) for suffix in SUFFIXES]
 

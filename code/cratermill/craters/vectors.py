@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
 import pandas as pd
+import pyarrow
 import pyarrow.parquet
 import pyogrio
 import pyproj
@@ -29,6 +34,8 @@ NO_LENGTH = 1e-9
 """Of an outline whose vertices are one point, in radii of the body."""
 SAME = 1e-7
 """Ends of two edges are the same point if their unit vectors agree to this, some decimetres on the Moon."""
+PIECE = 2**18
+"""Shapes that are read at a time."""
 _NEAR_POLE = 0.9
 _POLYGON, _COLLECTION = 3, 7  # shapely's numbers
 
@@ -56,10 +63,44 @@ def eastwards(frame: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
     return frame.set_geometry(geopandas.GeoSeries(turned, index=frame.index, crs=body_of_crs(frame.crs).geographic_crs()))
 
 
+def write_parquet(path: Path, craters: pd.DataFrame, parts: Iterator[Any]) -> None:
+    """Write the parts (GeoDataFrames) of ``craters``, a table with shapes or with lon and lat alone, as one GeoParquet file."""
+    first = next(parts)
+    name, plain = first.geometry.name, pd.DataFrame(craters).drop(columns=first.geometry.name, errors="ignore")
+    shaped = craters if isinstance(craters, geopandas.GeoDataFrame) else first
+    types = {kind + " Z" * deep for kind, deep in zip(shaped.geom_type, shaped.has_z, strict=True) if isinstance(kind, str)}
+    about = {"encoding": "WKB", "geometry_types": sorted(types), "crs": first.crs.to_json_dict() if first.crs else None}
+    if types:
+        places = [plain[["lon", "lat"]].min(), plain[["lon", "lat"]].max()] if shaped is first else [shaped.total_bounds]
+        about["bbox"] = np.concatenate(places).tolist()
+    schema = pyarrow.Schema.from_pandas(plain, preserve_index=False).append(pyarrow.field(name, pyarrow.binary()))
+    geo = json.dumps({"version": "1.0.0", "primary_column": name, "columns": {name: about}})
+    with pyarrow.parquet.ParquetWriter(path, schema.with_metadata({**(schema.metadata or {}), "geo": geo})) as file:
+        for part in chain([first], parts):
+            file.write_table(pyarrow.Table.from_pandas(part.to_wkb(), schema=schema, preserve_index=False))
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    """A table, with shapes where the file is GeoParquet: those are made of its bytes piece by piece."""
+    file = pyarrow.parquet.ParquetFile(path)
+    about = json.loads((file.metadata.metadata or {}).get(b"geo", b"null"))
+    if about is None:
+        return pd.read_parquet(path)
+    shapes, name = about.get("columns", {}), about.get("primary_column")
+    if list(shapes) != [name] or shapes[name].get("encoding") != "WKB" or "crs" not in shapes[name]:
+        return geopandas.read_parquet(path)  # several columns of shapes, coordinates as numbers, degrees on Earth
+    made, start = np.empty(file.metadata.num_rows, object), 0
+    for piece in file.iter_batches(PIECE, columns=[name]):
+        made[start : (start := start + len(piece))] = shapely.from_wkb(piece.column(0).to_numpy(zero_copy_only=False))
+    others = file.read([column for column in file.schema_arrow.names if column != name])
+    table = others.to_pandas(split_blocks=True, self_destruct=True)
+    table[name] = geopandas.array.GeometryArray(made, crs=shapes[name]["crs"])
+    return geopandas.GeoDataFrame(table, geometry=name)
+
+
 def _frame(path: Path, layer: str | None, rows: int | None = None) -> pd.DataFrame:
     if path.suffix.lower() == PARQUET:
-        geo = b"geo" in (pyarrow.parquet.read_schema(path).metadata or {})
-        return geopandas.read_parquet(path) if geo else pd.read_parquet(path)
+        return _parquet(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:

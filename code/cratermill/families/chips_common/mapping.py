@@ -282,7 +282,7 @@ def composite(config: Config, family: str, products: list[Path], workspace: Work
             found, facts = joined_list(setting, row, products, folder, mosaic.grid)
         else:
             found, facts = joined_scans(setting, row, [(path, params[path]) for path in products], folder, mosaic.grid)
-        table = crater_table(found, mosaic.grid.body)
+        table = crater_table(found)
         write_craters(folder, table, mosaic.grid.body, counted_boundary(*extent(mosaic.grid)))
         warnings, likeness = get_family(family).page_warnings(config), light_of(products)
         noted = {
@@ -347,7 +347,7 @@ def page_sections(
     sections = [html.facts({name.replace("_", " "): value for name, value in facts.items()})]
     sections += [html.traffic_light(**likeness), *(html.paragraph(text, "warning") for text in warnings)]
     sections.append(html.picture(overlay(folder / "overlay.png", mosaic, {"found": (table, FOUND)}), "what the network takes for craters"))
-    return [*sections, html.section("Craters", html.table(table.drop(columns="geometry")))]
+    return [*sections, html.section("Craters", html.table(table))]
 
 
 def predict_pictures(config: Config, family: str, pictures: Sequence[Picture], workspace: Workspace) -> dict[str, Any]:

@@ -46,8 +46,8 @@ def composite(config: Config, family: str, row: Sizes, join: Join, products: lis
         # Blocks also list what their neighbour may claim; at the end of the map there is none.
         craters = craters[area.holds(craters["lon"].to_numpy(), craters["lat"].to_numpy())]
         resolution = options.resolution_m or mosaic.grid.resolution_m
-        every = crater_table(craters, body)
-        table = crater_table(every[listed(every, row, resolution)], body)
+        every = crater_table(craters)
+        table = crater_table(every[listed(every, row, resolution)])
         boundary = counted_boundary(area.west, area.south, area.east, area.north)
         write_craters(folder, table, body, boundary)
         catalogue, scores = None, {}
@@ -84,11 +84,11 @@ def judged(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame | None) ->
     from ...report.palette import FOUND, MISSED, NEW
 
     if catalogue is None or not len(table):
-        return {"found craters": (pd.DataFrame(table), FOUND)}
+        return {"found craters": (table, FOUND)}
     new, missed = (pd.read_csv(folder / f"{name}.csv") for name in ("new_craters", "missed_craters"))
     places = set(zip(new["lon"].round(6), new["lat"].round(6), strict=True))
     hit = [place not in places for place in zip(table["lon"].round(6), table["lat"].round(6), strict=True)]
-    named = {"found, and in the list": (pd.DataFrame(table[hit]), FOUND), "new: found, and in no list": (new, NEW)}
+    named = {"found, and in the list": (table[hit], FOUND), "new: found, and in no list": (new, NEW)}
     return named | {"missed: in the list alone": (missed, MISSED)}
 
 
@@ -126,7 +126,7 @@ def compare(folder: Path, table: pd.DataFrame, catalogue: pd.DataFrame, row: Siz
     fresh = table.iloc[new]
     fresh = fresh[listed(fresh, row, resolution_m)]
     write_catalogue(folder / "new_craters.gpkg", fresh, body)
-    write_table(folder / "new_craters.csv", fresh.drop(columns="geometry"))
+    write_table(folder / "new_craters.csv", fresh)
     gone = catalogue.iloc[missed]
     write_catalogue(folder / "missed_craters.gpkg", gone.reset_index(drop=True), body)
     write_table(folder / "missed_craters.csv", pd.DataFrame(gone).drop(columns="geometry", errors="ignore"))
@@ -184,4 +184,4 @@ def page_sections(
         legend = "Blue: found" + (" and in the list; orange: new, in no list; purple: missed" if scores else "")
         sections.append(html.section("Map", walk, html.paragraph(f"{legend}. At full size: cratermill view {name}")))
     sections += [*(html.picture(path, caption) for path, caption in pictures)]
-    return [*sections, html.section("Craters", html.table(pd.DataFrame(table.drop(columns="geometry"))))]
+    return [*sections, html.section("Craters", html.table(table))]
