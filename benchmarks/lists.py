@@ -81,6 +81,7 @@ STEPS: dict[str, tuple[Callable, tuple[str, ...], str]] = {
     "write .parquet": (written, (".parquet",), "bytes"),
     "read .parquet": (read, (".parquet",), "craters"),
     "write .gpkg": (written, (".gpkg",), "bytes"),
+    "read .gpkg": (read, (".gpkg",), "craters"),
 }
 
 

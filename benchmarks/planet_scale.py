@@ -1,11 +1,13 @@
 """What a whole planet costs around the networks: maps of a mosaic of 109 164 × 54 582 pixels with networks that answer at once.
 
-    python -m benchmarks.planet_scale [--folder DIR] [--kinds craters ejecta latents] [--fractions 0.01 0.1] [--rows 54582] [--json FILE]
+    python -m benchmarks.planet_scale [--folder DIR] [--kinds craters ejecta latents] [--fractions 0.01 0.1] [--rows 54582]
+        [--crops 1000000] [--json FILE]
 
 The mosaic is made block by block (its blocks hold the same few grey levels, so that it stays small on the disk). Crater lists: 512 px
 windows in blocks of 2048 px. Ejecta: 1 000 craters, tiles up to 3 % of a quarter turn away, all of them connected. Latents: 1 000 000 crops
-of 100 px. Each fraction is every n-th cell of the whole map's frozen plan, one after another in this process; networks are replaced by
-arrays, everything else is what a job does. No cluster takes part: submission is benchmarks/slurm.py's.
+of 100 px, or ``--crops``. Each fraction is every n-th cell of the whole map's frozen plan, one after another in this process; after a
+fraction of 1 the map is joined, latents being clustered. Networks are replaced by arrays, everything else is what a job does. No cluster
+takes part: submission is benchmarks/slurm.py's.
 """
 
 from __future__ import annotations
@@ -64,9 +66,9 @@ def make_mosaic(path: Path, rows: int) -> float:
     return time.perf_counter() - start
 
 
-def make_lists(root: Path) -> None:
+def make_lists(root: Path, crops: int) -> None:
     rng = np.random.default_rng(0)
-    for kind, count in CRATERS.items():
+    for kind, count in {**CRATERS, "latents": crops}.items():
         lat = np.degrees(np.arcsin(rng.uniform(-0.86, 0.86, count)))
         radius = rng.uniform(1500, 5000, count)
         table = pd.DataFrame({"FID": np.arange(count), "lon": rng.uniform(-180, 180, count), "lat": lat, "radius_m": radius})
@@ -184,12 +186,22 @@ def run_fraction(kind: str, plan: Plan, fraction: float, rows: int) -> dict[str,
     return found | {"status s": time.perf_counter() - start}
 
 
+def run_rest(plan: Plan) -> dict[str, Any]:
+    """The cells after the map's, in this process, whose peak of memory stays that of what came before where that was more."""
+    before, clock, cpu = peak_mb(), time.perf_counter(), time.process_time()
+    for cell in (cell for cell in plan.cells if cell.stage != "map"):
+        result = run_cell(plan, cell.index, science)
+        assert result.state == "done", result.cause
+    return {"joined: CPU s": time.process_time() - cpu, "s": time.perf_counter() - clock, "peak MB before": before, "peak MB": peak_mb()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--kinds", nargs="+", choices=list(VERSIONS), default=list(VERSIONS))
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.01, 0.1])
     parser.add_argument("--rows", type=int, default=ROWS, help="of the mosaic; less to try it out")
+    parser.add_argument("--crops", type=int, default=CRATERS["latents"], help="of the map of latents")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -203,7 +215,7 @@ def main() -> None:
         root = Path(name)
         mosaic = root / "data" / "mosaics" / "cylindrical_mosaic.tif"
         say(mosaic_s=make_mosaic(mosaic, options.rows), mosaic_MB=mosaic.stat().st_size / 1e6)
-        make_lists(root)
+        make_lists(root, options.crops)
         make_networks(root)
         configs = make_configs(root)
         answer_at_once()
@@ -212,6 +224,8 @@ def main() -> None:
             say(**facts)
             for fraction in options.fractions:
                 say(kind=kind, **run_fraction(kind, plan, fraction, options.rows))
+            if 1 in options.fractions:
+                say(kind=kind, **run_rest(plan))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 

@@ -1,12 +1,12 @@
 """Steps over whole rasters as dask graphs, against the loops that they replaced; on one core and on two; and when the mosaic grows.
 
-    python benchmarks/rasters.py [--folder DIR] [--rows 5760] [--grown 4] [--turns 6] [--only-largest | --largest] [--json FILE]
+    python benchmarks/rasters.py [--folder DIR] [--rows 5760] [--grown 4] [--cores 2] [--only-largest | --largest] [--json FILE]
 
 The mosaic has 3 bands of bytes in a smooth pattern (deflated, in tiles of 512 px) and as many craters as its area asks for, each with a
 mask and probabilities of 1000 × 1000 px. ``--grown``: how many times as wide and high the largest mosaic of the growth rows is;
 ``--largest``: statistics and composite of 46 080 × 92 160 × 3 too (a few GB on the disk), with a sixteenth of the craters for its area. The
 baselines are the former loops: a reader thread one block ahead for the composite, a loop over blocks for the others. Libraries are
-imported before the clock starts. Two cores are compared with one in turns; the best of the turns is the least disturbed by other work.
+imported before the clock starts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import os
 import shutil
 import tempfile
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -176,23 +175,11 @@ def old_difference(path: Path, mapped: dict[int, Drawn], truth: dict[int, Drawn]
 
 
 def on_cores(count: int, work: Callable, *arguments) -> object:
-    """With so many of dask's threads, and of GDAL's."""
+    """In a process of its own, with so many of dask's threads, and on so many cores: else GDAL's threads would take others."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
     os.environ["SLURM_CPUS_PER_TASK"] = str(count)
     with dask.config.set(num_workers=count), tempfile.TemporaryDirectory() as scratch:
         return work(*arguments, Path(scratch))
-
-
-def in_turns(step: Callable, place: Path, turns: int) -> list[float]:
-    """Seconds on one core by those on two, after a turn to warm up."""
-    found = []
-    for _ in range(turns + 1):
-        seconds = []
-        for count in (1, 2):
-            start = time.perf_counter()
-            on_cores(count, step, True, place)
-            seconds.append(time.perf_counter() - start)
-        found.append(seconds[0] / seconds[1])
-    return found[1:]
 
 
 def statistics(new: bool, place: Path, scratch: Path) -> int:
@@ -249,20 +236,16 @@ STEPS = {
 }
 
 
-def compared(place: Path, runs: int, turns: int) -> tuple[list[Row], dict[str, str]]:
+def compared(place: Path, runs: int, cores: int) -> tuple[list[Row], dict[str, str]]:
     rows, notes = [], {}
     for name, step in STEPS.items():
         old, one = (measure(on_cores, 1, step, new, place, runs=runs) for new in (False, True))
         assert old.value == one.value, name
         rows.append(Row(f"{name}, one core", "the loop before", one, old, 1.0, 2048))
         print(f"{name}: {rows[-1].cpu_ratio:.2f} × in CPU time ({said(one)}, before {said(old)})", flush=True)
-        if not turns:
-            continue
-        ratios = sorted(measure(in_turns, step, place, turns, runs=1).value)
-        middle, load = ratios[len(ratios) // 2], os.getloadavg()[0]
-        notes[f"{name}, two cores"] = (
-            f"by the clock {ratios[-1]:.2f} × one core at best, median {middle:.2f} × of {len(ratios)} turns, load {load:.1f}"
-        )
+        if cores > 1:
+            more, load = measure(on_cores, cores, step, True, place, runs=runs), os.getloadavg()[0]
+            notes[f"{name}, {cores} cores"] = f"{one.seconds / more.seconds:.2f} × one core by the clock ({said(more)}), load {load:.1f}"
     return rows, notes
 
 
@@ -287,12 +270,12 @@ def main() -> None:
     parser.add_argument("--largest", action="store_true")
     parser.add_argument("--only-largest", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--turns", type=int, default=6, help="two cores against one, so often in turns; 0: not at all")
+    parser.add_argument("--cores", type=int, default=2, help="that are compared with one; 1: not at all")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="rasters-"))
     try:
-        rows, notes = ([], {}) if given.only_largest else compared(make(folder, given.rows), given.runs, given.turns)
+        rows, notes = ([], {}) if given.only_largest else compared(make(folder, given.rows), given.runs, given.cores)
         if given.grown > 1 and not given.only_largest:
             notes |= growth(folder, given.rows, given.grown)
         if given.largest or given.only_largest:

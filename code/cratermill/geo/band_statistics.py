@@ -24,7 +24,7 @@ from .grid import Window
 if TYPE_CHECKING:
     from .mosaic import Mosaic
 
-BLOCK_BYTES = 48 * 2**20
+BLOCK_BYTES = 12 * 2**20
 # OpenCV counts in float32, which is exact up to 2²⁴.
 BLOCK_PX = 2**24
 SAMPLED_PX = 2**14
