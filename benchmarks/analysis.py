@@ -1,6 +1,6 @@
 """``cratermill analyse``: time of each crater, and whether memory grows with their number. From the project's folder:
 
-    python -m benchmarks.analysis [--shape 2880 5760] [--craters 48] [--json FILE]
+    python -m benchmarks.analysis [--shape 2880 5760] [--grown 1] [--craters 48] [--every 8 4 2 1] [--copies 2 4] [--json FILE]
 
 EJMAP's step 9 takes about 17 s per crater on 12 threads, by its own account, after a warp of the whole globe; that isn't run here.
 """
@@ -17,16 +17,39 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import rasterio
+from affine import Affine
 from benchmarks.measure import measure
+from rasterio.windows import Window
 
 from cratermill.analysis.map_tables import band_names, each_crater
 from cratermill.analysis.mapped_craters import read_craters
 from cratermill.analysis.masks import MaskSet
+from cratermill.core.files import atomic_path
 from cratermill.geo.mosaic import Mosaic
 from cratermill.synthetic import synthesise
 from cratermill.synthetic.planet_folder import PlanetFolder
 
 EJMAP_S, THREADS = 17.0, 12
+ROWS = 32
+"""Of the small planet, made large at a time."""
+
+
+def grow(planet: PlanetFolder, times: int) -> None:
+    """Replace mosaic and true masks by the same with ``times`` × ``times`` pixels for each."""
+    for path in [planet.mosaic, *planet.truth.glob("mask_crater_*.tif")] if times > 1 else ():
+        with rasterio.open(path) as small, atomic_path(path) as temporary:
+            profile = {**small.profile, "driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
+            profile |= {
+                "transform": small.transform @ Affine.scale(1 / times),
+                "height": small.height * times,
+                "width": small.width * times,
+            }
+            with rasterio.open(temporary, "w", **profile, zlevel=1, SPARSE_OK=True) as large:
+                for row in range(0, small.height, ROWS):
+                    pixels = small.read(window=Window(0, row, small.width, min(ROWS, small.height - row)))
+                    pixels = pixels.repeat(times, axis=1).repeat(times, axis=2)
+                    large.write(pixels, window=Window(0, row * times, large.width, pixels.shape[1]))
 
 
 def analyse(root: str, every: int, copies: int) -> tuple[list[float], list[float]]:
@@ -58,6 +81,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shape", type=int, nargs=2, default=(2880, 5760))
     parser.add_argument("--craters", type=int, default=48)
+    parser.add_argument("--grown", type=int, default=1, help="then make so many times so many pixels of each: large, and soon made")
+    parser.add_argument("--every", type=int, nargs="+", default=[8, 4, 2, 1], help="look at every so many craters; 1 is looked at anyway")
+    parser.add_argument("--copies", type=int, nargs="*", default=[2, 4], help="then at all of them so many times")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     # What GDAL keeps of the mosaic fills up to 128 MB as more craters are looked at: less of it shows sooner whether anything else grows.
@@ -65,8 +91,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "planet"
         synthesise(root, shape=tuple(options.shape), seed=1, n_fresh=options.craters, workers=1)
+        grow(PlanetFolder(root), options.grown)
         found = {}
-        for every, copies in ((8, 1), (4, 1), (2, 1), (1, 1), (1, 2), (1, 4)):
+        for every, copies in [*((every, 1) for every in options.every if every > 1), (1, 1), *((1, copies) for copies in options.copies)]:
             found[every, copies] = one = measure(analyse, str(root), every, copies, runs=1)
             print(f"{len(one.value[0])} craters: {one.peak_mb:.0f} MB, {one.cpu_s:.1f} s of CPU", flush=True)
     times, reaches = (np.array(values) for values in found[1, 1].value)

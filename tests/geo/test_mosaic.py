@@ -92,6 +92,18 @@ def test_missing_pixels(tmp_path, grid):
     np.testing.assert_array_equal(mosaic.missing(mosaic.read(Window(0, 0, 1, 2)))[:, 0], [[True, False], [False, True]])
 
 
+@pytest.mark.parametrize(("values", "said"), [((1, 3), "holds 1 to 3"), ((255, 255), ""), ((1, 1), "")])
+def test_masks_of_several_classes_are_said(tmp_path, grid, capsys, values, said):
+    """All of them count, which may not be meant; classes that lie in different windows are seen as well."""
+    pixels = np.zeros((1, *grid.shape), np.uint8)
+    pixels[0, 3, 3], pixels[0, 40, 40] = values
+    with Mosaic.open(write_mosaic(tmp_path / "mask.tif", pixels, grid), [1], labels=True) as mask:
+        found = [mask.read_mask(Window(row, row, 8, 8)).sum() for row in (0, 38)]
+    text = capsys.readouterr().err
+    assert found == [1, 1] and (said in text if said else not text)
+    assert not said or ("gdal_calc.py" in text and "mask.tif" in text)
+
+
 def test_nodata_the_type_cannot_hold_flags_nothing(tmp_path, grid):
     path = write_mosaic(tmp_path / "x.tif", noise(grid), grid)
     vrt = tmp_path / "x.vrt"

@@ -179,8 +179,12 @@ def test_a_map_is_corrected_and_remembered(data, truth, tmp_path):
     assert {tile.fid for tile in new} == {2} and all(np.array_equal(begun[t.window.slices], shifted[t.window.slices]) for t in new)
     found, _ = take_in(sources(data), dry_run=True)
     assert not found.drawn and not found.half and len(found.untouched) == len(new)
+    # The same map again: the same tiles, before they are drawn and after; more only where more are asked for.
+    assert correct(sources(data), tmp_path / "a map", amount=Amount(tiles=10)) == (folder, [])
     draw(folder, 2, truth[2])
     take_in(sources(data), by="Ada")
+    assert correct(sources(data), tmp_path / "a map", amount=Amount(tiles=10)) == (folder, [])
+    assert len(correct(sources(data), tmp_path / "a map", amount=Amount(tiles=12))[1]) == 2
     assert all(np.array_equal(rasterio.open(data.mask(2)).read(1)[t.window.slices], truth[2][t.window.slices]) for t in new)
     assert pd.read_csv(data.drawing_log)["source"].str.match(r"map a map [0-9a-f]{16}").all()
 
@@ -297,6 +301,8 @@ def test_the_verbs(data, truth, tmp_path):
     run = CliRunner()
     answer = run.invoke(app, ["label", "start", str(config), "--craters", "4", "--tiles", "4", "--tile-px", "10", "20"])
     assert answer.exit_code == 0 and "4 new tiles of 1 craters" in answer.stdout
+    again = run.invoke(app, ["label", "start", str(config), "--craters", "4", "--tiles", "4", "--tile-px", "10", "20"])
+    assert again.exit_code == 0 and "0 new tiles" in again.stdout and "beside 4 from before" in again.stdout and "--tiles" in again.stdout
     draw(DrawingFolder(data.drawing), 4, truth[4])
     answer = run.invoke(app, ["label", "import", str(config), "--by", "Ada"])
     assert answer.exit_code == 0 and "4 tiles complete" in answer.stdout and data.mask(4).exists()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,8 @@ def test_ejmaps_tables_and_ours(compared):
     assert parts.loc[parts["by"] == "scale", "part"].tolist() == ["2 px", "5 px"]
     page = (folder / "index.html").read_text()
     assert page.count("data:image/png") == 3 and "95 %" in page
+    # The truth of crater 4 is the mask that the fixture put among the training's, and that is said.
+    assert found["learned_from"] == [4] and any("learned from" in note and note in unescape(page) for note in found["notes"])
 
 
 def test_a_raster_says_where_map_and_truth_differ(compared, project):

@@ -47,10 +47,10 @@ class Reader:
 
     def _from_file(self, path: Path, window: Window) -> np.ndarray:
         if path not in self.files and len(self.files) >= MOST_OPEN:
-            with Mosaic.open(path, [1]) as mosaic:
+            with Mosaic.open(path, [1], labels=True) as mosaic:
                 return mosaic.read_mask(window)
         if path not in self.files:
-            self.files[path] = Mosaic.open(path, [1])
+            self.files[path] = Mosaic.open(path, [1], labels=True)
         return self.files[path].read_mask(window)
 
     def make_room(self) -> None:
@@ -72,7 +72,7 @@ class Reader:
 def _packed(path: Path, whole: Window) -> np.ndarray:
     """A whole mask, 8 pixels of a row in each byte."""
     bits, rows = np.zeros((whole.height, -(-whole.width // 8)), np.uint8), max(STRIP_PX // whole.width, 1)
-    with Mosaic.open(path, [1]) as mosaic:
+    with Mosaic.open(path, [1], labels=True) as mosaic:
         for row in range(0, whole.height, rows):
             strip = Window(row, 0, min(rows, whole.height - row), whole.width)
             bits[row : strip.stop_row] = np.packbits(mosaic.read_mask(strip), axis=1)
@@ -92,7 +92,7 @@ class Mask:
     @classmethod
     def open(cls, fid: int, path: Path, grid: Grid, reader: Reader | None = None) -> Mask:
         """Pixels are read when they are asked for. ``reader``: shared by the masks of a set."""
-        with Mosaic.open(path, [1]) as mosaic:
+        with Mosaic.open(path, [1], labels=True) as mosaic:
             return cls(fid, path, grid.window_of(mosaic.grid, f"the mask {path}"), grid, reader or Reader())
 
     def _file(self, part: Window) -> np.ndarray:
@@ -108,7 +108,7 @@ class Mask:
 
     def read_block(self, window: Window) -> np.ndarray:
         """The same by a file of the calling thread's own, nothing of which is kept."""
-        return self._of(kept_open(self.path, (1,)).read_mask, window)
+        return self._of(kept_open(self.path, (1,), labels=True).read_mask, window)
 
     def _of(self, read: Callable[[Window], np.ndarray], window: Window) -> np.ndarray:
         out = np.zeros((window.height, window.width), bool)

@@ -47,5 +47,5 @@ def neighbours(masks: Iterable[Mask], grid: Grid) -> dict[int, np.ndarray]:
 
 def on_square(mask: Mask, grid: Grid) -> np.ndarray:
     """A mask on a small azimuthal square, each of its pixels that of the mosaic it lies on: (n, n) bool."""
-    with Mosaic.open(mask.path, [1]) as file:
+    with Mosaic.open(mask.path, [1], labels=True) as file:
         return sample(file, grid, "nearest", nodata="ignore")[0] > 0

@@ -286,8 +286,11 @@ def fids(text: str) -> list[int] | None:
 
 def _laid(folder: DrawingFolder, new: list[Tile], config: Path | None, into: Path | None, as_json: bool) -> None:
     craters = sorted({tile.fid for tile in new})
-    said = f"{len(new)} new tiles of {len(craters)} craters in {folder.root}"
-    print_answer(as_json, {"folder": str(folder.root), "tiles": len(new), "craters": craters}, said, _then(folder, config, into))
+    before = len(folder.starts()) - len(new)
+    said = f"{len(new)} new tiles of {len(craters)} craters in {folder.root}" + (f", beside {before} from before" if before else "")
+    lines = [said] if new else [said, "As many as were asked for are there, or none is left within reach; --tiles asks for more."]
+    facts = {"folder": str(folder.root), "tiles": len(new), "craters": craters, "before": before}
+    print_answer(as_json, facts, *lines, _then(folder, config, into))
 
 
 def _then(folder: DrawingFolder, config: Path | None, into: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,13 @@ class Project:
 
     def cell_product(self, short: str, version: int, stage: str, split: int, iteration: int) -> Path:
         return self.version_log(short, version) / "cells" / f"{stage}_{cell_tag(split, iteration)}"
+
+    def cells(self, short: str, version: int, stage: str, name: str, split: int | None = None) -> dict[tuple[int, int], Path]:
+        """A file of every published cell of a version's stage, by split and iteration; replaced or unfinished ones are none."""
+        files = (self.version_log(short, version) / "cells").glob(f"{stage}_test-set-*/{name}")
+        found = {path: re.fullmatch(rf"{stage}_test-set-(\d+)_iteration-(\d+)", path.parent.name) for path in files}
+        places = {(int(match[1]), int(match[2])): path for path, match in found.items() if match}
+        return {place: path for place, path in sorted(places.items()) if split in (None, place[0])}
 
     def map_folder(self, name: str) -> Path:
         return self.results / "output_masks" / name

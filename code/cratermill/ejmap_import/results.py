@@ -25,7 +25,7 @@ WHAT_TRUST_MEANS = (
 )
 
 PAIRS_DIFFER = (
-    "EJMAP's connection networks were trained on pairs whose layout is not published; here they are shown our pairs, so look at their "
+    "EJMAP's connection networks were trained on pairs whose layout was not at hand here; they are shown our pairs, so look at their "
     "votes before you trust them (EJMAP's own connected tiles came along and serve evaluation)"
 )
 

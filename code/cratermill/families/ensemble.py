@@ -31,6 +31,9 @@ CHUNK = 32
 class Ensemble:
     """The networks of one version's checkpoints, in evaluation mode. ``hparams`` is the row, of the model of its family."""
 
+    not_ground = 0
+    """Last channels of the input that are no ground, such as distances."""
+
     def __init__(self, checkpoints: Iterable[Checkpoint], paths: list[Path], device: torch.device | None = None):
         self.device = device or torch_device()
         self.networks: list[Normalised] = []
@@ -64,7 +67,9 @@ class Ensemble:
     def shown(self) -> dict[str, Any]:
         """What the networks were shown since the last call, beside what they learned from; for the traffic light of a map."""
         sums, self.ground = self.ground.plain(), Ground()
-        return {"here": sums, "trained": self.checkpoint.seen}
+        seen = self.checkpoint.seen
+        trained = {name: values if name == "share" else values[: len(values) - self.not_ground] for name, values in seen.items()}
+        return {"here": sums, "trained": trained}
 
     def renormalise(self, norm: np.ndarray) -> None:
         """Other offsets and divisors (2, C) for raw input than those of the training."""
@@ -75,7 +80,7 @@ class Ensemble:
     @torch.inference_mode()
     def probabilities(self, image_BCHW: np.ndarray, extra_BM: np.ndarray | None = None) -> torch.Tensor:
         """Sigmoid of each member's logits for raw inputs: (members, B, ...) float32."""
-        self.ground.add(image_BCHW)
+        self.ground.add(image_BCHW[:, : image_BCHW.shape[1] - self.not_ground])
         image = torch.from_numpy(image_BCHW).to(self.device).to(memory_format=torch.channels_last)
         extra = () if extra_BM is None else (torch.from_numpy(extra_BM).to(self.device),)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda" or is_bf16_fast()):

@@ -31,13 +31,12 @@ def training_product(config: Config, family: str, version: int, split: int, iter
     return config.project.cell_product(get_family(family).short, version, "train", split, iteration)
 
 
-def _look(config: Config, family: str, version: int) -> Path:
-    """The folder of a version's cells; whoever remembers what follows from it and from the version's results is told so."""
+def _cells(config: Config, family: str, version: int, stage: str, name: str, split: int | None = None) -> dict[tuple[int, int], Path]:
+    """:meth:`Project.cells` of a version; whoever remembers what follows from them and from the version's results is told so."""
     short, project = get_family(family).short, config.project
-    cells = project.version_log(short, version) / "cells"
-    for folder in (cells, project.version_results(short, version)):
+    for folder in (project.version_log(short, version) / "cells", project.version_results(short, version)):
         note(folder)
-    return cells
+    return project.cells(short, version, stage, name, split)
 
 
 def find_checkpoints(config: Config, family: str, version: int, split: int) -> dict[int, Path]:
@@ -45,8 +44,8 @@ def find_checkpoints(config: Config, family: str, version: int, split: int) -> d
     short, project = get_family(family).short, config.project
     results = project.version_results(short, version).glob(f"best-checkpoint_test-set-{split}_iteration-*.ckpt")
     found = {_iteration(path.stem): path for path in results}
-    cells = _look(config, family, version).glob(f"train_test-set-{split}_iteration-*/{CHECKPOINT}")
-    found |= {_iteration(path.parent.name): path for path in cells if (path.parent / CELL).exists()}
+    cells = _cells(config, family, version, "train", CHECKPOINT, split)
+    found |= {iteration: path for (_, iteration), path in cells.items() if (path.parent / CELL).exists()}
     found.pop(-1, None)
     return dict(sorted(found.items()))
 
@@ -68,9 +67,8 @@ def checkpoint_paths(config: Config, family: str, version: int, split: int) -> d
 def trained_splits(config: Config, family: str, version: int) -> list[int]:
     short, project = get_family(family).short, config.project
     names = [path.name for path in project.version_results(short, version).glob("best-checkpoint_test-set-*_iteration-*.ckpt")]
-    cells = _look(config, family, version).glob(f"train_test-set-*/{CELL}")
-    names += [path.parent.name for path in cells if "." not in path.parent.name]
-    return sorted({int(match[1]) for name in names if (match := re.search(r"test-set-(\d+)", name))})
+    found = {split for split, _ in _cells(config, family, version, "train", CELL)}
+    return sorted(found | {int(match[1]) for name in names if (match := re.search(r"test-set-(\d+)", name))})
 
 
 def trained_versions(config: Config, family: str) -> list[int]:
@@ -101,8 +99,8 @@ def row_of(config: Config, family: str, version: int, split: int) -> RowHparams:
 
 def evaluated_row(config: Config, family: str, version: int, split: int) -> RowHparams | None:
     """The row as a version was last evaluated here, which may judge otherwise than when it was trained; None where it wasn't."""
-    folder = _look(config, family, version)
-    made = next((one for path in sorted(folder.glob(f"evaluate_test-set-{split}_iteration-*/{CELL}")) if (one := read_json(path))), None)
+    files = _cells(config, family, version, "evaluate", CELL, split).values()
+    made = next((one for path in files if (one := read_json(path))), None)
     return row_model(family).from_plan(made["params"]["hparams"]) if made else None
 
 
@@ -244,9 +242,8 @@ class Trainings:
 
     def evaluations(self, family: str, version: int, split: int) -> Marks:
         """Fingerprints of the evaluations of all iterations, planned or there."""
-        folder = _look(self.config, family, version)
-        made = {_iteration(path.parent.name): read_json(path) for path in folder.glob(f"evaluate_test-set-{split}_iteration-*/{CELL}")}
-        found = {number: one["fingerprint"] for number, one in made.items() if one and number >= 0}
+        files = _cells(self.config, family, version, "evaluate", CELL, split)
+        found = {number: made["fingerprint"] for (_, number), path in files.items() if (made := read_json(path))}
         found |= {number: cell.fingerprint for number, cell in self._cells("evaluate", family, version, split).items()}
         return {str(iteration): mark for iteration, mark in sorted(found.items())}
 

@@ -21,6 +21,7 @@ from rasterio.windows import Window as RasterioWindow
 from ..core.errors import InputError, first_line
 from ..core.files import stat_fingerprint
 from ..core.machine import cores
+from ..core.notices import notice
 from .band_formulas import Bands, chosen_bands
 from .band_statistics import Statistics, statistics
 from .bodies import get_body
@@ -54,6 +55,8 @@ class Mosaic:
 
     is_layered = False
     """Whether bands come from several rasters (layers.py)."""
+    _classes: frozenset[int] = frozenset()
+    """Of a mask: the least and the highest values above 0 that were read of it."""
 
     def __init__(self, path: str | Path, bands: Bands = None, *, labels: bool = False):
         self.path = Path(path)
@@ -129,8 +132,25 @@ class Mosaic:
 
     def read_mask(self, window: Window) -> np.ndarray:
         """Where the first band is above 0, (h, w) bool; False where pixels are missing."""
-        pixels, missing = self.read_masked(window)
-        return pixels[0] > 0 if missing is None else (pixels[0] > 0) & ~missing[0]
+        return self.above_zero(*self.read_masked(window))
+
+    def above_zero(self, pixels: np.ndarray, missing: np.ndarray | None) -> np.ndarray:
+        """What a mask says of pixels (C, h, w) that were read of it, (h, w) bool. It is said if they hold several classes."""
+        found = pixels[0] > 0 if missing is None else (pixels[0] > 0) & ~missing[0]
+        highest = pixels[0].max(initial=0)
+        if self.dtype.kind != "f" and highest > 0:
+            self._remark_classes(pixels[0].max(keepdims=True) if highest == 1 and missing is None else pixels[0][found])
+        return found
+
+    def _remark_classes(self, values: np.ndarray) -> None:
+        if values.size:
+            self._classes = self._classes | {int(values.min()), int(values.max())}
+        if len(self._classes) > 1:
+            text = (
+                f"the mask {self.path} holds {min(self._classes)} to {max(self._classes)}, and all above 0 count alike. Where only some "
+                "are meant, write 1 there and 0 elsewhere (gdal_calc.py -A MASK --calc 'A==1' --outfile NEW; the same for others beside it)"
+            )
+            notice(text, once=f"classes in {self.path.parent}")
 
     def read_raw(self, window: Window) -> Raw:
         """Pixels of a window as they are; whatever lies off the mosaic is ``fill``."""

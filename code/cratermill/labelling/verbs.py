@@ -141,21 +141,27 @@ def start(
 def correct(
     sources: Sources, map_folder: Path, into: Path | None = None, craters: list[int] | None = None, amount: Amount = USUAL
 ) -> tuple[DrawingFolder, list[Tile]]:
-    """Lay out tiles that begin with a map's ejecta, to be put right; spread like blank ones, and never those drawn before."""
+    """Lay out tiles that begin with a map's ejecta, to be put right; spread like blank ones, and never those drawn before.
+
+    Those of the same map that lie in the folder count, so that the same command lays out nothing more.
+    """
     files = mask_files(map_folder)
     with opened(sources, into) as studio:
         fids = [crater.fid for crater in studio.chosen(craters if craters is not None else sorted(set(files) & set(studio.craters)))]
         missing = [fid for fid in fids if fid not in files]
         if missing:
             raise InputError(f"{map_folder} has no masks of the craters {missing}", valid=f"craters of the map: {sorted(files)[:20]}")
-        ground, new = studio.ground(), []
+        ground, starts = studio.ground(), studio.folder.starts()
+        tiles: list[Tile] = []
+        contents: dict[int, Content] = {}
         for fid in fids:
             source = f"map {map_folder.name} {digest(files[fid])[:16]}"
-            content = studio.content_of(files[fid], source)
-            before = {*drawn_tiles(sources.data, fid), *(tile for tile in studio.folder.starts() if tile.fid == fid)}
-            tiles = stratified(ground, fid, amount.tiles + len(before), before, amount.seed)
-            new += studio.desk.lay(tiles, content)
-        return studio.folder, new
+            laid = {tile: start.source for tile, start in starts.items() if tile.fid == fid}
+            before = {*drawn_tiles(sources.data, fid), *laid}
+            others = len(before) - list(laid.values()).count(source)
+            tiles += stratified(ground, fid, amount.tiles + others, before, amount.seed)
+            contents[fid] = studio.content_of(files[fid], source)
+        return studio.folder, studio.desk.lay(tiles, lambda tile: contents[tile.fid](tile))
 
 
 def take_in(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import CompareOptions
 from ..core.errors import InputError
-from ..core.files import write_json, write_table
+from ..core.files import content_digest, write_json, write_table
 from ..core.frames import rows_of
 from .calibrate import calibrated
 from .index import refresh
@@ -28,6 +28,7 @@ Progress = Callable[[str, int, int], None]
 NOTES = {
     "not_mapped": "Not on the map, so nothing of them was found: {}",
     "not_listed": "The crater list lacks them, so they are left out: {}",
+    "learned_from": "Their truth is the very mask that the map's networks learned from, which says little of other ground: {}",
 }
 
 
@@ -103,6 +104,7 @@ class Comparison:
         if known is not None:
             tables["calibration"], self.calibration = known
         left = {"not_mapped": [fid for fid in fids if fid not in mapped], "not_listed": sorted(set(truth) - set(craters))}
+        left["learned_from"] = self._learned_from(fids)
         return self._write(tables, found, left)
 
     def _ejecta(self, grid: Grid, craters: dict[int, Crater]) -> tuple[dict[int, Ejecta], dict[int, Ejecta]]:
@@ -172,6 +174,14 @@ class Comparison:
         windows = [Window(int(tile.y), int(tile.x), int(tile.height), int(tile.width)) for tile in rows_of(table)]
         mask = Mask.open(fid, folder / f"mask_crater_{fid}.tif", grid)
         return Drawn(mask), Drawn(Tiles(data.human_positions, windows, grid))
+
+    def _learned_from(self, fids: list[int]) -> list[int]:
+        """Craters of which the truth is byte for byte the training mask."""
+        from ..analysis.masks import mask_files
+
+        folder, files = self.sources.drawn, {} if self.truth.is_file() else mask_files(self.truth)
+        pairs = {fid: (files[fid], folder / f"mask_crater_{fid}.tif") for fid in fids if folder and fid in files}
+        return [fid for fid, (one, other) in pairs.items() if other.exists() and content_digest(one) == content_digest(other)]
 
     def _draw(self, found: list[Compared], mapped: dict, truth: dict, grid: Grid, mosaic: Mosaic | None) -> None:
         from ..report.compare_pictures import side_by_side

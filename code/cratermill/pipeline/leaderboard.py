@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 GROUPED = ("data_set", "test_sets")
 """Scores are compared among versions that agree in these."""
-CELL = re.compile(r"_test-set-(\d+)_iteration-(\d+)$")
 CURVE = "curve.csv"
 CURVE_COLUMNS = ("epoch", "train_loss", "loss")
 MOST_KEPT = 2**13
@@ -111,12 +109,11 @@ def cell_tables(
     project: Project, short: str, version: int, stage: str, name: str, wanted: Collection[str]
 ) -> dict[tuple[int, int], dict[str, np.ndarray]]:
     """The ``wanted`` columns of a table of numbers, of every published cell by (split, iteration); empty where it is broken."""
-    paths = (project.version_log(short, version) / "cells").glob(f"{stage}_*/{name}")
-    found = {path: CELL.search(path.parent.name) for path in paths if (path.parent / "cell.json").exists()}
+    found = project.cells(short, version, stage, name)
     return {
-        (int(match[1]), int(match[2])): _columns(path, *stat_fingerprint(path), tuple(wanted))
-        for path, match in sorted(found.items())
-        if match
+        place: _columns(path, *stat_fingerprint(path), tuple(wanted))
+        for place, path in found.items()
+        if (path.parent / "cell.json").exists()
     }
 
 

@@ -62,10 +62,9 @@ def votes(config: Config, version: int, split: int) -> pd.DataFrame:
 
     Read from the evaluate cells; where there are none, from the results of an earlier run or of EJMAP.
     """
-    folder = config.project.version_log("conn", version) / "cells"
-    files = sorted(folder.glob(f"evaluate_test-set-{split}_iteration-*/{POSITIONS}"))
-    if files:
-        tables = [pd.read_csv(path) for path in files]
+    cells = config.project.cells("conn", version, "evaluate", POSITIONS, split)
+    if cells:
+        tables = [pd.read_csv(path) for path in cells.values()]
         share = np.mean([table["connected"].to_numpy() for table in tables], axis=0)
         return tables[0].drop(columns=["probability", "connected"]).assign(votes=share)
     results = config.project.version_results("conn", version) / "conn_positions"
@@ -73,7 +72,7 @@ def votes(config: Config, version: int, split: int) -> pd.DataFrame:
     if not files:
         raise InputError(
             f"connection version {version} has not been evaluated on split {split}",
-            valid=f"evaluate cells below {folder} or conn-pos files in {results}",
+            valid=f"evaluate cells below {config.project.version_log('conn', version)} or conn-pos files in {results}",
             next_step="launch that connection version first, or leave eval_conn_version blank for perfect connections",
         )
     tables = [pd.read_csv(path).assign(crat_FID=int(path.stem.rsplit("-", 1)[1])) for path in files]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class ConnectionEnsemble(Ensemble):
     """Says which tiles hold a crater's ejecta."""
 
+    not_ground = 1
+
     def connection(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> np.ndarray:
         """Each member's probability that a tile holds ejecta of the crater: (members, N) float32."""
         row, bare_C = self.hparams, self.checkpoint.norm[0, : mosaic.count]

@@ -77,8 +77,7 @@ def read_off(tiles: TileSet, rows: np.ndarray, found: list[np.ndarray], hparams:
 
 def reading_of(config: Config, version: int, split: int, hparams: Hparams) -> Certainty:
     """The reading of a version for mapping: that of its first evaluated iteration, with the row's threshold or the iterations' mean."""
-    folder = config.project.version_log("crater_detector", version) / "cells"
-    paths: list[Path] = sorted(folder.glob(f"evaluate_test-set-{split}_iteration-*/{READING}"))
+    paths = config.project.cells("crater_detector", version, "evaluate", READING, split).values()
     readings = [Certainty.of_plain(values) for path in paths if (values := read_json(path))]
     if not readings:
         return Certainty(hparams.threshold or USUAL_THRESHOLD)

@@ -123,12 +123,8 @@ def united(config: Config, params: CellParams, hparams: Hparams, rows: np.ndarra
 
 def readings(config: Config, version: int, split: int, hparams: Hparams) -> Reading:
     """The thresholds of a version for mapping: the row's own, else the mean of those its iterations chose, else the defaults."""
-    folder = config.project.version_log("crater_unet", version) / "cells"
-    chosen = [
-        Reading.of_plain(values)
-        for path in sorted(folder.glob(f"evaluate_test-set-{split}_iteration-*/{READING}"))
-        if (values := read_json(path))
-    ]
+    files = config.project.cells("crater_unet", version, "evaluate", READING, split).values()
+    chosen = [Reading.of_plain(values) for path in files if (values := read_json(path))]
     if not chosen:  # a checkpoint from elsewhere; what was chosen here has followed the row, as it stood then
         return Reading.of(given_thresholds(hparams))
     return Reading.of({name: float(np.mean([getattr(one, name) for one in chosen])) for name in USUAL}, chosen[0].calibration)

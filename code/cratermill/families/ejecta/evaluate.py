@@ -57,7 +57,7 @@ def threshold_of(config: Config, version: int) -> float | None:
     """``iter_threshold`` of a connection version, read where it was trained; .5 by default where that is not known."""
     from ...core.files import read_json
 
-    for path in sorted((config.project.version_log("conn", version) / "cells").glob("train_*/cell.json")):
+    for path in config.project.cells("conn", version, "train", "cell.json").values():
         return read_json(path, {}).get("params", {}).get("hparams", {}).get("iter_threshold")
     return None
 

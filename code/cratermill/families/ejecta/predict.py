@@ -25,6 +25,7 @@ class EjectaEnsemble(Ensemble):
     """Segments a crater's ejecta on the tiles that hold them. ``corrected``: probabilities by the forecasts 0 … 1 (n,), or None."""
 
     corrected: torch.Tensor | None = None
+    not_ground = 1
 
     def correct(self, how: dict[str, Any]) -> None:
         """Correct the members' probabilities from now on, but not their votes."""

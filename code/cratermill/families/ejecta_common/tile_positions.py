@@ -113,8 +113,7 @@ def training_positions(
 
 def ejecta_pixels(mask: Mosaic, grid: Grid) -> np.ndarray:
     """Where a mask holds ejecta on a tile's grid, (h, w) bool; what the mask marks as nodata, or does not cover, holds none."""
-    pixels, missing = sample_masked(mask, grid, method="nearest")
-    return (pixels[0] > 0) if missing is None else (pixels[0] > 0) & ~missing[0]
+    return mask.above_zero(*sample_masked(mask, grid, method="nearest"))
 
 
 def count_ejecta(mask: Mosaic, grid: Grid, table: pd.DataFrame) -> list[int]:
