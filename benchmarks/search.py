@@ -1,6 +1,6 @@
 """Search against random rows at equal cost, on synthetic planets: best validation score, and that row's test score.
 
-python benchmarks/search.py [--seeds 5] [--trials 12] [--epochs 9] [--keep DIR]
+python benchmarks/search.py [--seeds 5] [--trials 18] [--epochs 6] [--keep DIR]
 
 Every seed is a planet, a search on it, and as many random rows of the same columns, trained to the end, as the search's epochs would have
 paid for: pairs. One split, one iteration; the tests' score is looked at only here.
@@ -28,7 +28,7 @@ from cratermill.pipeline.search import Search, open_search
 from cratermill.synthetic import synthesise
 
 TABLE = Path(__file__).resolve().parents[1] / "configs" / "demo" / "ejecta_version_hparams.csv"
-PLANET = {"body": "mercury", "shape": (512, 1024), "n_fresh": 16, "tile_shape_px": (16, 32), "tiles_per_crater": (10, 16)}
+PLANET = {"body": "mercury", "shape": (512, 1024), "n_fresh": 16, "tile_shape_px": (16, 32), "tiles_per_crater": (5, 8)}
 COLUMNS = {
     "lr": {"low": 1e-5, "high": 0.1, "log": True},
     "batch_size": [4, 8, 16, 32],
@@ -45,8 +45,8 @@ SCORES = ("validation F1", "test F1")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--trials", type=int, default=18)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:

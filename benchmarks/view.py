@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+import psutil
 from geometry import make_mosaic, mosaic_grid
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
@@ -70,15 +71,24 @@ def look(browser: webdriver.Chrome, path: Path, what: str, steps: int, cache: Pa
         assert server.stdout is not None
         address = next(line for line in server.stdout if line.startswith("http")).strip()
         told = time.monotonic() - begun
+        before = cpu_s(browser.service.process.pid)
         opened = painted(browser, lambda: browser.get(address))
+        server_s, browser_s = cpu_s(server.pid), cpu_s(browser.service.process.pid) - before
         closer = painted(browser, lambda: browser.execute_script(CLOSER))
         taken = [painted(browser, lambda number=number: browser.execute_script(STEP, number)) for number in range(1, steps + 1)]
         print(
-            f"{path.name} {what}: address after {told:.1f} s, painted {opened:.2f} s later; three levels closer {closer:.2f} s; "
+            f"{path.name} {what}: address after {told:.1f} s, painted {opened:.2f} s later "
+            f"(CPU time: the server {server_s:.1f} s since its start, the browser {browser_s:.1f} s); three levels closer {closer:.2f} s; "
             f"a step of most of a window {median(taken):.2f} s ({max(taken):.2f} s at most of {steps}); load {os.getloadavg()[0]:.1f}",
             flush=True,
         )
         server.terminate()
+
+
+def cpu_s(pid: int) -> float:
+    """Of a process and all below it."""
+    whole = psutil.Process(pid)
+    return sum(sum(one.cpu_times()[:2]) for one in (whole, *whole.children(recursive=True)))
 
 
 def painted(browser: webdriver.Chrome, act) -> float:

@@ -120,7 +120,7 @@ def write_more_pages(project, craters):
     """Of an analysis, a comparison and a search, from plain values."""
     picture = [(project.version_results("ejc", 5) / "samples_test-set-0.jpg", "A picture with its caption")]
     patterns = craters[["crat_FID", "radius_m"]].assign(area_km2=1234.5, blanket_area_km2=321.0, rays_area_km2=None, invalid="")
-    page = project.results / "output_masks/a map/analysis/index.html"
+    page = project.results / "output_masks/a map/analysis.html"
     write_analysis_page(page, "Patterns", {"analysis_overlaps": patterns}, {"Craters": len(craters)}, picture, picture, Colours())
     names = ("F1", "Precision", "Recall", "IoU", "F1_of_craters_min", "F1_of_craters_max", "F1_of_craters_mean")
     summary = dict.fromkeys([*names, *(f"{name}_{end}" for name in names[:4] for end in ("low", "high"))], 0.5)
@@ -158,7 +158,7 @@ PAGES = {
     "training": "ejc_results/index.html",
     "map": "output_masks/a map/index.html",
     "blanks": "analysis/index.html",
-    "analysis": "output_masks/a map/analysis/index.html",
+    "analysis": "output_masks/a map/analysis.html",
     "comparison": "output_masks/a map/compare_truth/index.html",
     "search": "ejc_results/search-mine/search.html",
 }
@@ -208,6 +208,8 @@ def test_pages_open_from_a_disk_without_errors_or_network_and_are_accessible(bro
         home = browser.find_element("css selector", "nav a")
         home.click()
         assert browser.title == "Results"
+        led = {link.get_attribute("href") for link in browser.find_elements("css selector", ".cards a")}
+        assert (project.results / PAGES[name.replace("versions", "training")]).as_uri() in led
 
 
 @pytest.mark.parametrize("name", PAGES)

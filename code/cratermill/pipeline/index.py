@@ -17,6 +17,8 @@ from .data_set import NOT_RECORDED
 from .leaderboard import read_table
 
 PAGE, SEARCH = "index.html", "search.html"
+PAGES = {PAGE: "", SEARCH: ": search", "analysis.html": ": patterns of craters"}
+"""Pages that are led to, and what is said of them beside their folders' names."""
 PICTURES = ("preview.png", "craters.png", "clusters.png", "leaderboard.png")
 FAMILIES, MAPS, OTHERS = "Trained versions", "Maps", "Comparisons, analyses and others"
 MOST_RUNS = 200
@@ -27,7 +29,7 @@ def write_results_page(root: Path) -> Path:
     project = Project(root)
     project.results.mkdir(exist_ok=True)
     cards: dict[str, list[Card]] = {FAMILIES: [], MAPS: [], OTHERS: []}
-    for page in sorted([*project.results.rglob(PAGE), *project.results.rglob(SEARCH)]):
+    for page in sorted(found for name in PAGES for found in project.results.rglob(name)):
         if page.parent != project.results:
             heading = _kind(project, page)
             cards[heading].append(_card(project, page, heading))
@@ -44,14 +46,16 @@ def refresh(folder: Path) -> None:
 def _kind(project: Project, page: Path) -> str:
     if page.name == PAGE and (page.parent / "leaderboard.csv").exists():
         return FAMILIES
-    return MAPS if page.parent.parent == project.map_folder("any").parent else OTHERS
+    return MAPS if page.name == PAGE and page.parent.parent == project.map_folder("any").parent else OTHERS
 
 
 def _card(project: Project, page: Path, heading: str) -> Card:
     folder = page.parent
-    picture = next((path for name in PICTURES if (path := folder / name).exists()), next(iter(sorted(folder.glob("*.png"))), None))
+    own = sorted((folder / page.stem).glob("*.png"))  # pictures of an analysis lie beside its page
+    pictures = [*own, *(folder / name for name in PICTURES), *sorted(folder.glob("*.png"))]
+    picture = next((path for path in pictures if path.exists()), None)
     title = project.relative(folder).removeprefix("results/").removeprefix("output_masks/")
-    return Card(page, title, _facts(folder, heading), _date(page), picture)
+    return Card(page, title + PAGES[page.name], _facts(folder, heading), _date(page), picture)
 
 
 def _facts(folder: Path, heading: str) -> str:
