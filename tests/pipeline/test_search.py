@@ -78,6 +78,7 @@ def test_rows_are_trained_pruned_by_validation_and_shown(project):
     assert float(rows[found["best"]]["lr"]) == min((float(row["lr"]) for row in full), key=lambda lr: abs(math.log10(lr) + 3))
     page = one.config.root / found["page"]
     assert page == one.config.root / "results/ejc_results/search-mine/search.html" and "validation F1_Score" in page.read_text()
+    assert f"<dt>Best</dt><dd>version {found['best']}, validation F1_Score {found['score']:.4g}" in page.read_text()
     assert "ejc_results/search-mine/search.html" in (one.config.root / "results/index.html").read_text()
     again = Cluster()
     assert open_search(project(), again, lambda _: None).go()["best"] == found["best"] and not again.trained

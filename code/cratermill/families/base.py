@@ -55,6 +55,10 @@ class Family:
     lower_is_better: frozenset[str] = frozenset()
     """Those of them of which less is better."""
 
+    def captions(self) -> Mapping[str, str]:
+        """What the pictures among a version's results show, by their files' names without suffix."""
+        return {}
+
     own_log_names: Mapping[str, dict[str, str]] = {}
     """By stage what a family adds to ``LOG_NAMES``."""
 

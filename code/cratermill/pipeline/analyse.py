@@ -145,7 +145,8 @@ class Analysis:
             write_table(folder / f"{name}.csv", table)
         write_geopackage(folder / "analysis.gpkg", tables, body)
         pictures = self._pictures(tables["analysis_overlaps"])
-        facts = {**self._summary(tables), "Smallest cluster (pixels)": self.options.min_size, **self.sources.described()}
+        counts = {name.replace("_", " ").capitalize(): count for name, count in self._summary(tables).items()}
+        facts = {**counts, "Smallest cluster (pixels)": self.options.min_size, **self.sources.described()}
         write_analysis_page(
             folder / PAGE, f"Patterns of {self.sources.folder.name}", tables, facts, pictures, looker.made, colours_of(self.sources.folder)
         )

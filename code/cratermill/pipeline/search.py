@@ -285,13 +285,20 @@ class Search:
         rows = [
             {
                 "trial": one.number,
+                "version": one.number * RUNGS + max(0, len(one.intermediate_values) - 1),
                 "state": one.state.name.lower(),
                 metric: one.value or next(reversed(one.intermediate_values.values()), None),
             }
             | {"epochs": max(one.intermediate_values, default=0), **one.params}
             for one in self.study.get_trials(deepcopy=False)
         ]
-        page = write_search_page(folder / SEARCH, self.config.run.name, metric, pd.DataFrame(rows), self.importances())
+        facts = {"Rows": self.config.project.relative(self.table), "Varied": f"version {self.keys.base} of {self.keys.family}"}
+        done = [one for one in rows if one["state"] == "complete"]
+        if done:
+            best = self.study.best_trial.number
+            found = next(one for one in done if one["trial"] == best)
+            facts["Best"] = f"version {found['version']}, {metric} {found[metric]:.4g}: copy its row into a table of your own"
+        page = write_search_page(folder / SEARCH, self.config.run.name, facts, metric, pd.DataFrame(rows), self.importances())
         refresh(folder)
         return page
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,9 @@ def write_training_page(project: Project, family: Family) -> Path:
     look = Look(folder, [path for version, path in versions.items() if version in shown])
     parts = [part for number, named in enumerate(groups(board).items()) for part in leaderboard(folder, number, *named)]
     sections = [html.section("Versions side by side", *compared(folder), *parts, *left_out(len(shown), len(versions)))]
-    sections += [html.section(f"Version {version}", *version_parts(look, versions[version])) for version in sorted(shown)]
+    sections += [
+        html.section(f"Version {version}", *version_parts(look, versions[version], family.captions())) for version in sorted(shown)
+    ]
     return html.write_page(folder / "index.html", f"Training results: {short}", sections)
 
 
@@ -96,7 +99,7 @@ def draw_curves(project: Project, family: Family, version: int, folder: Path, sh
     learning_curves(path, curves, metric, family.hparams_model().validation_rank)
 
 
-def version_parts(look: Look, folder: Path) -> list[str]:
+def version_parts(look: Look, folder: Path, captions: Mapping[str, str]) -> list[str]:
     """Learning curves, scores and hyper-parameters of one version, and which of its cells are missing."""
     hparams, parts = read_json(folder / "hparams.json", {}), []
     missing = read_json(folder / "missing.json", [])
@@ -114,7 +117,7 @@ def version_parts(look: Look, folder: Path) -> list[str]:
         parts.append(look.picture(sheet, f"Test samples of split {split}: those with the least, median and largest error.{more}"))
     for picture in sorted(folder.glob("*.png")):
         if picture.name != "learning_curves.png":
-            parts.append(look.picture(picture, picture.stem.replace("_", " ")))
+            parts.append(look.picture(picture, captions.get(picture.stem, picture.stem.replace("_", " "))))
     shown = {name: value for name, value in hparams.items() if value is not None and name != "keywords"} | hparams.get("keywords", {})
     parts.append(f"<details><summary>Hyper-parameters</summary>{html.facts(shown)}</details>")
     return parts

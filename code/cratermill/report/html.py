@@ -40,8 +40,8 @@ dt { font-weight: 600; } dd { margin: 0 0 .4rem 1rem; overflow-wrap: anywhere; }
 .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .5em; border: 1px solid #8886; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; padding: 0; list-style: none; }
 .cards li { border: 1px solid var(--line); padding: .7rem; background: #fff; overflow-wrap: anywhere; }
-.cards img { width: 100%; height: 9rem; object-fit: cover; }
-.plot { min-height: 26rem; width: 100%; }
+.cards img { width: 100%; height: 9rem; object-fit: contain; background: #fff; }
+.plot { min-height: 26rem; width: 100%; } .broad { min-width: 40rem; }
 @media (max-width: 40rem) { body { padding: 0 .5rem; } .wide { max-height: none; } }
 @media print { nav, .dt-buttons, .dt-search, .dt-length, .dt-paging, .leaflet-control { display: none !important; }
   body { max-width: none; font-size: 10pt; } .wide { overflow: visible; max-height: none; } section, figure, tr { break-inside: avoid; } }
@@ -124,6 +124,11 @@ def paragraph(text: str, kind: str = "") -> str:
 COLUMNS = {
     "radius_m": "radius of the rim [m]",
     "tiles": "tiles that were looked at around the crater",
+    "invalid": "1: left out of the analysis; there is no blanket, or less than 0.8 of its pixels are the crater's own",
+    "blanket_radius_m": "radius of the continuous blanket [m]; 0 where there is none",
+    "blanket_area_km2": "ground of the ejecta within the blanket's radius [km²]",
+    "rays_area_km2": "ground of the ejecta beyond it [km²]",
+    "max_distance_m": "distance of the farthest ejecta [m]",
     "connected": "how many of them hold its ejecta, by the connection network; of a tile: 1 if it does",
     "votes": "share of the ensemble's members that say so",
     "probability": "mean of the members' probabilities",

@@ -23,9 +23,12 @@ def shown(name: str, figure: Figure, caption: str) -> str:
     layout = {"margin": {"l": 60, "r": 20, "t": 50, "b": 60}, "font": {"family": "system-ui, sans-serif"}, "template": None}
     spec = _json({"data": figure["data"], "layout": layout | {"colorway": list(SAFE)} | figure["layout"]})
     text = html.escape(caption)
-    # Drawn when it is scrolled to, or printed: a page of many figures opens at once.
+    # Drawn when it is scrolled to, or printed: a page of many figures opens at once. Menus and many axes need room, also on a phone.
+    broad = "updatemenus" in figure["layout"] or any(trace.get("type") == "parcoords" for trace in figure["data"])
+    place = f'<div class="plot{" broad" if broad else ""}" id="{name}" role="img" aria-label="{text}"></div>'
+    place = f'<div class="wide" tabindex="0" role="group" aria-label="{text}">{place}</div>' if broad else place
     return (
-        f'<figure><div class="plot" id="{name}" role="img" aria-label="{text}"></div><figcaption>{text}</figcaption></figure>'
+        f"<figure>{place}<figcaption>{text}</figcaption></figure>"
         f"<script>whenSeen('{name}', () => {{ const f = {spec}; "
         f'Plotly.newPlot("{name}", f.data, f.layout, {{responsive: true, displaylogo: false}}); }});</script>'
     )

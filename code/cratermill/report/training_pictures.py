@@ -44,7 +44,7 @@ def learning_curves(path: Path, curves: dict[tuple[int, int], Curve], metric: st
         right.scatter(np.array(epochs) + 1, scores, s=16, c=shades, zorder=2)
     right.set_ylabel(f"validation {metric}")
     values = np.concatenate([curve[metric] for curve in curves.values() if metric in curve] or [np.zeros(0)])
-    if ((values >= 0) & (values <= 1)).all():
+    if metric != "loss" and ((values >= 0) & (values <= 1)).all():
         right.set_ylim(0, 1)
     with rc_context({"text.hinting": "none"}):
         return save_figure(figure, path, dpi=110)
@@ -60,6 +60,7 @@ def _two_axes(splits: tuple[int, ...]) -> tuple[Figure, Axes, Axes]:
     right.set_xlabel("epoch")
     for axes in (left, right):
         axes.locator_params(nbins=5)
+        axes.locator_params(axis="x", integer=True)
     for place, split in enumerate(reversed(splits)):
         # A legend would take as long as all lines.
         look: dict[str, Any] = {"fontsize": 8, "color": _colour(len(splits) - 1 - place), "ha": "right", "transform": right.transAxes}
@@ -111,7 +112,7 @@ def leaderboard_picture(path: Path, board: pd.DataFrame) -> Path | None:
     axes.errorbar(mean, rows, xerr=np.nan_to_num([mean - low, high - mean]), fmt="o", color="#1f6fb4", ecolor="#9db9d3", capsize=3)
     axes.set_yticks(rows, [f"version {version}" for version in board["version"]])
     axes.set(xlabel=f"{score}, mean and 95 % interval")
-    if mean.min() >= 0 and mean.max() <= 1:
+    if "loss" not in score and mean.min() >= 0 and mean.max() <= 1:
         axes.set_xlim(0, 1)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)

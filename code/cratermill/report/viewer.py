@@ -32,7 +32,8 @@ POLAR_PX = 1024
 POLES, POLAR_DEG = ("north", "south"), 2 * math.degrees(1)
 """Polar views reach to the equator, which is so far from the pole in degrees of the equator's scale."""
 MOST_CIRCLES, MOST_ROWS = 20000, 3000
-STYLE = """<style>#viewer { height: min(34rem, 75vw); min-height: 18rem; background: #111; } #viewer-layers { list-style: none; padding: 0; columns: 16rem; }
+STYLE = """<style>#viewer { height: min(34rem, 75vw); min-height: 18rem; background: #111; }
+#viewer-layers { list-style: none; padding: 0; columns: 16rem; }
 #viewer-layers li { break-inside: avoid; }
 .viewer-line { display: flex; flex-wrap: wrap; gap: .4rem 1.2rem; align-items: center; margin: .4rem 0; }
 .viewer-line fieldset { border: 0; padding: 0; margin: 0; } .viewer-line legend { float: left; margin-right: .6rem; }

@@ -16,6 +16,11 @@ class Autoencoder(Family):
     maps = maps_a_list = True
     ignored_keys = OF_DRAWN_TILES | {"splits.hold_out"}
 
+    def captions(self):
+        from .mapping import CAPTIONS
+
+        return CAPTIONS
+
     def hparams_model(self):
         from .hparams import Hparams
 

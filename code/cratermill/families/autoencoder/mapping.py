@@ -48,6 +48,8 @@ CAPTIONS = {
     "clustering_histograms": "Diameters and latitudes of each cluster's craters.",
     "mosaic_dots": "The clusters where their craters are.",
     "mosaic_imgs": "Craters on the mosaic, framed in the colour of their cluster.",
+    "loss_curve": "Mean squared errors by epoch, all cells; dashed: training.",
+    "reconstructions": "Test crops, and what the autoencoder makes of them.",
     "window_dots": "The clusters within the window.",
     "window_imgs": "Craters of the window, framed in the colour of their cluster.",
 }

@@ -12,6 +12,11 @@ class ChipClassifier(ChipFamily):
     name, short = "chip_classifier", "chip_classifier"
     metrics = ("Macro_F1", "Balanced_Accuracy", "Accuracy", "Precision", "Recall", "pseudo_labels")
 
+    def captions(self):
+        from ..chips_common.pictures import CAPTIONS
+
+        return CAPTIONS
+
     def hparams_model(self):
         from .hparams import Hparams
 

@@ -14,6 +14,15 @@ from ...report.images import literal, save_figure
 INK = "#1f6fb4"
 
 
+CAPTIONS = {
+    "confusion_matrix": "Test chips of each class (rows), and what they were taken for (columns), all cells together.",
+    "learning_curve": "Losses by epoch, round by round; dashed: training, solid: validation.",
+    "mistakes": "Test chips that were taken for what they aren't, the surest first.",
+    "pr_curve": "Precision against recall of Test chips, a line per cell.",
+}
+"""Of the pictures of a version."""
+
+
 def pr_picture(path: Path, curves: Sequence[tuple[np.ndarray, np.ndarray]], positive: str) -> Path:
     """Precision against recall of the second class, a line per (labels, probabilities); the share of the class is the base line."""
     from sklearn.metrics import average_precision_score, precision_recall_curve

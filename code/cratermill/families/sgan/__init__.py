@@ -12,6 +12,11 @@ class Sgan(ChipFamily):
     name, short = "sgan", "sgan"
     metrics = ("Balanced_Accuracy", "Macro_F1", "Accuracy", "Precision", "Recall")
 
+    def captions(self):
+        from ..chips_common.pictures import CAPTIONS
+
+        return CAPTIONS
+
     def hparams_model(self):
         from .hparams import Hparams
 
