@@ -287,9 +287,13 @@ def computed_s(browser):
 
 
 def wait_for(browser, selector, patience_s=30):
+    return until(browser, lambda page: page.find_elements("css selector", selector), patience_s)
+
+
+def until(browser, true, patience_s=30):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, patience_s).until(lambda page: page.find_elements("css selector", selector))
+    return WebDriverWait(browser, patience_s).until(true)
 
 
 def test_figures_are_drawn_when_they_are_scrolled_to(browser, project):
@@ -402,8 +406,7 @@ def walk(browser, crater):
     move.w3c_actions.pointer_action.move_to_location(round(x), round(y))
     move.w3c_actions.pointer_action.click()
     move.perform()
-    time.sleep(0.5)
-    assert "crat_FID" in browser.find_element("id", "viewer-row").text or "fresh" in browser.find_element("id", "viewer-row").text
+    until(browser, lambda page: "crat_FID" in page.find_element("id", "viewer-row").text)
     where = browser.find_element("id", "viewer-where").text
     assert "Mercury" in where and f"{abs(crater.lat + radius):.0f}" in where and "0…360" in where
 
@@ -414,11 +417,10 @@ SHOWN = "return [...document.querySelectorAll('img.leaflet-image-layer')].map(on
 def test_the_small_viewer_of_a_map_pans_and_clicks_sharpens_and_turns_to_the_poles(browser, project, planet):
     look(browser, (project.results / PAGES["map"]).as_uri())
     walk(browser, largest(planet))
-    assert dict(browser.execute_script(SHOWN))["mosaic-512.jpg"] == 512
+    until(browser, lambda page: dict(page.execute_script(SHOWN))["mosaic-512.jpg"] == 512)
     browser.find_element("css selector", "input[name=view][value=north]").click()
     wait_for(browser, "#viewer[data-view=north] img.leaflet-image-layer")
-    time.sleep(0.5)
-    assert dict(browser.execute_script(SHOWN)) == {"mosaic-north.jpg": 1024, "overlay-0-north.png": 1024}
+    until(browser, lambda page: dict(page.execute_script(SHOWN)) == {"mosaic-north.jpg": 1024, "overlay-0-north.png": 1024})
     assert settled(browser) == ([], [])
     keep(browser, "map_page_north")
 
@@ -450,9 +452,8 @@ def test_the_served_viewer_shows_tiles_poles_and_distances(browser, project, pla
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         said, asked = look(browser, f"http://127.0.0.1:{port}/?token={made.token}")
-        time.sleep(1.5)
         assert not said and all(url.startswith(f"http://127.0.0.1:{port}/") for url in asked)
-        assert browser.find_elements("css selector", "img.leaflet-tile-loaded")
+        assert wait_for(browser, "img.leaflet-tile-loaded")
         walk(browser, largest(planet))
         keep(browser, "viewer")
         browser.find_element("id", "viewer-measure").click()
@@ -462,10 +463,8 @@ def test_the_served_viewer_shows_tiles_poles_and_distances(browser, project, pla
         length = browser.find_element("id", "viewer-length").text
         assert float(length.split()[0]) == pytest.approx(np.radians(10) * 2439.4, rel=1e-3)
         browser.find_element("css selector", "input[name=view][value=south]").click()
-        time.sleep(1.5)
-        assert browser.find_element("id", "viewer").get_attribute("data-view") == "south"
-        said, _ = settled(browser)
-        assert not said and browser.find_elements("css selector", "img.leaflet-tile-loaded")
+        assert wait_for(browser, "#viewer[data-view=south] img.leaflet-tile-loaded")
+        assert not settled(browser)[0]
         keep(browser, "viewer_south")
     finally:
         server.should_exit = True

@@ -106,6 +106,21 @@ def test_a_map_is_read_behind_its_token_and_nothing_else(project):
     assert other.get("/").status_code == 400  # another host's name in the request
 
 
+def test_a_file_that_was_cut_off_is_said_and_hides_nothing_else(tmp_path, capfd):
+    grid = global_grid()
+    path = write_mosaic(tmp_path / "whole.tif", picture_of_places(grid), grid, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
+    cut = tmp_path / "cut.tif"
+    cut.write_bytes(path.read_bytes()[:-5000])
+    made = map_view(str(path), [cut])
+    made.warm()
+    client = TestClient(app_of(made, made.token), base_url="http://127.0.0.1")
+    client.get(f"/?token={made.token}")
+    assert client.get("/tiles/cylindrical/mosaic/0/0/0").status_code == 200
+    answers = [client.get(f"/tiles/cylindrical/more-0/0/{x}/{y}") for x in (-1, 0) for y in (-1, 0)]
+    assert "copy or download it again" in next(one for one in answers if one.status_code == 400).text
+    assert "not all of whole.tif can be shown" in capfd.readouterr().err
+
+
 def test_what_cannot_be_shown_is_said(project, tmp_path, monkeypatch):
     root, folder = project
     with pytest.raises(InputError, match="outside"):

@@ -5,6 +5,7 @@ It opens the files that it was started with and no other: nothing that a browser
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import secrets
@@ -25,6 +26,7 @@ from ..geo.grid import square_grid
 from ..geo.layers import open_mosaic
 from ..geo.mosaic import Mosaic
 from ..geo.overviews import with_kept_overviews
+from ..geo.raster_files import explained
 from . import assets
 from .images import seen
 from .palette import CIVIDIS, Colours
@@ -118,7 +120,9 @@ class Raster:
 
     @property
     def legend(self) -> str:
-        return ramp(*self.range) if self.kind == "values" else ""
+        with contextlib.suppress(InputError), explained(self.path):  # its tiles say what is wrong
+            return ramp(*self.range) if self.kind == "values" else ""
+        return ""
 
     def tile(self, bounds: Bounds, crs: str = "") -> bytes:
         """``bounds`` in metres or degrees of ``crs`` (WKT), by default of the raster's own, as a picture."""
@@ -248,12 +252,13 @@ class MapView:
         self._ready.clear()
 
         def work() -> None:
-            try:
-                for raster in self.rasters:
-                    if raster.on:
-                        _ = raster.dataset, raster.range
-            finally:
-                self._ready.set()
+            for raster in self.rasters:
+                try:
+                    with explained(raster.path):
+                        _ = (raster.dataset, raster.range) if raster.on else ()
+                except InputError as error:
+                    notice(f"not all of {self.title} can be shown: {error}")
+            self._ready.set()
 
         threading.Thread(target=work, daemon=True, name="warm").start()
 
@@ -272,6 +277,10 @@ class MapView:
         if raster is None or view not in ("cylindrical", *POLES) or not 0 <= zoom <= self.view.max_zoom + 3:
             return None
         self._ready.wait()
+        with explained(raster.path):
+            return self._tile(raster, view, zoom, x, y)
+
+    def _tile(self, raster: Raster, view: str, zoom: int, x: int, y: int) -> bytes:
         side = TILE_PX / 2**zoom
         west, south, east, north = x * side, -(y + 1) * side, (x + 1) * side, -y * side
         if view == "cylindrical":
