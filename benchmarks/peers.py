@@ -78,7 +78,8 @@ def band(mosaic: Path) -> np.ndarray:
 def network(checkpoint: Path) -> torch.nn.Module:
     from cratermill.families.ensemble import Ensemble
 
-    return Ensemble.load([checkpoint], "crater_unet", 0).networks[0]
+    # With a device, so that this process's memory stays as the libraries have it: the gain of keeping it is ours.
+    return Ensemble.load([checkpoint], "crater_unet", 0, torch.device("cpu")).networks[0]
 
 
 @torch.inference_mode()

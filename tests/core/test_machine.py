@@ -1,5 +1,6 @@
 """What is ours of a machine, and that no cell's numbers depend on what the process did before."""
 
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -32,6 +33,18 @@ def test_a_cell_has_its_own_number_of_threads_whatever_the_process_did_before(mo
         assert seen == [machine.threads()] == [before]
     finally:
         torch.set_num_threads(before)
+
+
+def test_freed_memory_stays_for_the_next_array():
+    """Pages that 20 arrays of 40 MB one after the other are given by the system: those of one or two, not of each."""
+    code = (
+        "import resource; from cratermill.core.machine import keep_memory; {}\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "fill = lambda: bytearray(b'x') * 40_000_000\n"
+        "fill(); before = faults(); [len(fill()) for _ in range(20)]; print(faults() - before)"
+    )
+    usual, kept = (int(subprocess.check_output([sys.executable, "-c", code.format(call)])) for call in ("", "keep_memory()"))
+    assert kept < 40_000_000 / 4096 < usual / 2
 
 
 @pytest.mark.parametrize("text", ["", "0", "many"])

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ..core.errors import InputError
 from .options import Options
+from .planes import highest_around, places, smoothed
 from .refine import fit
 from .shapes import Shape
 from .suppression import distinct, explained
@@ -97,38 +98,24 @@ def _block(probability: np.ndarray, core: tuple[int, int, int, int], shape: Shap
     return circles[inside]
 
 
-def smoothed(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    """A Gaussian blur of (h, w), edges repeated."""
-    reach = int(np.ceil(3 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    # Sums of shifted images: many times faster on a CPU than a convolution of one channel.
-    for axis in (0, 1):
-        length = image.shape[axis]
-        padding = (reach, reach, 0, 0) if axis else (0, 0, reach, reach)
-        padded = functional.pad(image[None, None], padding, mode="replicate")[0, 0]
-        image = torch.zeros_like(image)
-        for at, weight in enumerate((kernel / kernel.sum()).tolist()):
-            image.add_(padded.narrow(axis, at, length), alpha=weight)
-    return image
-
-
 def contour(image: torch.Tensor, known: torch.Tensor, level: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Points (N, 2) x, y on the iso-contour of a smoothed image and unit normals (N, 2) towards the light side: the pixels that are nearest
     to it, moved onto it along the gradient. Neither the map's own border nor that of missing data is an edge."""
     width, inner = image.shape[1], image[1:-1, 1:-1]
-    rows, cols = torch.nonzero((inner - level).abs() <= WITHIN, as_tuple=True)
-    places, flat = (rows + 1) * width + cols + 1, image.reshape(-1)
+    near = places((inner - level).abs() <= WITHIN)
+    rows, cols = near // (width - 2), near % (width - 2)
+    at, flat = (rows + 1) * width + cols + 1, image.reshape(-1)
 
     def gradient(side: int, across: int) -> torch.Tensor:
         def step(along: int) -> torch.Tensor:
-            return flat[places + along + across] - flat[places + along - across]
+            return flat[at + along + across] - flat[at + along - across]
 
         # Sobel's weights: their direction errs by a few degrees at most even for steps of one pixel.
         return (step(-side) + 2 * step(0) + step(side)) / 8
 
     gx, gy = gradient(width, 1), gradient(1, width)
     square = gx**2 + gy**2
-    offset = (level - flat[places]) / square.clamp(min=1e-12)
+    offset = (level - flat[at]) / square.clamp(min=1e-12)
     # Within half a pixel of the contour, along the gradient's longer side.
     near = (offset.abs() * torch.maximum(gx.abs(), gy.abs()) <= 0.5) & (square > 1e-4)
     if not known.all():
@@ -146,6 +133,7 @@ def radii(options: Options) -> np.ndarray:
 def vote(points: torch.Tensor, normals: torch.Tensor, size: tuple[int, int], shape: Shape, options: Options) -> torch.Tensor:
     """Candidates (N, 3) x, y, radius: peaks of the votes over place and radius. A whole rim, all of it seen, has about one vote."""
     found, strength = [], []
+    points, normals = points.T.contiguous(), normals.T.contiguous()
     for radius in radii(options):
         votes, bin_px = accumulate(points, normals, size, shape, float(radius))
         place, height = peaks(votes, options.votes)
@@ -173,31 +161,27 @@ def strongest(candidates: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
 
 def peaks(votes: torch.Tensor, least: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Columns and rows (N, 2) of the values above ``least`` that none of their eight neighbours exceeds, and the values (N,)."""
-    padded = functional.pad(votes, (1, 1, 1, 1))
-    places = torch.nonzero(votes > least)
-    middle = padded[places[:, 0] + 1, places[:, 1] + 1]
-    best = torch.ones_like(middle, dtype=torch.bool)
-    for row in range(3):
-        for col in range(3):
-            best &= middle >= padded[places[:, 0] + row, places[:, 1] + col]
-    return places[best].flip(1), middle[best]
+    found = places((votes > least) & (votes == highest_around(votes)))
+    width = votes.shape[1]
+    return torch.stack([found % width, found // width], 1), votes.flatten()[found]
 
 
 def accumulate(points: torch.Tensor, normals: torch.Tensor, size: tuple[int, int], shape: Shape, radius: float):
-    """Votes (rows, cols) of all edge points for centres of craters of one radius, blurred, and the side of a bin in pixels."""
+    """Votes (rows, cols) of edge points (2, N) for centres of craters of one radius, blurred, and the side of a bin in pixels."""
     bin_px = max(2.0, radius * BIN_SHARE)
     rows, cols = int(np.ceil(size[0] / bin_px)), int(np.ceil(size[1] / bin_px))
     factor, shift = shape.inner
-    edges = [(radius + shape.outer_px, 1.0)]
+    edges = [radius + shape.outer_px]
     if shape.has_inner and factor * radius + shift >= 1:
-        edges.append((factor * radius + shift, -1.0))
-    votes = torch.zeros(rows * cols, device=points.device)
-    for distance, sign in edges:
-        x, y = torch.add(points, normals, alpha=sign * distance).add_(0.5).div_(bin_px).floor_().long().unbind(1)
-        inside = (x >= 0) & (x < cols) & (y >= 0) & (y < rows)
-        # What falls outside goes into a bin of its own.
-        count = torch.bincount(torch.where(inside, y * cols + x, rows * cols), minlength=rows * cols + 1)[:-1]
-        # A circle's contour has about 2πr · 0.9 points that are nearest to it.
-        votes += count / (2 * np.pi * distance * len(edges))
-    # The blur gathers what the directions' errors spread.
-    return smoothed(votes.view(rows, cols), BLUR_BINS) * (2 * np.pi * BLUR_BINS**2), bin_px
+        edges.append(-(factor * radius + shift))
+    reach = torch.tensor(edges, device=points.device)[:, None]
+    # What falls outside goes into bins around the others.
+    x, y = (
+        torch.add(at, along * reach).add_(0.5).div_(bin_px).floor_().clamp_(-1, side).long()
+        for at, along, side in zip(points, normals, (cols, rows), strict=True)
+    )
+    # The blur gathers what the directions' errors spread; a circle's contour has about 2πr · 0.9 points that are nearest to it.
+    weights = (BLUR_BINS**2 / len(edges) / reach.abs()).expand(x.shape)
+    bins = y.add_(1).mul_(cols + 2).add_(x).add_(1).flatten()
+    votes = torch.bincount(bins, weights.flatten(), (rows + 2) * (cols + 2)).view(rows + 2, cols + 2)
+    return smoothed(votes[1:-1, 1:-1], BLUR_BINS), bin_px

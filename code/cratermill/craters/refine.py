@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,20 +11,23 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from .planes import medians, places, sampled
+
 if TYPE_CHECKING:
     from .options import Options
     from .shapes import Shape
 
-RAYS = 72
-MOST_SAMPLES, LEAST_SAMPLES, SAMPLE_PX = 19, 7, 0.5
-"""Samples of the map on each ray, about ``SAMPLE_PX`` apart: between them the map is taken as linear, and it is smooth over a pixel."""
-ROUGH = ((0.25, 2.5), (0.12, 2.0))
-FINE = ((0.08, 2.0), (0.06, 1.6), (0.06, 1.6), (0.06, 1.6))
-"""Of each round: how far from the expected edge it is searched, as a share of the radius, and in pixels at least. Rough rounds use every
-other ray; after each, candidates that came to lie on one another are one."""
+MOST_SAMPLES, LEAST_SAMPLES = 19, 7
+ROUNDS = ((18, 0.25, 2.5, 1.0), (24, 0.1, 2.0, 1.0), (24, 0.06, 1.6, 0.5), (36, 0.06, 1.6, 0.5), (72, 0.06, 1.6, 0.5))
+"""Of each round: rays; how far from the expected edge it is searched, as a share of the radius, and in pixels at least; and pixels between
+samples of the map on a ray, about: between them it is taken as linear, and it is smooth over a pixel. After each, candidates that came to
+lie on one another are one, so that few are left where there are many rays."""
+TURNS = 2
+"""How often a round weighs the edges that it met by how far they lie off the circle that they make."""
 TOLERANCE = (0.05, 1.25)
 """An edge this near to where it should be (share of the radius, pixels at least) supports the circle."""
-TOGETHER = 1024
+TOGETHER = 512
+"""Circles of about one size whose rays are sampled alike, and fit into a core's cache."""
 
 
 @dataclass
@@ -52,12 +56,12 @@ class Fitted:
 
 def fit(image: torch.Tensor, known: torch.Tensor, candidates: torch.Tensor, shape: Shape, options: Options) -> Fitted:
     """Refine candidates (N, 3) on a smoothed map (h, w); ``known`` is False where there are no data."""
-    rough, fine = (_Fit(image, known, shape, options, rays) for rays in (RAYS // 2, RAYS))
+    fits = {rays: _Fit(image, known, shape, options, rays) for rays, *_ in ROUNDS}
     circles = candidates
-    for rays, search in [*((rough, one) for one in ROUGH), *((fine, one) for one in FINE)]:
-        settled = [rays.settle(part, search, options.arc / 2) for part in circles.split(TOGETHER)]
+    for rays, *search in ROUNDS:
+        settled = [fits[rays].settle(part, search, options.arc / 2) for part in circles.split(TOGETHER)]
         circles = _unlike(*(torch.cat(values) for values in zip(*settled, strict=True)))
-    parts = [(part, *fine.judge(part)) for part in circles.split(TOGETHER)]
+    parts = [(part, *fits[ROUNDS[-1][0]].judge(part)) for part in circles.split(TOGETHER)]
     return Fitted(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
@@ -79,63 +83,61 @@ class _Fit:
         self.unknown = None if bool(known.all()) else ~known
         angles = torch.arange(rays, device=image.device) * (2 * np.pi / rays)
         self.directions = torch.stack([torch.cos(angles), torch.sin(angles)], 1)
+        # Edges lie at factor · r + shift, the light side inwards (1) or outwards.
+        sides = [(1.0, shape.outer_px, 1.0), (*shape.inner, -1.0)][: 1 + shape.has_inner]
+        self.factors, self.shifts, self.signs = torch.tensor(sides, device=image.device).T
+        self.design = torch.cat([functional.pad(self.directions, (0, 1), value=factor) for factor, *_ in sides])
 
-    def settle(self, circle: torch.Tensor, search: tuple[float, float], arc: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def settle(self, circle: torch.Tensor, search: Sequence[float], arc: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Circles moved onto their edges, and the share of these that they met; such that meet edges on less than a share ``arc`` of their
         rays are dropped."""
-        reach = (search[0] * circle[:, 2]).clamp(min=search[1])
-        rows = [self._edges(circle, reach, *side) for side in self._sides()]
-        edges = torch.stack([found for _, found, _ in rows])
-        enough = edges.any(0).float().mean(1) >= arc
-        rows = [(residual[enough], found[enough], factor) for residual, found, factor in rows]
-        circle = circle[enough] + self._step(rows, circle[enough])
+        share, least_px, sample_px = search
+        residual, found = self._edges(circle, (share * circle[:, 2]).clamp(min=least_px), sample_px)
+        enough = found.any(1).float().mean(1) >= arc
+        circle, residual, found = circle[enough], residual[enough], found[enough]
+        circle = circle + self._step(residual.flatten(1), found.flatten(1))
         sound = torch.isfinite(circle).all(1) & (circle[:, 2] > 0.5 * self.options.min_radius_px)
-        return circle[sound], edges.float().mean((0, 2))[enough][sound]
+        return circle[sound], found.float().mean((1, 2))[sound]
 
     def judge(self, circle: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Error (N,), edges (N, sides, rays), light and seen (N, rays) of :class:`Fitted`."""
-        reach = (TOLERANCE[0] * circle[:, 2]).clamp(min=TOLERANCE[1])
-        rays = [self._edges(circle, reach, *side) for side in self._sides()]
-        residual, edges = torch.stack([ray[0] for ray in rays], 1), torch.stack([ray[1] for ray in rays], 1)
-        error = residual.abs().sum((1, 2)) / edges.sum((1, 2)).clamp(min=1)
-        return error, edges, self._rim(circle) >= self.options.level, self._seen(circle)
+        residual, found = self._edges(circle, (TOLERANCE[0] * circle[:, 2]).clamp(min=TOLERANCE[1]), ROUNDS[-1][-1])
+        error = residual.abs().sum((1, 2)) / found.sum((1, 2)).clamp(min=1)
+        return error, found, self._rim(circle) >= self.options.level, self._seen(circle)
 
-    def _sides(self) -> list[tuple[float, float, int]]:
-        """(factor, shift, sign) of each edge at factor·r + shift; sign 1 where the light side is inwards."""
-        sides = [(1.0, self.shape.outer_px, 1)]
-        return [*sides, (*self.shape.inner, -1)] if self.shape.has_inner else sides
+    def _edges(self, circle: torch.Tensor, reach: torch.Tensor, sample_px: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """(residual, found): how far (N, sides, rays) beyond its place the nearest edge of the right direction is met."""
+        rays, widest = len(self.directions), 2 * float(reach.max()) if len(reach) else 0.0
+        samples = min(max(math.ceil(widest / sample_px) + 1, LEAST_SAMPLES), MOST_SAMPLES)
+        steps = self.signs[:, None] * torch.linspace(-1, 1, samples, device=circle.device)
+        place = (circle[:, 2:] * self.factors + self.shifts).clamp(min=0.5)
+        values = self._values(circle, (place[:, :, None] + reach[:, None, None] * steps).clamp_(min=0)).flatten()
+        light = values >= self.options.level
+        # From light to dark. Few pairs of neighbours are edges, and only those are looked at; such from one ray to the next are none.
+        first = places(light[:-1] & ~light[1:])
+        ray, at = first // samples, first % samples
+        within = at != samples - 1
+        first, ray, at = first[within], ray[within], at[within]
+        before, after = values[first] - self.options.level, values[first + 1] - self.options.level
+        side, one = ray // rays % len(self.signs), ray // (rays * len(self.signs))
+        met = (2 / (samples - 1) * (at + before / (before - after).clamp_(min=1e-6)) - 1) * reach[one] * self.signs[side]
+        nearest = torch.full((len(circle) * len(self.signs) * rays,), torch.inf, device=circle.device)
+        nearest.scatter_reduce_(0, ray, met.abs(), "amin")
+        residual, chosen = torch.zeros_like(nearest), met.abs() == nearest[ray]
+        residual[ray[chosen]] = met[chosen]
+        shape = len(circle), len(self.signs), rays
+        return residual.view(shape), torch.isfinite(nearest).view(shape)
 
-    def _edges(self, circle: torch.Tensor, reach: torch.Tensor, factor: float, shift: float, sign: int):
-        """(residual, found, factor): how far (N, rays) beyond its place the nearest edge of the right direction is met."""
-        place = (factor * circle[:, 2] + shift).clamp(min=0.5)
-        widest = 2 * float(reach.max()) if len(reach) else 0.0
-        samples = min(max(math.ceil(widest / SAMPLE_PX) + 1, LEAST_SAMPLES), MOST_SAMPLES)
-        steps = torch.linspace(-1, 1, samples, device=circle.device)
-        offset = reach[:, None] * steps
-        distance = (place[:, None] + offset).clamp(min=0)
-        values = sign * (self._values(circle, distance) - self.options.level)
-        before, after = values[..., :-1], values[..., 1:]
-        crossing = (before >= 0) & (after < 0)
-        at = offset[:, None, :-1] + before / (before - after).clamp(min=1e-6) * (offset[:, 1:2] - offset[:, :1])[:, None]
-        at = torch.where(crossing, at, torch.inf)
-        index = at.abs().argmin(-1, keepdim=True)
-        residual = at.gather(-1, index)[..., 0]
-        found = torch.isfinite(residual)
-        return torch.where(found, residual, 0.0), found, factor
-
-    def _step(self, rows: list, circle: torch.Tensor) -> torch.Tensor:
-        """The change (N, 3) of x, y and radius that brings the circle onto its edges: iterated, with Tukey's weights."""
-        residual = torch.cat([row[0] for row in rows], 1)
-        found = torch.cat([row[1] for row in rows], 1).float()
-        design = torch.cat([torch.cat([self.directions, torch.full_like(self.directions[:, :1], row[2])], 1) for row in rows])
-        squares = (design[:, :, None] * design[:, None]).flatten(1)
-        weight, change = found, torch.zeros_like(circle)
-        for _ in range(4):
-            left = residual - change @ design.T
-            spread = (1.4826 * _median(left.abs(), found)).clamp(min=0.3)
-            weight = found * (1 - (left / (4 * spread[:, None])) ** 2).clamp(min=0) ** 2
-            normal = (weight @ squares).view(-1, 3, 3) + 1e-3 * torch.eye(3, device=circle.device)
-            change = torch.linalg.solve(normal, (weight * residual) @ design)
+    def _step(self, residual: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+        """The change (N, 3) of x, y and radius that brings circles onto their edges (N, sides · rays): iterated, with Tukey's weights."""
+        squares = (self.design[:, :, None] * self.design[:, None]).flatten(1)
+        change, little = torch.zeros_like(residual[:, :3]), 1e-3 * torch.eye(3, device=residual.device)
+        for _ in range(TURNS):
+            left = (residual - change @ self.design.T).abs_()
+            spread = (1.4826 * medians(left, found)).clamp_(min=0.3)
+            weight = found * (1 - (left / (4 * spread[:, None])) ** 2).clamp_(min=0) ** 2
+            normal = (weight @ squares).view(-1, 3, 3) + little
+            change = torch.linalg.solve(normal, (weight * residual) @ self.design)
         return change
 
     def _rim(self, circle: torch.Tensor) -> torch.Tensor:
@@ -144,15 +146,15 @@ class _Fit:
         middle = circle[:, 2] if self.shape.kind == "ring" else circle[:, 2] - 1.5
         if self.shape.kind == "outline":
             middle = ((inner + 1) * circle[:, 2] + shift + self.shape.outer_px) / 2
-        return self._values(circle, middle[:, None].clamp(min=0))[..., 0]
+        return self._values(circle, middle[:, None, None].clamp(min=0))[:, 0, :, 0]
 
     def _values(self, circle: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
-        """The map (N, rays, distances), bilinear."""
-        size = torch.tensor(self.image.shape[::-1], dtype=circle.dtype, device=circle.device)
-        middle, directions = (2 * circle[:, None, None, :2] + 1) / size - 1, 2 * self.directions / size
-        grid = torch.addcmul(middle, distance[:, None, :, None], directions[None, :, None])
-        values = functional.grid_sample(self.image[None, None], grid.flatten(1, 2)[None], padding_mode="border", align_corners=False)
-        return values.view(grid.shape[:-1])
+        """The map, its border repeated, along all rays at distances (N, sides, M): (N, sides, rays, M)."""
+        x, y = (
+            (middle[:, None, None, None] + distance[:, :, None] * along[:, None]).clamp_(0, side - 1)
+            for middle, along, side in zip(circle[:, :2].T, self.directions.T, self.image.shape[::-1], strict=True)
+        )
+        return sampled(self.image, x.flatten(1), y.flatten(1)).view(x.shape)
 
     def _seen(self, circle: torch.Tensor) -> torch.Tensor:
         x, y = (circle[:, None, :2] + (circle[:, 2] + self.shape.outer_px)[:, None, None] * self.directions).unbind(-1)
@@ -162,8 +164,3 @@ class _Fit:
             rows, cols = y.round().long().clamp(0, height - 1), x.round().long().clamp(0, width - 1)
             seen &= ~self.unknown[rows, cols]
         return seen
-
-
-def _median(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Median (N,) of the valid values of each row, of two in the middle the lower; 0 where there are none."""
-    return torch.where(valid > 0, values, torch.nan).nanmedian(1).values.nan_to_num(0.0)

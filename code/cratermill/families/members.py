@@ -92,9 +92,14 @@ def row_of(config: Config, family: str, version: int, split: int) -> RowHparams:
     made = read_json(training_product(config, family, version, split, iteration) / CELL)
     if made and "hparams" in made.get("params", {}):
         return row_model(family).from_plan(made["params"]["hparams"])
+    return row_model(family).from_plan(_hparams(path, family, version, *stat_fingerprint(path)))
+
+
+@lru_cache(maxsize=64)
+def _hparams(path: Path, family: str, version: int, *_stat: int) -> dict[str, Any]:
     from ..training.checkpoint import load
 
-    return row_model(family).from_plan(load(path, family, version).hparams)
+    return load(path, family, version).hparams
 
 
 def evaluated_row(config: Config, family: str, version: int, split: int) -> RowHparams | None:

@@ -234,9 +234,14 @@ def as_crs(crs) -> pyproj.CRS:
     if not crs:  # None, "" or rasterio's empty CRS, whose str() would search the authority's codes for milliseconds
         raise InputError("no CRS", valid="a geographic or projected CRS of a planetary body")
     try:
-        return pyproj.CRS.from_wkt(crs.to_wkt()) if hasattr(crs, "to_wkt") else pyproj.CRS.from_user_input(crs)
+        return _from_wkt(crs.to_wkt()) if hasattr(crs, "to_wkt") else pyproj.CRS.from_user_input(crs)
     except pyproj.exceptions.CRSError as error:
         raise InputError(f"CRS not understood: {error}", valid="WKT, a PROJ string or a code such as IAU_2015:30100") from error
+
+
+@lru_cache(maxsize=64)
+def _from_wkt(wkt: str) -> pyproj.CRS:
+    return pyproj.CRS.from_wkt(wkt)
 
 
 def require_same_body(crs, other, what: str) -> None:

@@ -82,7 +82,7 @@ def _each_band(pixels: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.nda
         return _bilinear_numpy(pixels, rows, cols)
     import cv2
 
-    map_x, map_y = cols.astype(np.float32), rows.astype(np.float32)
+    map_x, map_y = cols.astype(np.float32, copy=False), rows.astype(np.float32, copy=False)
     out = np.empty((pixels.shape[0], *rows.shape), dtype=pixels.dtype)
     for band, target in zip(pixels, out, strict=True):
         cv2.remap(np.ascontiguousarray(band), map_x, map_y, cv2.INTER_LINEAR, dst=target, borderMode=cv2.BORDER_REPLICATE)

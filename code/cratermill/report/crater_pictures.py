@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..core.frames import rows_of
 from ..geo.grid import Grid
 from ..geo.mosaic import Mosaic
-from .images import as_bytes, grey_or_colour, reduced_shape, save_figure
+from .images import picture_of, reduced_shape, save_figure
 from .map_pictures import degree_ticks, rim
 
 MOST_RIMS = 20000
@@ -22,16 +22,18 @@ MOST_RIMS = 20000
 def overlay(path: Path, mosaic: Mosaic, kinds: dict[str, tuple[pd.DataFrame, str]]) -> Path:
     """The mosaic, reduced, with the rims of craters over it; ``kinds``: a table and a colour by what the legend calls them."""
     shape = reduced_shape(mosaic.grid)
-    figure = Figure(figsize=(16, 16 * shape[0] / shape[1] + 0.9), layout="constrained")
-    axes = figure.add_subplot()
+    width, height = 15.3, 15.3 * shape[0] / shape[1]
+    figure = Figure(figsize=(16, height + 0.8))
+    # By hand, in inches: to find the place of one panel takes matplotlib as long as to draw it.
+    axes = figure.add_axes((0.55 / 16, 0.35 / (height + 0.8), width / 16, height / (height + 0.8)))
     right, bottom = mosaic.grid.width - 0.5, mosaic.grid.height - 0.5
-    axes.imshow(as_bytes(grey_or_colour(mosaic, shape)), interpolation="nearest", extent=(-0.5, right, bottom, -0.5))
+    axes.imshow(picture_of(mosaic, shape), interpolation="nearest", extent=(-0.5, right, bottom, -0.5))
     for name, (table, colour) in kinds.items():
         drawn = rims(table, mosaic.grid) if len(table) else []
         axes.add_collection(LineCollection(drawn, colors=colour, linewidths=0.8, label=f"{name} ({len(table):,})"))
     axes.set(xlim=(-0.5, right), ylim=(bottom, -0.5))
     degree_ticks(axes, mosaic.grid)
-    legend = figure.legend(loc="outside upper left", ncols=len(kinds), fontsize=9, facecolor="#555555", labelcolor="white")
+    legend = figure.legend(loc="upper left", ncols=len(kinds), fontsize=9, facecolor="#555555", labelcolor="white")
     for line in legend.get_lines():
         line.set_linewidth(2.5)
     return save_figure(figure, path, dpi=128)

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..craters.frequencies import frequencies
 from .images import save_figure
-from .style import INK, RAYS, SIZES, TRUTH, new_figure, tidy
+from .style import INK, RAYS, SIZES, TRUTH, tidy
 
 KINDS = {"cumulative": "craters ≥ D per km²", "differential": "ΔN / ΔD per km² per km", "R": "R = D³ ΔN / ΔD per km²"}
 COLOURS = (RAYS, "#d9480f", TRUTH, "#862e9c")
@@ -33,7 +34,8 @@ def size_frequency(
     ``isochrons``: curves by label. ``whole_from_km``: below it a list isn't whole, which is shaded. Conventions: Crater Analysis Techniques
     Working Group 1979.
     """
-    figure = new_figure(13, 4.4)
+    figure = Figure(figsize=(13, 4.4))
+    figure.subplots_adjust(left=0.07, right=0.99, bottom=0.125, top=0.97, wspace=0.3)  # by hand: see crater_pictures.py
     panels = dict(zip(KINDS, figure.subplots(1, len(KINDS)), strict=True))
     sizes = {name: np.asarray(list(diameters), float) for name, diameters in lists.items()}
     for number, (name, diameters) in enumerate(sizes.items()):
@@ -48,7 +50,7 @@ def size_frequency(
             draw_curves(axes, kind, isochrons or {}, (everything.min(), everything.max()), per_octave)
         if whole_from_km:
             axes.axvspan(axes.get_xlim()[0], whole_from_km, color=INK, alpha=0.08, linewidth=0)
-        tidy(axes, "diameter D (km)", KINDS[kind])
+        tidy(axes, "diameter D (km)", KINDS[kind]).tick_params(which="minor", labelsize=7)
         axes.xaxis.set_major_locator(LogLocator(subs=SIZES))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())

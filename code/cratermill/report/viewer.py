@@ -20,7 +20,7 @@ from ..geo.grid import Grid
 from ..geo.mosaic import Mosaic
 from . import html
 from .assets import MAPS
-from .images import grey_or_colour, reduced_rgba, reduced_shape
+from .images import picture_of, reduced_rgba, reduced_shape
 from .palette import CRATERS, Colours
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def static_viewer(folder: Path, mosaic: Mosaic, overlays: dict[str, Path], lists
         return ""
     shutil.rmtree(folder / "viewer", ignore_errors=True)  # pictures of an earlier map of the same name
     shape = reduced_shape(grid, LEVELS_PX[-1])
-    levels = write_levels(folder / "viewer/mosaic-{level}.jpg", (grey_or_colour(mosaic, shape) * 255).astype(np.uint8), grid)
+    levels = write_levels(folder / "viewer/mosaic-{level}.jpg", picture_of(mosaic, shape), grid)
     layers = [Layer("mosaic", "mosaic", "image", url="viewer/mosaic-{level}.jpg")]
     for number, (name, path) in enumerate(overlays.items()):
         rgba = reduced_rgba(path, LEVELS_PX[-1])

@@ -32,15 +32,23 @@ class Ground:
         for image in islice(images_CHW, SAMPLES - self.images):
             self.images += 1
             pixels = np.asarray(image, np.float64)
-            steps = [np.abs(np.diff(pixels, axis=axis)).reshape(len(pixels), -1) for axis in (-1, -2) if pixels.ndim > 1]
             flat = pixels.reshape(len(pixels), -1)
-            found = {"pixels": np.isfinite(flat).sum(1), "sum": np.nansum(flat, 1), "squares": np.nansum(flat**2, 1)}
-            step = np.concatenate(steps, axis=1) if steps else np.zeros((len(pixels), 0))
-            found |= {"steps": np.nansum(step, 1), "pairs": np.isfinite(step).sum(1)}
+            steps = [np.abs(np.diff(pixels, axis=axis)).reshape(len(pixels), -1) for axis in (-1, -2) if pixels.ndim > 1]
+            counts, totals = zip(*map(_known, steps or [flat[:, :0]]), strict=True)
+            found = dict(zip(("pixels", "sum"), _known(flat), strict=True)) | {"squares": _known(np.square(flat))[1]}
+            found |= {"steps": np.sum(totals, axis=0), "pairs": np.sum(counts, axis=0)}
             self.sums = {name: self.sums.get(name, 0.0) + value for name, value in found.items()}
 
     def plain(self) -> dict[str, list[float]]:
         return {name: np.asarray(value, float).tolist() for name, value in self.sums.items()}
+
+
+def _known(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many finite values there are in each row (C, n), and the sum of all that are numbers."""
+    total = values.sum(1)
+    if np.isfinite(total).all():  # nearly always, at a third of the cost
+        return np.full(len(values), values.shape[1]), total
+    return np.isfinite(values).sum(1), np.nansum(values, 1)
 
 
 def described(sums: list[dict[str, list[float]]]) -> dict[str, list[float]]:

@@ -11,18 +11,19 @@ from typing import Any
 import torch
 
 from ..core.errors import InputError
-from ..core.machine import cores
+from ..core.machine import cores, keep_memory
 
 
 def choose_accelerator(wanted: str) -> str:
-    """``gpu`` where there is one, else ``cpu``; a GPU that was asked for and isn't there is refused."""
+    """``gpu`` where there is one, else ``cpu``, for which the process is prepared; a GPU that was asked for and isn't there is refused."""
     if wanted == "gpu" and not torch.cuda.is_available():
         raise InputError(
             "trainer.accelerator is gpu, but no GPU is visible here", valid="auto, cpu", next_step="ask the cluster for a GPU, or use auto"
         )
-    if wanted != "auto":
-        return wanted
-    return "gpu" if torch.cuda.is_available() else "cpu"
+    chosen = wanted if wanted != "auto" else "gpu" if torch.cuda.is_available() else "cpu"
+    if chosen == "cpu":
+        keep_memory()
+    return chosen
 
 
 def choose_precision(wanted: str, accelerator: str) -> str:
@@ -45,7 +46,7 @@ def is_bf16_fast() -> bool:
 
 
 def torch_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if choose_accelerator("auto") == "gpu" else "cpu")
 
 
 BACKEND = "inductor"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import geopandas
 import numpy as np
@@ -21,9 +22,9 @@ from cratermill.craters.options import Options
 from cratermill.families import get_family
 from cratermill.families.crater_unet.evaluate import readings
 from cratermill.families.crater_unet.hparams import Hparams
-from cratermill.families.crater_unet.mapping import fitted_block_m
+from cratermill.families.crater_unet.mapping import fitted_blocks
 from cratermill.families.crater_unet.predict import Predictor, fitted_side, forward_px
-from cratermill.families.craters_common.ground_tiles import WIDEST_DEG, Box, around, boxes, degree_m
+from cratermill.families.craters_common.ground_tiles import WIDEST_DEG, Box, around, degree_m
 from cratermill.families.craters_common.options import MapOptions
 from cratermill.families.craters_common.tiles import starts
 from cratermill.families.members import row_of
@@ -339,15 +340,20 @@ def test_windows_are_fitted_to_what_they_cover(length, window, overlap, divisor)
     assert side <= window + divisor
 
 
-@pytest.mark.parametrize(("height", "most"), [(4096, 1.32), (22_000, 1.3), (54_582, 1.3)])
+@pytest.mark.parametrize(("height", "most"), [(4096, 1.25), (5760, 1.2), (22_000, 1.3), (54_582, 1.3)])
 def test_blocks_are_fitted_to_what_goes_through_the_network(height, most):
     row, body = Hparams.from_plan(ROW | {"filter_multiple": 1.0}), get_body("moon")
     options, area, resolution = MapOptions(latitudes=(-60, 60)), Box(-180, -60, 180, 60), body.half_circumference_m / height
-    side_m = fitted_block_m(body, area, options, resolution, [row])
-    whole = min(options.block_px * resolution, WIDEST_DEG * degree_m(body))
-    assert whole / 2 <= side_m <= whole
+    blocks = fitted_blocks(body, area, options, resolution, [row])
+    whole_deg = min(options.block_px * resolution / degree_m(body), WIDEST_DEG)
+    assert all(whole_deg / 2 - 1 < block.north - block.south <= whole_deg + 1e-9 for block in blocks)
+    spans: dict[tuple[float, float], list[tuple[float, float]]] = {}
+    for block in blocks:
+        spans.setdefault((block.south, block.north), []).append((block.west, block.east))
+    for pieces, (first, last) in [(list(spans), (-60, 60)), *((row, (-180, 180)) for row in spans.values())]:
+        assert pieces[0][0] == first and pieces[-1][1] == last and all(one[1] == other[0] for one, other in pairwise(pieces))
     through, margin = 0, Options(6, 20).margin_px
-    for box in boxes(body, area, side_m):
+    for box in blocks:
         shape = around(body, box, resolution, margin, row.divisor).shape
         through += forward_px(shape, options.window_px, options.overlap, row.divisor)
     assert through / (2 * height * height * 120 / 180) <= most

@@ -20,7 +20,7 @@ from ...samples.grey import mean_of_bands
 from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
-from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, boxes, degree_m, extent
+from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, box_rows, columns_of, degree_m, extent
 from ..craters_common.maps import CRATERS, PREDICTION, map_run, mapped_version, nearly_held, open_mosaic, params_of, require_sizes
 from ..craters_common.pictures import mask_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
@@ -75,7 +75,7 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         area = extent(mosaic.grid, options.latitudes)
         body = mosaic.grid.body
         require_sizes(rows, resolution, options.block_px)
-        blocks = list(boxes(body, area, fitted_block_m(body, area, options, resolution, rows.values())))
+        blocks = fitted_blocks(body, area, options, resolution, rows.values())
         source = digest(mosaic.path)
     if run.versions[NAME] == BEST:
         weights = trainings.weights(NAME, BEST, run.split)
@@ -95,25 +95,27 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
     ]
 
 
-def fitted_block_m(body: Body, area: Box, options: MapOptions, resolution: float, rows: Iterable[Hparams]) -> float:
-    """Side of the blocks, ``options.block_px`` or up to half less: the largest for which next to the fewest pixels go through the networks,
-    since tiles and windows are multiples of what networks halve."""
+def fitted_blocks(body: Body, area: Box, options: MapOptions, resolution: float, rows: Iterable[Hparams]) -> list[Box]:
+    """The area in blocks of ``options.block_px`` or up to half less in height and width: the highest for which next to the fewest pixels go
+    through the networks, since tiles and windows are multiples of what networks halve; each row of them as wide as is best there."""
     rows = list(rows)
     margin = max(Reading.of({}).options(row, resolution).margin_px for row in rows)
     divisor = max(row.divisor for row in rows)
 
-    def pixels(side_m: float) -> int:
-        total, along = 0, (np.nan, 0)
-        for box in boxes(body, area, side_m):
-            if along[0] != box.north:  # the first of a row, whose boxes are alike
-                shape = around(body, box, resolution, margin, divisor).shape
-                along = box.north, forward_px(shape, options.window_px, options.overlap, divisor)
-            total += along[1]
-        return total
+    def pixels(row: Box, columns: int) -> int:
+        shape = around(body, next(columns_of(row, columns)), resolution, margin, divisor).shape  # a row's are alike
+        return columns * forward_px(shape, options.window_px, options.overlap, divisor)
 
     whole = min(options.block_px * resolution, WIDEST_DEG * degree_m(body))
-    costs = {whole * share: pixels(whole * share) for share in BLOCK_SHARES}
-    return max(side for side, cost in costs.items() if cost <= min(costs.values()) * NEARLY)
+    cuts: dict[float, list[tuple[int, Box, int]]] = {}
+    for side_m in (whole * share for share in BLOCK_SHARES):
+        cuts[side_m] = []
+        for row, fewest in box_rows(body, area, side_m):
+            tried = sorted({int(np.ceil(fewest / share)) for share in BLOCK_SHARES})
+            cuts[side_m].append(min(((pixels(row, columns), row, columns) for columns in tried), key=lambda one: one[0]))
+    costs = {side_m: sum(cost for cost, *_ in cut) for side_m, cut in cuts.items()}
+    highest = max(side_m for side_m, cost in costs.items() if cost <= min(costs.values()) * NEARLY)
+    return [box for _, row, columns in cuts[highest] for box in columns_of(row, columns)]
 
 
 def map_warnings(config: Config) -> list[str]:

@@ -44,10 +44,10 @@ class SymmetricUNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         skips, features = [], image
         for layer, dropout in zip(self.down, DROPOUTS, strict=True):
-            skips.append(torch.relu(layer(features)))
+            skips.append(torch.relu_(layer(features)))
             features = functional.avg_pool2d(functional.dropout(skips[-1], dropout, self.training), 2)
-        features = functional.dropout(torch.relu(self.bottom(features)), DROPOUTS[-1], self.training)
+        features = functional.dropout(torch.relu_(self.bottom(features)), DROPOUTS[-1], self.training)
         for layer, dropout, skip in zip(self.up, DROPOUTS[::-1], skips[::-1], strict=True):
-            features = torch.relu(layer(functional.interpolate(features, scale_factor=2, mode="nearest")))
+            features = torch.relu_(layer(functional.interpolate(features, scale_factor=2, mode="nearest")))
             features = functional.dropout(features, dropout, self.training) + skip
         return self.final(features)

@@ -70,6 +70,12 @@ def degree_m(body: Body) -> float:
 
 def boxes(body: Body, area: Box, side_m: float) -> Iterator[Box]:
     """An area cut into boxes of at most ``side_m`` in height and width, rows from the south, each row from the west."""
+    for row, columns in box_rows(body, area, side_m):
+        yield from columns_of(row, columns)
+
+
+def box_rows(body: Body, area: Box, side_m: float) -> list[tuple[Box, int]]:
+    """Rows of such boxes from the south, and how many boxes are in each."""
     per_degree = degree_m(body)
     count = (area.north - area.south) * (area.east - area.west) * (per_degree / side_m) ** 2
     if count > MOST_BOXES:
@@ -78,14 +84,20 @@ def boxes(body: Body, area: Box, side_m: float) -> Iterator[Box]:
             valid=f"at most {MOST_BOXES:.3g}",
             next_step="raise tile_px, block_px or resolution_m, or choose latitudes",
         )
-    rows = max(1, int(np.ceil((area.north - area.south) * per_degree / side_m - 1e-9)))
+    rows, found = max(1, int(np.ceil((area.north - area.south) * per_degree / side_m - 1e-9))), []
     parallels = np.linspace(area.south, area.north, rows + 1)
     for south, north in zip(parallels[:-1], parallels[1:], strict=True):
         widest = 1.0 if south <= 0 <= north else np.cos(np.radians(min(abs(south), abs(north))))
         columns = max(1, int(np.ceil((area.east - area.west) * per_degree * widest / side_m - 1e-9)))
-        meridians = np.linspace(area.west, area.east, columns + 1)
-        for west, east in zip(meridians[:-1], meridians[1:], strict=True):
-            yield Box(float(west), float(south), float(east), float(north))
+        found.append((Box(area.west, float(south), area.east, float(north)), columns))
+    return found
+
+
+def columns_of(row: Box, columns: int) -> Iterator[Box]:
+    """A row cut into boxes, from the west."""
+    meridians = np.linspace(row.west, row.east, columns + 1)
+    for west, east in zip(meridians[:-1], meridians[1:], strict=True):
+        yield Box(float(west), row.south, float(east), row.north)
 
 
 def square(body: Body, lon: float, lat: float, resolution_m: float, side_px: int) -> Grid:
