@@ -43,6 +43,8 @@ def highest_around(image: torch.Tensor) -> torch.Tensor:
 
 def sampled(image: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """The image (h, w) at positions (N, M) within it, bilinear."""
+    if not x.numel():
+        return x
     if image.device.type == "cpu":
         return torch.from_numpy(bilinear(image.numpy()[None], y.numpy(), x.numpy(), None, 0.0)[0])
     height, width = image.shape

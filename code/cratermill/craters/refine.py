@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from .shapes import Shape
 
 MOST_SAMPLES, LEAST_SAMPLES = 19, 7
-ROUNDS = ((18, 0.25, 2.5, 1.0), (24, 0.1, 2.0, 1.0), (24, 0.06, 1.6, 0.5), (36, 0.06, 1.6, 0.5), (72, 0.06, 1.6, 0.5))
+ROUNDS = ((24, 0.25, 2.5, 1.0), (24, 0.1, 2.0, 1.0), (24, 0.06, 1.6, 0.5), (36, 0.06, 1.6, 0.5), (72, 0.06, 1.6, 0.5))
 """Of each round: rays; how far from the expected edge it is searched, as a share of the radius, and in pixels at least; and pixels between
 samples of the map on a ray, about: between them it is taken as linear, and it is smooth over a pixel. After each, candidates that came to
 lie on one another are one, so that few are left where there are many rays."""
-TURNS = 2
+TURNS = 4
 """How often a round weighs the edges that it met by how far they lie off the circle that they make."""
 TOLERANCE = (0.05, 1.25)
 """An edge this near to where it should be (share of the radius, pixels at least) supports the circle."""
