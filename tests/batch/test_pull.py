@@ -2,13 +2,16 @@
 
 import json
 import multiprocessing
+import os
 import random
 import subprocess
 import sys
 import threading
 import time
 
-from cratermill.batch import cluster, operations, slurm_state, state, submissions
+import pytest
+
+from cratermill.batch import cluster, locks, operations, slurm_state, state, submissions
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
@@ -70,7 +73,7 @@ def test_a_retry_takes_a_place_while_other_arrays_wait_for_room(root, slurm):  #
     """A map of another training's waits in the queue: the retry doesn't wait for it, it waits for the retry."""
     specs = [*({"n": n} for n in range(6)), {"needs": [0, 1], "stage": "map"}]
     runner = executor(root, specs, limits={"max_concurrent": 4})
-    assert [(one.after, one.how, one.places) for one in runner.submit().submissions] == [((), "afterany", 4), ((101,), "afterany", 4)]
+    assert [(one.after, one.how, one.places) for one in runner.submit().submissions] == [((), "afterany", 4), ((101,), "afterany", 1)]
     slurm.set(5, "OUT_OF_MEMORY")
     for index in (1, 2, 3, 4):
         slurm.set(index, "RUNNING")
@@ -78,7 +81,7 @@ def test_a_retry_takes_a_place_while_other_arrays_wait_for_room(root, slurm):  #
     # The array gives up one of its places; the map waits for the newcomer as well.
     assert slurm.throttled == [(101, 3)] and slurm.scripts[103][1] == ("afterany:101_1?afterany:101_2?afterany:101_3?afterany:101_4",)
     assert slurm.waits == {102: ["afterany:101:103"]} and "--array=0-0%1\n" in slurm.scripts[103][0]
-    assert [(one.job_id, one.after, one.places) for one in submissions.read(runner.plan)][:2] == [(101, (), 3), (102, (101, 103), 4)]
+    assert [(one.job_id, one.after, one.places) for one in submissions.read(runner.plan)][:2] == [(101, (), 3), (102, (101, 103), 1)]
     # With a place free meanwhile, the next one begins at once.
     for index in (2, 3, 4):
         slurm.set(index, "NODE_FAIL")
@@ -87,7 +90,8 @@ def test_a_retry_takes_a_place_while_other_arrays_wait_for_room(root, slurm):  #
 
 
 def test_evaluations_share_the_bound_with_the_trainings_they_follow(root, slurm):  # noqa: F811
-    runner = executor(root, TRAIN_AND_EVALUATE, stages={"evaluate": {"mem_gb": 64}}, limits={"max_concurrent": 8})
+    specs = [*({"n": n} for n in range(12)), *({"n": n, "needs": [n], "stage": "evaluate"} for n in range(12))]
+    runner = executor(root, specs, stages={"evaluate": {"mem_gb": 64}}, limits={"max_concurrent": 8})
     assert [(one.how, one.places) for one in runner.submit().submissions] == [("afterany", 8), ("aftercorr", 2)]
     assert slurm.throttled == [(101, 6)]
     slurm.jobs.clear()
@@ -112,18 +116,51 @@ def test_jobs_that_pull_share_all_cells(root, slurm):  # noqa: F811
     assert runner.cancel() == []
 
 
-def test_workers_take_each_cell_once_in_order_of_needs(root):
+@pytest.mark.parametrize("before", ["", "NO_LOCKS"])
+def test_workers_take_each_cell_once_in_order_of_needs(root, before):
     specs = [{"n": n, "step_s": 0.02} for n in range(8)] + [{"needs": [0, 1], "n": 1, "stage": "evaluate"}, {"do": "fail"}, {"needs": [9]}]
     plan = load(freeze(fake.plan_of(root, specs)))
-    command = [sys.executable, "-c", WORKER, str(fake.HERE.parents[2]), str(plan.path)]
-    workers = [subprocess.Popen(command) for _ in range(2)]
+    workers = [worker(plan, name, before and NO_LOCKS) for name in ("n1", "n2")]
     assert [worker.wait(120) for worker in workers] == [0, 0]
     assert [begun(root, index) for index in range(11)] == [1] * 10 + [0]
     assert read_json(plan.state_path(10))["state"] == "blocked" and (plan.product(plan.cells[8]) / "cell.json").exists()
 
 
+def test_on_a_file_system_without_locks_the_beat_decides_between_machines(root):
+    """A worker on another machine keeps its cell as long as it beats; once it was silent for long enough, the next one goes on with it."""
+    plan = load(freeze(fake.plan_of(root, [{"steps": 6, "hold_at": 3}, {"n": 1}, {"n": 2}])))
+    first = worker(plan, "n1", NO_LOCKS)
+    while len(fake.lines(root / "trace/0.steps")) < 3:
+        assert first.poll() is None
+        time.sleep(0.05)
+    assert worker(plan, "n2", NO_LOCKS).wait(120) == 0
+    assert [begun(root, index) for index in range(3)] == [1, 1, 1] and not state.is_done(plan, plan.cells[0]), "it beats"
+    first.kill()
+    first.wait()
+    fake.go(root)
+    assert worker(plan, "n2", NO_LOCKS).wait(120) == 0
+    assert begun(root, 0) == 1, "nobody on n2 can know that it is dead"
+    (claim,) = root.rglob("*.claim")
+    os.utime(claim, (time.time() - locks.SILENT_S - 5,) * 2)
+    assert worker(plan, "n2", NO_LOCKS).wait(120) == 0
+    assert begun(root, 0) == 2 and len(fake.lines(root / "trace/0.steps")) == 6, "taken over, no step lost or done twice"
+    assert not list(root.rglob("*.claim"))
+
+
+def worker(plan, host, before=""):
+    """A process that pulls a plan's cells, and takes itself for one on that host."""
+    return subprocess.Popen([sys.executable, "-c", before + WORKER, str(fake.HERE.parents[2]), str(plan.path), host])
+
+
+NO_LOCKS = """
+import errno, fcntl
+def refuse(*_):
+    raise OSError(errno.ENOLCK, "No locks available")
+fcntl.flock = refuse
+"""
 WORKER = """
-import sys
+import socket, sys
+socket.gethostname = lambda: sys.argv[3]
 sys.path.insert(0, sys.argv[1])
 from cratermill.batch.plan import load
 from cratermill.batch.pull import pull

@@ -98,6 +98,18 @@ def test_stages_wait_for_those_they_need(root, slurm):
     assert slurm.scripts[103][1] == ("afterany:102",)
 
 
+def test_a_map_waits_for_its_own_trainings(root, slurm):
+    specs = [
+        *({"n": n} for n in range(6)),
+        {"needs": [1, 4], "stage": "map"},
+        {"needs": list(range(6)), "soft": True, "stage": "summarise"},
+    ]
+    runner = executor(root, specs)
+    assert cluster.describe(runner.plan, runner.profile)["after"] == [[], ["submission 1_1", "submission 1_4"], ["submission 1"]]
+    assert [one.after for one in runner.submit().submissions] == [(), ("101_1", "101_4"), (101,)]
+    assert slurm.scripts[102][1] == ("afterany:101_1:101_4",)
+
+
 def test_chunks_by_index_resources_and_packing(root, slurm):
     runner = executor(root, [{"n": n} for n in range(25)], limits={"max_array_size": 10})
     assert [len(chunk.tasks) for chunk in runner.chunks(range(25))] == [10, 10, 5]
@@ -109,8 +121,8 @@ def test_chunks_by_index_resources_and_packing(root, slurm):
 
 def test_max_concurrent_holds_across_chunks(root, slurm):
     made = executor(root, [{"n": n} for n in range(25)], limits={"max_array_size": 10, "max_concurrent": 3}).submit()
-    assert [one.after for one in made.submissions] == [(), (101,), (102,)]
-    assert all("%3\n" in text for text, _ in slurm.scripts.values())
+    assert [(len(one.tasks), one.after, one.places) for one in made.submissions] == [(8, (), 1), (9, (), 1), (8, (), 1)]
+    assert all("%1\n" in text for text, _ in slurm.scripts.values())
 
 
 def test_launch_again_submits_nothing_twice(root, slurm):

@@ -84,13 +84,13 @@ class Follower:
 class Bench(Follower):
     """One run of fake cells below `root` on a cluster."""
 
-    def __init__(self, cluster, root, specs, name="fake", **profile):
+    def __init__(self, cluster, root, specs, name="fake", work=fake.WORK, **profile):
         super().__init__(load(freeze(fake.plan_of(root, specs, name=name))))
         self.cluster, self.root = cluster, root
         options = {"name": "test", "partition": "main", "default": {"cpus": 1, "mem_gb": 0.1, "time_min": 5}, "warn_s": 10, **profile}
         self.profile = Profile(**options)
         self.said = []
-        self.executor = SlurmExecutor(self.plan, self.profile, say=self.said.append, work=fake.WORK)
+        self.executor = SlurmExecutor(self.plan, self.profile, say=self.said.append, work=work)
 
     def launch(self, **options):
         return self.executor.submit(**options)

@@ -14,10 +14,11 @@ from dataclasses import replace
 
 import pytest
 
-from cratermill.batch import operations, provenance, scheduler, slurm_state, status, submissions
+from cratermill.batch import operations, preflight, provenance, scheduler, slurm_state, status, submissions
 from cratermill.batch.plan import freeze, load
 from cratermill.core.errors import WorkError
 from tests.batch import fake
+from tests.slurm import no_locks
 from tests.slurm.runs import ENVIRONMENT, Bench, undisturbed_loss
 
 pytestmark = pytest.mark.slurm
@@ -55,12 +56,23 @@ def summarised(specs):
     return [*specs, {"needs": list(range(len(specs))), "soft": True, "always": True, "stage": "summarise", "key": "summary"}]
 
 
-def test_thirty_cells_in_chunks_of_eleven_at_most_four_at_once(make_slurm_cluster, on, root):
-    cluster = on(make_slurm_cluster(nodes=2, max_array_size=11))
+@pytest.fixture
+def bounded(make_slurm_cluster, on):
+    """A cluster of small arrays that keeps to the quotas of its accounting and binds processes to their cores, of which it has no more than
+    there are."""
+    settings = {"AccountingStorageEnforce": "limits", "TaskPlugin": "task/affinity"}
+    return on(make_slurm_cluster(nodes=2, cpus=2, max_array_size=11, set=settings))
+
+
+def test_thirty_cells_in_arrays_of_at_most_eleven_and_four_at_once(bounded, root, monkeypatch):
+    # What stands in the shell of whoever launches from within a job of his own.
+    for name, value in {"SBATCH_QOS": "nowhere", "RANK": "3", "LOCAL_RANK": "1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
     specs = summarised([{"n": n, "steps": 3, "step_s": 0.1} for n in range(30)])
-    bench = Bench(cluster, root, specs, limits={"max_array_size": 11, "max_concurrent": 4})
+    bench = Bench(bounded, root, specs, limits={"max_array_size": 11, "max_concurrent": 4})
     submitted = bench.launch()
-    assert [len(submission.tasks) for submission in submitted.submissions] == [11, 11, 8, 1]
+    assert [len(submission.tasks) for submission in submitted.submissions] == [8, 7, 7, 8, 1]
+    assert [submission.after for submission in submitted.submissions[:4]] == [()] * 4, "none waits for another to end"
     bench.wait_all("done")
     assert bench.most_at_once() <= 4
     assert all(bench.begun(index) == 1 for index in range(31))
@@ -82,6 +94,11 @@ def test_preempted_cells_go_on_where_they_were(cluster, root):
     for index in (0, 1):
         assert bench.metrics(index)["loss"] == undisturbed_loss(60)
         assert bench.begun(index) == 2 and bench.steps(index) == 60, "no step was lost or done twice"
+    rows = cluster.wait_until(lambda: len(found := operations.efficiency(bench.plan)["cells"]) == 2 and found, "both last words")
+    for row in rows:
+        record = json.loads(bench.plan.state_path(row["cell"]).read_text())
+        assert row["attempts"] == 2 and record["before_s"] > 0, "both attempts count"
+        assert row["elapsed_s"] > record["seconds"]
 
 
 def test_distributed_cell_is_preempted_and_goes_on(cluster, root):
@@ -272,6 +289,22 @@ def test_quota_is_kept_and_the_rest_fed_as_room_appears(cluster, root):
     assert all(bench.begun(index) == 1 for index in range(9))
 
 
+def test_an_array_larger_than_the_quota_of_a_qos_is_cut(bounded, root):
+    quota = ["sacctmgr", "-i", "modify", "qos", "normal", "set"]
+    bounded.run(*quota, "MaxSubmitJobsPerUser=5")
+    try:
+        bench = Bench(bounded, root, summarised([{"n": n} for n in range(9)]))
+        assert preflight.with_site_limits(bench.profile).limits.max_submitted == 5
+        # A launch that wasn't told of it learns it from the refusal.
+        submitted = bench.launch()
+        assert [one.size for one in submitted.submissions] == [4] and len(submitted.left) == 6
+        bench.executor.feed(submitted)
+        bench.wait_all("done")
+        assert all(bench.begun(index) == 1 for index in range(10))
+    finally:
+        bounded.run(*quota, "MaxSubmitJobsPerUser=-1")
+
+
 def test_several_cells_per_job_side_by_side(cluster, root):
     resources = {"cpus": 2, "mem_gb": 0.3, "time_min": 5, "gpus": 1, "pack": 3, "side_by_side": 2}
     bench = Bench(cluster, root, [{"n": n, "steps": 5, "step_s": 0.1} for n in range(5)], default=resources)
@@ -367,6 +400,11 @@ def test_what_a_site_s_wrapper_says_who_looks_meanwhile_and_what_others_run_chan
     submissions.write(bench.plan, replace(first, job_id=int(other)))
     bench.executor.cancel()
     assert cluster.states(other) == {other: "PENDING"} and cluster.states(str(first.job_id)).popitem()[1] == "PENDING"
+    # Seen from the login node of another cluster than the one that it was submitted to.
+    for one in submissions.read(bench.plan):
+        submissions.write(bench.plan, replace(one, cluster="another"))
+    with pytest.raises(WorkError, match="was submitted to cluster another, this is devcluster"):
+        bench.launch()
     # A run's folder that was removed while its jobs wait.
     shutil.rmtree(bench.plan.folder)
     freeze(bench.plan)
@@ -405,9 +443,10 @@ def test_a_retry_under_a_bound_waits_for_one_job_and_what_waits_for_room_for_it(
     assert bench.most_at_once() <= 2
 
 
-def test_jobs_that_pull_lose_nothing_when_some_are_cancelled(cluster, root):
+@pytest.mark.parametrize("work", [fake.WORK, no_locks.WORK], ids=["locks", "no locks"])
+def test_jobs_that_pull_lose_nothing_when_some_are_cancelled(cluster, root, work):
     cells = [{"n": n, "steps": 40, "hold_at": 20 if n < 2 else None} for n in range(40)]
-    bench = Bench(cluster, root, summarised(cells), default={"cpus": 1, "mem_gb": 0.1, "time_min": 5, "pull": 4})
+    bench = Bench(cluster, root, summarised(cells), default={"cpus": 1, "mem_gb": 0.1, "time_min": 5, "pull": 4}, work=work)
     bench.launch()
     bench.wait_steps([0, 1], 20)
     (submission,) = [one for one in submissions.read(bench.plan) if one.stage == "train"]
@@ -428,9 +467,9 @@ def test_a_job_cancelled_while_pending_is_cancelled(cluster, root):
     assert {cell.kind for cell in states} == {"cancelled"}
 
 
-def test_each_process_has_the_cores_it_asked_for(cluster, root):
-    resources = {"cpus": 2, "mem_gb": 0.2, "time_min": 5, "nodes": 1, "tasks_per_node": 2}
-    bench = Bench(cluster, root, [{"do": "cores"}], default=resources)
+def test_each_process_has_the_cores_it_asked_for(bounded, root):
+    resources = {"cpus": 2, "mem_gb": 0.2, "time_min": 5, "nodes": 2, "tasks_per_node": 1}
+    bench = Bench(bounded, root, [{"do": "cores"}], default=resources)
     bench.launch()
     bench.wait_all("done")
-    cluster.wait_until(lambda: fake.lines(root / "trace/0.cores") == ["2", "2"], "both processes' word")
+    bounded.wait_until(lambda: fake.lines(root / "trace/0.cores") == ["2", "2"], "both processes' word")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .plan import Cell, Plan
-from .profile import Profile, Resources
+from .profile import Limits, Profile, Resources
 
 DEFAULT_ARRAY_SIZE = 1001
 
@@ -45,8 +46,9 @@ def chunks_of(
     for index, chain in followers.items():
         key = (levels[index], plan.cells[index].stage, resources[index].model_dump_json())
         groups.setdefault(key, []).append(chain)
-    size = profile.limits.max_array_size or DEFAULT_ARRAY_SIZE
-    return [chunk for (level, stage, _), chains in sorted(groups.items()) for chunk in _cut(level, stage, chains, resources, size)]
+    return [
+        chunk for (level, stage, _), chains in sorted(groups.items()) for chunk in _cut(level, stage, chains, resources, profile.limits)
+    ]
 
 
 def _jobs(plan: Plan, resources: Mapping[int, Resources], active: Collection[int]) -> dict[int, tuple[int, ...]]:
@@ -79,12 +81,23 @@ def _fits(inner: Resources, outer: Resources) -> bool:
     return alone and inner.cpus <= outer.cpus and inner.mem_gb <= outer.mem_gb and inner.gpus <= outer.gpus
 
 
-def _cut(level: int, stage: str, chains: list[tuple[int, ...]], resources: Mapping[int, Resources], size: int) -> list[Chunk]:
-    request = resources[chains[0][0]]
+def _cut(level: int, stage: str, chains: list[tuple[int, ...]], resources: Mapping[int, Resources], limits: Limits) -> list[Chunk]:
+    request, size = resources[chains[0][0]], limits.max_array_size or DEFAULT_ARRAY_SIZE
     if request.pull:
         cells = tuple(index for chain in chains for index in chain)
         return [Chunk(level, stage, (cells,), request, pull=min(request.pull, len(cells), size))]
     packs = [chains[start : start + request.pack] for start in range(0, len(chains), request.pack)]
     tasks = [tuple(index for chain in pack for index in chain) for pack in packs]
-    # The highest index is one less than MaxArraySize, and ours begin at 0.
-    return [Chunk(level, stage, tuple(tasks[start : start + size]), request) for start in range(0, len(tasks), size)]
+    ends = _ends(len(tasks), size, limits.max_concurrent or 0)
+    return [Chunk(level, stage, tuple(tasks[start:end]), request) for start, end in pairwise([0, *ends])]
+
+
+def _ends(tasks: int, size: int, places: int) -> list[int]:
+    """Where to cut tasks so that no array is larger than `size`; where running jobs are bounded as few are at work side by side, each as
+    large as its part of the `places`, so that all end at about the same time."""
+    for arrays in range(-(-tasks // size), places + 1):
+        # The highest index is one less than MaxArraySize, and ours begin at 0.
+        ends = [round(tasks * (places * (number + 1) // arrays) / places) for number in range(arrays)]
+        if max(end - start for start, end in pairwise([0, *ends])) <= size:
+            return ends
+    return [min(start + size, tasks) for start in range(0, tasks, size)]

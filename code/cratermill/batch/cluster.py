@@ -12,7 +12,7 @@ from ..core.errors import CratermillError, InputError
 from ..core.paths import Project
 from . import operations, preflight, slurm_state, snapshot, status, submissions
 from .dry_run import text_of
-from .executor import executor_of, given_to, note_given
+from .executor import Executor, executor_of, given_to, note_given
 from .plan import Plan, freeze
 from .profile import Profile, load_profile
 from .slurm import SlurmExecutor
@@ -54,7 +54,8 @@ def launch(
     """
     check_products(plan, overwrite)
     executor = executor_of(plan, profile, say)
-    executor.check(more_checks)
+    if _is_wanted(executor):
+        executor.check(more_checks)
     freeze(plan)
     note_given(plan, profile)
     outcome = executor.submit()
@@ -62,6 +63,14 @@ def launch(
     say(status.results_line(plan) or f"results will lie in {Project(plan.root).results}; their names are said by status once all is done")
     say(f"Next: cratermill status {plan.run} --watch")
     return status.show(plan, watch=True, observe=observer(plan)) if wait else outcome.exit_code
+
+
+def _is_wanted(executor: Executor) -> bool:
+    """Whether there is anything to do; where that can't be seen, `check` says why."""
+    try:
+        return bool(executor.wanted(executor.observe()))
+    except CratermillError:
+        return True
 
 
 def observer(plan: Plan) -> status.Observe | None:

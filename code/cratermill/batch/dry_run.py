@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import dependencies, estimate
 from .chunks import Chunk
+from .dependencies import After
 from .estimate import duration_text, number_of
 from .profile import Profile, Resources
 from .slurm_state import SlurmRun
@@ -21,8 +22,10 @@ def describe(executor: SlurmExecutor, run: SlurmRun) -> dict[str, Any]:
     plan, profile = executor.plan, executor.profile
     wanted = executor.wanted(run)
     chunks = executor.chunks(wanted, run=run)
+    afters = _afters(run, chunks, profile)
     measured = estimate.describe(plan, gpus=lambda stage: _gpus(profile.resources(stage)))
-    scripts = [executor.script(number, f"{plan.run}.{chunk.stage}.{number}", chunk) for number, chunk in enumerate(chunks, start=1)]
+    named = [(number, f"{plan.run}.{chunk.stage}.{number}", chunk) for number, chunk in enumerate(chunks, start=1)]
+    scripts = [executor.script(*one, after.at_once) for one, after in zip(named, afters, strict=True)]
     return {
         "run": plan.run,
         "profile": profile.name,
@@ -31,28 +34,34 @@ def describe(executor: SlurmExecutor, run: SlurmRun) -> dict[str, Any]:
         "jobs": sum(chunk.size for chunk in chunks),
         "submissions": len(chunks),
         "gpu_hours": round(sum(_gpu_hours(chunk) for chunk in chunks), 2),
-        "longest_chain_min": _longest_chain(chunks, profile),
+        "longest_chain_min": _longest_chain(chunks, afters),
         "stages": [{"stage": chunk.stage, "tasks": chunk.size, **chunk.resources.model_dump()} for chunk in chunks],
-        "after": _afters(run, chunks, profile),
+        "after": [[_named(job) for job in _in_order(after.jobs)] for after in afters],
         "scripts": scripts,
         "limits": {"max_array_size": profile.limits.max_array_size, "max_submitted": profile.limits.max_submitted},
         "measured": {name: value for name, value in measured.items() if name not in ("todo", "stages")} | {"todo": len(measured["todo"])},
     }
 
 
-def _afters(run: SlurmRun, chunks: Sequence[Chunk], profile: Profile) -> list[list[str]]:
-    """What each submission would wait for: others by their number here, jobs in the queue by their id."""
-    known, found = dependencies.Known(run, profile.limits.max_concurrent), []
+def _afters(run: SlurmRun, chunks: Sequence[Chunk], profile: Profile) -> list[After]:
+    """What each submission would wait for; numbers below zero are submissions that are no jobs yet."""
+    known, found = dependencies.Known(run, profile.limits.max_concurrent, chunks), []
     for number, chunk in enumerate(chunks, start=1):
-        after = known.after(chunk)
-        found.append([f"submission {-job}" if isinstance(job, int) and job < 0 else f"job {job}" for job in _in_order(after.jobs)])
-        # Numbers below zero are no jobs yet.
-        known.add(Submission(number, "", chunk.stage, chunk.tasks, {}, job_id=-number, pull=chunk.pull))
+        found.append(after := known.after(chunk))
+        known.add(Submission(number, "", chunk.stage, chunk.tasks, {}, after.jobs, after.how, job_id=-number, pull=chunk.pull))
     return found
 
 
+def _is_new(job: int | str) -> bool:
+    return dependencies.array_of(job) < 0
+
+
+def _named(job: int | str) -> str:
+    return f"submission {str(job)[1:]}" if _is_new(job) else f"job {job}"
+
+
 def _in_order(jobs: Sequence[int | str]) -> list[int | str]:
-    return sorted(jobs, key=lambda job: (isinstance(job, int) and job < 0, abs(job) if isinstance(job, int) else 0, str(job)))
+    return sorted(jobs, key=lambda job: (_is_new(job), abs(dependencies.array_of(job)), str(job)))
 
 
 def _gpus(asked: Resources) -> float:
@@ -65,17 +74,14 @@ def _gpu_hours(chunk: Chunk) -> float:
     return asked.gpus * asked.nodes * asked.time_min / 60 * chunk.size
 
 
-def _longest_chain(chunks: Sequence[Chunk], profile: Profile) -> int:
-    """Minutes, if every job took its whole time limit and none waited but for `max_concurrent`."""
-    levels: dict[int, int] = {}
-    for chunk in chunks:
-        at_a_time = profile.limits.max_concurrent or chunk.size
-        rounds = -(-chunk.size // at_a_time)
-        minutes = rounds * chunk.resources.time_min
-        # Arrays of one level run one after another where the number of running jobs is bounded, else side by side.
-        before = levels.get(chunk.level, 0)
-        levels[chunk.level] = before + minutes if profile.limits.max_concurrent else max(before, minutes)
-    return sum(levels.values())
+def _longest_chain(chunks: Sequence[Chunk], afters: Sequence[After]) -> int:
+    """Minutes, if every job took its whole time limit and waited for nothing but others of its run."""
+    ends = dict[int, int]()
+    for number, (chunk, after) in enumerate(zip(chunks, afters, strict=True), start=1):
+        rounds = -(-chunk.size // (after.at_once or chunk.size))
+        begins = max((ends.get(-dependencies.array_of(job), 0) for job in after.jobs), default=0)
+        ends[number] = begins + rounds * chunk.resources.time_min
+    return max(ends.values(), default=0)
 
 
 def text_of(found: dict[str, Any]) -> str:

@@ -152,8 +152,9 @@ class SlurmExecutor:
         room = self._room(run)
         given: list[Submission] = []
         left: list[int] = []
-        known = dependencies.Known(run, self.profile.limits.max_concurrent)
-        for chunk in self.chunks(wanted, resources, run):
+        chunked = self.chunks(wanted, resources, run)
+        known = dependencies.Known(run, self.profile.limits.max_concurrent, chunked)
+        for chunk in chunked:
             if left or room <= 0:
                 left += chunk.cells
                 continue
@@ -241,10 +242,10 @@ class SlurmExecutor:
         folder, code = str(submissions.folder(self.plan)), self._code()
         return Job(name, number, folder, chunk.size, chunk.resources, sys.executable, code, configs, at_once, str(self.plan.root))
 
-    def script(self, number: int, name: str, chunk: Chunk) -> str:
+    def script(self, number: int, name: str, chunk: Chunk, at_once: int | None = None) -> str:
         from .by_submitit import script_of
 
-        return script_of(self.job(number, name, chunk, self.profile.limits.max_concurrent), self.profile)
+        return script_of(self.job(number, name, chunk, at_once), self.profile)
 
     def _code(self) -> str | None:
         """The copy of the code that jobs run; PYTHONPATH can't name a path with a colon, there they run what is installed."""

@@ -74,6 +74,8 @@ class Snapshot:
             return known
         mine, its, record, done = self._row(cell)
         found = state.judge(cell, record, done, self.now)
+        if done and cell.always and not record and state.is_settled(self.plan, cell):
+            found = replace(found, state=state.DONE)  # by another run, from what is there now
         if done and not cell.always and self._is_old(mine, its):
             self._memory.done[cell.index] = its, (found := replace(found, progress=None))
         return found

@@ -104,8 +104,7 @@ def start_fabric(options: Trainer) -> Fabric:
     accelerator = choose_accelerator(options.accelerator)
     precision: Any = choose_precision(options.precision, accelerator)  # one of the words that Fabric lists
     alone = options.devices == 1 and options.nodes == 1
-    # Some networks have weights that no loss reaches (old heads, layers a decoder leaves out); plain DDP stops at them.
-    strategy = "auto" if alone else "ddp_find_unused_parameters_true"
+    strategy = "auto" if alone else "ddp"
     fabric = Fabric(accelerator=accelerator, devices=options.devices, num_nodes=options.nodes, precision=precision, strategy=strategy)
     fabric.launch()
     return fabric
