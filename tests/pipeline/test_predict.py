@@ -203,7 +203,7 @@ def test_chips_get_labels(sgan, tmp_path):
     with torch.no_grad():
         expected = task.network.eval()(torch.from_numpy(images[:, None].astype(np.float32))).softmax(1)[:, 1]
     assert np.allclose(table["p_crater"], expected, atol=1e-6)
-    assert facts["plain"] + facts["crater"] == 5 == facts["images"]
+    assert facts["labelled_plain"] + facts["labelled_crater"] == 5 == facts["images"]
 
 
 def test_a_scan_finds_the_places(sgan, discs, bright, tmp_path):
@@ -299,6 +299,9 @@ def test_ejecta_and_connections_of_a_mosaic(trained, tmp_path):
         (["nowhere.png", "--checkpoint", "{unet}"], "there is no nowhere.png"),
         (["{image}", "--checkpoint", "{image}"], "is no checkpoint"),
         (["{image}"], "--checkpoint and --masks"),
+        (["{image}", "--masks", "crater_unet:1", "--set", "map.split=1"], "--masks with --craters or --set"),
+        (["{image}", "--checkpoint", "{unet}", "--craters", "nothing.csv"], "there is no nothing.csv Valid: a crater list"),
+        (["{image}", "--checkpoint", "{unet}", "--craters", "{image}"], "a crater list is of no use for images"),
         (["{image}", "--checkpoint", "{unet}", "--checkpoint", "{unet}"], "are no ensemble"),
         (["{image}", "--checkpoint", "{unet}", "--set", "map.options.windows=3"], "window_px"),
         (["{empty}", "--checkpoint", "{unet}"], "holds no images"),

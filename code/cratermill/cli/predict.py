@@ -42,6 +42,8 @@ def predict(
 
     if bool(checkpoint) == bool(masks):
         raise InputError("--checkpoint and --masks", valid="one of both: networks, or masks that are there", next_step="give one of them")
+    if masks and (craters or changes):
+        raise InputError("--masks with --craters or --set", valid="--masks alone: what a row reads off masks depends on nothing else")
     with shown() as progress:
         if masks:
             found = pipeline.read_masks(path, masks, into, overwrite=overwrite, progress=progress)

@@ -236,7 +236,8 @@ def _write_vector(path: Path, craters: pd.DataFrame, body: Body | None) -> Path:
     # "fid" is the GeoPackage's own row number, compared without case: a column FID would have to be unique and 64-bit, and then vanish.
     if "FID" in craters:
         craters = craters.drop(columns="crat_FID", errors="ignore").rename(columns={"FID": "crat_FID"})
-    parts = _parts(craters, body)
+    # To add to GeoJSON GDAL reads all of it, so it and shapefiles are written at once.
+    parts = _parts(craters, body, BLOCK if path.suffix in (".gpkg", vectors.PARQUET) else len(craters))
     if path.suffix == vectors.PARQUET:
         with atomic_path(path) as temporary:
             vectors.write_parquet(temporary, craters, parts)
@@ -256,10 +257,10 @@ def _write_vector(path: Path, craters: pd.DataFrame, body: Body | None) -> Path:
     return path
 
 
-def _parts(craters: pd.DataFrame, body: Body | None) -> Iterator[Any]:  # geopandas has no types, and pandas' don't know its methods
-    """GeoDataFrames of ``BLOCK`` rows at most, one at least; of a plain table with points, which take 200 bytes each."""
-    for start in range(0, max(len(craters), 1), BLOCK):
-        part = craters.iloc[start : start + BLOCK]
+def _parts(craters: pd.DataFrame, body: Body | None, most: int) -> Iterator[Any]:  # geopandas has no types
+    """GeoDataFrames of ``most`` rows at most, one at least; of a plain table with points, which take 200 bytes each."""
+    for start in range(0, max(len(craters), 1), max(most, 1)):
+        part = craters.iloc[start : start + most]
         if not isinstance(part, geopandas.GeoDataFrame):
             points = shapely.points(part["lon"], part["lat"])
             part = geopandas.GeoDataFrame(part, geometry=points, crs=body.geographic_crs() if body else None)

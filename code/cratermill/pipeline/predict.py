@@ -113,9 +113,9 @@ def read_masks(
 
 
 def _require_there(path: Path | None, craters: Path | None) -> None:
-    for one in (path, craters):
+    for one, valid in ((path, "an image, a folder or zip of images, or a mosaic"), (craters, "a crater list")):
         if one is not None and not one.exists():
-            raise InputError(f"there is no {one}", valid="an image, a folder or zip of images, or a mosaic", next_step="check the path")
+            raise InputError(f"there is no {one}", valid=valid, next_step="check the path")
 
 
 def _members(paths: Sequence[Path]) -> list[tuple[Checkpoint, Path]]:
@@ -177,6 +177,12 @@ def _apply(config: Config, path: Path, progress: Progress) -> tuple[Path, dict[s
     names = config.map_run.versions
     family = map_maker(config) if len(names) > 1 else get_family(next(iter(names)))
     if (path.is_dir() and not is_zarr(path)) or not family.maps or not _is_mosaic(path):
+        if config.map_run.catalogue:
+            raise InputError(
+                f"{path} is no mosaic, and a crater list is of no use for images",
+                valid="a GeoTIFF in a geographic or equidistant cylindrical projection",
+                next_step="leave out --craters, or name the mosaic",
+            )
         work = Work(config.root / "made", progress)
         return work.folder, family.predict(config, read_pictures(path), work)
     if family.maps_a_list and config.map_run.catalogue is None:

@@ -93,7 +93,9 @@ def checkpoint_path(config: Config) -> Path:
             f"there is no network {path}"
             if not there
             else f"nothing tells which of the iterations {', '.join(map(str, there))} is the best",
-            next_step="train that version and split first, or correct map.versions, map.split and map.options.iteration",
+            next_step="train that version and split first, or correct map.versions, map.split and map.options.iteration"
+            if not there
+            else "name it in map.options.iteration; to predict, give the --checkpoint of one iteration alone",
         )
     return path
 

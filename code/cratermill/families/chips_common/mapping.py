@@ -364,4 +364,4 @@ def predict_pictures(config: Config, family: str, pictures: Sequence[Picture], w
         parts += [(one, table.iloc[[number]].assign(**one.middle())) for number, one in enumerate(part)]
         workspace.report(item=start + len(part), items=len(pictures), doing="chips")
     found = write_list(workspace.folder, "labels", parts)
-    return {"images": len(pictures), **{name: int((found["predicted"] == name).sum()) for name in classes}}
+    return {"images": len(pictures), **{f"labelled_{name}": int((found["predicted"] == name).sum()) for name in classes}}
