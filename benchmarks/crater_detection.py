@@ -118,7 +118,8 @@ def see(config, folder: Path, reduced: float) -> Seen:
         everything = [with_confidence(craters, reading.calibration, quantities(craters)) for craters in seen["test"]]
         truth[smallest] = truth_of(tiles, rows["test"])
         sure[smallest] = sureness(tiles, rows["test"], everything, row)
-        sure[smallest]["AP"] = average_precision(precision_recall(everything, truth[smallest], STRICT, (smallest, 64)))
+        for name, rule in (("AP", STRICT), ("AP by box", BOX)):
+            sure[smallest][name] = average_precision(precision_recall(everything, truth[smallest], rule, (smallest, 64)))
         listed[smallest] = [craters[craters[:, 3] >= reading.threshold] for craters in everything]
     whole = TileSet(folder_of(config, FAMILY, "craters"))
     images = np.asarray(whole.image)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -53,6 +54,21 @@ def test_every_pixel_type(tmp_path, grid, dtype):
     mosaic = Mosaic.open(write_mosaic(tmp_path / "x.tif", pixels, grid))
     assert mosaic.dtype == dtype
     np.testing.assert_array_equal(mosaic.read(Window(3, 4, 5, 6)), pixels[:, 3:8, 4:10])
+
+
+def test_a_vrt_of_an_image_and_heights_has_the_wider_type(tmp_path, grid):
+    """Bands of different types, which rasterio does not read at once."""
+    image, heights = noise(grid, 1), noise(grid, 1, "int16")
+    texts = []
+    for name, pixels in (("image", image), ("heights", heights)):
+        rasterio.shutil.copy(write_mosaic(tmp_path / f"{name}.tif", pixels, grid), tmp_path / f"{name}.vrt", driver="VRT")
+        texts.append((tmp_path / f"{name}.vrt").read_text())
+    second = re.search(r"<VRTRasterBand.*</VRTRasterBand>", texts[1], re.DOTALL).group().replace('band="1"', 'band="2"', 1)
+    (tmp_path / "both.vrt").write_text(texts[0].replace("</VRTDataset>", f"{second}</VRTDataset>"))
+    with Mosaic.open(tmp_path / "both.vrt") as mosaic:
+        assert (mosaic.count, mosaic.dtype) == (2, np.int16)
+        np.testing.assert_array_equal(mosaic.read(Window(0, 0, *grid.shape)), np.concatenate([image, heights]))
+        assert mosaic.reduced(grid.shape) == pytest.approx(np.concatenate([image, heights]).astype(float))
 
 
 @pytest.mark.parametrize("kind", KINDS)

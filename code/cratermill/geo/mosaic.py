@@ -30,6 +30,8 @@ from .raster_files import explained, grid_of, opened
 from .validity import HUGE, Validity, require_brightness, validity_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray
 
 # Means with a special value of floats among them are at least so large.
@@ -185,8 +187,8 @@ class Mosaic:
         average = self._stored.kind == "f" or self._stored_validity.low is None
         with self._lock, explained(self.path):
             resampling = Resampling.average if average else Resampling.nearest
-            wanted, rule = list(self._read_bands), self._stored_validity
-            pixels = self._handle().read(wanted, out_shape=(len(wanted), *shape), resampling=resampling, masked=True)
+            rule = self._stored_validity
+            pixels = _bands_of(self._handle(), self._read_bands, shape, resampling=resampling, masked=True)
             missing = rule.missing(pixels.data, rule.hidden(self._handle(), None, shape), declared=False)
         reduced = np.ma.filled(pixels.astype(np.float32), np.nan)
         reduced[np.abs(reduced) > MIXED] = np.nan
@@ -253,7 +255,7 @@ class Mosaic:
     def _read(self, piece: RasterioWindow) -> Raw:
         with self._lock, explained(self.path, f" at row {piece.row_off}, column {piece.col_off}"):
             dataset = self._handle()
-            pixels = dataset.read(list(self._read_bands), window=piece, out_dtype=self._stored)
+            pixels = _bands_of(dataset, self._read_bands, window=piece, out_dtype=self._stored)
             hidden = self._stored_validity.hidden(dataset, piece, pixels.shape[1:])
         return Raw(self._made(pixels, self._stored_validity.missing(pixels, hidden)), None) if self._made else Raw(pixels, hidden)
 
@@ -283,6 +285,14 @@ class Mosaic:
             width = min(window.width - at, period - col)
             yield at, col, width
             at += width
+
+
+def _bands_of(dataset: Any, bands: Sequence[int], shape: tuple[int, int] | None = None, **how: Any) -> np.ndarray:
+    """Bands (C, h, w) of a file; those of several types, such as a VRT of an image and heights, one by one, since rasterio refuses them."""
+    if len({dataset.dtypes[band - 1] for band in bands}) == 1:
+        return np.asanyarray(dataset.read(list(bands), out_shape=shape and (len(bands), *shape), **how))
+    stack = np.ma.stack if how.get("masked") else np.stack
+    return np.asanyarray(stack([dataset.read(band, out_shape=shape, **how) for band in bands]))
 
 
 class ArrayMosaic(Mosaic):

@@ -243,6 +243,18 @@ def test_thresholds_come_from_validation_and_a_given_one_stays(run):
     assert read_off(tiles, rows, found, row.model_copy(update={"threshold": 0.33})).threshold == 0.33
 
 
+def test_levels_halve_the_scale_by_octaves_or_parts_of_them():
+    def scales(**columns):
+        return Hparams.from_plan(ROW | columns).scales
+
+    assert scales(levels=5, finest_scale=1.25) == (1.25, 1, 0.5, 0.25, 0.125)
+    halves = scales(levels=8, levels_per_octave=2)
+    assert halves[::2] == (1, 0.5, 0.25, 0.125) and halves[1::2] == pytest.approx([0.5**0.5 / 2**step for step in range(4)])
+    assert scales_for(Hparams.from_plan(ROW | {"levels_per_octave": 2}), MapOptions(largest_radius_m=12_000), BODY, 200.0) == list(
+        halves[:3]
+    )
+
+
 def test_levels_of_a_map_reach_its_largest_craters_and_join_without_seams():
     row, resolution = Hparams.from_plan(ROW | {"size_max": 100}), 200.0
     scales = scales_for(row, MapOptions(finest_scale=1.5), BODY, resolution)

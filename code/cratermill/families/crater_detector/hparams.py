@@ -17,7 +17,7 @@ DIVISOR = 32
 
 class Hparams(SizedHparams):
     keyword_groups: ClassVar[dict[str, str]] = {**RowHparams.keyword_groups}
-    not_trained_on: ClassVar[tuple[str, ...]] = (*RowHparams.not_trained_on, "threshold", "finest_scale", "levels")
+    not_trained_on: ClassVar[tuple[str, ...]] = (*RowHparams.not_trained_on, "threshold", "finest_scale", "levels", "levels_per_octave")
     """How a trained network is used: no other training for these."""
 
     data: Literal["craters", "dots"] = Field(
@@ -46,8 +46,14 @@ class Hparams(SizedHparams):
     rotation_deg: Number = Field(12.0, ge=0, le=180, description="largest turn of a piece; 180 where the sun may stand anywhere")
     moving_average: Number = Field(0.997, ge=0, lt=1, description="share that the tested weights keep of themselves in a step")
     gradient_clip: Number = Field(5.0, gt=0, description="largest norm of a step's gradients")
-    finest_scale: Number = Field(1.25, gt=0, le=4, description="scale of the finest level of a prediction; the next: 1, 1/2, 1/4 …")
-    levels: Integer = Field(5, ge=1, le=12, description="levels of a prediction on tiles; maps take what they need")
+    finest_scale: Number = Field(1.25, gt=0, le=4, description="scale of the finest level of a prediction; after one above 1 comes 1")
+    levels: Integer = Field(5, ge=1, le=24, description="levels of a prediction on tiles; maps take what they need")
+    levels_per_octave: Integer = Field(
+        1,
+        ge=1,
+        le=4,
+        description="levels from one scale to half of it: with 2 a crater is looked at twice as often, for half as much time again",
+    )
     threshold: Number | None = Field(None, gt=0, lt=1, description="least confidence; blank: chosen on validation tiles")
     val_metric: Literal["loss", "F1_strict"] = Field(
         "F1_strict", description="validation score that picks the best epoch; F1_strict: of pieces, at the best threshold"
@@ -62,9 +68,15 @@ class Hparams(SizedHparams):
 
     @property
     def scales(self) -> tuple[float, ...]:
-        """Scales of the levels on a tile, the finest first: after one above 1 comes 1, then each is half as fine."""
-        first = 1.0 if self.finest_scale > 1 else self.finest_scale / 2
-        return (self.finest_scale, *(first / 2**step for step in range(self.levels - 1)))
+        """Scales of the levels on a tile, the finest first."""
+        found = [self.finest_scale]
+        while len(found) < self.levels:
+            found.append(self.coarser(found[-1]))
+        return tuple(found)
+
+    def coarser(self, scale: float) -> float:
+        """The scale of the level after one: 1 after one above it, else coarser by the same factor, whole octaves exactly."""
+        return 1.0 if scale > 1 else round(scale / 2 ** (1 / self.levels_per_octave), 12)
 
     def backbones(self) -> list[tuple[str, str, str]]:
         return [("encoder_name", self.encoder_name, "timm")]

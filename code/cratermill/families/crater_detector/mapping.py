@@ -60,7 +60,7 @@ def scales_for(row: Hparams, options: MapOptions, body: Body, resolution_m: floa
     scales = [options.finest_scale]
     seen_px = Levels((1.0,)).largest_px
     while seen_px / scales[-1] < largest_px:
-        coarser = 1.0 if scales[-1] > 1 else scales[-1] / 2
+        coarser = row.coarser(scales[-1])
         if (2 * MARGIN_PX * resolution_m / coarser) / degree_m(body) + WIDEST_DEG > WIDEST_TILE_DEG:
             break
         scales.append(coarser)
