@@ -287,12 +287,13 @@ class Mosaic:
             at += width
 
 
-def _bands_of(dataset: Any, bands: Sequence[int], shape: tuple[int, int] | None = None, **how: Any) -> np.ndarray:
-    """Bands (C, h, w) of a file; those of several types, such as a VRT of an image and heights, one by one, since rasterio refuses them."""
+def _bands_of(dataset: Any, bands: Sequence[int], shape: tuple[int, int] | None = None, **how: Any) -> Any:
+    """Bands (C, h, w) of a file, masked where ``how`` says so; those of several types, such as a VRT of an image and heights, one by one,
+    since rasterio refuses them."""
     if len({dataset.dtypes[band - 1] for band in bands}) == 1:
-        return np.asanyarray(dataset.read(list(bands), out_shape=shape and (len(bands), *shape), **how))
+        return dataset.read(list(bands), out_shape=shape and (len(bands), *shape), **how)
     stack = np.ma.stack if how.get("masked") else np.stack
-    return np.asanyarray(stack([dataset.read(band, out_shape=shape, **how) for band in bands]))
+    return stack([dataset.read(band, out_shape=shape, **how) for band in bands])
 
 
 class ArrayMosaic(Mosaic):
