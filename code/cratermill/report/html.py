@@ -43,8 +43,12 @@ dt { font-weight: 600; } dd { margin: 0 0 .4rem 1rem; overflow-wrap: anywhere; }
 .cards img { width: 100%; height: 9rem; object-fit: contain; background: #fff; }
 .plot { min-height: 26rem; width: 100%; } .broad { min-width: 40rem; }
 @media (max-width: 40rem) { body { padding: 0 .5rem; } .wide { max-height: none; } }
-@media print { nav, .dt-buttons, .dt-search, .dt-length, .dt-paging, .leaflet-control { display: none !important; }
-  body { max-width: none; font-size: 10pt; } .wide { overflow: visible; max-height: none; } section, figure, tr { break-inside: avoid; } }
+@media print { nav, .dt-buttons, .dt-search, .dt-length, .dt-paging, .leaflet-control, .modebar, input[type=range] {
+    display: none !important; }
+  body { max-width: none; font-size: 10pt; } .wide { max-height: none; } .wide, .wide div { overflow: visible !important; }
+  table { width: 100% !important; font-size: 7pt; } th, td { padding: .1rem .25rem !important; white-space: normal;
+    overflow-wrap: anywhere; }
+  .dt-column-order { display: none; } section, figure, tr { break-inside: avoid; } }
 """
 # DataTables is the library; what is left to say here is which of its parts a page shows, and that blanks come last in either direction,
 # where it would take them for the smallest numbers: it has no option for that, and its plug-in for it isn't in itables' bundle.
