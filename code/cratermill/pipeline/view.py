@@ -28,6 +28,7 @@ KNOWN = {
 }
 SHARE = (0.0, 1.0)
 LISTS = {"new_craters.csv": "new: found, and in no list", "missed_craters.csv": "missed: in the list alone"}
+RASTERS = (".tif", ".tiff", ".vrt")
 NO_RASTERS = (".yaml", ".yml", ".json", ".txt", ".ckpt", ".html", ".qgz", ".zip")
 """Nor are crater lists."""
 REFRESH_S = 5
@@ -35,11 +36,13 @@ REFRESH_S = 5
 
 def map_view(given: str, layers: list[Path]) -> MapView:
     """A map by name or folder, or a mosaic; ``layers``: further rasters, crater lists or polygons over it."""
-    path = Path(given)
+    path, valid = Path(given), "a map by its name or folder, a mosaic's file (GeoTIFF or another raster), or a run by its name"
+    if path.suffix.lower() in RASTERS and not path.exists():
+        raise InputError(f"there is no {path}", valid=valid, next_step="check the path")
     if path.is_file() and _is_no_raster(path):
         raise InputError(
             f"{path} is no mosaic",
-            valid="a map by its name or folder, a mosaic's file (GeoTIFF or another raster), or a run by its name",
+            valid=valid,
             next_step=f"lists and polygons are shown over a mosaic: cratermill view MOSAIC --layer {shlex.quote(str(path))}",
         )
     made = _of_mosaic(path) if path.is_file() else _of_map(given)
@@ -50,7 +53,7 @@ def map_view(given: str, layers: list[Path]) -> MapView:
 
 
 def _is_no_raster(path: Path) -> bool:
-    if path.suffix.lower() in (".tif", ".tiff", ".vrt"):
+    if path.suffix.lower() in RASTERS:
         return False
     from ..craters.catalogue import FORMATS
 
