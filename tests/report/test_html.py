@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from cratermill.report import html
 
@@ -28,3 +29,10 @@ def test_only_files_that_exist_are_linked(tmp_path):
 def test_a_page_is_one_document():
     text = html.page("A & B", [html.section("One", html.paragraph("x < y"), html.facts({"k": 1}))])
     assert text.startswith("<!doctype html>") and "<title>A &amp; B</title>" in text and "x &lt; y" in text
+
+
+def test_pictures_of_panels_side_by_side_keep_a_width_at_which_they_can_be_read(tmp_path):
+    for width, broad in ((300, True), (200, False)):
+        Image.new("RGB", (width, 100)).save(tmp_path / "a.png")
+        shown = html.picture(tmp_path / "a.png", "What <it> shows")
+        assert ('class="broad"' in shown and 'tabindex="0"' in shown) == broad and "<figcaption>What &lt;it&gt; shows</figcaption>" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 INDEX = "index.html"
+BROAD = 2.1
+"""Pictures that are so many times wider than high keep a width at which they can be read; mosaics of a whole body are not so wide."""
 
 STYLE = """
 :root { --ink: #1c2126; --soft: #4a545c; --line: #d8d8d4; --paper: #fcfcfb; --link: #0b5394; }
@@ -198,7 +201,25 @@ def picture(path: Path, caption: str, beside: Path | None = None) -> str:
         kind = "jpeg" if path.suffix == ".jpg" else "png"
         source = f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode()
     text = html.escape(caption)
-    return f'<figure><img alt="{text}" loading="lazy" src="{source}"><figcaption>{text}</figcaption></figure>'
+    if _is_broad(path):
+        shown = scrolled(f'<img class="broad" alt="{text}" loading="lazy" src="{source}">', caption)
+    else:
+        shown = f'<img alt="{text}" loading="lazy" src="{source}">'
+    return f"<figure>{shown}<figcaption>{text}</figcaption></figure>"
+
+
+def scrolled(part: str, name: str) -> str:
+    """What keeps its width on a phone, where it is moved sideways."""
+    return f'<div class="wide" tabindex="0" role="group" aria-label="{html.escape(name)}">{part}</div>'
+
+
+def _is_broad(path: Path) -> bool:
+    """Panels side by side, which nobody could read on a phone."""
+    from PIL import Image
+
+    with contextlib.suppress(OSError), Image.open(path) as picture:
+        return picture.width > BROAD * picture.height
+    return False
 
 
 def facts(pairs: Mapping[str, object]) -> str:

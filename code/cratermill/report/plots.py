@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from .assets import FOLDER, PLOTS
-from .html import columns_key
+from .html import columns_key, scrolled
 from .style import SAFE
 
 SCALE = "Cividis"
@@ -26,7 +26,7 @@ def shown(name: str, figure: Figure, caption: str) -> str:
     # Drawn when it is scrolled to, or printed: a page of many figures opens at once. Menus and many axes need room, also on a phone.
     broad = "updatemenus" in figure["layout"] or any(trace.get("type") == "parcoords" for trace in figure["data"])
     place = f'<div class="plot{" broad" if broad else ""}" id="{name}" role="img" aria-label="{text}"></div>'
-    place = f'<div class="wide" tabindex="0" role="group" aria-label="{text}">{place}</div>' if broad else place
+    place = scrolled(place, caption) if broad else place
     return (
         f"<figure>{place}<figcaption>{text}</figcaption></figure>"
         f"<script>whenSeen('{name}', () => {{ const f = {spec}; "

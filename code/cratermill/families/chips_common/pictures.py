@@ -67,6 +67,7 @@ def curves_picture(path: Path, rounds: Sequence[Sequence[pd.DataFrame]]) -> Path
             axes.plot(curve["epoch"] + 1, curve["train_loss"], color=INK, linestyle="--", alpha=0.6, linewidth=1)
             axes.plot(curve["epoch"] + 1, curve["loss"], color=INK, linewidth=1.2)
         axes.set(xlabel="epoch", ylabel="loss (dashed: training, solid: validation)", title=f"round {number + 1}")
+        axes.locator_params(axis="x", integer=True)
     return save_figure(figure, path, dpi=110)
 
 
