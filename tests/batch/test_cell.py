@@ -139,14 +139,14 @@ def test_remains_of_other_parameters_are_not_resumed(root):
     assert not (root / "log/products/0/deep").exists()
 
 
-@pytest.mark.parametrize("moment", ["sync_tree", "name_product", "_rename"])
+@pytest.mark.parametrize("moment", ["sync_files", "name_product", "_rename"])
 def test_killed_while_publishing(root, moment):
     """Killed (-9) at any step of publishing, the next attempt ends with the whole product and repeats no finished work."""
     plan = frozen(root, [{"steps": 2}])
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[1])\n"
         "import fake\nfrom cratermill.batch import cell, disk, workspace\nfrom cratermill.batch.plan import load\n"
-        "owner, name = (disk, sys.argv[3]) if sys.argv[3] == 'sync_tree' else (workspace.Workspace, sys.argv[3])\n"
+        "owner, name = (disk, sys.argv[3]) if sys.argv[3] == 'sync_files' else (workspace.Workspace, sys.argv[3])\n"
         "setattr(owner, name, lambda *a: os.kill(os.getpid(), 9))\n"
         "cell.run_cell(load(sys.argv[2]), 0, fake.science)\n"
     )

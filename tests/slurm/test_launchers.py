@@ -84,7 +84,10 @@ def test_from_a_profile_to_a_map(shell):
     assert re.search(r"analyse: job \d+", said) and re.search(r"compare: job \d+", said), said
     assert "nothing to retry" in shell("cratermill retry latest"), "with the launch's profile"
     said = shell("bash slurm/mapping_slurm_launch.sh configs/tiny.yaml --profile mine --dry-run")
-    assert "nothing was submitted" in said and ".map." not in said, "its crater is there already"
+    assert "0 cells in 0 jobs" in said and "nothing was submitted" in said, (
+        "its parts, its composite and what is made of it are there already"
+    )
+    assert "nothing to submit (4 done)" in shell("bash slurm/mapping_slurm_launch.sh configs/tiny.yaml --profile mine")
     assert (load_config(config).project.results / "output_masks").exists()
     assert list(shell.root.rglob("preview.png")), "the map's picture"
     assert not list(shell.root.rglob("owned")) and not list(shell.root.glob("slurm-*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from ..core.errors import FULL_DISK, NOT_ALLOWED, CratermillError, InputError, WorkError, of_machine
@@ -28,10 +29,13 @@ def cannot_write(path: Path, what: str, error: OSError) -> CratermillError:
     return InputError(f"Can't write {what}: {path} ({error.strerror})", next_step="check the owner and permissions of that folder")
 
 
-def sync_tree(folder: Path) -> None:
-    """Wait until every file below `folder` is on the disk, so that a rename never publishes empty files."""
-    for path in [folder, *folder.rglob("*")]:
-        if not path.is_symlink():
+def sync_files(folder: Path, but: Collection[str]) -> None:
+    """Wait until what lies in `folder`, and in folders there, is on the disk, so that a rename never publishes empty files.
+
+    `but`: names of what nobody needs there. `folder` itself is left to whoever puts the last file into it.
+    """
+    for path in folder.rglob("*"):
+        if not (path.parent == folder and path.name in but) and not path.is_symlink():
             sync(path)
 
 

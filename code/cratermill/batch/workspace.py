@@ -86,9 +86,10 @@ class Workspace:
             **extra,
         }
         try:
-            disk.sync_tree(self.folder)
+            disk.sync_files(self.folder, NOT_KEPT)
             write_json(self.folder / state.CELL_FILE, made)
             disk.sync(self.folder / state.CELL_FILE)
+            disk.sync(self.folder)
             self.name_product()
         except OSError as error:
             raise disk.cannot_write(self.product, f"the product of {self.cell.key}", error) from error
