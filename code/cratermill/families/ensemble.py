@@ -68,7 +68,8 @@ class Ensemble:
         """What the networks were shown since the last call, beside what they learned from; for the traffic light of a map."""
         sums, self.ground = self.ground.plain(), Ground()
         seen = self.checkpoint.seen
-        trained = {name: values if name == "share" else values[: len(values) - self.not_ground] for name, values in seen.items()}
+        of_channels = {"mean", "std", "roughness"}
+        trained = {name: values[: len(values) - self.not_ground] if name in of_channels else values for name, values in seen.items()}
         return {"here": sums, "trained": trained}
 
     def renormalise(self, norm: np.ndarray) -> None:

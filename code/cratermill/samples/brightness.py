@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from .grey import grey_range
 if TYPE_CHECKING:
     from ..geo.mosaic import Mosaic
 
-SAMPLES = 64
+SAMPLES, BLOCK_PX = 64, 32
 FAR = 2.0
 """Means this many of the training's deviations apart are far from each other."""
 RATIO = 4.0
@@ -37,6 +38,7 @@ class Ground:
             counts, totals = zip(*map(_known, steps or [flat[:, :0]]), strict=True)
             found = dict(zip(("pixels", "sum"), _known(flat), strict=True)) | {"squares": _known(np.square(flat))[1]}
             found |= {"steps": np.sum(totals, axis=0), "pairs": np.sum(counts, axis=0)}
+            found |= dict(zip(("blocks", "contrasts"), _known(local_contrast(pixels)), strict=True))
             self.sums = {name: self.sums.get(name, 0.0) + value for name, value in found.items()}
 
     def plain(self) -> dict[str, list[float]]:
@@ -51,24 +53,45 @@ def _known(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.isfinite(values).sum(1), np.nansum(values, 1)
 
 
+def local_contrast(pixels: np.ndarray) -> np.ndarray:
+    """Deviations within blocks of ``BLOCK_PX``² pixels of channels (C, h, w), the whole image if it is smaller: (C, n), NaN without data.
+
+    What an image's parts differ by, mares and highlands, is not in it: that follows from where one looks more than from the ground's kind.
+    """
+    image = pixels if pixels.ndim == 3 else pixels.reshape(len(pixels), 1, -1)
+    height, width = (min(BLOCK_PX, length) for length in image.shape[1:])
+    rows, cols = image.shape[1] // height, image.shape[2] // width
+    blocks = image[:, : rows * height, : cols * width].reshape(len(image), rows, height, cols, width)
+    found = blocks.std(axis=(2, 4))
+    if not np.isfinite(found).all():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a block without data
+            found = np.nanstd(blocks, axis=(2, 4))
+    return found.reshape(len(image), -1)
+
+
 def described(sums: list[dict[str, list[float]]]) -> dict[str, list[float]]:
-    """``mean``, ``std`` and ``texture`` (mean difference of neighbouring pixels ÷ std) per channel of all these sums of :class:`Ground`
-    together; nothing where a channel has no data."""
+    """``mean``, ``std`` and ``roughness`` (mean difference of neighbouring pixels ÷ mean :func:`local_contrast`) per channel of all these
+    sums of :class:`Ground` together; nothing where a channel has no data, no roughness where sums of before lack what it takes."""
     known = [one for one in sums if one]
     if not known:
         return {}
-    total = {name: np.sum([one[name] for one in known], axis=0) for name in known[0]}
+    total = {name: np.sum([one[name] for one in known], axis=0) for name in set[str](known[0]).intersection(*known)}
     if not (total["pixels"] > 0).all():
         return {}
     mean = total["sum"] / total["pixels"]
     std = np.sqrt(np.maximum(total["squares"] / total["pixels"] - mean**2, 0))
-    texture = np.divide(total["steps"], total["pairs"] * std, out=np.zeros_like(std), where=(total["pairs"] * std) > 0)
-    return {"mean": mean.tolist(), "std": std.tolist(), "texture": texture.tolist()}
+    found = {"mean": mean.tolist(), "std": std.tolist()}
+    if "contrasts" not in total or not total["blocks"].all():
+        return found
+    below = total["pairs"] * total["contrasts"] / total["blocks"]
+    roughness = np.divide(total["steps"], below, out=np.zeros_like(std), where=below > 0)
+    return {**found, "roughness": roughness.tolist()}
 
 
 def brightness_of(samples: Any) -> dict[str, list[float]]:
-    """What :func:`described` says of raw images, from at most ``SAMPLES`` evenly spaced samples (dicts with ``image`` (C, h, w)); and
-    ``share``, the mean of what is asked for (``target``), where that is yes or no."""
+    """What :func:`described` says of raw images, of at most ``SAMPLES`` evenly spaced samples (dicts with ``image`` (C, h, w)); ``share``,
+    the mean of what is asked for (``target``), where that is yes or no; and what the samples know themselves (``known``)."""
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).round().astype(int))
     drawn, ground = [samples[int(number)] for number in chosen], Ground()
     ground.add([np.asarray(one["image"], np.float64) for one in drawn])
@@ -76,11 +99,11 @@ def brightness_of(samples: Any) -> dict[str, list[float]]:
     targets = [np.asarray(one["target"], np.float64) for one in drawn if "target" in one]
     if found and targets and all(((one >= 0) & (one <= 1)).all() for one in targets):
         found["share"] = [float(np.mean([one.mean() for one in targets]))]
-    return found
+    return found | getattr(samples, "known", {}) if found else found
 
 
 RED, AMBER, GREEN, UNKNOWN = "red", "amber", "green", "unknown"
-LIMITS = {"mean": (1.0, FAR), "std": (2.0, RATIO), "texture": (1.5, 2.0), "share": (2.0, 3.0)}
+LIMITS = {"mean": (1.0, FAR), "std": (2.0, RATIO), "roughness": (1.5, 2.0), "share": (2.0, 3.0)}
 """From where on something is doubtful, and far: deviations of the training between means, and ratios of the others."""
 Doubt = tuple[str, str]
 """A colour and the reason for it."""
@@ -89,9 +112,9 @@ Doubt = tuple[str, str]
 def doubts(trained: dict[str, list[float]], here: dict[str, list[float]], who: str, grey: bool = True) -> list[Doubt]:
     """What is unlike the training in what ``who`` has been shown. Without ``grey`` brightness was matched, and isn't compared."""
     found: list[Doubt] = []
-    words = {"mean": "brightness", "std": "contrast", "texture": "roughness (differences of neighbouring pixels ÷ contrast)"}
+    words = {"mean": "brightness", "std": "contrast", "roughness": "roughness (differences of neighbouring pixels ÷ contrast near them)"}
     for name, word in words.items():
-        if name not in trained or name not in here or (not grey and name != "texture"):
+        if name not in trained or name not in here or (not grey and name != "roughness"):
             continue
         pairs = list(zip(trained[name], here[name], strict=False))
         spread = trained["std"] if name == "mean" else [0.0] * len(pairs)

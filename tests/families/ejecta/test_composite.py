@@ -180,6 +180,17 @@ def test_more_connected_tiles_than_in_the_training_turn_the_light_red(made):
     assert made[3]["light"] == "red" and 'class="light red"' in page and "connected tiles are" in page and "2% in the training" in page
 
 
+@pytest.mark.parametrize(
+    ("radii", "drawn", "colours"),
+    [(5.0, None, []), (8.0, None, ["amber"]), (12.0, None, ["red"]), (12.0, 11.0, ["amber"]), (11.0, 11.4, []), (30.0, 11.4, ["red"])],
+)
+def test_ejecta_are_too_far_where_neither_nature_nor_the_training_has_them(radii, drawn, colours):
+    """Rays that people drew far out are no reason to doubt a map that finds them there."""
+    facts = {"crat_FID": 1, "mean_extent_m": radii * 3e4, "radius_m": 3e4}
+    found = module.too_far([module.Part(1, case.Path("."), facts, case.Window(0, 0, 1, 1))], drawn)
+    assert [colour for colour, _ in found] == colours and all(not drawn or f"{drawn} in the training" in text for _, text in found)
+
+
 def test_warnings_stand_on_the_page_and_in_the_provenance(made, tmp_path, monkeypatch):
     config, products, _, _ = made
     monkeypatch.setattr("cratermill.families.ejecta.Ejecta.map_warnings", lambda self, config: ["the mosaic is <dark>"])

@@ -19,7 +19,7 @@ from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window, hull, pixel_areas_m2
 from ...geo.mosaic import Mosaic, close_kept, kept_open
 from ...report.palette import CRATERS, Colours
-from ...samples.brightness import AMBER, RED
+from ...samples.brightness import AMBER, RED, Doubt
 from .. import get_family
 from ..ejecta_common.planned import map_name, open_mosaic
 from ..likeness import light_of, unusually_connected
@@ -87,15 +87,27 @@ def likeness(config: Config, parts: list[Part]) -> dict[str, Any]:
     notes = [(read_json(product / "cell.json", {}).get("metrics") or {}) for product in products]
     tiles, connected = (sum(part.facts[name] for part in parts) for name in ("tiles", "connected"))
     found = unusually_connected(products, tiles, connected)
-    reach = [part.facts["mean_extent_m"] / part.facts["radius_m"] for part in parts if part.facts["mean_extent_m"]]
-    if reach and (middle := float(np.median(reach))) > USUAL_REACH[0]:
-        colour = RED if middle > USUAL_REACH[1] else AMBER
-        found.append((colour, f"ejecta lie {middle:.1f} crater radii from the centre in the mean (median of {len(reach)} craters)"))
+    found += too_far(parts, next((value for note in notes for value in known_of(note, "ejecta").get("reach", ())), None))
     shares = [note["divided"] for note in notes if note.get("divided") is not None]
     if shares and (middle := float(np.median(shares))) > USUALLY_DIVIDED[0]:
         colour = RED if middle > USUALLY_DIVIDED[1] else AMBER
         found.append((colour, f"the members disagree on {middle:.0%} of what some of them take for ejecta (median)"))
     return light_of(products, found, grey=not config.map_run.match_brightness)
+
+
+def known_of(note: dict[str, Any], family: str) -> dict[str, list[float]]:
+    """What a mapped crater's metrics say that the networks of a family learned from."""
+    return note.get("ground", {}).get(family, {}).get("trained", {})
+
+
+def too_far(parts: list[Part], trained: float | None) -> list[Doubt]:
+    """Where ejecta lie farther from their craters than is usual, and than those did that were drawn (``trained``, in crater radii)."""
+    reach = [part.facts["mean_extent_m"] / part.facts["radius_m"] for part in parts if part.facts["mean_extent_m"]]
+    middle, drawn = float(np.median(reach)) if reach else 0.0, trained or 0.0
+    if middle <= max(USUAL_REACH[0], drawn):
+        return []
+    said = f"ejecta lie {middle:.1f} crater radii from the centre in the mean (median of {len(reach)} craters)"
+    return [(RED if middle > max(USUAL_REACH[1], 2 * drawn) else AMBER, said + (f", {drawn:.1f} in the training" if drawn else ""))]
 
 
 def shown_fids(show: Literal["all"] | list[int]) -> set[int] | None:

@@ -39,7 +39,9 @@ class Tiles(Dataset):
         extra: np.ndarray | None,
         augmenter: Augmenter | None = None,
         seed: int = 0,
+        known: dict[str, list[float]] | None = None,
     ):
+        self.known = known or {}
         self.image, self.mask = stack.array("image"), stack.array("mask")
         self.rows, self.distance, self.extra, self.augmenter, self.seed = rows, distance, extra, augmenter, seed
 
@@ -80,11 +82,17 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     weights = overlap_weights(table.iloc[tv[train]], hparams.num_1_factor, hparams.num_1_point95)
     return Datasets(
         train=Tiles(stack, tv[train], distance, extra, augmenter, params.seed),
-        val=Tiles(stack, tv[val], distance, extra),
+        val=Tiles(stack, tv[val], distance, extra, known={"reach": [reach(table.iloc[tv])]}),
         test=Tiles(stack, test, distance, extra),
         sampler=EpochOrder(len(train), params.seed, weights),
         norm=norm,
     )
+
+
+def reach(table: pd.DataFrame) -> float:
+    """How far drawn ejecta lie from their craters in the mean, in crater radii: median over craters. By the middles of their tiles."""
+    radii = table["num_1"] * table["distance"] / table["radius"]
+    return float((radii.groupby(table["crat_FID"]).sum() / table["num_1"].groupby(table["crat_FID"]).sum()).median())
 
 
 def stack_distances(table: pd.DataFrame, config: Config, hparams: Hparams) -> np.ndarray:
