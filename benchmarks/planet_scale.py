@@ -80,7 +80,7 @@ def make_configs(root: Path) -> dict[str, Path]:
     (root / "configs").mkdir()
     for kind, versions in VERSIONS.items():
         content: dict[str, Any] = {"name": f"planet-{kind}", "data": "data", "body": "moon", "trainer": {"accelerator": "cpu"}}
-        content["tiles"] = {"max_distance_fraction": 0.03}
+        content |= {"tiles": {"max_distance_fraction": 0.03}} if kind == "ejecta" else {}
         content["map"] = {"versions": versions, "name": kind, "options": OPTIONS[kind]}
         content["map"] |= {"catalogue": f"data/{kind}.csv"} if kind in CRATERS else {}
         found[kind] = root / "configs" / f"{kind}.yaml"
