@@ -95,8 +95,11 @@ def read_catalogue(
     crs = getattr(frame, "crs", None) or (body.geographic_crs() if body else None)
     # GeoPackages and shapefiles compare names without case; a nameless column is some table's row number.
     taken = {"geometry", getattr(getattr(frame, "geometry", None), "name", None), *map(str.lower, standard)}
-    kept = pd.DataFrame(frame)[[name for name in frame if str(name).lower() not in taken and not str(name).startswith("Unnamed:")]]
-    table = geopandas.GeoDataFrame(pd.DataFrame(standard).join(kept.reset_index(drop=True)), geometry=np.asarray(geometry), crs=crs)
+    gone = [name for name in frame if str(name).lower() in taken or str(name).startswith("Unnamed:")]
+    kept = pd.DataFrame(frame).drop(columns=gone).reset_index(drop=True)
+    del frame  # of long lists what follows would be a copy more
+    whole = pd.concat([pd.DataFrame(standard, copy=False), kept], axis=1)
+    table = geopandas.GeoDataFrame(whole, geometry=np.asarray(geometry), crs=crs, copy=False)
     return chosen(table, where, columns or {}, str(path))
 
 

@@ -34,7 +34,7 @@ NO_LENGTH = 1e-9
 """Of an outline whose vertices are one point, in radii of the body."""
 SAME = 1e-7
 """Ends of two edges are the same point if their unit vectors agree to this, some decimetres on the Moon."""
-PIECE = 2**18
+PIECE = 2**16
 """Shapes that are read at a time."""
 _NEAR_POLE = 0.9
 _POLYGON, _COLLECTION = 3, 7  # shapely's numbers
@@ -82,20 +82,21 @@ def write_parquet(path: Path, craters: pd.DataFrame, parts: Iterator[Any]) -> No
 
 def _parquet(path: Path) -> pd.DataFrame:
     """A table, with shapes where the file is GeoParquet: those are made of its bytes piece by piece."""
-    file = pyarrow.parquet.ParquetFile(path)
+    file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
     about = json.loads((file.metadata.metadata or {}).get(b"geo", b"null"))
     if about is None:
         return pd.read_parquet(path)
     shapes, name = about.get("columns", {}), about.get("primary_column")
     if list(shapes) != [name] or shapes[name].get("encoding") != "WKB" or "crs" not in shapes[name]:
         return geopandas.read_parquet(path)  # several columns of shapes, coordinates as numbers, degrees on Earth
-    made, start = np.empty(file.metadata.num_rows, object), 0
-    for piece in file.iter_batches(PIECE, columns=[name]):
-        made[start : (start := start + len(piece))] = shapely.from_wkb(piece.column(0).to_numpy(zero_copy_only=False))
     others = file.read([column for column in file.schema_arrow.names if column != name])
     table = others.to_pandas(split_blocks=True, self_destruct=True)
+    made, start = np.empty(len(table), object), 0
+    for piece in file.iter_batches(PIECE, columns=[name], use_threads=False):
+        made[start : (start := start + len(piece))] = shapely.from_wkb(piece.column(0).to_numpy(zero_copy_only=False))
+    pyarrow.default_memory_pool().release_unused()
     table[name] = geopandas.array.GeometryArray(made, crs=shapes[name]["crs"])
-    return geopandas.GeoDataFrame(table, geometry=name)
+    return geopandas.GeoDataFrame(table, geometry=name, copy=False)
 
 
 def _frame(path: Path, layer: str | None, rows: int | None = None) -> pd.DataFrame:
