@@ -20,6 +20,7 @@ from cratermill.craters.catalogue import read_catalogue, write_catalogue
 from cratermill.craters.matching import STRICT, match
 from cratermill.craters.options import Options
 from cratermill.families import get_family
+from cratermill.families.crater_unet import mapping, predict
 from cratermill.families.crater_unet.evaluate import readings
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.mapping import fitted_blocks
@@ -99,6 +100,25 @@ def test_every_crater_is_found_once_also_at_the_seam_and_the_poles(mapped):
     assert {0, 1, 2} <= set(matched.pairs[:, 1])
     assert matched.offset.max() < 0.1
     assert np.abs(matched.growth).max() < 0.1
+
+
+def test_levels_see_each_size_where_it_is_small_and_list_each_crater_once(tmp_path, monkeypatch):
+    """Rings of more than 10 px are read at half the resolution, and those near the limit, which both levels see, are one."""
+    monkeypatch.setattr(predict, "SEEN_PX", 10.0)
+    checkpoint(tmp_path, levels=2)
+    shapes, around_as_it_is = [], mapping.around
+
+    def around_(body, box, resolution_m, margin_px, multiple):
+        shapes.append((resolution_m, margin_px))
+        return around_as_it_is(body, box, resolution_m, margin_px, multiple)
+
+    monkeypatch.setattr(mapping, "around", around_)
+    # Reduced rings are dimmer, and a trained network sees them all the same.
+    monkeypatch.setattr("tests.families.crater_unet.test_mapping.sees_what_is_there", lambda _: None)
+    monkeypatch.setattr(Predictor, "tiles", lambda self, images: np.clip((np.asarray(images, np.float32) - 20) / 110, 0, 1))
+    _, craters, result = make_map(tmp_path, monkeypatch, height=200, count=10)
+    assert len(set(shapes[-2:])) == 2 and shapes[-1][0] == 2 * shapes[-2][0]
+    assert result["F1_strict"] == 1 and result["craters"] == len(craters), (result, craters["radius_m"])
 
 
 def test_scores_say_so(mapped):

@@ -105,17 +105,18 @@ def test_a_joining_version_alone_says_what_is_missing(tmp_path):
         train_plan(config)
 
 
-def test_a_network_that_sees_everything_scores_one(project_of_dots, tmp_path, monkeypatch):
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_network_that_sees_everything_scores_one(project_of_dots, tmp_path, monkeypatch, levels):
     """Thresholds chosen on validation tiles, craters read from test tiles: nothing is lost on the way."""
     config, _ = project_of_dots
-    hparams = Hparams.from_plan(ROW | DOTS | {"size_min": 6})
+    hparams = Hparams.from_plan(ROW | DOTS | {"size_min": 6, "levels": levels})
     tiles = TileSet(folder_of(config, "crater_unet", "dots"))
     checkpoint(tmp_path, **(DOTS | {"size_min": 6}))
     path = next(tmp_path.rglob("*.ckpt"))
     monkeypatch.setattr(Predictor, "tiles", lambda self, images: (np.asarray(images) > 0).astype(np.float32))
     predictor, rows = Predictor([path], 1), np.arange(len(tiles.tiles))
     reading = choose(predictor, tiles, rows, hparams, Workspace(tmp_path / "w"))
-    found = [predictor.circles(predictor.tiles(tiles.image[row : row + 1])[0], reading, float("nan")) for row in rows]
+    found = [predictor.circles(predictor.tile(tiles.image[row], hparams), hparams, reading, float("nan")) for row in rows]
     metrics = judge(tiles, rows, found, reading.confidence, COLUMNS, hparams, tmp_path)
     # Dots lie over one another, and hidden ones are lost.
     assert metrics["Precision_strict"] > 0.95

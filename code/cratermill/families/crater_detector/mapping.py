@@ -22,7 +22,7 @@ from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
 from ..craters_common.certainty import Certainty, with_confidence
-from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, boxes, degree_m, extent
+from ..craters_common.ground_tiles import WIDEST_DEG, WIDEST_MAP_TILE_DEG, Box, around, boxes, degree_m, extent
 from ..craters_common.judging import within
 from ..craters_common.maps import CRATERS, map_run, mapped_version, nearly_held, open_mosaic, params_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
@@ -48,8 +48,6 @@ NAME = "crater_detector"
 SEEN_COLUMNS = ("lon", "lat", "radius_m", "strength", "look")
 MARGIN_PX = 48
 """Around a block, in the pixels of its level: the largest radius that a level sees, and half as much."""
-WIDEST_TILE_DEG = 110.0
-"""A level whose tiles would be wider is left out: its craters would not be round."""
 
 
 def scales_for(row: Hparams, options: MapOptions, body: Body, resolution_m: float) -> list[float]:
@@ -61,7 +59,7 @@ def scales_for(row: Hparams, options: MapOptions, body: Body, resolution_m: floa
     seen_px = Levels((1.0,)).largest_px
     while seen_px / scales[-1] < largest_px:
         coarser = row.coarser(scales[-1])
-        if (2 * MARGIN_PX * resolution_m / coarser) / degree_m(body) + WIDEST_DEG > WIDEST_TILE_DEG:
+        if (2 * MARGIN_PX * resolution_m / coarser) / degree_m(body) + WIDEST_DEG > WIDEST_MAP_TILE_DEG:
             break
         scales.append(coarser)
     return scales

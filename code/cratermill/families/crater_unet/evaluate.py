@@ -43,7 +43,7 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
         predictor = Predictor([checkpoint], params.version)
         reading = choose(predictor, tiles, validation, row, workspace)
         write_json(workspace.folder / READING, reading.plain())
-        listed = read(predictor, tiles, test, reading, workspace)
+        listed = read(predictor, tiles, test, reading, hparams, workspace)
     judged = judge(tiles, test, listed, reading.confidence if reading else 0.0, COLUMNS, row, workspace.folder)
     metrics = {"test-set": params.split, "iteration": params.iteration, **judged, **sureness(tiles, test, listed, row)}
     metrics |= {f"reading_{name}": getattr(reading, name) for name in USUAL} if reading else {}
@@ -51,13 +51,15 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     return metrics
 
 
-def read(predictor: Predictor, tiles: TileSet, rows: np.ndarray, reading: Reading, workspace: Workspace) -> list[np.ndarray]:
+def read(
+    predictor: Predictor, tiles: TileSet, rows: np.ndarray, reading: Reading, hparams: Hparams, workspace: Workspace
+) -> list[np.ndarray]:
     """Circles (N, 6) of each of these tiles, less sure ones than the reading lists, too."""
     found = []
     for number, row in enumerate(rows, 1):
         workspace.keep_going()
-        probability = predictor.tiles(np.asarray(tiles.image[row : row + 1]))[0]
-        found.append(predictor.circles(probability, reading, float(tiles.tiles["resolution_m"].iloc[row])))
+        resolution = float(tiles.tiles["resolution_m"].iloc[row])
+        found.append(predictor.circles(predictor.tile(tiles.image[row], hparams), hparams, reading, resolution))
         workspace.report(item=number)
     return found
 
@@ -73,13 +75,13 @@ def choose(predictor: Predictor, tiles: TileSet, rows: np.ndarray, row: Hparams,
     loose = Reading.of({"arc": LOOSE_ARC} | given | {"confidence": LOOSE_SUPPORT})
     resolution = float(tiles.tiles["resolution_m"].iloc[0])
     truth, radii = truth_of(tiles, rows), radii_px(row, resolution)
-    images = [predictor.tiles(np.asarray(tiles.image[number : number + 1]))[0] for number in rows]
+    images = [predictor.tile(tiles.image[number], row) for number in rows]
     tried: dict[float, tuple[float, Reading]] = {}
 
     def attempt(level: float) -> None:
         workspace.keep_going()
         one = replace(loose, level=level)
-        found = [predictor.circles(image, one, resolution)[:, [0, 1, 2, 4, 5]] for image in images]
+        found = [predictor.circles(image, row, one, resolution)[:, [0, 1, 2, 4, 5]] for image in images]
         certainty, f1 = learnt(found, truth, radii, quantities, row.confidence, USUAL["confidence"])
         tried[level] = f1, replace(one, confidence=certainty.threshold, calibration=certainty.calibration)
 

@@ -26,7 +26,7 @@ class Hparams(SizedHparams):
 
     keyword_groups: ClassVar[dict[str, str]] = {"LS": "loss", **RowHparams.keyword_groups, "MDL": "model_name"}
     outputs: ClassVar[int | None] = 1
-    not_trained_on: ClassVar[tuple[str, ...]] = (*RowHparams.not_trained_on, "level", "confidence", "arc")
+    not_trained_on: ClassVar[tuple[str, ...]] = (*RowHparams.not_trained_on, "level", "confidence", "arc", "levels")
     """Other thresholds need another evaluation, but no other training."""
 
     data: Literal["craters", "dots"] = Field(
@@ -70,6 +70,9 @@ class Hparams(SizedHparams):
         "calibrated, and the confidence is the support",
     )
     arc: Number | None = Field(None, gt=0, le=1, description="least share of the whole rim that shows an edge; blank: chosen on validation")
+    levels: Integer = Field(
+        1, ge=1, le=12, description="resolutions at which the ground is looked at: 1, 1/2, 1/4 … of the tiles', for craters of all sizes"
+    )
     union_of: Integers | None = Field(
         None, description="join the crater lists of these versions instead of training (with max_epochs 0), like [21, 24]"
     )

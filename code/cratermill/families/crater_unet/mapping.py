@@ -20,7 +20,7 @@ from ...samples.grey import mean_of_bands
 from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
-from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, box_rows, columns_of, degree_m, extent
+from ..craters_common.ground_tiles import WIDEST_DEG, WIDEST_MAP_TILE_DEG, Box, around, box_rows, columns_of, degree_m, extent
 from ..craters_common.maps import CRATERS, PREDICTION, map_run, mapped_version, nearly_held, open_mosaic, params_of, require_sizes
 from ..craters_common.pictures import mask_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
@@ -99,7 +99,7 @@ def fitted_blocks(body: Body, area: Box, options: MapOptions, resolution: float,
     """The area in blocks of ``options.block_px`` or up to half less in height and width: the highest for which next to the fewest pixels go
     through the networks, since tiles and windows are multiples of what networks halve; each row of them as wide as is best there."""
     rows = list(rows)
-    margin = max(Reading.of({}).options(row, resolution).margin_px for row in rows)
+    margin = max(Reading.of({}).margin_px(row, resolution) for row in rows)
     divisor = max(row.divisor for row in rows)
 
     def pixels(row: Box, columns: int) -> int:
@@ -129,8 +129,8 @@ def map_warnings(config: Config) -> list[str]:
 
 def thresholds_mark(trainings: Trainings, version: int, split: int, row: Hparams) -> Any:
     """What the thresholds follow from by which craters are read: the row's own, and the evaluations that choose the others."""
-    given = given_thresholds(row)
-    return [given, {} if len(given) == len(USUAL) else trainings.evaluations(NAME, version, split)]
+    given, levels = given_thresholds(row), [row.levels] if row.levels > 1 else []
+    return [given, {} if len(given) == len(USUAL) else trainings.evaluations(NAME, version, split), *levels]
 
 
 def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
@@ -146,14 +146,21 @@ def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> d
             workspace.keep_going()
             paths = frozen_paths(config, NAME, version, run.split, weights[str(version)][split])
             predictor = kept(Predictor, paths, version)
-            reading = readings(config, version, run.split, _own(row_of(config, NAME, version, run.split)))
-            margin = reading.options(predictor.hparams, resolution).margin_px
-            grid = around(mosaic.grid.body, box, resolution, margin, predictor.hparams.divisor)
-            probability, seen = predict(predictor, mosaic, grid, options)
-            tables.append(found_in(predictor, probability, reading, grid, box, version))
-            ground[f"version {version}"] = predictor.ensemble.shown()
-            if mean:
-                mean.add(probability, grid)
+            row = _own(row_of(config, NAME, version, run.split))
+            reading = readings(config, version, run.split, row)
+            for level in range(row.levels):
+                pixel_m, margin = resolution * 2**level, reading.margin_px(row, resolution, level)
+                if level and (not margin or 2 * margin * pixel_m / degree_m(mosaic.grid.body) + WIDEST_DEG > WIDEST_MAP_TILE_DEG):
+                    continue
+                grid = around(mosaic.grid.body, box, pixel_m, margin, row.divisor)
+                probability, share = predict(predictor, mosaic, grid, options)
+                circles = circles_of(probability, row, reading, resolution, level, str(predictor.ensemble.device))
+                tables.append(found_in(circles, reading, grid, level, box, version))
+                if level == 0:
+                    seen, ground[f"version {version}"] = share, predictor.ensemble.shown()
+                    if mean:
+                        mean.add(probability, grid)
+            predictor.ensemble.shown()  # coarser levels look unlike the training's tiles, and aren't compared
     write_table(workspace.folder / CRATERS, pd.concat(tables, ignore_index=True))
     if mean:
         mean.save(workspace.folder / PREDICTION)
@@ -184,9 +191,10 @@ def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Wor
     reading = readings(config, version, run.split, predictor.hparams)
 
     def look(image: np.ndarray, resolution_m: float) -> tuple[np.ndarray, np.ndarray | None]:
-        probability = predict_image(predictor, image, options, options.missing)[0]
-        circles = predictor.circles(probability, reading, resolution_m)
-        return circles[circles[:, 3] >= reading.confidence], probability if options.prediction else None
+        row = predictor.hparams
+        found = predictor.levels(image, row, lambda one: predict_image(predictor, one, options, options.missing)[0])
+        circles = predictor.circles(found, row, reading, resolution_m)
+        return circles[circles[:, 3] >= reading.confidence], found[0] if options.prediction else None
 
     return craters_of_pictures(pictures, look, COLUMNS, workspace)
 
@@ -202,10 +210,11 @@ def read_masks(row: Hparams, pictures: Sequence[Picture], workspace: Workspace) 
     return craters_of_pictures(pictures, look, COLUMNS, workspace)
 
 
-def found_in(predictor: Predictor, probability: np.ndarray, reading: Reading, grid: Any, box: Box, version: int) -> pd.DataFrame:
-    """The craters (LIST_COLUMNS) whose centres lie in a block, or so near that its neighbour may place them in it."""
-    circles = predictor.circles(probability, reading, grid.resolution_m)
+def found_in(circles: np.ndarray, reading: Reading, grid: Any, level: int, box: Box, version: int) -> pd.DataFrame:
+    """The craters (LIST_COLUMNS) whose centres lie in a block, or so near that its neighbour may place them in it. ``circles``: in
+    pixels of level 0; ``grid``: the level's own."""
     circles = circles[circles[:, 3] >= reading.confidence]
+    circles = np.column_stack([(circles[:, :2] + 0.5) / 2**level - 0.5, circles[:, 2] / 2**level, circles[:, 3:]])
     lon, lat = grid.lonlat(circles[:, 1], circles[:, 0])
     table = pd.DataFrame(circles, columns=COLUMNS).assign(lon=lon, lat=lat, version=version)
     table["radius_m"] = table["radius_px"] * grid.resolution_m

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from ...craters.confidence import Calibration
 from ...craters.extract import extract
+from ...craters.merge import without_doubles
 from ...craters.options import Options
 from ..craters_common.certainty import logit, of_size, with_confidence
+from ..craters_common.judging import surest_first
 from ..craters_common.tiles import fitting, radii_px, starts
 from ..ensemble import Ensemble
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 TOGETHER, TOGETHER_PX = 8, 2**21
 """Tiles, and pixels of windows, that go through the networks at once."""
+SEEN_PX, SLACK = 32.0, 1.1
+"""Largest radius that a level sees before the next one, twice as coarse, does; and the factor by which both look beyond that limit."""
 LOOSE_SUPPORT, LOOSE_ARC = 0.3, 0.12
 """Where confidence is calibrated, the least that a circle must have of both to be looked at."""
 USUAL = {"level": 0.5, "confidence": 0.7, "arc": 0.25}
@@ -44,10 +49,20 @@ class Reading:
         one = USUAL | dict(given)
         return cls(one["level"], one["confidence"], one["arc"], calibration)
 
-    def options(self, hparams: Hparams, resolution_m: float) -> Options:
-        low, high = radii_px(hparams, resolution_m)
+    def options(self, hparams: Hparams, resolution_m: float, level: int = 0) -> Options | None:
+        """What counts on an image of pixels of ``resolution_m`` reduced by 2 ** ``level``, in its own pixels; None: nothing there."""
+        low, high = (radius / 2**level for radius in radii_px(hparams, resolution_m))
+        low = max(low, SEEN_PX / 2 / SLACK) if level else low
+        high = min(high, SEEN_PX * SLACK) if level < hparams.levels - 1 else high
+        if level and low > high:
+            return None
         support = LOOSE_SUPPORT if self.calibration else self.confidence
         return Options(max(low, 1.0), max(high, 1.0), self.level, support, self.arc)
+
+    def margin_px(self, hparams: Hparams, resolution_m: float, level: int = 0) -> int:
+        """Pixels of a level around a block that show its craters whole; 0 where none is of its sizes."""
+        options = self.options(hparams, resolution_m, level)
+        return options.margin_px if options else 0
 
     def plain(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in USUAL} | {"calibration": self.calibration and self.calibration.plain()}
@@ -96,19 +111,39 @@ class Predictor:
                 weights[place] += weight
         return (total / weights)[: image.shape[0], : image.shape[1]]
 
-    def circles(self, probability: np.ndarray, reading: Reading, resolution_m: float) -> np.ndarray:
-        """Circles (N, 6), see ``COLUMNS``, the surest first; less sure ones than the reading lists, too."""
-        return circles_of(probability, self.hparams, reading, resolution_m, str(self.ensemble.device))
+    def levels(self, image: np.ndarray, hparams: Hparams, look: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
+        """Probabilities of an image (h, w), and of it reduced to half, a quarter …, as many as the row has levels, by ``look``."""
+        found = [look(image)]
+        while len(found) < hparams.levels and min(image.shape) > hparams.divisor:
+            image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            found.append(look(image))
+        return found
+
+    def tile(self, image: np.ndarray, hparams: Hparams) -> list[np.ndarray]:
+        """The same of one raw tile without missing pixels."""
+        return self.levels(np.asarray(image, np.float32), hparams, lambda one: self.tiles(one[None])[0])
+
+    def circles(self, probabilities: list[np.ndarray], hparams: Hparams, reading: Reading, resolution_m: float) -> np.ndarray:
+        """Circles (N, 6), see ``COLUMNS``, the surest first; less sure ones than the reading lists, too. A crater that two levels see is
+        taken from where it is surer."""
+        device = str(self.ensemble.device)
+        found = [circles_of(one, hparams, reading, resolution_m, level, device) for level, one in enumerate(probabilities)]
+        together = surest_first(np.concatenate(found))
+        return together[without_doubles(together[:, :4], None)] if len(found) > 1 else together
 
 
-def circles_of(probability: np.ndarray, hparams: Hparams, reading: Reading, resolution_m: float, device: str = "cpu") -> np.ndarray:
-    """The same of a probability (h, w), NaN where there are no data, drawn as a row says."""
-    options = reading.options(hparams, resolution_m)
+def circles_of(
+    probability: np.ndarray, hparams: Hparams, reading: Reading, resolution_m: float, level: int = 0, device: str = "cpu"
+) -> np.ndarray:
+    """Circles of a level's probability (h, w), NaN where there are no data, drawn as a row says; in pixels of level 0."""
+    options = reading.options(hparams, resolution_m, level)
     # A network may find nothing, or nothing but craters, on a tile without data or of odd ground: that is no error of the user's.
-    uniform = not (probability >= 0).any() or np.nanmin(probability) > options.level
-    if uniform or options.min_radius_px > max(probability.shape):
+    uniform = not (probability >= 0).any() or np.nanmin(probability) > reading.level
+    if options is None or uniform or options.min_radius_px > max(probability.shape):
         return np.zeros((0, len(COLUMNS)))
     found = extract(np.clip(probability, 0, 1), hparams.shape(), options, device)
+    found[:, :2] = (found[:, :2] + 0.5) * 2**level - 0.5
+    found[:, 2] *= 2**level
     return with_confidence(found, reading.calibration, quantities(found))
 
 

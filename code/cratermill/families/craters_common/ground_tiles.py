@@ -16,6 +16,8 @@ WIDEST_DEG = 30.0
 """Side of the largest box to map in one piece: at the corners of its azimuthal tile circles are stretched by 3 %."""
 WIDEST_TILE_DEG = 60.0
 """Side of the largest tile to train on: 12 % at its corners."""
+WIDEST_MAP_TILE_DEG = 110.0
+"""A level of a map whose tiles would be wider is left out: its craters would not be round."""
 MOST_BOXES = 10_000_000
 """Boxes that an area is cut into at most: their lists would not fit into the memory."""
 
