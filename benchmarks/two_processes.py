@@ -1,4 +1,4 @@
-"""One training by one process against the same by two, on CPU by gloo: scores and time; unused weights searched for once, or in each step.
+"""One training by one process against the same by two, on CPU by gloo: scores and time, with and without the search for unused weights.
 
 python benchmarks/two_processes.py      (a planet of a few hundred pixels; a network with batch normalisation, 4 samples per process)
 """
@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 WAYS = {
     "one process": ([], ""),
     "two processes": (["trainer.devices=2"], ""),
-    "two, searching for unused weights in each step": (["trainer.devices=2"], "search"),
+    "two, without the search for unused weights": (["trainer.devices=2"], "ddp"),
     "two, each with its own batch statistics": (["trainer.devices=2"], "apart"),
 }
 
@@ -27,11 +27,12 @@ def one_cell(plan_path: str, index: int, how: str) -> int:
     """What each process does; those that Fabric starts have the same command line."""
     from cratermill.batch.job import run_cells
     from cratermill.batch.plan import load
-    from cratermill.pipeline import run_cell
-    from cratermill.training import loop, task
+    from cratermill.pipeline import run_cell, train
+    from cratermill.training import loop
 
-    if how == "search":
-        task.BinaryTask.steady = False
+    fabric = train.Fabric
+    if how == "ddp":
+        train.Fabric = lambda **options: fabric(**options | {"strategy": "ddp"})
     if how == "apart":
         loop.share_batch_norm = lambda task, _device: task
     return run_cells(load(plan_path), [index], run_cell)

@@ -1,17 +1,11 @@
 """Two processes with half a batch each normalise, judge, learn and remember as one does with all of it."""
 
 import multiprocessing
-import os
-import socket
 
-import pytest
 import torch
-from lightning.fabric import Fabric
 from torch import nn
 
 from cratermill.training.all_processes import loss_of_all, share_batch_norm
-from cratermill.training.loop import Training
-from cratermill.training.task import Task
 
 
 def network():
@@ -76,63 +70,3 @@ def test_names_and_weights_stay_and_alone_nothing_changes():
     assert list(shared.state_dict()) == list(one.state_dict())
     images = torch.randn(4, 1, 9, 9)
     torch.testing.assert_close(shared(images), one(images))
-
-
-class Line(Task):
-    """A line through points; ``spare`` is a weight that no loss reaches."""
-
-    def __init__(self, steady, spare):
-        super().__init__()
-        self.steady, self.network = steady, nn.Linear(3, 1)
-        nn.init.constant_(self.network.weight, 0.5)
-        nn.init.zeros_(self.network.bias)
-        if spare:
-            self.network.spare = nn.Parameter(torch.ones(2))
-
-    def optimizers(self):
-        return [(torch.optim.SGD(self.network.parameters(), lr=0.01), None)]
-
-    def forward(self, batch, part=0):
-        return loss_of_all(lambda out: (out - 1).square().mean(), self.network(batch["x"]))
-
-
-def steps(rank, port, steady, spare, points, answers):
-    """What five steps of one of two processes come to, and whether DDP searched each of them for unused weights."""
-    torch.set_num_threads(1)
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0}
-    more = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "a test"}
-    os.environ.update({name: str(value) for name, value in (place | more).items()})
-    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
-    fabric.launch()
-    training = Training(fabric, Line(steady, spare), *[None] * 6)
-    for batch in points:
-        training.step({"x": batch[rank::2]})
-    searched = training.model._forward_module.find_unused_parameters
-    answers.put((searched, *(weight.detach().numpy().copy() for weight in training.task.network.parameters())))
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.parametrize(("steady", "spare", "searches"), [(True, False, False), (True, True, True), (False, False, True)])
-def test_unused_weights_are_searched_for_only_where_there_may_be_some(steady, spare, searches):
-    """With the same numbers as one process has, whether DDP searches or not."""
-    points = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(2))
-    alone = Line(steady, spare)
-    ((optimizer, _),) = alone.optimizers()
-    for batch in points:
-        optimizer.zero_grad()
-        alone({"x": batch}).backward()
-        optimizer.step()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    answers = context.Queue()
-    workers = [context.Process(target=steps, args=(rank, port, steady, spare, points, answers)) for rank in (0, 1)]
-    for worker in workers:
-        worker.start()
-    for searched, *weights in [answers.get(timeout=120) for _ in workers]:
-        assert searched is searches
-        for one, other in zip(weights, alone.network.parameters(), strict=True):
-            torch.testing.assert_close(torch.from_numpy(one), other.detach(), rtol=1e-6, atol=1e-7)
-    for worker in workers:
-        worker.join(30)

@@ -104,7 +104,9 @@ def start_fabric(options: Trainer) -> Fabric:
     accelerator = choose_accelerator(options.accelerator)
     precision: Any = choose_precision(options.precision, accelerator)  # one of the words that Fabric lists
     alone = options.devices == 1 and options.nodes == 1
-    strategy = "auto" if alone else "ddp"
+    # Some networks have weights that no loss reaches (old heads, layers a decoder leaves out); plain DDP stops at them. It also
+    # sums the gradients of the first steps after a start in another order, so that a resumed training would be another one.
+    strategy = "auto" if alone else "ddp_find_unused_parameters_true"
     fabric = Fabric(accelerator=accelerator, devices=options.devices, num_nodes=options.nodes, precision=precision, strategy=strategy)
     fabric.launch()
     return fabric

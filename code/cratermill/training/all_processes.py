@@ -6,15 +6,12 @@ torch's own SyncBatchNorm needs GPUs; the one here runs where the processes do.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.distributed
 import torch.distributed.nn.functional
 from torch import nn
-
-if TYPE_CHECKING:
-    from lightning.fabric import Fabric
 
 Network = TypeVar("Network", bound=nn.Module)
 Norm = nn.modules.batchnorm._BatchNorm
@@ -43,16 +40,6 @@ def _of_all(own: torch.Tensor) -> torch.Tensor:
     torch.distributed.all_gather(parts, own.detach().contiguous())
     parts[torch.distributed.get_rank()] = own
     return torch.cat(parts)
-
-
-def setup_searching(fabric: Fabric, task: nn.Module, *optimizers: Any, search: bool) -> Any:
-    """``fabric.setup``; of several processes DDP either searches each step's graph for weights that no loss reaches, or stops at them."""
-    if several():
-        from lightning.fabric.strategies import DDPStrategy
-
-        assert isinstance(fabric.strategy, DDPStrategy), fabric.strategy
-        fabric.strategy._ddp_kwargs["find_unused_parameters"] = search  # Fabric takes it once only, before there is a network
-    return fabric.setup(task, *optimizers)
 
 
 def share_batch_norm(network: Network, device: torch.device) -> Network:

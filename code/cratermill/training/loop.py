@@ -21,7 +21,7 @@ from ..core.errors import WorkError
 from ..core.files import atomic_path
 from ..core.work import Stopped, Workspace
 from ..samples.brightness import brightness_of
-from .all_processes import setup_searching, share_batch_norm
+from .all_processes import share_batch_norm
 from .cell import SAMPLES, CellParams
 from .checkpoint import Checkpoint, read_tensors
 from .device import GpuLoad
@@ -58,9 +58,7 @@ class Training:
         self.task = task = share_batch_norm(task, fabric.device) if fabric.world_size > 1 else task
         pairs = task.to(fabric.device).optimizers()
         self.schedulers = [scheduler for _, scheduler in pairs]
-        # Some networks have weights that no loss reaches (old heads, layers a decoder leaves out); DDP must know of them.
-        self.searching = fabric.world_size > 1
-        self.model, *self.optimizers = setup_searching(fabric, task, *(optimizer for optimizer, _ in pairs), search=True)
+        self.model, *self.optimizers = fabric.setup(task, *(optimizer for optimizer, _ in pairs))
         self.epoch = self.batch = 0
         self.seconds = 0.0
         self.set_loss(0.0)
@@ -137,21 +135,12 @@ class Training:
             optimizer.zero_grad(set_to_none=True)
             loss = self.model(batch, part)
             self.fabric.backward(loss)
-            if self.searching:
-                self.search_no_more()
             if self.task.gradient_clip:
                 self.fabric.clip_gradients(self.model, optimizer, max_norm=self.task.gradient_clip)
             optimizer.step()
             total += loss.detach()
         self.task.after_step()
         return total
-
-    def search_no_more(self) -> None:
-        """After the first step: where each weight was reached, and all steps are alike, DDP need not search their graphs."""
-        self.searching = False
-        lacking = any(weight.requires_grad and weight.grad is None for weight in self.task.parameters())
-        if self.task.steady and not self.summed(torch.tensor(float(lacking), device=self.fabric.device)):
-            self.model = setup_searching(self.fabric, self.task, search=False)
 
     @torch.no_grad()
     def evaluate(self, loader: Any) -> dict[str, float]:

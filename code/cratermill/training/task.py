@@ -35,8 +35,6 @@ class Task(nn.Module):
 
     network: nn.Module
     parts = 1
-    steady = False
-    """Whether the losses of all steps reach the same weights, whatever a batch holds and part is taken; who can't be sure says no."""
     gradient_clip: float | None = None
     """Largest norm of the gradients of a step; None: as they come."""
 
@@ -72,8 +70,6 @@ class Task(nn.Module):
 
 class BinaryTask(Task):
     """One logit per tile or pixel. Scores come from counts over the whole set, so they do not depend on the batch size."""
-
-    steady = True
 
     def __init__(
         self,

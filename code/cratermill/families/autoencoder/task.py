@@ -32,7 +32,6 @@ class LatentTask(Task):
     """Reconstruction of crops. ``scores``: ``loss``, the mean over crops."""
 
     network: LatentNetwork
-    steady = True
 
     def __init__(self, network: LatentNetwork, row: Hparams):
         super().__init__()

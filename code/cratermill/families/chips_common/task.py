@@ -60,8 +60,6 @@ class ChipScoring(Task):
 class ClassifierTask(ChipScoring):
     """One network, one loss."""
 
-    steady = True
-
     def __init__(self, hparams: Any, network: nn.Module, norm: np.ndarray, classes: int, threshold: float = 0.5):
         super().__init__()
         self.network, self.classes, self.threshold = Normalised(network, norm), classes, threshold

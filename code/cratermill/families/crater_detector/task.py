@@ -49,7 +49,6 @@ class DetectorTask(Task):
     def __init__(self, hparams: Hparams, norm: np.ndarray):
         super().__init__()
         self.hparams, self.gradient_clip = hparams, hparams.gradient_clip
-        self.steady = hparams.head == "heatmap"  # boxes: what isn't found or isn't there has no loss
         # A seventh faster on a CPU, and what GPUs like best.
         self.learning = Normalised(hparams.build_network(norm.shape[1]), norm).to(memory_format=torch.channels_last)
         self.network = copy.deepcopy(self.learning).requires_grad_(False)
