@@ -94,7 +94,7 @@ def test_a_raster_says_where_map_and_truth_differ(compared, project):
 def test_two_maps_against_each_other(project, monkeypatch):
     monkeypatch.chdir(project)
     found = run_comparison("the map", "the map", options=CompareOptions(scales=[], pictures=0), into=project / "itself")
-    assert (found["F1"], found["F1_low"], found["craters"]) == (1.0, 1.0, 3) and not found["notes"]
+    assert (found["F1"], found["F1_low"], found["craters"]) == (1.0, 1.0, 3) and len(found["notes"]) == 1
     with rasterio.open(project / "itself" / "difference_all.tif") as file:
         assert set(np.unique(file.read(1))) == {0, 1}
 
@@ -111,6 +111,7 @@ def test_a_map_of_another_mosaic_of_the_body(project, monkeypatch):
     write_json(folder / "provenance.json", {"config": {"data": "data/world", "map": {"versions": {}, "mosaic": "fine.tif"}}})
     found = run_comparison("the map", "a later mosaic", options=CompareOptions(scales=[2], pictures=1), into=project / "dates")
     assert found["F1"] > 0.97 and found["craters"] == 2 and "compared at the map's" in found["notes"][0]
+    assert "is a map itself" in found["notes"][1]
     share = {name: km2 / sum(found["difference_km2"].values()) for name, km2 in found["difference_km2"].items()}
     assert share["both"] > 0.9 and share["map_alone"] < 0.06
 

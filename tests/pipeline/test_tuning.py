@@ -6,7 +6,7 @@ import pytest
 from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
 from cratermill.pipeline.load_config import parse_config
-from cratermill.pipeline.tuning import run_tuning
+from cratermill.pipeline.tuning import drawn_tiles, run_tuning
 
 
 def config_in(root):
@@ -31,6 +31,15 @@ def test_versions_become_a_table_and_pictures(tmp_path):
     table = pd.read_csv(folder / "tuning.csv")
     assert len(table) == 6 and table["drawn_tiles"].tolist() == [2, 1] * 3
     assert {"hparam lr", "hparam model_name", "hparam buffer_bounds"} <= set(table) and "hparam version" not in table
+
+
+def test_hold_outs_test_on_other_ground_and_are_on_no_curve_of_drawn_tiles(tmp_path):
+    (tmp_path / "configs").mkdir()
+    keys = {"name": "t", "data": "data", "splits": {"count": 1, "hold_out": [{"craters": [3]}], "drawn_tiles": [2]}}
+    (tmp_path / "data" / "conn_data").mkdir(parents=True)
+    pairs = pd.DataFrame({"pos_index": [3, 4, 5, 6], "test_0": [0, 0, 0, 1], "test_1": [0, 0, 1, 0], "test_2": [0, 0, -1, 1]})
+    pairs.to_csv(tmp_path / "data" / "conn_data" / "az_positions_all.csv", index=False)
+    assert drawn_tiles(parse_config(keys, tmp_path)) == {0: 3, 2: 2}
 
 
 def test_nothing_trained_is_said(tmp_path):

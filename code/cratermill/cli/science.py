@@ -126,6 +126,8 @@ def compare(
     typer.echo(f"{found['craters']} craters against {found['truth']}; 95 % intervals over craters")
     for name in ("F1", "Precision", "Recall", "IoU"):
         typer.echo(f"  {name:<10}{found[name]:.3f}   {interval(found, name)}")
+    for kind, one in found["calibration"].items() if calibrate else ():
+        typer.echo(f"  {kind}: expected calibration error {one['ECE']:.3f}, Brier score {one['Brier']:.3f}")
     for note in found["notes"]:
         typer.echo(note)
     typer.echo(f"Look at: {found['page']}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,11 @@ class Comparison:
     calibration: dict[str, Any] = field(default_factory=dict)
     difference_km2: dict[str, float] | None = None
 
+    @property
+    def _is_a_map(self) -> str:
+        """The name of the map that stands for the truth; nothing if it is none."""
+        return self.truth.resolve().name if (self.truth / PROVENANCE).exists() else ""
+
     def run(self) -> dict[str, object]:
         from ..analysis.difference import NAME, write_difference
         from ..analysis.mapped_craters import read_craters
@@ -116,6 +121,8 @@ class Comparison:
             self.notes.append(
                 f"The truth has pixels of {own.resolution_m:.0f} m, the map of {grid.resolution_m:.0f} m: compared at the map's."
             )
+        if self._is_a_map:
+            self.notes.append(f"{self._is_a_map} is a map itself: what is called truth is that map, and scores say how alike the two are.")
         common = sorted(set(truth) & set(craters) & set(mapped))
         if not common:
             numbers = [", ".join(map(str, sorted(found)[:8])) or "none" for found in (mapped, truth)]
@@ -131,7 +138,7 @@ class Comparison:
         """Of another map, made of another mosaic of the body, that one's; else the map's."""
         from ..geo.bodies import require_same_body
 
-        if not (self.truth / PROVENANCE).exists():
+        if not self._is_a_map:
             return grid
         with sources_of(self.truth).open_grid() as raster:
             require_same_body(grid.body, raster.grid.body, f"the map {self.truth}")
@@ -189,6 +196,7 @@ class Comparison:
         largest = sorted(found, key=lambda one: -int(one.counts[[0, 2]].sum()))[: self.options.pictures]
         for one in sorted(largest, key=lambda one: one.crater.fid):
             pair = pair_of(one, mapped.get(one.crater.fid), truth[one.crater.fid], grid, mosaic)
+            pair = replace(pair, other=self._is_a_map) if self._is_a_map else pair
             path = side_by_side(self.folder / f"crater_{one.crater.fid}.png", pair)
             self.pictures.append((path, f"Crater {one.crater.fid}: blanket of the map dashed, of the truth dotted."))
 

@@ -75,10 +75,17 @@ def scores_of(folder: Path, family: Family) -> tuple[pd.DataFrame, str]:
 
 
 def drawn_tiles(config: Config) -> dict[int, int]:
-    """Drawn tiles with which each split trains and validates (``test_{S}`` = 0); none without such a table."""
+    """Drawn tiles with which each split trains and validates (``test_{S}`` = 0); none without such a table.
+
+    Where the configuration makes subsets of a split, these and that split alone: the others test on other ground.
+    """
     path = config.data.az_positions
     if not path.exists():
         return {}
     table = pd.read_csv(path)
     splits = [name for name in map(str, table) if name.startswith("test_") and name.removeprefix("test_").isdecimal()]
-    return {int(name.removeprefix("test_")): table.loc[table[name] == 0, "pos_index"].nunique() for name in splits}
+    asked = config.run.splits
+    first = asked.count + len(asked.hold_out)
+    alike = {asked.drawn_of, *range(first, first + len(asked.drawn_tiles))} if asked.drawn_tiles else None
+    numbers = {int(name.removeprefix("test_")): name for name in splits}
+    return {split: table.loc[table[name] == 0, "pos_index"].nunique() for split, name in numbers.items() if alike is None or split in alike}

@@ -29,6 +29,8 @@ class Pair:
     truth: np.ndarray
     blankets_km: tuple[float, float]
     f1: float
+    other: str = "truth"
+    """What the map is compared with, in words: the name of another map, say."""
 
 
 def side_by_side(path: Path, pair: Pair) -> Path:
@@ -37,7 +39,7 @@ def side_by_side(path: Path, pair: Pair) -> Path:
     both, alone, missed = pair.mapped & pair.truth, pair.mapped & ~pair.truth, pair.truth & ~pair.mapped
     panels = [
         (f"crater {pair.name}, map", [(pair.mapped, RAYS)]),
-        ("truth", [(pair.truth, TRUTH)]),
+        (pair.other, [(pair.truth, TRUTH)]),
         (f"both together, F1 {pair.f1:.2f}", [(both, BOTH), (alone, ONLY_MAP), (missed, ONLY_TRUTH)]),
     ]
     extent = (-pair.half_km, pair.half_km, -pair.half_km, pair.half_km)
@@ -54,8 +56,8 @@ def side_by_side(path: Path, pair: Pair) -> Path:
         axes.set_axis_off()
         axes.set_title(title, fontsize=9, loc="left")
         scale_bar(axes, 2 * pair.half_km)
-    areas = {"map": RAYS, "truth": TRUTH, "on both": BOTH, "map alone": ONLY_MAP, "truth alone": ONLY_TRUTH}
-    key(figure, areas, RIM_LINE | {"blanket, map": BLANKET_OF_MAP, "blanket, truth": BLANKET_OF_TRUTH})
+    areas = {"map": RAYS, pair.other: TRUTH, "on both": BOTH, "map alone": ONLY_MAP, f"{pair.other} alone": ONLY_TRUTH}
+    key(figure, areas, RIM_LINE | {"blanket, map": BLANKET_OF_MAP, f"blanket, {pair.other}": BLANKET_OF_TRUTH})
     return save_figure(figure, path, dpi=110)
 
 

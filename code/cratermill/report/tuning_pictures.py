@@ -79,7 +79,7 @@ def tiles_picture(path: Path, table: pd.DataFrame, score: str) -> Path | None:
     if known["version"].nunique() <= 12:
         axes.legend(fontsize=7, frameon=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return save_figure(tidied(axes, "drawn tiles (pairs with craters) to train and validate", score), path, dpi=110)
+    return save_figure(tidied(axes, "drawn tiles to train and validate", score), path, dpi=110)
 
 
 def tidied(axes: Axes, xlabel: str, ylabel: str):
