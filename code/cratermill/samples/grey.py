@@ -97,7 +97,7 @@ def grey_range(mosaic: Mosaic, remembered: Path | None = None) -> GreyRange:
         raise InputError(
             f"the mean of bands of several rasters, {', '.join(map(str, mosaic.bands))}, is no brightness",
             valid="one band, or bands of the mosaic itself, where a family looks at grey pictures",
-            next_step="name one in 'bands'; crater_detector looks at each with data: {channels: bands}",
+            next_step="name one in 'bands'; connection, ejecta and crater_detector take each as a channel",
         )
     if mosaic.dtype == np.uint8:
         return GreyRange()
