@@ -247,7 +247,10 @@ def _write_vector(path: Path, craters: pd.DataFrame, body: Body | None) -> Path:
         return path
     if path.suffix != ".shp":
         with atomic_path(path) as temporary:
-            crs = _to_file(temporary, parts, layer=re.sub(r"\W+", "_", path.stem))
+            layer = re.sub(r"\W+", "_", path.stem)
+            # Added piece by piece, a layer's index would be made row by row.
+            long = path.suffix == ".gpkg" and len(craters) > BLOCK and not isinstance(craters, geopandas.GeoDataFrame)
+            crs = vectors.write_points(temporary, layer, craters, parts) if long else _to_file(temporary, parts, layer=layer)
             if path.suffix == ".gpkg":
                 keep_authority(temporary, crs)
         return path

@@ -80,6 +80,19 @@ def write_parquet(path: Path, craters: pd.DataFrame, parts: Iterator[Any]) -> No
             file.write_table(pyarrow.Table.from_pandas(part.to_wkb(), schema=schema, preserve_index=False))
 
 
+def write_points(path: Path, layer: str, craters: pd.DataFrame, parts: Iterator[Any]) -> pyproj.CRS | None:
+    """Write parts (GeoDataFrames of points) of a plain table as a layer of a GeoPackage, whose index GDAL makes at the end; its CRS."""
+    first = next(parts)
+    schema = pyarrow.Schema.from_pandas(craters, preserve_index=False).append(pyarrow.field(first.geometry.name, pyarrow.binary()))
+    tables = (pyarrow.Table.from_pandas(part.to_wkb(), schema=schema, preserve_index=False) for part in chain([first], parts))
+    stream = pyarrow.RecordBatchReader.from_batches(schema, (batch for table in tables for batch in table.to_batches()))
+    crs = first.crs.to_wkt("WKT1_GDAL") if first.crs else None  # as geopandas hands it on
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that there is no CRS
+        pyogrio.write_arrow(stream, path, layer=layer, driver="GPKG", geometry_name=first.geometry.name, geometry_type="Point", crs=crs)
+    return first.crs
+
+
 def _parquet(path: Path) -> pd.DataFrame:
     """A table, with shapes where the file is GeoParquet: those are made of its bytes piece by piece."""
     file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
