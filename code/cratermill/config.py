@@ -90,9 +90,14 @@ class Derived(Strict):
 DerivedBands = dict[str, Annotated[Derived, BeforeValidator(_derived)]]
 
 
+def _words(bands: list[int | str] | None) -> set[str]:
+    """All names that a list of bands uses, those within formulas included."""
+    return {word for band in bands or [] if isinstance(band, str) for word in re.findall(r"\w+", band)}
+
+
 def _require_names(derived: dict[str, Derived], lists: list[list[int | str] | None]) -> None:
     """``ValueError`` for names that formulas can't use, or that no list of bands does."""
-    words = {word for bands in lists for band in bands or [] if isinstance(band, str) for word in re.findall(r"\w+", band)}
+    words = set[str]().union(*map(_words, lists))
     for name in derived:
         if not name.isidentifier() or re.fullmatch(r"b\d+", name) or iskeyword(name):
             raise ValueError(f"derived: '{name}' can't be a band's name; valid: letters, digits and _, other than b1, b2, …")
@@ -507,7 +512,7 @@ class Config:
 
     def with_derived(self, bands: list[int | str] | None) -> list[int | str] | None:
         """A list of bands, followed by what defines those of other rasters, so that it says all by itself (geo/layers.py reads it)."""
-        words = {word for band in bands or [] if isinstance(band, str) for word in re.findall(r"\w+", band)}
+        words = _words(bands)
         used = {name: one.model_copy(update={"of": str(self.path(one.of))}) for name, one in self.run.derived.items() if name in words}
         return bands if bands is None else [*bands, *(f"{name}={one.model_dump_json(exclude_unset=True)}" for name, one in used.items())]
 

@@ -22,7 +22,7 @@ from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
 from ..craters_common.certainty import Certainty, with_confidence
-from ..craters_common.ground_tiles import WIDEST_DEG, WIDEST_MAP_TILE_DEG, Box, around, boxes, degree_m, extent
+from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, boxes, degree_m, extent, is_too_wide
 from ..craters_common.judging import within
 from ..craters_common.maps import CRATERS, map_run, mapped_version, nearly_held, open_mosaic, params_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
@@ -59,7 +59,7 @@ def scales_for(row: Hparams, options: MapOptions, body: Body, resolution_m: floa
     seen_px = Levels((1.0,)).largest_px
     while seen_px / scales[-1] < largest_px:
         coarser = row.coarser(scales[-1])
-        if (2 * MARGIN_PX * resolution_m / coarser) / degree_m(body) + WIDEST_DEG > WIDEST_MAP_TILE_DEG:
+        if is_too_wide(body, MARGIN_PX, resolution_m / coarser):
             break
         scales.append(coarser)
     return scales

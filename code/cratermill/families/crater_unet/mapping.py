@@ -20,7 +20,7 @@ from ...samples.grey import mean_of_bands
 from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
-from ..craters_common.ground_tiles import WIDEST_DEG, WIDEST_MAP_TILE_DEG, Box, around, box_rows, columns_of, degree_m, extent
+from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, box_rows, columns_of, degree_m, extent, is_too_wide
 from ..craters_common.maps import CRATERS, PREDICTION, map_run, mapped_version, nearly_held, open_mosaic, params_of, require_sizes
 from ..craters_common.pictures import mask_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
@@ -150,7 +150,7 @@ def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> d
             reading = readings(config, version, run.split, row)
             for level in range(row.levels):
                 pixel_m, margin = resolution * 2**level, reading.margin_px(row, resolution, level)
-                if level and (not margin or 2 * margin * pixel_m / degree_m(mosaic.grid.body) + WIDEST_DEG > WIDEST_MAP_TILE_DEG):
+                if level and (not margin or is_too_wide(mosaic.grid.body, margin, pixel_m)):
                     continue
                 grid = around(mosaic.grid.body, box, pixel_m, margin, row.divisor)
                 probability, share = predict(predictor, mosaic, grid, options)

@@ -70,6 +70,11 @@ def degree_m(body: Body) -> float:
     return np.pi * body.semi_major_m / 180
 
 
+def is_too_wide(body: Body, margin_px: int, pixel_m: float) -> bool:
+    """Whether the tile of a map's widest box, with a margin of so many pixels, would be too wide for a level."""
+    return 2 * margin_px * pixel_m / degree_m(body) + WIDEST_DEG > WIDEST_MAP_TILE_DEG
+
+
 def boxes(body: Body, area: Box, side_m: float) -> Iterator[Box]:
     """An area cut into boxes of at most ``side_m`` in height and width, rows from the south, each row from the west."""
     for row, columns in box_rows(body, area, side_m):

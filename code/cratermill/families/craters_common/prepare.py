@@ -311,12 +311,12 @@ def without_gaps(
     Gaps are filled with the mean of the rest, 0 where nothing is there. ``value``: that of the mosaic's own pixels without data. Of another
     raster's values (heights, as a rule) their mean here is taken away, since what a crater looks like doesn't hang on it.
     """
-    kinds: tuple[str, ...] = ("made" if mosaic.is_layered else "own",)
-    image = mean_of_bands(pixels, missing)[None]
     if by_band and mosaic.is_layered:
         kinds, image = mosaic.kinds, pixels.astype(np.float32)
         if missing is not None:
             image[np.broadcast_to(missing, image.shape)] = np.nan
+    else:
+        kinds, image = ("made" if mosaic.is_layered else "own",), mean_of_bands(pixels, missing)[None]
     values = [value if kind == "own" else None for kind in kinds]
     gone = np.any([is_missing(band, one) for band, one in zip(image, values, strict=True)], axis=0)
     bands = [filled(band, one) for band, one in zip(image, values, strict=True)]
