@@ -36,7 +36,6 @@ from cratermill.geo.grid import Window
 from cratermill.geo.mosaic import Mosaic
 from cratermill.training.cell import CellParams
 from cratermill.training.checkpoint import Checkpoint
-from cratermill.training.device import is_bf16_fast
 
 TILE_PX, STEP_PX = 224, 202
 RADIUS_M, THRESHOLD = 30_000.0, 0.5
@@ -262,9 +261,8 @@ def chunks(tiles: pd.DataFrame) -> list[pd.DataFrame]:
 def forward(ensemble: EjectaEnsemble, channels: np.ndarray, vector: np.ndarray) -> None:
     """What can't be avoided: every network on every tile, in the precision that this machine is fast in."""
     image, extra = torch.from_numpy(channels), torch.from_numpy(vector)
-    if is_bf16_fast():
-        image = image.to(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16_fast()):
+    image = image.to(memory_format=torch.channels_last)
+    with ensemble.computing.autocast():
         for network in ensemble.networks:
             network(image, extra)
 

@@ -77,9 +77,10 @@ def band(mosaic: Path) -> np.ndarray:
 
 def network(checkpoint: Path) -> torch.nn.Module:
     from cratermill.families.ensemble import Ensemble
+    from cratermill.training.device import Computing
 
     # With a device, so that this process's memory stays as the libraries have it: the gain of keeping it is ours.
-    return Ensemble.load([checkpoint], "crater_unet", 0, torch.device("cpu")).networks[0]
+    return Ensemble.load([checkpoint], "crater_unet", 0, Computing(torch.device("cpu"), "32-true")).networks[0]
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ from cratermill.families import row_model
 from cratermill.families.ejecta.predict import EjectaEnsemble
 from cratermill.tables.table import read_table
 from cratermill.training.checkpoint import load
+from cratermill.training.device import Computing
 
 EJECTA, CONNECTION = Path("results/ejc_results/version_8"), Path("results/conn_results/version_3")
 NORM = np.array([[90.0, 91.0, 92.0, 5.5], [20.0, 21.0, 22.0, 0.4]])
@@ -95,7 +96,7 @@ def test_trusted_checkpoints_give_the_same_predictions_and_nothing_in_them_is_ru
     np.testing.assert_array_equal(first.norm, NORM)
     offset, divisor = torch.tensor(NORM, dtype=torch.float32)
     normal, vector = torch.randn(2, 4, 32, 32), torch.randn(2, 4)
-    network = EjectaEnsemble.load(paths, "ejecta", 8, torch.device("cpu")).networks[1]
+    network = EjectaEnsemble.load(paths, "ejecta", 8, Computing(torch.device("cpu"), "32-true")).networks[1]
     with torch.no_grad():
         found = network(normal * divisor[:, None, None] + offset[:, None, None], vector * divisor + offset)
         assert torch.allclose(found, segmenter(normal, vector), rtol=1e-3, atol=1e-3)

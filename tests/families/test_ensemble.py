@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from cratermill.families.ensemble import sampled_ahead
+from cratermill.config import Trainer
+from cratermill.families.ensemble import Ensemble, sampled_ahead
+from cratermill.training import device
+from cratermill.training.device import Computing
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_forward_passes_are_made_in_the_precision_that_was_asked_for(monkeypatch, fast):
+    """Whatever the processor is fast in: with 32-true maps don't depend on its kind."""
+    monkeypatch.setattr(device, "is_bf16_fast", lambda: fast)
+    layer, kinds = torch.nn.Conv2d(1, 1, 1), []
+    layer.register_forward_hook(lambda _, inputs, out: kinds.append(out.dtype))
+    for wanted in ("32-true", "bf16-mixed", "16-mixed", "auto"):
+        ensemble = Ensemble([], [], Computing.of(Trainer(accelerator="cpu", precision=wanted)))
+        ensemble.networks = [layer]
+        assert ensemble.probabilities(np.ones((2, 1, 4, 4), np.float32)).dtype == torch.float32
+    assert kinds == [torch.float32, torch.bfloat16, torch.bfloat16, torch.bfloat16 if fast else torch.float32]
+    assert Ensemble([], []).computing == Computing.of(None) == Computing.of(Trainer())
 
 
 def test_the_next_piece_is_sampled_while_one_is_at_work():

@@ -18,10 +18,11 @@ from cratermill.batch.plan import freeze
 from cratermill.batch.workspace import check_products
 from cratermill.core.errors import InputError
 from cratermill.core.files import read_json
+from cratermill.families.ejecta.mapping import load_members
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_mapping
 from cratermill.pipeline.load_config import load_config, parse_config
-from cratermill.pipeline.plan_maps import map_warnings, refuse_other_weights
+from cratermill.pipeline.plan_maps import at_work, map_warnings, refuse_other_weights
 from tests.docs.notebooks import run_notebook, texts
 from tests.pipeline.conftest import copy_project
 
@@ -71,6 +72,14 @@ def test_vote_shares_are_those_of_two_members(mapped):
         seen = np.isfinite(share)
         assert np.array_equal(seen, np.isfinite(probability))
         assert share[seen].min(initial=0) >= 0 and share[seen].max(initial=1) <= 1
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_networks_map_in_the_precision_of_the_configuration(project, mapped, precision):
+    config = load_config(project, [f"trainer.precision={precision}"])
+    params = plan_mapping(config).cells[0].params
+    members = load_members(at_work(config, params), params)
+    assert members.ejecta.computing.precision == members.connection.computing.precision == precision
 
 
 def test_provenance_names_run_code_and_weights(project, mapped):

@@ -19,7 +19,7 @@ from ..core.prefetch import prefetched
 from ..samples.brightness import Ground
 from ..training.cell import CellParams
 from ..training.checkpoint import Checkpoint, load
-from ..training.device import is_bf16_fast, torch_device
+from ..training.device import Computing
 from ..training.hparams import RowHparams
 from ..training.normalised import Normalised
 from . import get_family, row_model
@@ -34,8 +34,8 @@ class Ensemble:
     not_ground = 0
     """Last channels of the input that are no ground, such as distances."""
 
-    def __init__(self, checkpoints: Iterable[Checkpoint], paths: list[Path], device: torch.device | None = None):
-        self.device = device or torch_device()
+    def __init__(self, checkpoints: Iterable[Checkpoint], paths: list[Path], computing: Computing | None = None):
+        self.computing = computing or Computing.of()
         self.networks: list[Normalised] = []
         self.ground = Ground()
         for checkpoint, path in zip(checkpoints, paths, strict=True):
@@ -46,11 +46,11 @@ class Ensemble:
             self.networks.append(self.network_of(checkpoint, row, path))
 
     @classmethod
-    def load(cls, paths: list[Path], family: str, version: int, device: torch.device | None = None):
+    def load(cls, paths: list[Path], family: str, version: int, computing: Computing | None = None):
         """Read checkpoints of one version; raises ``InputError`` if there are none, or one is damaged or of another version."""
         if not paths:
             raise InputError(f"no checkpoint of {family} version {version} was found", next_step="train that version first")
-        return cls((load(path, family, version) for path in paths), list(paths), device)
+        return cls((load(path, family, version) for path in paths), list(paths), computing)
 
     def network_of(self, checkpoint: Checkpoint, row: RowHparams, path: Path) -> Normalised:
         """A member at work."""
@@ -63,6 +63,10 @@ class Ensemble:
 
     def __len__(self) -> int:
         return len(self.networks)
+
+    @property
+    def device(self) -> torch.device:
+        return self.computing.device
 
     def shown(self) -> dict[str, Any]:
         """What the networks were shown since the last call, beside what they learned from; for the traffic light of a map."""
@@ -84,21 +88,24 @@ class Ensemble:
         self.ground.add(image_BCHW[:, : image_BCHW.shape[1] - self.not_ground])
         image = torch.from_numpy(image_BCHW).to(self.device).to(memory_format=torch.channels_last)
         extra = () if extra_BM is None else (torch.from_numpy(extra_BM).to(self.device),)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda" or is_bf16_fast()):
+        with self.computing.autocast():
             return torch.stack([network(image, *extra).float().sigmoid() for network in self.networks])
 
 
 Kind = TypeVar("Kind")
 
 
-def kept(kind: Callable[[list[Path], int], Kind], paths: list[Path], version: int) -> Kind:
-    """What ``kind`` makes of these checkpoints of a version, kept for the process's next cell unless their files change."""
-    return cast(Kind, _kept(kind, version, tuple((path, *stat_fingerprint(path)) for path in paths)))
+def kept(kind: Callable[..., Kind], paths: list[Path], *more: Any) -> Kind:
+    """What ``kind`` makes of these checkpoints of a version, kept for the process's next cell unless their files change.
+
+    ``more``: what ``kind`` is called with after the paths: the version, and how it computes.
+    """
+    return cast(Kind, _kept(kind, more, tuple((path, *stat_fingerprint(path)) for path in paths)))
 
 
 @lru_cache(maxsize=4)
-def _kept(kind: Callable[[list[Path], int], Any], version: int, files: tuple[tuple[Any, ...], ...]) -> Any:
-    return kind([path for path, *_ in files], version)
+def _kept(kind: Callable[..., Any], more: tuple[Any, ...], files: tuple[tuple[Any, ...], ...]) -> Any:
+    return kind([path for path, *_ in files], *more)
 
 
 def sampled_ahead(table: pd.DataFrame, sample: Callable[[pd.DataFrame], Kind], size: int = CHUNK) -> Iterator[Kind]:

@@ -6,12 +6,15 @@ import contextlib
 import functools
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from ..core.errors import InputError
 from ..core.machine import cores, keep_memory
+
+if TYPE_CHECKING:
+    from ..config import Trainer
 
 
 def choose_accelerator(wanted: str) -> str:
@@ -45,8 +48,23 @@ def is_bf16_fast() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def torch_device() -> torch.device:
-    return torch.device("cuda" if choose_accelerator("auto") == "gpu" else "cpu")
+class Computing(NamedTuple):
+    """Where trained networks compute, and in which precision: ``32-true``, ``16-mixed`` or ``bf16-mixed``."""
+
+    device: torch.device
+    precision: str
+
+    @classmethod
+    def of(cls, options: Trainer | None = None) -> Computing:
+        """As a configuration asks for the training; None: what fits the machine."""
+        accelerator = choose_accelerator(options.accelerator if options else "auto")
+        precision = choose_precision(options.precision if options else "auto", accelerator)
+        return cls(torch.device("cuda" if accelerator == "gpu" else "cpu"), precision)
+
+    def autocast(self) -> torch.autocast:
+        """The context of a forward pass. CPUs know one kind of 16 bits."""
+        kind = torch.float16 if self.precision == "16-mixed" and self.device.type == "cuda" else torch.bfloat16
+        return torch.autocast(self.device.type, kind, enabled=self.precision != "32-true")
 
 
 BACKEND = "inductor"

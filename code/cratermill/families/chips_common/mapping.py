@@ -31,6 +31,7 @@ from ...samples.brightness import far_from
 from ...samples.crops import MOST_MISSING, Cutter, Geometry
 from ...samples.inputs import digest
 from ...training.checkpoint import Checkpoint, load
+from ...training.device import Computing
 from ...training.hparams import RowHparams
 from ...training.normalised import Normalised
 from .. import family_data, get_family, map_options
@@ -59,8 +60,8 @@ SAME_PLACE, SAME_SIZE = 1.0, 0.75
 class Classifier(Ensemble):
     """Says of which class chips are: probabilities are the members' mean, in 32 bits on the CPU, so that they don't depend on devices."""
 
-    def __init__(self, checkpoints: Iterable[Checkpoint], paths: list[Path], device: torch.device | None = None):
-        super().__init__(checkpoints, paths, torch.device("cpu"))
+    def __init__(self, checkpoints: Iterable[Checkpoint], paths: list[Path], computing: Computing | None = None):
+        super().__init__(checkpoints, paths, Computing(torch.device("cpu"), "32-true"))
         self.row: ChipHparams = self.hparams
 
     def network_of(self, checkpoint: Checkpoint, row: RowHparams, path: Path) -> Normalised:

@@ -13,6 +13,7 @@ from ...core.files import write_json, write_table
 from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ...training.cell import CellParams
+from ...training.device import Computing
 from ..ejecta_common.evaluation import drawn_craters, land, opened
 from ..ejecta_common.scoring import CRATER_SCORES, Pieces, TileScores, score_crater
 from .predict import ConnectionEnsemble
@@ -27,7 +28,7 @@ POSITIONS = "eval-pos.csv"
 def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """One iteration's answer for every tile that meets a drawn one (``eval-pos.csv``) and its scores with a perfect segmenter."""
     checkpoint = config.project.cell_product("conn", params.version, "train", params.split, params.iteration) / "best.ckpt"
-    ensemble = ConnectionEnsemble.load([checkpoint], "connection", params.version)
+    ensemble = ConnectionEnsemble.load([checkpoint], "connection", params.version, Computing.of(config.run.trainer))
     scores, tables, craters = TileScores(), [], []
     with opened(config) as mosaic:
         for number, drawn in enumerate(drawn_craters(config, mosaic, params.split), 1):

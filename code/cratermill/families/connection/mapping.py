@@ -14,6 +14,7 @@ from ...core.files import read_json, write_table
 from ...core.work import Workspace
 from ...craters.catalogue import write_catalogue
 from ...report import html
+from ...training.device import Computing
 from ..ejecta_common.craters import Crater
 from ..ejecta_common.mapping import PORTION, Brightness, brightness_of, match, require_bands, tiles_to_map
 from ..ejecta_common.planned import map_name, open_mosaic
@@ -37,7 +38,7 @@ def map_crater(config: Config, params: dict[str, Any], workspace: Workspace) -> 
     crater = Crater(params["fid"], params["lon"], params["lat"], params["radius_m"])
     with open_mosaic(config) as mosaic:
         brightness = brightness_of(mosaic, config.data.statistics) if params["match_brightness"] else None
-        ensemble = _load(tuple(paths), version, brightness)
+        ensemble = _load(tuple(paths), version, brightness, Computing.of(config.run.trainer))
         require_bands(mosaic, ensemble.checkpoint.norm.shape[1] - 1)
         tiles, parts = tiles_to_map(config, crater, mosaic), []
         for start in range(0, len(tiles), PORTION):
@@ -55,9 +56,9 @@ def map_crater(config: Config, params: dict[str, Any], workspace: Workspace) -> 
 
 
 @lru_cache(maxsize=1)
-def _load(paths: tuple[Path, ...], version: int, brightness: Brightness | None) -> ConnectionEnsemble:
+def _load(paths: tuple[Path, ...], version: int, brightness: Brightness | None, computing: Computing) -> ConnectionEnsemble:
     """Kept in memory for the process's next crater."""
-    ensemble = ConnectionEnsemble.load(list(paths), "connection", version)
+    ensemble = ConnectionEnsemble.load(list(paths), "connection", version, computing)
     if brightness is not None:
         match(ensemble, brightness)
     return ensemble

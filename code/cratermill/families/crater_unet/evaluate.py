@@ -13,6 +13,7 @@ from ...core.files import read_json, write_json
 from ...core.work import Workspace
 from ...craters.merge import union
 from ...training.cell import CellParams
+from ...training.device import Computing
 from ..craters_common.certainty import learnt, sureness, truth_of
 from ..craters_common.family import CRATERS
 from ..craters_common.judging import judge
@@ -40,7 +41,7 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
         listed, reading = united(config, params, hparams, test), None
     else:
         checkpoint = config.project.cell_product("crater_unet", params.version, "train", params.split, params.iteration) / "best.ckpt"
-        predictor = Predictor([checkpoint], params.version)
+        predictor = Predictor([checkpoint], params.version, Computing.of(config.run.trainer))
         reading = choose(predictor, tiles, validation, row, workspace)
         write_json(workspace.folder / READING, reading.plain())
         listed = read(predictor, tiles, test, reading, hparams, workspace)

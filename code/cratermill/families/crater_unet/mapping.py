@@ -19,6 +19,7 @@ from ...samples.brightness import far_from
 from ...samples.grey import mean_of_bands
 from ...samples.inputs import digest
 from ...training.checkpoint import load
+from ...training.device import Computing
 from .. import map_options
 from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, box_rows, columns_of, degree_m, extent, is_too_wide
 from ..craters_common.maps import CRATERS, PREDICTION, map_run, mapped_version, nearly_held, open_mosaic, params_of, require_sizes
@@ -145,7 +146,7 @@ def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> d
         for version in versions:
             workspace.keep_going()
             paths = frozen_paths(config, NAME, version, run.split, weights[str(version)][split])
-            predictor = kept(Predictor, paths, version)
+            predictor = kept(Predictor, paths, version, Computing.of(config.run.trainer))
             row = _own(row_of(config, NAME, version, run.split))
             reading = readings(config, version, run.split, row)
             for level in range(row.levels):
@@ -187,7 +188,8 @@ def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Wor
     """Craters and predictions of ready-made images, by the networks of the map at work."""
     run, options = map_run(config, NAME), map_options(config, NAME)
     version = int(run.versions[NAME])
-    predictor = Predictor(list(checkpoint_paths(config, NAME, version, run.split).values()), version)
+    paths = list(checkpoint_paths(config, NAME, version, run.split).values())
+    predictor = Predictor(paths, version, Computing.of(config.run.trainer))
     reading = readings(config, version, run.split, predictor.hparams)
 
     def look(image: np.ndarray, resolution_m: float) -> tuple[np.ndarray, np.ndarray | None]:

@@ -14,6 +14,7 @@ from ...craters.confidence import Calibration
 from ...craters.extract import extract
 from ...craters.merge import without_doubles
 from ...craters.options import Options
+from ...training.device import Computing
 from ..craters_common.certainty import logit, of_size, with_confidence
 from ..craters_common.judging import surest_first
 from ..craters_common.tiles import fitting, radii_px, starts
@@ -81,8 +82,8 @@ def quantities(circles: np.ndarray) -> dict[str, np.ndarray]:
 class Predictor:
     """The networks of one version's checkpoints."""
 
-    def __init__(self, paths: list[Path], version: int):
-        self.ensemble = Ensemble.load(paths, "crater_unet", version)
+    def __init__(self, paths: list[Path], version: int, computing: Computing | None = None):
+        self.ensemble = Ensemble.load(paths, "crater_unet", version, computing)
         self.hparams: Hparams = self.ensemble.hparams
 
     def tiles(self, images: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from ...core.files import write_json, write_table
 from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ...training.cell import CellParams
+from ...training.device import Computing
 from ..connection.evaluate import connected_tiles, votes
 from ..ejecta_common.evaluation import DrawnCrater, drawn_craters, land, opened, truly_connected
 from ..ejecta_common.scoring import CRATER_SCORES, TileScores, score_crater
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
     """Scores of one iteration over all drawn craters, with the connections of the row's ``eval_conn_version`` (blank: the true ones)."""
     checkpoint = config.project.cell_product("ejc", params.version, "train", params.split, params.iteration) / "best.ckpt"
-    ensemble = EjectaEnsemble.load([checkpoint], "ejecta", params.version)
+    ensemble = EjectaEnsemble.load([checkpoint], "ejecta", params.version, Computing.of(config.run.trainer))
     chosen = chosen_tiles(config, params)
     scores, craters = TileScores(), list[dict]()
     with opened(config) as mosaic:

@@ -21,6 +21,7 @@ from .crater_files import write_crater
 
 if TYPE_CHECKING:
     from ...config import Config
+    from ...training.device import Computing
     from ..connection.predict import ConnectionEnsemble
     from ..ensemble import Ensemble
     from .predict import EjectaEnsemble
@@ -90,13 +91,15 @@ def segment(ensemble: EjectaEnsemble, mosaic: Mosaic, crater: Crater, tiles: pd.
 
 def load_members(config: Config, params: dict[str, Any]) -> Members:
     """The ensembles whose weights the plan froze; kept in memory for the process's next crater."""
+    from ...training.device import Computing
+
     split, chosen = params["split"], {family: chosen_version(config, family, found) for family, found in params["weights"].items()}
     marks = {family: params["weights"][family][str(version)][str(split)] for family, version in chosen.items()}
     frozen = tuple((family, version, tuple(marks[family].items())) for family, version in chosen.items())
     paths = tuple(tuple(frozen_paths(config, family, version, split, marks[family])) for family, version in chosen.items())
     with open_mosaic(config) as mosaic:
         brightness = brightness_of(mosaic, config.data.statistics) if params["match_brightness"] else None
-        members = _load(frozen, paths, brightness)
+        members = _load(frozen, paths, brightness, Computing.of(config.run.trainer))
         require_bands(mosaic, members.ejecta.checkpoint.norm.shape[1] - 1)
     if method := params.get("calibrate"):
         from .ensemble_calibration import correction
@@ -107,7 +110,7 @@ def load_members(config: Config, params: dict[str, Any]) -> Members:
 
 
 @lru_cache(maxsize=1)
-def _load(frozen: tuple[Any, ...], paths: tuple[tuple[Path, ...], ...], brightness: Brightness | None) -> Members:
+def _load(frozen: tuple[Any, ...], paths: tuple[tuple[Path, ...], ...], brightness: Brightness | None, computing: Computing) -> Members:
     """``frozen``: (family, version, digests) of each family, in the order of ``paths``; ``brightness``: what bands are normalised by."""
     from ..connection.predict import ConnectionEnsemble
     from .predict import EjectaEnsemble
@@ -115,7 +118,7 @@ def _load(frozen: tuple[Any, ...], paths: tuple[tuple[Path, ...], ...], brightne
     kinds: dict[str, type[Ensemble]] = {"connection": ConnectionEnsemble, "ejecta": EjectaEnsemble}
     loaded: dict[str, Any] = {}
     for (family, version, _), own in zip(frozen, paths, strict=True):
-        loaded[family] = kinds[family].load(list(own), family, version)
+        loaded[family] = kinds[family].load(list(own), family, version, computing)
         if brightness is not None:
             match(loaded[family], brightness)
     return Members(loaded["ejecta"], loaded.get("connection"))
