@@ -272,6 +272,8 @@ class CompareOptions(Strict):
     pictures: int = Field(12, ge=0, description="pictures of so many craters, those with most true ejecta")
     calibrate: Literal["temperature", "isotonic"] | None = Field(None, description="also fit a correction of vote shares and probabilities")
     diameters: tuple[float, float] | None = Field(None, description="of crater lists: sizes that count, from and to, in km")
+    by: str | None = Field(None, description="of crater lists: column of the truth for recall by class; its degradation, if any")
+    where: str | None = Field(None, description="of crater lists: the craters of both that count, such as lon < 0")
 
     @field_validator("scales")
     @classmethod

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from cratermill.core.errors import InputError
 from cratermill.craters import matching
 from cratermill.craters.matching import BOX, LAX, RULES, STRICT, match
-from cratermill.craters.scores import all_rules, average_precision, precision_recall, rates, score, size_table, tally
+from cratermill.craters.score_tables import size_table
+from cratermill.craters.scores import all_rules, average_precision, precision_recall, rates, score, tally
 from cratermill.geo.bodies import get_body
 
 MARS = get_body("mars")

@@ -34,6 +34,7 @@ def _columns() -> str:
         ("coordinate system", "", columns.SYSTEM_NAMES),
         ("latitude", "degrees", columns.LAT_NAMES),
         *((meaning, unit, names) for (meaning, unit), names in sizes.items()),
+        ("class by which comparisons score", "", columns.CLASS_NAMES),
     ]
     lines = [f"| {meaning} | {unit} | {', '.join(f'`{name}`' for name in names)} |" for meaning, unit, names in rows]
     return "\n".join(["| meaning | unit | names |", "|---|---|---|", *lines])

@@ -12,7 +12,6 @@ from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
 from cratermill.craters.catalogue import write_catalogue
 from cratermill.geo.bodies import get_body
-from cratermill.pipeline.compare_lists import compare_lists
 from cratermill.pipeline.counts import run_counts
 from tests.craters.test_frequencies import population
 
@@ -42,25 +41,6 @@ def test_a_list_has_the_age_that_it_was_made_with(craters, tmp_path, monkeypatch
     craters.to_csv("bare.csv", index=False)
     spoken = CliRunner().invoke(app, ["analyse", "bare.csv", "--area-km2", "1e5", "--diameters", "1", "50"]).output
     assert "no model age" in spoken and "--chronology moon" in spoken
-
-
-def test_lists_against_each_other(craters, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").mkdir()
-    moon = get_body("moon")
-    write_catalogue(tmp_path / "truth.gpkg", craters, moon)
-    write_catalogue(tmp_path / "half.gpkg", craters.iloc[::2], moon)
-    answer = CliRunner().invoke(app, ["compare", "half.gpkg", "truth.gpkg", "--diameters", "0.8", "100", "--json"])
-    assert answer.exit_code == 0, answer.output
-    found = json.loads(answer.stdout)
-    assert found["Precision_strict"] == 1 and found["Recall_strict"] == pytest.approx(0.5, abs=0.01)
-    assert found["Recall_strict_low"] < 0.5 < found["Recall_strict_high"]
-    assert (tmp_path / "results" / "analysis" / "half" / "compare_truth" / "scores_by_size.csv").exists()
-    with pytest.raises(InputError, match="has no crater from 900 to 1000 km"):
-        compare_lists(tmp_path / "half.gpkg", tmp_path / "truth.gpkg", diameters_km=(900, 1000))
-    write_catalogue(tmp_path / "mars.gpkg", craters, get_body("mars"))
-    with pytest.raises(InputError, match="another ellipsoid"):
-        compare_lists(tmp_path / "mars.gpkg", tmp_path / "truth.gpkg")
 
 
 def test_maps_and_craterstats_files_know_their_area(craters, tmp_path):

@@ -7,7 +7,7 @@ import geopandas as gpd
 import pandas as pd
 import pytest
 
-from cratermill.config import MapRuns
+from cratermill.config import CompareOptions, MapRuns
 from cratermill.core.errors import InputError
 from cratermill.core.files import read_json, write_json
 from cratermill.pipeline import map_analysis
@@ -59,6 +59,12 @@ def test_a_crater_list_is_counted_and_matched(tmp_path):
     }
     assert found["analyse"]["area_km2"] == 2e5 and found["compare"]["F1_strict"] == 1
     assert all((tmp_path / name).exists() for one in found.values() for name in one["results"]) and found["compare"]["results"]
+
+
+@pytest.mark.parametrize("given", [{"diameters": (1, 2)}, {"by": "depth"}, {"where": "lon < 0"}])
+def test_options_of_lists_are_refused_for_ejecta(tmp_path, given):
+    with pytest.raises(InputError, match=f"{next(iter(given))}: .* is a map of ejecta"):
+        map_analysis.compared(tmp_path, tmp_path, CompareOptions(**given))
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ import rasterio
 
 from cratermill.core.errors import CratermillError, InputError, WorkError
 from cratermill.core.files import read_json
+from cratermill.craters.catalogue import read_catalogue
 from cratermill.geo.bodies import body_of_crs, get_body
 from cratermill.geo.grid import Window
 from cratermill.geo.mosaic import Mosaic
 from cratermill.synthetic import describe, synthesise
 from cratermill.synthetic import make as make_module
-from cratermill.synthetic.lists import rim_polygon
+from cratermill.synthetic.lists import degradation_state, rim_polygon
 from cratermill.synthetic.planet_folder import PlanetFolder
 
 SMALL = {"shape": (64, 128), "seed": 3, "n_fresh": 5}
@@ -71,11 +72,14 @@ def test_craters_and_catalogue(planet_folder):
     radii = frame.radius / get_body("mercury").mean_radius_m
     assert radii.between(0.012, 0.042).all()
     catalogue = pd.read_csv(planet_folder.catalogue)
-    assert list(catalogue.columns) == ["lon", "lat", "diameter_km", "fresh"]
+    assert list(catalogue.columns) == ["lon", "lat", "diameter_km", "fresh", "degradation_state"]
     assert catalogue.fresh.sum() == 16 and catalogue.diameter_km.is_monotonic_decreasing
     assert catalogue.lon.between(-180, 180).all() and catalogue.lat.between(-90, 90).all()
     fresh = catalogue[catalogue.fresh == 1].sort_values("diameter_km").diameter_km.to_numpy()
     assert fresh == pytest.approx(np.sort(frame.radius) * 2 / 1000, abs=1e-3)
+    kept = read_catalogue(planet_folder.catalogue, get_body("mercury"))
+    assert set(kept.degradation_state) == {1, 2, 3, 4} and (kept.degradation_state[kept.fresh == 1] == 4).all()
+    assert degradation_state(np.array([0, 0.12, 0.25, 0.74, 0.75, 1])).tolist() == [1, 1, 2, 3, 4, 4]
 
 
 def test_masks_are_the_truth_inside_the_crater_s_tiles_and_0_elsewhere(planet_folder):

@@ -94,13 +94,16 @@ def compare(
     diameters: tuple[float, float] | None = typer.Option(
         None, "--diameters", help="Of crater lists: sizes that count, from and to, in km."
     ),
+    by: str | None = typer.Option(None, "--by", help="Of crater lists: column of the truth for recall by class; its degradation, if any."),
+    where: str | None = typer.Option(None, "--where", help="Of crater lists: the craters of both that count, such as 'lon < 0'."),
     calibrate: str | None = typer.Option(None, "--calibrate", help="Also fit a correction of probabilities: temperature or isotonic."),
     into: Path | None = INTO,
     as_json: bool = JSON,
 ) -> None:
     """Score a map against truth that nobody trained on.
 
-    By crater, quadrant, ring, distance, overlap and scale, with intervals over craters; blankets; training masks against the same truth.
+    Of ejecta: by crater, quadrant, ring, distance, overlap and scale, with intervals over craters; blankets; training masks against the
+    same truth. Of a crater list: by size, latitude and class, completeness, and sheets of what is new and what was missed.
     """
     begins("compare: reading map and truth")
     from ..config import CompareOptions
@@ -112,6 +115,7 @@ def compare(
 
     folder = folder if folder.is_file() else find_map(folder)
     given = {"scales": whole_numbers(scales), "min_size": min_size, "pictures": pictures, "calibrate": calibrate, "diameters": diameters}
+    given |= {"by": by, "where": where}
     options = checked(CompareOptions, given, "the options of compare")
     with shown() as progress:
         found = compared(folder, truth, options, mosaic=mosaic, craters=craters, into=into, progress=progress)
@@ -139,7 +143,9 @@ def print_lists(found: dict) -> None:
     for rule in ("strict", "lax", "box"):
         values = ", ".join(f"{name} {found[f'{name}_{rule}']:.3f}" for name in ("Precision", "Recall", "F1"))
         typer.echo(f"  {rule:<8}{values}")
-    typer.echo(f"Written: {found['folder']}")
+    for one in found["by_class"]:
+        typer.echo(f"  {one['column']} {one['class']}: {one['known_found']} of {one['known']} found")
+    typer.echo(f"Look at: {found['page']}")
 
 
 def whole_numbers(text: str) -> list[int]:

@@ -65,6 +65,19 @@ SIZE_NAMES = (
     ("diam", None, 0.5),
 )
 """(name, metres per unit or None where the name doesn't say, share of it that is the radius)."""
+CLASS_NAMES = (
+    "DEGRADATION_STATE",
+    "degradation_class",
+    "degradation",
+    "deg_state",
+    "preservation_state",
+    "preservation_class",
+    "preservation",
+    "crater_class",
+    "morphological_class",
+    "class",
+)
+"""How worn a crater is: Robbins and Hynek's (Mars 2012, 1 worn to 4 fresh), then what other lists call it."""
 UNITS = {"m": 1.0, "km": 1000.0}
 
 SMALLEST_BELIEVED_M = 500.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from ..geo.bodies import Body
 from .matching import RULES, Matched, Rule, match
 
 RESAMPLES = 1000
+TITLES = ("Precision", "Recall", "F1")
 CURVE = 100
 BLOCKS_APART_PX = 1e6
 SECTOR_DEGREES = 10.0
@@ -43,6 +44,10 @@ class Tally:
 
     def _masks(self) -> tuple[np.ndarray, ...]:
         return self.found_hit & self.found_counts, self.found_counts, self.truth_hit & self.truth_counts, self.truth_counts
+
+    def part(self, found: np.ndarray, truth: np.ndarray) -> Tally:
+        """The same with only some of the found craters and some of the catalogue's, (N,) bool each, counting."""
+        return replace(self, found_counts=self.found_counts & found, truth_counts=self.truth_counts & truth)
 
     def by_block(self) -> np.ndarray:
         """The four counts of every block (B, 4)."""
@@ -98,19 +103,32 @@ def rates(counts: np.ndarray) -> np.ndarray:
     return np.stack([precision, recall, np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)], -1)
 
 
+def with_intervals(one: Tally, seed: int = 0) -> dict[str, float]:
+    """Precision, recall and F1, each with ``_low`` and ``_high`` of 95 % (bootstrap over blocks) where craters lie in several blocks.
+
+    Draws without a crater by which a score could be told are left out: they would be scores of 0.
+    """
+    blocks = one.by_block()
+    row = {title: float(value) for title, value in zip(TITLES, rates(np.array(one.counts())), strict=True)}
+    if np.any(blocks, axis=1).sum() > 1:
+        draws = np.random.default_rng(seed).integers(0, len(blocks), (RESAMPLES, len(blocks)))
+        counts = blocks[draws].sum(1)
+        told = np.column_stack([counts[:, 1], counts[:, 3], counts[:, [1, 3]].any(axis=1)]) > 0
+        for title, values, known in zip(TITLES, rates(counts).T, told.T, strict=True):
+            low, high = np.percentile(values[known], (2.5, 97.5)) if known.any() else (np.nan, np.nan)
+            row |= {f"{title}_low": float(low), f"{title}_high": float(high)}
+    return row
+
+
 def score(one: Tally, name: str, seed: int = 0) -> dict[str, float]:
     """Precision, recall, F1 with 95 % intervals (bootstrap over blocks), and median errors, of one rule."""
-    blocks = one.by_block()
-    precision, recall, f1 = rates(np.array(one.counts()))
-    row = {f"Precision_{name}": precision, f"Recall_{name}": recall, f"F1_{name}": f1}
-    if len(blocks) > 1:
-        draws = np.random.default_rng(seed).integers(0, len(blocks), (RESAMPLES, len(blocks)))
-        low, high = np.percentile(rates(blocks[draws].sum(1)), (2.5, 97.5), axis=0)
-        for which, title in enumerate(("Precision", "Recall", "F1")):
-            row |= {f"{title}_{name}_low": float(low[which]), f"{title}_{name}_high": float(high[which])}
+    row = {}
+    for title, value in with_intervals(one, seed).items():
+        what, _, end = title.partition("_")
+        row["_".join(filter(None, (what, name, end)))] = value
     row[f"position_error_{name}"] = float(np.median(one.offset)) if len(one.offset) else float("nan")
     row[f"diameter_error_{name}"] = float(np.median(np.abs(one.growth))) if len(one.growth) else float("nan")
-    return {title: float(value) for title, value in row.items()}
+    return row
 
 
 def tallies(found: list[np.ndarray], truth: list[np.ndarray], rule: Rule, radii: tuple[float, float], body: Body | None = None) -> Tally:
@@ -147,25 +165,6 @@ def average_precision(curve: pd.DataFrame) -> float:
     recall = np.maximum.accumulate(np.r_[0.0, curve["Recall"]])
     precision = np.maximum.accumulate(curve["Precision"].to_numpy()[::-1])[::-1]
     return float((np.diff(recall) * precision).sum())
-
-
-def size_table(one: Tally, rule: str, unit: float = 1.0) -> pd.DataFrame:
-    """Scores by bins of the diameter that double; found craters in the bin of their own diameter. ``unit``: of the table's diameters."""
-    diameters = 2 * np.concatenate([one.truth_radius[one.truth_counts], one.found_radius[one.found_counts]]) / unit
-    if not len(diameters):
-        return pd.DataFrame(columns=["rule", "diameter_from", "diameter_to", "known", "found", "Precision", "Recall", "F1"])
-    first, last = np.floor(np.log2(diameters.min())), np.floor(np.log2(diameters.max()))
-    rows = []
-    for low in 2.0 ** np.arange(first, last + 1):
-        inside = [(2 * radius / unit >= low) & (2 * radius / unit < 2 * low) for radius in (one.found_radius, one.truth_radius)]
-        right, found, hit, known = one._masks()
-        counts = np.array([(right & inside[0]).sum(), (found & inside[0]).sum(), (hit & inside[1]).sum(), (known & inside[1]).sum()])
-        precision, recall, f1 = rates(counts)
-        rows.append(
-            {"rule": rule, "diameter_from": low, "diameter_to": 2 * low, "known": counts[3], "found": counts[1]}
-            | {"Precision": precision, "Recall": recall, "F1": f1}
-        )
-    return pd.DataFrame(rows)
 
 
 def all_rules(found: list[np.ndarray], truth: list[np.ndarray], radii: tuple[float, float]) -> dict[str, Tally]:

@@ -1,62 +1,103 @@
-"""A crater list against another that nobody trained on: precision, recall and F1 by several rules and by size."""
+"""A crater list against another that nobody trained on: precision, recall and F1 by several rules, by size, latitude and class."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
-from ..core.files import write_json, write_table
+from ..core.files import read_json
 from .counts import LIST
-from .map_sources import results_folder
+from .index import refresh
+from .map_sources import PROVENANCE, results_folder, sources_of
 
-SCORES, SIZES = "scores.json", "scores_by_size.csv"
-COLUMNS = ["lon", "lat", "radius_m"]
-
-
-def compare_lists(path: Path, truth: Path, *, diameters_km: tuple[float, float] | None = None, into: Path | None = None) -> dict[str, Any]:
-    """Match ``path`` (a list, or a map's folder that holds one) with ``truth``; ``scores.json`` and ``scores_by_size.csv``.
-
-    Only craters of ``diameters_km`` count, in both lists; all sizes that the list of the map has when left out. Intervals are a bootstrap
-    over squares of 10°. InputError for lists of two bodies, and where the truth has no crater of these sizes.
-    """
+if TYPE_CHECKING:
     import pandas as pd
 
-    from ..craters.catalogue import read_catalogue
-    from ..craters.scores import RULES, score, sectors, size_table, tally
-    from ..geo.bodies import body_of_crs
+    from ..config import CompareOptions
+    from ..geo.bodies import Body
+    from ..geo.mosaic import Mosaic
 
-    known = read_catalogue(truth / LIST if truth.is_dir() else truth)
+
+def compare_lists(
+    path: Path, truth: Path, options: CompareOptions, *, mosaic: Path | None = None, into: Path | None = None
+) -> dict[str, Any]:
+    """Match ``path`` (a list, or a map's folder that holds one) with ``truth``; tables, pictures and a page.
+
+    Only craters of ``options.diameters`` (km) count, in both lists; all sizes that the list of the map has when left out; of a map's truth,
+    those in its area. ``options.where`` chooses among both. Intervals are a bootstrap over squares of 10°. ``mosaic``: for sheets of new
+    and missed craters; the map's own when left out. InputError for lists of two bodies, and where the truth has no crater of these sizes.
+    """
+    from ..craters.classes import classes_of
+    from ..craters.comparison import BY_CLASS, compare, strict_rows, write_comparison
+    from ..report.html import INDEX
+    from ..report.lists_compared import draw_comparison, write_lists_page
+
+    with ground(path, mosaic) as opened:
+        found, known, body = read_lists(path, truth, options.where, opened and opened.grid.body)
+        radii = radii_m(found, options.diameters)
+        sizes = {"from_km": 2 * radii[0] / 1e3, "to_km": 2 * radii[1] / 1e3}
+        counted = known["radius_m"].between(*radii).to_numpy(bool)
+        if not counted.any():
+            given = f"{truth} has no crater from {sizes['from_km']:g} to {sizes['to_km']:g} km"
+            raise InputError(given, valid="craters of the map's sizes and area", next_step="give --diameters FROM TO in km")
+        made = compare(found, known, radii, body, classes_of(known, options.by, counted, truth))
+        folder = into or results_folder(path if path.is_dir() else path.parent / path.stem) / f"compare_{truth.resolve().stem}"
+        files = write_comparison(folder, made, body)
+        pictures = draw_comparison(folder, made, opened)
+    between = f"{sizes['from_km']:.4g} to {sizes['to_km']:.4g} km"
+    facts = {"Found": len(made.found_km), "In the list": len(made.known_km), "Diameters": between}
+    page = write_lists_page(folder / INDEX, f"{path.stem} against {truth.stem}", facts, made, pictures)
+    refresh(folder)
+    by_class = strict_rows(made.tables[BY_CLASS]).to_dict("records") if BY_CLASS in made.tables else []
+    named = [*files, *(picture.name for picture, _ in pictures), page.name]
+    return {**made.scores, **sizes, "by_class": by_class, "folder": str(folder), "page": str(page), "files": named}
+
+
+def read_lists(path: Path, truth: Path, where: str | None, body: Body | None) -> tuple[pd.DataFrame, pd.DataFrame, Body]:
+    """The list, the truth inside the area of the map that the list is of, and the body of both: the mosaic's, or that of a file."""
+    from ..craters.catalogue import read_catalogue
+    from ..geo.bodies import body_of_crs
+    from ..geo.box import Box
+
+    known = read_catalogue(truth / LIST if truth.is_dir() else truth, body, where=where)
     body = body_of_crs(known.crs) if known.crs is not None else None
-    found = read_catalogue(path / LIST if path.is_dir() else path, body)
+    found = read_catalogue(path / LIST if path.is_dir() else path, body, where=where)
     body = body or (body_of_crs(found.crs) if found.crs is not None else None)
     if body is None:
         raise InputError(
-            f"neither {path} nor {truth} says on which body its craters lie", valid="a GeoPackage or .scc file for one of them"
+            f"neither {path} nor {truth} says on which body its craters lie",
+            valid="a GeoPackage or .scc file for one of them",
+            next_step="or name the mosaic: --mosaic FILE",
         )
-    one, other = found[COLUMNS].to_numpy(float), known[COLUMNS].to_numpy(float)
-    radii = radii_m(one, diameters_km)
-    if not ((other[:, 2] >= radii[0]) & (other[:, 2] <= radii[1])).any():
-        given = f"{truth} has no crater from {2 * radii[0] / 1e3:g} to {2 * radii[1] / 1e3:g} km"
-        raise InputError(given, valid="craters of the map's sizes", next_step="give --diameters FROM TO in km")
-    counts = {rule.name: tally(one, other, rule, radii, body, found_block=sectors(one), truth_block=sectors(other)) for rule in RULES}
-    scores: dict[str, Any] = {"found": len(one), "known": len(other), "from_km": 2 * radii[0] / 1e3, "to_km": 2 * radii[1] / 1e3}
-    for name, tallied in counts.items():
-        scores |= score(tallied, name)
-    folder = into or results_folder(path if path.is_dir() else path.parent / path.stem) / f"compare_{truth.resolve().stem}"
-    write_table(folder / SIZES, pd.concat([size_table(tallied, name, 1000.0) for name, tallied in counts.items()]))
-    write_json(folder / SCORES, scores)
-    return {**scores, "folder": str(folder), "files": [SCORES, SIZES]}
+    bounds = read_json(path / PROVENANCE, {}).get("bounds") if path.is_dir() else None
+    if bounds:
+        known = known[Box(**bounds).holds(known["lon"].to_numpy(), known["lat"].to_numpy())].reset_index(drop=True)
+    return found, known, body
 
 
-def radii_m(found: np.ndarray, diameters_km: tuple[float, float] | None) -> tuple[float, float]:
+@contextlib.contextmanager
+def ground(path: Path, mosaic: Path | None) -> Iterator[Mosaic | None]:
+    """The mosaic for sheets of craters: the one that is named, or that a map was made of, if it is still there."""
+    from ..geo.layers import open_mosaic
+
+    is_map = path.is_dir() and (path / PROVENANCE).exists()
+    sources = sources_of(path if path.is_dir() else path.parent, mosaic=mosaic)
+    if sources.mosaic is None or not (mosaic or is_map):
+        yield None
+    else:
+        with open_mosaic(sources.mosaic, sources.bands) as opened:
+            yield opened
+
+
+def radii_m(found: pd.DataFrame, diameters_km: tuple[float, float] | None) -> tuple[float, float]:
     """Smallest and largest radius that counts."""
     if diameters_km is not None:
         low, high = diameters_km
         if not (0 <= low < high):
             raise InputError(f"diameters from {low:g} to {high:g} km", valid="the smaller first")
         return low * 500, high * 500
-    return (float(found[:, 2].min()), float(found[:, 2].max())) if len(found) else (0.0, math.inf)
+    return (float(found["radius_m"].min()), float(found["radius_m"].max())) if len(found) else (0.0, math.inf)

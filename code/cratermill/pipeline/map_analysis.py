@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ..core.work import Workspace
 
 OF_LISTS = ("area_km2", "chronology", "diameters", "where")
-"""Options of an analysis that only crater lists know: a map of ejecta must not take them without a word."""
+OF_COMPARED_LISTS = ("by", "diameters", "where")
+"""Options of an analysis and of a comparison that only crater lists know: a map of ejecta must not take them without a word."""
 
 
 def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
@@ -46,17 +47,22 @@ def analysed(folder: Path, options: AnalysisOptions, **named: Any) -> dict[str, 
     if is_list(folder):
         asked: dict[str, Any] = {"area_km2": options.area_km2, "chronology": options.chronology, "diameters_km": options.diameters}
         return run_counts(folder, **asked, where=options.where, into=named.get("into"))
-    if unread := [name for name in OF_LISTS if getattr(options, name) is not None]:
-        raise InputError(
-            f"{', '.join(unread)}: {folder.name} is a map of ejecta, all of whose craters are analysed",
-            valid="a crater list, or a map of craters",
-            next_step="leave it out; 'map.craters' in the configuration chooses the craters of a map",
-        )
+    refuse_list_options(folder, options, OF_LISTS, "analysed")
     return run_analysis(folder, options=options, **named)
 
 
 def compared(folder: Path, truth: Path, options: CompareOptions, **named: Any) -> dict[str, Any]:
     """A map or a crater list against truth."""
     if is_list(folder):
-        return compare_lists(folder, truth, diameters_km=options.diameters, into=named.get("into"))
+        return compare_lists(folder, truth, options, mosaic=named.get("mosaic"), into=named.get("into"))
+    refuse_list_options(folder, options, OF_COMPARED_LISTS, "compared")
     return run_comparison(folder, truth, options=options, **named)
+
+
+def refuse_list_options(folder: Path, options: AnalysisOptions | CompareOptions, names: tuple[str, ...], done: str) -> None:
+    if unread := [name for name in names if getattr(options, name) is not None]:
+        raise InputError(
+            f"{', '.join(unread)}: {folder.name} is a map of ejecta, all of whose craters are {done}",
+            valid="a crater list, or a map of craters",
+            next_step="leave it out; 'map.craters' in the configuration chooses the craters of a map",
+        )

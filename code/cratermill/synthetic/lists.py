@@ -12,6 +12,8 @@ from ..geo.bodies import Body
 from .population import Craters, FreshCrater
 
 _RIM_POINTS = 180
+CRISP = 4
+"""``degradation_state`` of the freshest craters."""
 
 
 def write_rims(path: Path, craters: list[FreshCrater], body: Body) -> None:
@@ -34,7 +36,8 @@ def write_rims(path: Path, craters: list[FreshCrater], body: Body) -> None:
 
 
 def write_catalogue(path: Path, craters: Craters, fresh: list[FreshCrater], body: Body) -> None:
-    """catalogue.csv, all craters, largest first: lon, lat [°, −180 … 180], diameter_km, fresh (0/1)."""
+    """catalogue.csv, all craters, largest first: lon, lat [°, −180 … 180], diameter_km, fresh (0/1: with ejecta) and
+    degradation_state (1 worn … 4 crisp, as Robbins and Hynek count: quarters of the depth of a fresh crater)."""
     import pyarrow
     import pyarrow.csv
 
@@ -42,12 +45,19 @@ def write_catalogue(path: Path, craters: Craters, fresh: list[FreshCrater], body
     lat = np.degrees(np.append([crater.lat for crater in fresh], craters.lat))
     diameter = np.append([crater.radius for crater in fresh], craters.radius) * (2 * body.mean_radius_m / 1000)
     order = np.argsort(-diameter, kind="stable")
-    columns = {"lon": lon.round(5), "lat": lat.round(5), "diameter_km": diameter.round(4), "fresh": np.arange(len(lon)) < len(fresh)}
+    columns = {"lon": lon.round(5), "lat": lat.round(5), "diameter_km": diameter.round(4)}
+    columns["fresh"] = (np.arange(len(lon)) < len(fresh)).astype(np.int8)
+    columns["degradation_state"] = np.append(np.full(len(fresh), CRISP, np.int8), degradation_state(craters.depth))
     # A large planet has millions of rows: pandas would take longer than drawing them.
-    table = pyarrow.table({name: values[order] if name != "fresh" else values[order].astype(np.int8) for name, values in columns.items()})
+    table = pyarrow.table({name: values[order] for name, values in columns.items()})
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         stream.write((",".join(columns) + "\n").encode())
         pyarrow.csv.write_csv(table, stream, pyarrow.csv.WriteOptions(include_header=False))
+
+
+def degradation_state(depth: np.ndarray) -> np.ndarray:
+    """Quarter 1 … 4 (N,) int8 in which each depth lies, 0 worn away … 1 as fresh as can be."""
+    return np.minimum(1 + np.floor(CRISP * depth), CRISP).astype(np.int8)
 
 
 def write_positions(path: Path, tiles: np.ndarray, indices: np.ndarray | None = None) -> None:

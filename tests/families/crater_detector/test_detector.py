@@ -29,9 +29,10 @@ from cratermill.families.crater_detector.pieces import Drawing, other_light, pie
 from cratermill.families.crater_detector.targets import drawn, loss
 from cratermill.families.crater_detector.task import DetectorTask
 from cratermill.families.craters_common.certainty import Certainty
-from cratermill.families.craters_common.ground_tiles import Box, around
+from cratermill.families.craters_common.ground_tiles import around
 from cratermill.families.craters_common.prepare import TileSet, folder_of, make_data
 from cratermill.families.craters_common.tiles import judged_row
+from cratermill.geo.box import Box
 from cratermill.networks.circle_net import peaks
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_all
@@ -191,7 +192,8 @@ def test_a_run_gives_lists_sorted_by_confidence_and_scores_by_every_rule(run):
     table = pd.read_csv(folder / "craters.csv")
     assert {"x", "y", "radius_px", "confidence", "levels_seen", "spread_place", "new"} <= set(table)
     assert all(part["confidence"].is_monotonic_decreasing for _, part in table.groupby("tile"))
-    assert (folder / "new.png").read_bytes().startswith(b"\x89PNG")
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in ("new.png", "missed.png", "completeness.png"))
+    assert {"Recall_low", "Recall_high"} <= set(pd.read_csv(folder / "scores.csv"))
     curve = pd.read_csv(folder / "precision_recall.csv")
     assert curve["confidence"].is_monotonic_decreasing and curve["Recall"].is_monotonic_increasing and 0 <= metrics["AP_strict"] <= 1
     curve = pd.read_csv(run[1]["train"][0] / "curve.csv")

@@ -14,11 +14,12 @@ from cratermill.craters.catalogue import write_catalogue
 from cratermill.families import get_family
 from cratermill.families.crater_unet.data import Tiles
 from cratermill.families.crater_unet.hparams import Hparams
-from cratermill.families.craters_common.ground_tiles import Box, boxes, circles_on, square
+from cratermill.families.craters_common.ground_tiles import boxes, circles_on, square
 from cratermill.families.craters_common.prepare import TileSet, filled, folder_of
 from cratermill.families.craters_common.sources import box_circles
 from cratermill.families.craters_common.synthetic import dots_tile
 from cratermill.families.craters_common.tiles import split_tiles
+from cratermill.geo.box import Box
 from cratermill.training.cell import CellParams
 
 from .planet import BODY, ROW, project, ring_planet

@@ -25,11 +25,12 @@ from cratermill.families.crater_unet.evaluate import readings
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.mapping import fitted_blocks
 from cratermill.families.crater_unet.predict import Predictor, fitted_side, forward_px
-from cratermill.families.craters_common.ground_tiles import WIDEST_DEG, Box, around, degree_m
+from cratermill.families.craters_common.ground_tiles import WIDEST_DEG, around, degree_m
 from cratermill.families.craters_common.options import MapOptions
 from cratermill.families.craters_common.tiles import starts
 from cratermill.families.members import row_of
 from cratermill.geo.bodies import get_body
+from cratermill.geo.box import Box
 from cratermill.geo.grid import Grid, square_grid
 from cratermill.geo.mosaic import Mosaic
 from cratermill.geo.sampling import sample_masked
@@ -127,6 +128,12 @@ def test_scores_say_so(mapped):
     assert scores["known"] == len(mapped[2])
     assert len(pd.read_csv(output(mapped, "missed_craters.csv"))) == 0
     assert mapped[3]["F1_strict"] == 1
+    by_latitude = pd.read_csv(output(mapped, "scores_by_latitude.csv")).query("rule == 'strict'")
+    assert by_latitude["known"].sum() == len(mapped[2]) and (by_latitude["F1"] == 1).all()
+    page = output(mapped, "index.html").read_text()
+    assert "completeness against size" in page and "Scores by latitude" in page and 'href="scores_by_latitude.csv"' in page
+    bounds = json.loads(output(mapped, "provenance.json").read_text())["bounds"]
+    assert (bounds["south"], bounds["north"], bounds["east"] - bounds["west"]) == pytest.approx((-90, 90, 360))
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".csv", ".scc", ".diam"])

@@ -16,13 +16,14 @@ from ...config import band_marks
 from ...core.errors import InputError
 from ...core.files import write_table
 from ...craters.sightings import Levels, joined
+from ...geo.box import Box
 from ...geo.sampling import sample_masked
 from ...samples.brightness import far_from
 from ...samples.inputs import digest
 from ...training.checkpoint import load
 from .. import map_options
 from ..craters_common.certainty import Certainty, with_confidence
-from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, boxes, degree_m, extent, is_too_wide
+from ..craters_common.ground_tiles import WIDEST_DEG, around, boxes, degree_m, extent, is_too_wide
 from ..craters_common.judging import within
 from ..craters_common.maps import CRATERS, map_run, mapped_version, nearly_held, open_mosaic, params_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures

@@ -13,6 +13,7 @@ from ...config import BEST, band_marks
 from ...core.files import write_table
 from ...core.work import Workspace
 from ...craters.merge import union, without_doubles
+from ...geo.box import Box
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_masked
 from ...samples.brightness import far_from
@@ -21,7 +22,7 @@ from ...samples.inputs import digest
 from ...training.checkpoint import load
 from ...training.device import Computing
 from .. import map_options
-from ..craters_common.ground_tiles import WIDEST_DEG, Box, around, box_rows, columns_of, degree_m, extent, is_too_wide
+from ..craters_common.ground_tiles import WIDEST_DEG, around, box_rows, columns_of, degree_m, extent, is_too_wide
 from ..craters_common.maps import CRATERS, PREDICTION, map_run, mapped_version, nearly_held, open_mosaic, params_of, require_sizes
 from ..craters_common.pictures import mask_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures

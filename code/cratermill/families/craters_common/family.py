@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from ..members import Trainings
 
 
-CRATERS, SCORES, CURVE, NEW = "craters.csv", "scores.csv", "precision_recall.csv", "new.png"
+CRATERS, SCORES, CURVE = "craters.csv", "scores.csv", "precision_recall.csv"
+COMPLETENESS, NEW, MISSED = "completeness.png", "new.png", "missed.png"
+LEFT = (CRATERS, SCORES, CURVE, COMPLETENESS, NEW, MISSED)
 """What a cell's evaluation leaves."""
 
 
@@ -60,13 +62,14 @@ class CraterFamily(Family):
     own_log_names = {"evaluate": {"tests/craters_{}.csv": "craters.csv", "tests/scores_{}.csv": "scores.csv"}}
 
     def gather(self, config: Config, version: int, cells: pd.DataFrame, into: Path) -> list[dict]:
-        """Crater lists, scores by size and sheets of new craters of all evaluated cells, side by side in ``results/``."""
+        """Crater lists, scores and completeness by size, and sheets of new and missed craters of all evaluated cells, side by side in
+        ``results/``."""
         from ...core.files import copy_file
         from ...core.frames import rows_of
 
         for cell in rows_of(cells[cells["stage"] == "evaluate"]):
             tag = f"test-set-{cell.split}_iteration-{cell.iteration}"
-            for name in (name for name in (CRATERS, SCORES, CURVE, NEW) if (cell.product / name).exists()):  # earlier versions made fewer
+            for name in (name for name in LEFT if (cell.product / name).exists()):  # earlier versions made fewer
                 copy_file(cell.product / name, into / "craters" / f"{Path(name).stem}_{tag}{Path(name).suffix}")
         return []
 

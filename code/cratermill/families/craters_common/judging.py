@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,14 @@ import pandas as pd
 from ...core.files import write_table
 from ...core.frames import rows_of
 from ...craters.matching import STRICT, match
-from ...craters.scores import all_rules, average_precision, precision_recall, score, size_table
-from .family import CRATERS, CURVE, NEW, SCORES
+from ...craters.score_tables import size_table
+from ...craters.scores import Tally, all_rules, average_precision, precision_recall, score
+from .family import COMPLETENESS, CRATERS, CURVE, MISSED, NEW, SCORES
 from .tiles import Sizes, radii_px
 
 if TYPE_CHECKING:
+    from ...report.contact_sheet import Shown
     from .prepare import TileSet
-
-MOST_SHOWN, SHOWN_COLUMNS, SHOWN_RADII, LEAST_SHOWN_PX = 40, 8, 2.5, 14
-"""Craters on a sheet, side by side, and how far each is shown around its centre."""
 
 
 def judge(
@@ -44,17 +43,19 @@ def judge(
     tallies = all_rules(found, truth, radii)
     curve = precision_recall(everything, truth, STRICT, radii)
     write_table(folder / CURVE, curve)
-    parts = []
+    parts, lost = [], []
     for row, circles, known in zip(rows, found, truth, strict=True):
+        pairs = match(circles, known).pairs
         new = np.ones(len(circles), bool)
-        new[match(circles, known).pairs[:, 0]] = False
+        new[pairs[:, 0]] = False
+        lost.append(pd.DataFrame(np.delete(known[:, :3], pairs[:, 1], axis=0), columns=["x", "y", "radius_px"]).assign(tile=row))
         table = pd.DataFrame(circles[:, : len(columns)], columns=list(columns)[: circles.shape[1]]).assign(new=new.astype(int))
         table.insert(0, "tile", row)
         table.insert(1, "name", tiles.tiles["name"].iloc[row])
         parts.append(table)
     table = pd.concat(parts, ignore_index=True)
     write_table(folder / CRATERS, table)
-    show_new(folder / NEW, tiles, table[(table["new"] == 1) & table["radius_px"].between(*radii)])
+    show(folder, tiles, table[table["new"] == 1], pd.concat(lost, ignore_index=True), tallies["strict"], radii)
     write_table(folder / SCORES, pd.concat([size_table(one, name) for name, one in tallies.items()], ignore_index=True))
     metrics: dict[str, float] = {}
     for name, one in tallies.items():
@@ -74,25 +75,27 @@ def within(circles: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return circles[inside]
 
 
-def show_new(path: Path, tiles: TileSet, new: pd.DataFrame) -> None:
-    """A sheet of the surest craters that the list lacks, for a person to judge: some are mistakes, some the list's gaps."""
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Circle
+def show(folder: Path, tiles: TileSet, new: pd.DataFrame, missed: pd.DataFrame, strict: Tally, radii: tuple[float, float]) -> None:
+    """``completeness.png``, and sheets of the surest craters that the list lacks (some are mistakes, some the list's gaps) and of the
+    largest that were missed, for a person to judge."""
+    from ...report.completeness import PER_OCTAVE, completeness
+    from ...report.contact_sheet import MOST_SHOWN, contact_sheet
+    from ...report.palette import MISSED as OF_MISSED
+    from ...report.palette import NEW as OF_NEW
 
-    from ...report.images import save_figure
+    diameters = 2 * strict.found_radius[strict.found_counts], 2 * strict.truth_radius[strict.truth_counts]
+    completeness(folder / COMPLETENESS, size_table(strict, "strict", per_octave=PER_OCTAVE), *diameters, "px")
+    for name, table, by, title, colour in (
+        (NEW, new, "confidence", "surest of the found craters that the list lacks: confidence, tile, radius in pixels", OF_NEW),
+        (MISSED, missed, "radius_px", "largest of the list's craters that were not found: tile, radius in pixels", OF_MISSED),
+    ):
+        counted = table[table["radius_px"].between(*radii)].sort_values(by, ascending=False, kind="stable").head(MOST_SHOWN)
+        contact_sheet(folder / name, f"{len(counted)} {title}", [on_tile(tiles, crater) for crater in rows_of(counted)], colour)
 
-    new = new.sort_values("confidence", ascending=False, kind="stable").head(MOST_SHOWN)
-    rows = max(1, -(-len(new) // SHOWN_COLUMNS))
-    figure = Figure(figsize=(1.5 * SHOWN_COLUMNS, 1.75 * rows + 0.3), layout="constrained")
-    figure.suptitle(f"{len(new)} surest of the found craters that the list lacks: confidence, tile, radius in pixels", fontsize=9)
-    places = figure.subplots(rows, SHOWN_COLUMNS, squeeze=False).ravel()
-    for place in places:
-        place.set_axis_off()
-    low, high = tiles.spans[0]
-    for place, crater in zip(places, rows_of(new), strict=False):
-        reach = max(SHOWN_RADII * crater.radius_px, LEAST_SHOWN_PX)
-        place.imshow(tiles.channels(crater.tile)[0], cmap="gray", vmin=low, vmax=high)
-        place.add_patch(Circle((crater.x, crater.y), crater.radius_px, fill=False, color="#e69f00", lw=0.8))
-        place.set(xlim=(crater.x - reach, crater.x + reach), ylim=(crater.y + reach, crater.y - reach))
-        place.set_title(f"{crater.confidence:.2f}  {crater.tile}  {crater.radius_px:.1f}", fontsize=6.5)
-    save_figure(figure, path, dpi=110)
+
+def on_tile(tiles: TileSet, crater: Any) -> Shown:
+    from ...report.contact_sheet import Shown
+
+    sure = f"{crater.confidence:.2f}  " if hasattr(crater, "confidence") else ""
+    caption = f"{sure}{crater.tile}  {crater.radius_px:.1f}"
+    return Shown(tiles.channels(crater.tile)[0], crater.x, crater.y, crater.radius_px, caption, tiles.spans[0])

@@ -11,10 +11,10 @@ from ...config import BEST
 from ...core.errors import InputError, WorkError
 from ...core.files import read_json
 from ...geo import layers
+from ...geo.box import Box
 from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
 from ..members import chosen_version
-from .ground_tiles import Box
 
 if TYPE_CHECKING:
     from ...config import Config, MapRun

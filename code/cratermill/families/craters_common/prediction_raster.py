@@ -12,9 +12,9 @@ import numpy as np
 from ...core.files import atomic_path, stat_fingerprint
 from ...geo.backprojection import to_mosaic
 from ...geo.blocks import BLOCK_PX, in_order
+from ...geo.box import Box
 from ...geo.cog import write_cog
 from ...geo.grid import Grid, Window
-from .ground_tiles import Box
 from .maps import PREDICTION
 
 NO_DATA, FULL = 255, 254
