@@ -37,7 +37,7 @@ def compare_lists(
     from ..report.lists_compared import draw_comparison, write_lists_page
 
     with ground(path, mosaic) as opened:
-        found, known, body = read_lists(path, truth, options.where, opened and opened.grid.body)
+        found, known, body = read_lists(path, truth, options.where, opened.grid.body if opened else None)
         radii = radii_m(found, options.diameters)
         sizes = {"from_km": 2 * radii[0] / 1e3, "to_km": 2 * radii[1] / 1e3}
         counted = known["radius_m"].between(*radii).to_numpy(bool)
