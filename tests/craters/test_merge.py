@@ -42,10 +42,14 @@ def test_votes():
     assert joined[:, 4].tolist() == [3, 1, 1]
     assert np.allclose(joined[0, :3], [10.0, 0, 20e3], rtol=1e-3)
     assert np.isclose(joined[0, 3], 0.9)
+    # Two lists lie 0.05° off the third, as sure as it is; radii 1 km off.
+    away = np.radians(0.05) * MARS.semi_major_m * np.sqrt(2 / 3)
+    assert np.allclose(joined[0, 5:], [away, 1e3 * np.sqrt(2 / 3)], rtol=1e-3)
+    assert (joined[1:, 5:] < 1e-6).all()
     assert len(union([first, second, third], 2, MARS)) == 1
     assert np.allclose(union([third, first, second], 1, MARS), joined)
 
 
 def test_union_of_nothing():
-    assert union([np.zeros((0, 4)), np.zeros((0, 4))], 1).shape == (0, 5)
+    assert union([np.zeros((0, 4)), np.zeros((0, 4))], 1).shape == (0, 7)
     assert len(union([np.array([[5.0, 5, 3, 0.5]]), np.zeros((0, 4))], 1)) == 1

@@ -14,6 +14,7 @@ from cratermill.config import CompareOptions
 from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
 from cratermill.craters.catalogue import write_catalogue
+from cratermill.craters.outputs import write_craters
 from cratermill.geo.bodies import get_body
 from cratermill.geo.box import Box
 from cratermill.pipeline.compare_lists import compare_lists
@@ -42,6 +43,13 @@ def test_lists_against_each_other(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="another ellipsoid"):
         compare_lists(tmp_path / "mars.gpkg", tmp_path / "truth.gpkg", CompareOptions())
     assert not (tmp_path / "results" / "analysis" / "half" / "compare_truth" / "new.png").exists()  # no mosaic
+    # A map's list knows its body, though its CSV doesn't.
+    (tmp_path / "map").mkdir()
+    write_craters(tmp_path / "map", craters.iloc[::2], moon, None)
+    craters.to_csv("truth.csv", index=False)
+    assert compare_lists(tmp_path / "map", tmp_path / "truth.csv", CompareOptions(diameters=(0.8, 100)))["Precision_strict"] == 1
+    with pytest.raises(InputError, match="none of these says on which body"):
+        compare_lists(tmp_path / "truth.csv", tmp_path / "truth.csv", CompareOptions())
 
 
 @pytest.fixture(scope="module")

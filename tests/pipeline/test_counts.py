@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from cratermill.cli import app
 from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
-from cratermill.craters.catalogue import write_catalogue
-from cratermill.geo.bodies import get_body
+from cratermill.craters.catalogue import read_catalogue, write_catalogue
+from cratermill.craters.outputs import write_craters
+from cratermill.geo.bodies import body_of_crs, get_body
 from cratermill.pipeline.counts import run_counts
 from tests.craters.test_frequencies import population
 
@@ -41,6 +42,29 @@ def test_a_list_has_the_age_that_it_was_made_with(craters, tmp_path, monkeypatch
     craters.to_csv("bare.csv", index=False)
     spoken = CliRunner().invoke(app, ["analyse", "bare.csv", "--area-km2", "1e5", "--diameters", "1", "50"]).output
     assert "no model age" in spoken and "--chronology moon" in spoken
+
+
+def test_lists_are_joined(craters, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    some = craters.iloc[:60].assign(confidence=0.8)
+    (tmp_path / "map").mkdir()
+    write_craters(tmp_path / "map", some, get_body("moon"), None)
+    craters.iloc[40:100].assign(radius_m=craters["radius_m"] * 1.1).to_csv("people.csv", index=False)
+    answer = CliRunner().invoke(app, ["join", "map", "people.csv", "--json"])
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)["by_votes"] == {"1": 80, "2": 20}
+    joined = read_catalogue(tmp_path / "results" / "analysis" / "joined_map_people" / "craters.gpkg")
+    assert body_of_crs(joined.crs).name == "Moon" and len(joined) == 100
+    both = joined[joined["votes"] == 2]
+    assert np.allclose(both["confidence"], 0.9) and (both["spread_place_km"] < 1e-3).all()
+    # Radii r and 1.1 r with weights .8 and 1: mean 1.0556 r, deviation .0497 r.
+    assert np.allclose(both["spread_size_km"] / both["radius_m"] * 1e3, 0.0497 / 1.0556, rtol=1e-3)
+    assert np.allclose(joined.loc[joined["votes"] == 1, "confidence"].unique(), [0.5, 0.4])
+    assert "20 craters joined: 20 by 2" in CliRunner().invoke(app, ["join", "map", "people.csv", "--votes", "2", "--into", "both"]).output
+    assert not (tmp_path / "both" / "craters.scc").exists()
+    refused = CliRunner().invoke(app, ["join", "map", "people.csv", "--votes", "3"])
+    assert refused.exit_code == 2 and "3 votes of 2 lists" in refused.output
 
 
 def test_maps_and_craterstats_files_know_their_area(craters, tmp_path):

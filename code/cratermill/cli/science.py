@@ -1,4 +1,4 @@
-"""Verbs that ask maps questions: ``analyse``, ``compare``."""
+"""Verbs that ask maps questions: ``analyse``, ``compare``, ``join``."""
 
 from __future__ import annotations
 
@@ -146,6 +146,31 @@ def print_lists(found: dict) -> None:
     for one in found["by_class"]:
         typer.echo(f"  {one['column']} {one['class']}: {one['known_found']} of {one['known']} found")
     typer.echo(f"Look at: {found['page']}")
+
+
+@app.command()
+def join(
+    lists: list[Path] = typer.Argument(metavar="LIST LIST...", help="Crater lists: maps' folders or names, or files of any format."),
+    votes: int = typer.Option(1, "--votes", min=1, help="In how many of the lists a crater must be."),
+    into: Path | None = INTO,
+    as_json: bool = JSON,
+) -> None:
+    """Join crater lists of several maps, families or people.
+
+    The joined list says how many had each crater, and how far apart in place and size, in km.
+    """
+    begins("join: reading the lists")
+    from ..pipeline.join_lists import join_lists
+    from ..pipeline.map_sources import find_map
+
+    found = join_lists([path if path.is_file() else find_map(path) for path in lists], votes=votes, into=into)
+    if as_json:
+        print_json(found)
+        return
+    for path, count in found["lists"].items():
+        typer.echo(f"{count:>9} craters in {path}")
+    typer.echo(f"{found['craters']:>9} craters joined: " + ", ".join(f"{count} by {had}" for had, count in found["by_votes"].items()))
+    typer.echo(f"Written: {found['folder']}")
 
 
 def whole_numbers(text: str) -> list[int]:

@@ -7,10 +7,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ..geo.bodies import Body
-from .matching import STRICT, Rule, match, same_pairs
+from .matching import STRICT, Rule, distances, match, same_pairs
 
 SAME_PLACE, SAME_SIZE = 0.35, 0.25
 """Found twice, in overlapping cells: centres and radii closer than these shares of the smaller radius."""
+
+UNION = ("lon", "lat", "radius_m", "confidence", "votes", "spread_place", "spread_size")
+"""Columns of what several lists say together."""
 
 
 def without_doubles(craters: np.ndarray, body: Body | None, place: float = SAME_PLACE, size: float = SAME_SIZE) -> np.ndarray:
@@ -30,14 +33,15 @@ def without_doubles(craters: np.ndarray, body: Body | None, place: float = SAME_
 
 
 def union(lists: list[np.ndarray], votes: int, body: Body | None = None, rule: Rule = STRICT) -> np.ndarray:
-    """Craters (N, 5) of several lists (N, ≥4: place, radius, confidence): mean place and radius, confidence, votes.
+    """Craters (N, 7; see ``UNION``) of several lists (N, ≥4: place, radius, confidence), the surest first.
 
     Each list has one vote per crater. A crater stays with at least ``votes`` of them; its confidence is the sum of those given,
-    ÷ the number of lists. The order of the lists does not matter.
+    ÷ the number of lists; its spreads are deviations among what was given, weighted with the confidence, in metres (pixels without a
+    ``body``). The order of the lists does not matter.
     """
     lists = [np.asarray(one, float)[:, :4] for one in lists]
     if not sum(map(len, lists)):
-        return np.zeros((0, 5))
+        return np.zeros((0, len(UNION)))
     group = _groups(lists, body, rule)
     owner = np.repeat(np.arange(len(lists), dtype=np.int16), [len(one) for one in lists])
     joined = _joined(np.concatenate(lists), owner, group, len(lists), body)
@@ -57,11 +61,13 @@ def _groups(lists: list[np.ndarray], body: Body | None, rule: Rule) -> np.ndarra
 
 
 def _joined(craters: np.ndarray, owner: np.ndarray, group: np.ndarray, count: int, body: Body | None) -> np.ndarray:
-    """Place, radius, confidence and votes (G, 5) of groups 0 … G − 1 of rows, each of which is one crater."""
+    """``UNION`` (G, 7) of groups 0 … G − 1 of rows, each of which is one crater."""
     weight = np.maximum(craters[:, 3], 1e-6)
     weight /= np.bincount(group, weight)[group]
     places, radius = mean_places(craters, weight, group, body), np.bincount(group, weight * craters[:, 2])
-    return np.column_stack([places, radius, *_votes(craters[:, 3], owner, group, count)])
+    away = distances(craters, places[group], body), craters[:, 2] - radius[group]
+    spreads = [np.sqrt(np.bincount(group, weight * off**2)) for off in away]
+    return np.column_stack([places, radius, *_votes(craters[:, 3], owner, group, count), *spreads])
 
 
 def _votes(confidence: np.ndarray, owner: np.ndarray, group: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

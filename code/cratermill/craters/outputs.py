@@ -22,6 +22,13 @@ def crater_table(craters: pd.DataFrame) -> pd.DataFrame:
     return craters
 
 
+def spreads_in_km(craters: pd.DataFrame) -> pd.DataFrame:
+    """``spread_place`` and ``spread_size`` in metres as columns in kilometres, at the end."""
+    for name in ("spread_place", "spread_size"):
+        craters[f"{name}_km"] = craters.pop(name) / 1000
+    return craters
+
+
 def write_craters(folder: Path, craters: pd.DataFrame, body: Body, boundary: list[tuple[float, float]] | None) -> list[Path]:
     """``craters`` in all of SUFFIXES; CraterStats' files with the area counted, inside ``boundary`` or the whole body."""
     return [write_catalogue(folder / f"craters{suffix}", craters, body, boundary=boundary) for suffix in SUFFIXES]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
 from ..core.files import read_json
-from .counts import LIST
+from .counts import read_lists
 from .index import refresh
 from .map_sources import PROVENANCE, results_folder, sources_of
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..config import CompareOptions
-    from ..geo.bodies import Body
     from ..geo.mosaic import Mosaic
 
 
@@ -37,7 +36,8 @@ def compare_lists(
     from ..report.lists_compared import draw_comparison, write_lists_page
 
     with ground(path, mosaic) as opened:
-        found, known, body = read_lists(path, truth, options.where, opened.grid.body if opened else None)
+        (found, known), body = read_lists([path, truth], opened.grid.body if opened else None, options.where)
+        known = in_area(known, path)
         radii = radii_m(found, options.diameters)
         sizes = {"from_km": 2 * radii[0] / 1e3, "to_km": 2 * radii[1] / 1e3}
         counted = known["radius_m"].between(*radii).to_numpy(bool)
@@ -57,26 +57,14 @@ def compare_lists(
     return {**made.scores, **sizes, "by_class": by_class, "folder": str(folder), "page": str(page), "files": named}
 
 
-def read_lists(path: Path, truth: Path, where: str | None, body: Body | None) -> tuple[pd.DataFrame, pd.DataFrame, Body]:
-    """The list, the truth inside the area of the map that the list is of, and the body of both: the mosaic's, or that of a file."""
-    from ..craters.catalogue import read_catalogue
-    from ..geo.bodies import body_of_crs
+def in_area(known: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The truth inside the area of the map that a list is of."""
     from ..geo.box import Box
 
-    known = read_catalogue(truth / LIST if truth.is_dir() else truth, body, where=where)
-    body = body_of_crs(known.crs) if known.crs is not None else None
-    found = read_catalogue(path / LIST if path.is_dir() else path, body, where=where)
-    body = body or (body_of_crs(found.crs) if found.crs is not None else None)
-    if body is None:
-        raise InputError(
-            f"neither {path} nor {truth} says on which body its craters lie",
-            valid="a GeoPackage or .scc file for one of them",
-            next_step="or name the mosaic: --mosaic FILE",
-        )
     bounds = read_json(path / PROVENANCE, {}).get("bounds") if path.is_dir() else None
-    if bounds:
-        known = known[Box(**bounds).holds(known["lon"].to_numpy(), known["lat"].to_numpy())].reset_index(drop=True)
-    return found, known, body
+    if not bounds:
+        return known
+    return known[Box(**bounds).holds(known["lon"].to_numpy(), known["lat"].to_numpy())].reset_index(drop=True)
 
 
 @contextlib.contextmanager

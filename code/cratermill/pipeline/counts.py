@@ -12,20 +12,49 @@ from ..core.files import read_json, write_json, write_table
 from .map_sources import PROVENANCE, results_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
+    from geopandas import GeoDataFrame
 
     from ..craters.frequencies import TurnOver
     from ..geo.bodies import Body
 
-LIST = "craters.csv"
+LISTS = ("craters.parquet", "craters.gpkg", "craters.csv")
+"""A map's crater list in several formats; the first ones also say on which body it is."""
 TABLE, PICTURE, AGES = "counts.csv", "counts.png", "counts.json"
 
 
 def is_list(path: Path) -> bool:
     """Whether a file, or a map's folder without masks, holds a crater list."""
+    return list_file(path).exists() and not any(path.glob("*mask_crater_*.tif"))
+
+
+def list_file(path: Path) -> Path:
+    """The crater list itself, of a file or of a map's folder."""
     if path.is_file():
-        return True
-    return (path / LIST).exists() and not any(path.glob("*mask_crater_*.tif"))
+        return path
+    return next((path / name for name in LISTS if (path / name).exists()), path / LISTS[-1])
+
+
+def read_lists(paths: Sequence[Path], body: Body | None = None, where: str | None = None) -> tuple[list[GeoDataFrame], Body]:
+    """Crater lists (files or maps' folders) on a body: the given one, or that which one of them names. ``where`` chooses craters.
+
+    InputError where no body is named, or several are.
+    """
+    from ..craters.catalogue import TEXT_SUFFIXES, read_catalogue
+    from ..geo.bodies import body_of_crs
+
+    files, found = [list_file(path) for path in paths], {}
+    for file in sorted(files, key=lambda one: one.suffix.lower() in TEXT_SUFFIXES):
+        found[file] = read_catalogue(file, body, where=where)
+        body = body or (body_of_crs(found[file].crs) if found[file].crs is not None else None)
+    if body is None:
+        raise InputError(
+            f"none of these says on which body its craters lie: {', '.join(map(str, files))}",
+            valid="a map's folder, a GeoPackage, a GeoParquet or a .scc file for one of them",
+        )
+    return [found[file] for file in files], body
 
 
 def run_counts(
@@ -48,7 +77,7 @@ def run_counts(
     from ..craters.frequencies import frequencies, turn_over
     from ..geo.bodies import body_of_crs
 
-    source = path / LIST if path.is_dir() else path
+    source = list_file(path)
     table = read_catalogue(source, where=where)
     body = body_of_crs(table.crs) if table.crs is not None else None
     sizes = table["radius_m"].to_numpy(float) * 2 / 1000

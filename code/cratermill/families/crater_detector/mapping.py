@@ -15,6 +15,7 @@ import pandas as pd
 from ...config import band_marks
 from ...core.errors import InputError
 from ...core.files import write_table
+from ...craters.outputs import spreads_in_km
 from ...craters.sightings import Levels, joined
 from ...geo.box import Box
 from ...geo.sampling import sample_masked
@@ -191,5 +192,5 @@ def made_of_sightings(
     craters = with_confidence(together, reading.calibration, quantities(together, resolution_m))
     table = pd.DataFrame(craters, columns=["lon", "lat", "radius_m", *COLUMNS[3:]])
     for name in ("spread_place", "spread_size"):
-        table[f"{name}_km"] = table.pop(name) * table["radius_m"] / 1000
-    return table[table["confidence"] >= reading.threshold].reset_index(drop=True)
+        table[name] *= table["radius_m"]
+    return spreads_in_km(table[table["confidence"] >= reading.threshold].reset_index(drop=True))

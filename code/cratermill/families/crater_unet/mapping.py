@@ -12,7 +12,8 @@ import pandas as pd
 from ...config import BEST, band_marks
 from ...core.files import write_table
 from ...core.work import Workspace
-from ...craters.merge import union, without_doubles
+from ...craters.merge import UNION, union, without_doubles
+from ...craters.outputs import spreads_in_km
 from ...geo.box import Box
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_masked
@@ -225,7 +226,7 @@ def found_in(circles: np.ndarray, reading: Reading, grid: Any, level: int, box: 
 
 
 def joined(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
-    """One list (lon, lat, radius_m, confidence, arc or votes): doubles from neighbouring blocks removed, versions united."""
+    """One list (lon, lat, radius_m, confidence, and arc, or votes and spreads): without neighbouring blocks' doubles, versions united."""
     # With their types: the columns of a block without craters would be of none.
     types = dict.fromkeys(LIST_COLUMNS, float) | {"version": int}
     everything = pd.concat([pd.read_csv(product / CRATERS, dtype=types) for product in products], ignore_index=True)
@@ -238,5 +239,4 @@ def joined(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
         return lists[0].drop(columns="version").reset_index(drop=True) if lists else everything.drop(columns="version")
     missing = len(row.union_of) - len(lists)
     arrays = [one[columns].to_numpy(float) for one in lists] + [np.zeros((0, 4))] * missing
-    found = union(arrays, row.votes, body)
-    return pd.DataFrame(found, columns=[*columns, "votes"])
+    return spreads_in_km(pd.DataFrame(union(arrays, row.votes, body), columns=list(UNION)))
