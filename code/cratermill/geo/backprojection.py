@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ..core.errors import InputError
@@ -10,7 +12,7 @@ from .grid import Grid, Window
 from .pixel_maps import BLOCK_PX, Link, blocks
 from .resampling import bilinear, nearest_or_fill
 
-__all__ = ["footprint", "inscribed_square", "to_mosaic"]
+__all__ = ["footprint", "inscribed_square", "landings", "to_mosaic"]
 
 METHODS = ("nearest", "bilinear")
 
@@ -23,20 +25,42 @@ def to_mosaic(
     Returns (window, array of the window's shape) once, twice across the seam, never where the tile misses the mosaic. Mosaic pixels whose
     centre lies outside the tile hold ``fill``. Cost and memory follow the tile's footprint, not the mosaic.
     """
+    landed = [
+        (window, np.full((*np.shape(array)[:-2], window.height, window.width), fill, dtype=np.asarray(array).dtype))
+        for window in footprint(azimuthal_grid, mosaic_grid)
+    ]
+    for part, values in landings(array, azimuthal_grid, mosaic_grid, fill, method):
+        window, whole = next(piece for piece in landed if piece[0].common(part))
+        whole[..., *part.within(window).slices] = values
+    return landed
+
+
+def landings(
+    array: np.ndarray, azimuthal_grid: Grid, mosaic_grid: Grid, fill: float = 0, method: str = "nearest"
+) -> Iterator[tuple[Window, np.ndarray]]:
+    """The same block by block: (window inside one of the :func:`footprint`'s, array), for those who add to what is there; none for blocks
+    that the tile misses."""
     planes = _planes(array, azimuthal_grid, method)
     window = tile_window(azimuthal_grid, mosaic_grid)
     if window is None:
-        return []
-    link = Link(azimuthal_grid, mosaic_grid)
-    period = mosaic_grid.period_px
-    if period and link.turn and abs(link.turn - period) <= 1e-3:
-        landed = [(window, _land(planes, link, _nearest_turn(window, link), fill, method))]
-    else:
-        # A mosaic that isn't quite closed has a gap at its seam, so the two sides are computed apart, each in the file's own columns.
-        parts = [(part, Window(part.row, part.col - link.anchor, part.height, part.width)) for part in split_at_seam(window, period)]
-        landed = [(part, _land(planes, link, from_anchor, fill, method)) for part, from_anchor in parts]
-    pieces = [piece for whole, values in landed for piece in _split(whole, values, period)]
-    return [(part, values.reshape(*array.shape[:-2], part.height, part.width)) for part, values in pieces]
+        return
+    link, period = Link(azimuthal_grid, mosaic_grid), mosaic_grid.period_px
+    missing = _without_value(planes) if method == "bilinear" else None
+    # A mosaic that isn't quite closed has a gap at its seam, so the two sides are computed apart, each in the file's own columns.
+    closed = period is not None and link.turn is not None and abs(link.turn - period) <= 1e-3
+    for whole in [window] if closed else split_at_seam(window, period):
+        start = _nearest_turn(whole, link).col if closed else whole.col - link.anchor
+        for block in blocks((whole.height, whole.width), BLOCK_PX):
+            rows, cols = link.tile_positions(Window(whole.row + block.row, start + block.col, block.height, block.width))
+            if _misses(rows, planes.shape[1]) or _misses(cols, planes.shape[2]):
+                continue
+            if method == "nearest":
+                values = nearest_or_fill(planes, rows, cols, fill)
+            else:
+                values = _bilinear_or_fill(planes, rows, cols, missing, fill)
+            there = Window(whole.row + block.row, whole.col + block.col, block.height, block.width)
+            for part, piece in _split(there, values, period):
+                yield part, piece.reshape(*np.shape(array)[:-2], part.height, part.width)
 
 
 def inscribed_square(mosaic_grid: Grid, window: Window, azimuthal_grid: Grid) -> Window | None:
@@ -101,21 +125,6 @@ def _nearest_turn(window: Window, link: Link) -> Window:
     return Window(window.row, (middle + period // 2) % period - period // 2 - half_width, window.height, window.width)
 
 
-def _land(planes: np.ndarray, link: Link, window: Window, fill: float, method: str) -> np.ndarray:
-    """Planes (C, h, w) of the tile on a window of the mosaic (columns from the anchor), block by block."""
-    out = np.full((planes.shape[0], window.height, window.width), fill, dtype=planes.dtype)
-    for block in blocks((window.height, window.width), BLOCK_PX):
-        part = Window(window.row + block.row, window.col + block.col, block.height, block.width)
-        rows, cols = link.tile_positions(part)
-        if _misses(rows, planes.shape[1]) or _misses(cols, planes.shape[2]):
-            continue
-        if method == "nearest":
-            out[:, *block.slices] = nearest_or_fill(planes, rows, cols, fill)
-        else:
-            out[:, *block.slices] = _bilinear_or_fill(planes, rows, cols, fill)
-    return out
-
-
 def _misses(positions: np.ndarray, length: int) -> bool:
     low, high = positions.min(), positions.max()
     if np.isnan(low):
@@ -123,17 +132,24 @@ def _misses(positions: np.ndarray, length: int) -> bool:
     return not (high >= -0.5 and low < length - 0.5)
 
 
-def _bilinear_or_fill(planes: np.ndarray, rows: np.ndarray, cols: np.ndarray, fill: float) -> np.ndarray:
+def _without_value(planes: np.ndarray) -> np.ndarray | None:
+    """Where planes are NaN or infinite; None: nowhere."""
+    if planes.dtype.kind != "f" or np.isfinite(planes).all():
+        return None
+    return ~np.isfinite(planes)
+
+
+def _bilinear_or_fill(planes: np.ndarray, rows: np.ndarray, cols: np.ndarray, missing: np.ndarray | None, fill: float) -> np.ndarray:
     height, width = planes.shape[1:]
     inside = (rows >= -0.5) & (rows < height - 0.5) & (cols >= -0.5) & (cols < width - 0.5)  # False for NaN
     everywhere = inside.all()
     rows, cols = (np.clip(at, 0, length - 1) for at, length in ((rows, height), (cols, width)))
     if not everywhere:
         rows, cols = np.where(inside, rows, 0), np.where(inside, cols, 0)
-    infinite = ~np.isfinite(planes) if planes.dtype.kind == "f" else None
-    missing = infinite if infinite is not None and infinite.any() else None
     values = bilinear(planes, rows, cols, missing, fill)
-    return values if everywhere else np.where(inside, values, np.asarray(fill, dtype=planes.dtype))
+    if not everywhere:
+        np.copyto(values, np.asarray(fill, dtype=planes.dtype), where=~inside)
+    return values
 
 
 def _split(window: Window, values: np.ndarray, period: int | None) -> list[tuple[Window, np.ndarray]]:

@@ -19,6 +19,7 @@ from cratermill.cli import app
 from cratermill.core.errors import InputError
 from cratermill.core.files import read_json, write_json
 from cratermill.families import cell_params
+from cratermill.families.autoencoder import mapping
 from cratermill.families.autoencoder.data import parts
 from cratermill.families.autoencoder.encode import encode, trained_network
 from cratermill.families.autoencoder.evaluate import evaluate
@@ -32,6 +33,7 @@ from cratermill.pipeline.launch import prepare
 from cratermill.pipeline.load_config import load_config
 from cratermill.pipeline.planning import train_plan, wanted_rows
 from cratermill.pipeline.train import train
+from cratermill.samples.crops import Cutter, Geometry
 from cratermill.training.cell import CellParams
 from tests.families.autoencoder.case import BODY, CRATERS, project, run, write_mosaic
 from tests.pipeline.test_train import FakeWorkspace, Stopped, weights
@@ -353,3 +355,18 @@ def test_other_weights_to_begin_with_train_anew_and_missing_ones_are_refused(tmp
         weights.write_bytes(content)
         plans.append(train_plan(load_config(path)).cells[0].fingerprint)
     assert plans[0] != plans[1]
+
+
+def test_cells_of_a_map_read_the_list_once_and_again_when_it_changes(tmp_path, monkeypatch):
+    config = load_config(project(tmp_path / "p"))
+    reads = []
+    read = mapping.catalogue_craters
+    monkeypatch.setattr(mapping, "catalogue_craters", lambda *given: reads.append(given) or read(*given))
+    with open_mosaic(config) as mosaic:
+        cutter = Cutter(mosaic, Geometry(32))
+        first = mapping._kept_craters(config, cutter)
+        assert mapping._kept_craters(config, cutter) is first and len(reads) == 1
+        path = mapping.catalogue_path(config)
+        path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+        assert len(mapping._kept_craters(config, cutter)) == len(first) - 1
+        assert len(mapping._kept_craters(config, Cutter(mosaic, Geometry(32, 2.0)))) and len(reads) == 3

@@ -1,5 +1,7 @@
 """Tiles averaged and brought to the mosaic: whatever the order, the portions, the cuts, the seam."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -128,3 +130,21 @@ def test_no_tiles_make_no_pieces():
 
 def test_hull():
     assert hull([Window(2, 3, 4, 5), Window(0, 7, 3, 2)]) == Window(0, 3, 6, 6)
+
+
+def test_landing_keeps_no_second_copy_of_the_map(monkeypatch):
+    """Beside the map itself there is a canvas at a time, whatever their number."""
+    monkeypatch.setattr(module, "CANVAS_PX", 64)
+    mosaic = mosaic_grid(1440)
+    grid = azimuthal_grid(BODY, 20.0, 45.0, mosaic.resolution_m)
+    tiles = tiles_around(grid, count=30, step=16)
+    canvases = stitch(np.ones((len(tiles), 16, 16), np.float32), tiles)
+    assert len(canvases) > 50
+    tracemalloc.start()
+    try:
+        pieces = land(canvases, grid, mosaic)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    whole = sum(2 * 4 * window.height * window.width for window, _ in pieces)  # layer and coverage, float32
+    assert peak < 1.8 * whole

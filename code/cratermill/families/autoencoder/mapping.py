@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,14 @@ import pandas as pd
 
 from ...config import BEST, band_marks
 from ...core.errors import InputError, WorkError
-from ...core.files import read_json, write_json, write_table
+from ...core.files import fingerprint, read_json, write_json, write_table
 from ...core.work import Workspace
 from ...geo import layers
 from ...geo.mosaic import Mosaic
 from ...report import html
 from ...samples.brightness import Ground, far_from
 from ...samples.crops import Cutter
-from ...samples.inputs import digest
+from ...samples.inputs import digest, mark
 from ...samples.store import joined
 from ...training.checkpoint import load
 from .. import family_data, map_options
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from .options import MapOptions
 
 ROWS = "rows.parquet"
+_LISTED: dict[str, pd.DataFrame] = {}
+"""The list that this process read last, by what it follows from."""
 CAPTIONS = {
     "clustering_dots": "The latent plane: a dot for each crater, in the colour of its cluster.",
     "clustering_imgs": "The same plane with the craters themselves, one where several would cover each other.",
@@ -190,6 +193,16 @@ def _craters(config: Config, cutter: Cutter) -> tuple[pd.DataFrame, list[str]]:
     return catalogue_craters(catalogue_path(config), cutter, options, options, config.run.seed)
 
 
+def _kept_craters(config: Config, cutter: Cutter) -> pd.DataFrame:
+    """The craters of the map, read once for all cells of this process: reading a long list takes longer than cutting a part of it."""
+    files, options = [mark(catalogue_path(config)), mark(cutter.mosaic.path)], options_of(config).model_dump(mode="json")
+    made_of = fingerprint([files, bands_of(config), asdict(cutter.geometry), options, config.run.seed])
+    if made_of not in _LISTED:
+        _LISTED.clear()
+        _LISTED[made_of] = _craters(config, cutter)[0]
+    return _LISTED[made_of]
+
+
 def make_chunk(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
     """Crops and latents of one chunk: ``latents.npy`` and ``rows.parquet``."""
     row = _row(config)
@@ -197,7 +210,7 @@ def make_chunk(config: Config, params: dict[str, Any], workspace: Workspace) -> 
     folder, latents, tables, ground = Path(workspace.folder), [], [], Ground()
     with open_mosaic(config) as mosaic:
         cutter = Cutter(mosaic, geometry_of(row), config.data.statistics)
-        craters = _craters(config, cutter)[0].iloc[params["start"] : params["stop"]]
+        craters = _kept_craters(config, cutter).iloc[params["start"] : params["stop"]]
         done = 0
         for piece, crops in cut_in_chunks(cutter, craters, row):
             workspace.keep_going()

@@ -78,7 +78,7 @@ def write_crater(folder: Path, crater: Crater, grid: Grid, pieces: Pieces, conne
     tags: dict[str, Any] = {"crat_FID": crater.fid, "threshold": threshold}
     write_mask(files, masks, grid, window, tags)
     look: dict[str, Any] = {"bands": 2, "names": ("vote_share", "probability"), "resampling": "average", "tags": tags}
-    stored = ((part, truncated(values)) for part, values in pieces)
+    stored = ((strip, truncated(values)) for strip, values in _strips(pieces))
     write_cog(files.shares, stored, grid, window=window, nodata=np.nan, dtype="float32", **look)
     write_table(files.tiles, connected)
     facts: dict[str, Any] = {"crat_FID": crater.fid, "lon": crater.lon, "lat": crater.lat, "radius_m": crater.radius_m}
@@ -101,9 +101,10 @@ def write_facts(folder: Path, facts: dict[str, Any], masks: Pieces, grid: Grid, 
 def mask_of(share: np.ndarray, threshold: float) -> np.ndarray:
     """The mean of the members' masks (h, w), thresholded: uint8. The only place where a map is rounded; NaN is no ejecta.
 
-    Both are compared as they are stored, so that a mask cut from saved shares is the same.
+    The threshold is compared as it would be stored, so that a mask cut from saved shares is the same: what is cut down to no less than it
+    was no less before.
     """
-    return (truncated(share) >= truncated(np.full(1, threshold, np.float32))).astype(np.uint8)
+    return (share >= truncated(np.full(1, threshold, np.float32))).astype(np.uint8)
 
 
 def truncated(values: np.ndarray) -> np.ndarray:
@@ -124,6 +125,8 @@ def measure(masks: Pieces, grid: Grid, crater: Crater) -> dict:
     areas_m2 = pixel_areas_m2(grid)
     pixels, area_m2, moment, farthest = 0, 0.0, 0.0, None
     for window, mask in _strips(masks):
+        if not mask.any():
+            continue
         counts = np.count_nonzero(mask, axis=1)
         areas = areas_m2[window.row : window.stop_row]
         distance = np.where(mask, crater_distances_m(window, grid, crater), 0)
@@ -137,13 +140,12 @@ def measure(masks: Pieces, grid: Grid, crater: Crater) -> dict:
     return {"pixels": pixels, "area_km2": area_m2 / 1e6, "mean_extent_m": moment / area_m2, "max_extent_m": largest}
 
 
-def _strips(masks: Pieces) -> Iterator[tuple[Window, np.ndarray]]:
-    """The masks a few rows at a time, empty rows left out."""
-    for window, mask in masks:
+def _strips(pieces: Pieces) -> Iterator[tuple[Window, np.ndarray]]:
+    """Pieces (h, w) or (K, h, w) a few rows at a time."""
+    for window, values in pieces:
         for start in range(0, window.height, STRIP_ROWS):
-            part = mask[start : start + STRIP_ROWS]
-            if part.any():
-                yield Window(window.row + start, window.col, len(part), window.width), part
+            part = values[..., start : start + STRIP_ROWS, :]
+            yield Window(window.row + start, window.col, part.shape[-2], window.width), part
 
 
 def crater_distances_m(window: Window, grid: Grid, crater: Crater) -> np.ndarray:

@@ -57,9 +57,11 @@ def map_crater(config: Config, params: dict[str, Any], workspace: Workspace) -> 
 
 def divided(pieces: Pieces) -> float | None:
     """Share of the pixels that some member takes for ejecta of which members disagree: between a quarter and three quarters of them."""
-    shares = [share[share > 0] for _, (share, _) in pieces]
-    taken = np.concatenate(shares) if shares else np.zeros(0)
-    return float(((taken > UNDECIDED[0]) & (taken < UNDECIDED[1])).mean()) if len(taken) else None
+    taken = disputed = 0
+    for _, (share, _) in pieces:
+        taken += int(np.count_nonzero(share > 0))
+        disputed += int(np.count_nonzero((share > UNDECIDED[0]) & (share < UNDECIDED[1])))
+    return disputed / taken if taken else None
 
 
 def vote(members: Members, mosaic: Mosaic, crater: Crater, tiles: pd.DataFrame, workspace: Workspace) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ...core.frames import rows_of
-from ...geo.backprojection import to_mosaic
+from ...geo.backprojection import footprint, landings
 from ...geo.grid import Grid, Window, hull
 
 Pieces = list[tuple[Window, np.ndarray]]
@@ -49,8 +49,8 @@ class Stitcher:
                 self._paste(self._canvas(block), window, tile)
 
     def canvases(self) -> Pieces:
-        """Windows of the azimuthal grid and their (K + 1, h, w) arrays, in a fixed order."""
-        return [(canvas.window, _averaged(canvas)) for _, canvas in sorted(self._canvases.items())]
+        """Windows of the azimuthal grid and their (K + 1, h, w) arrays, in a fixed order. Asked once: sums are given up for them."""
+        return [(canvas.window, _averaged(canvas)) for canvas in (self._canvases.pop(block) for block in sorted(self._canvases))]
 
     def _blocks(self, window: Window) -> Iterator[tuple[int, int]]:
         row, col = window.row - self._origin[0], window.col - self._origin[1]
@@ -116,15 +116,18 @@ def land(canvases: Pieces, azimuthal_grid: Grid, mosaic_grid: Grid) -> Pieces:
 
     Interpolated bilinearly between pixels that tiles cover. A mosaic pixel belongs to the tiles if at least half of its weight does.
     """
-    landed = [piece for canvas in canvases for piece in _to_mosaic(*canvas, azimuthal_grid, mosaic_grid)]
-    pieces = []
-    for window in _disjoint([window for window, _ in landed]):
-        total = np.zeros((len(landed[0][1]), window.height, window.width), np.float32)
-        for part, values in landed:
-            if part.common(window):
-                total[:, *part.within(window).slices] += values
-        pieces.append((window, _mean_in_place(total)))
-    return pieces
+    tiles = [_with_border(canvas, azimuthal_grid) for canvas, _ in canvases]
+    totals = [
+        (window, np.zeros((len(canvases[0][1]), window.height, window.width), np.float32))
+        for window in _disjoint([window for tile in tiles for window in footprint(tile, mosaic_grid)])
+    ]
+    for tile, (_, layers) in zip(tiles, canvases, strict=True):
+        # A border of zeros, so that weights taper at the canvas's edge as they do at the edges of tiles inside it.
+        padded = np.pad(layers, ((0, 0), (1, 1), (1, 1)))
+        for part, values in landings(padded, tile, mosaic_grid, fill=0, method="bilinear"):
+            window, total = next(piece for piece in totals if piece[0].common(part))
+            total[:, *part.within(window).slices] += values
+    return [(window, _mean_in_place(total)) for window, total in totals]
 
 
 def _mean_in_place(total: np.ndarray) -> np.ndarray:
@@ -137,11 +140,8 @@ def _mean_in_place(total: np.ndarray) -> np.ndarray:
     return layers
 
 
-def _to_mosaic(window: Window, layers: np.ndarray, azimuthal_grid: Grid, mosaic_grid: Grid) -> Pieces:
-    # A border of zeros, so that weights taper at the canvas's edge as they do at the edges of tiles inside it.
-    padded = np.pad(layers, ((0, 0), (1, 1), (1, 1)))
-    around = Window(window.row - 1, window.col - 1, window.height + 2, window.width + 2)
-    return to_mosaic(padded, azimuthal_grid.window(around), mosaic_grid, fill=0, method="bilinear")
+def _with_border(canvas: Window, azimuthal_grid: Grid) -> Grid:
+    return azimuthal_grid.window(Window(canvas.row - 1, canvas.col - 1, canvas.height + 2, canvas.width + 2))
 
 
 def _disjoint(windows: list[Window]) -> list[Window]:
