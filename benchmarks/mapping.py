@@ -36,6 +36,7 @@ from cratermill.geo.grid import Window
 from cratermill.geo.mosaic import Mosaic
 from cratermill.training.cell import CellParams
 from cratermill.training.checkpoint import Checkpoint
+from cratermill.training.device import Computing
 
 TILE_PX, STEP_PX = 224, 202
 RADIUS_M, THRESHOLD = 30_000.0, 0.5
@@ -102,7 +103,7 @@ class NoForward(EjectaEnsemble):
     """An ensemble whose networks cost nothing: everything around the forward passes remains."""
 
     def __init__(self) -> None:
-        self.device, self.hparams = torch.device("cpu"), Hparams.from_plan(row_of_v200())
+        self.computing, self.hparams = Computing(torch.device("cpu"), "32-true"), Hparams.from_plan(row_of_v200())
         self.checkpoint = SimpleNamespace(norm=np.array([[128, 128, 128, 5], [50, 50, 50, 1]], np.float32))
 
     def probabilities(self, image_BCHW, extra_BM=None) -> torch.Tensor:
