@@ -72,4 +72,14 @@ def test_the_sheet_shows_craters_with_ejecta_only(scene):
     with Mosaic.open(folder / "mosaic.tif") as mosaic:
         path = map_pictures.crater_sheet(folder / "sheet.png", mosaic, {4: folder / "mask.tif"}, table)
         none = map_pictures.crater_sheet(folder / "none.png", mosaic, {}, table[table["area_km2"] == 0])
-    assert Image.open(path).width > 300 and none is None and not (folder / "none.png").exists()
+    assert none is None and not (folder / "none.png").exists()
+    picture = np.asarray(Image.open(path)).astype(int)
+    assert picture.shape == (map_pictures.PANEL_PX + map_pictures.TITLE_PX, 2 * map_pictures.PANEL_PX, 3)
+    mosaic_alone, with_mask = np.split(picture[map_pictures.TITLE_PX :], 2, axis=1)
+    share = (abs(with_mask - mosaic_alone).max(-1) > 20).mean()
+    half_m = table["max_extent_m"][0] * 1.08
+    assert share == pytest.approx(600 * 305e6 / (2 * half_m) ** 2, rel=0.25)
+    # The rim, white, around the middle of both.
+    rim = map_pictures.PANEL_PX / 2 * (1 + table["radius_m"][0] / half_m)
+    column = slice(round(rim) - 3, round(rim) + 3)
+    assert all(half[150, column].min(-1).max() > 200 for half in (mosaic_alone, with_mask))
