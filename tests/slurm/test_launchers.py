@@ -187,7 +187,7 @@ def test_dask_workers_are_jobs_and_lost_ones_come_back(shell, slurm_cluster):
         use = next(text for text in said if "source " in text).strip()
         (key,) = (shell.root / "log/dask").glob("*/key.pem")
         assert key.stat().st_mode & 0o77 == 0
-        compute = "from cratermill.geo.blocks import in_order, _workers; print(*in_order(abs, range(-5, 0), 8), _workers())"
+        compute = "from cratermill.geo.blocks import in_order, _client; print(*in_order(abs, range(-5, 0), 8), len(_client().nthreads()))"
         assert shell(f'{use} && python -c "{compute}"').split()[-6:] == ["5", "4", "3", "2", "1", "2"]
         plain = "unset DASK_DISTRIBUTED__COMM__TLS__CA_FILE DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY"
         assert "5 4 3 2 1" not in shell(f'{use}; {plain}; python -c "{compute}" || exit 3', code=3)  # nobody without the key

@@ -107,7 +107,7 @@ class Mask:
         return self._of(self._file, window)
 
     def read_block(self, window: Window) -> np.ndarray:
-        """The same by a file of the calling thread's own, nothing of which is kept."""
+        """The same by a file that is kept open for the next blocks, nothing of which is kept in memory."""
         return self._of(kept_open(self.path, (1,), labels=True).read_mask, window)
 
     def _of(self, read: Callable[[Window], np.ndarray], window: Window) -> np.ndarray:

@@ -51,7 +51,7 @@ class Shares:
         return self._of(self._raster, window)
 
     def read_block(self, window: Window) -> np.ndarray:
-        """The same by a file of the calling thread's own."""
+        """The same by a file that is kept open for the next blocks."""
         return self._of(kept_open(self.path, (self.band,)), window)
 
     def _of(self, raster: Mosaic, window: Window) -> np.ndarray:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from contextlib import AbstractContextManager
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Options of glibc's malloc.h."""
 
 
+_THREAD = threading.local()
+
+
+def take_one_core() -> None:
+    """From now on the calling thread has one core, for everything: others of its kind have the rest."""
+    _THREAD.cores = 1
+
+
 def cores() -> int:
-    """Cores that this process may use: those of its Slurm task, else those that it is bound to."""
+    """Cores that this process, or thread, may use: those of its Slurm task, else those that it is bound to."""
+    if own := getattr(_THREAD, "cores", 0):
+        return int(own)
     given = os.environ.get("SLURM_CPUS_PER_TASK", "")
     if given.isdigit() and int(given) > 0:
         return int(given)

@@ -120,9 +120,7 @@ def _write_zarr(path: Path, lazy: Any, grid: Grid, options: dict[str, Any]) -> P
 
 
 def _read_masked(mosaic: Mosaic, masked: bool, window: Window) -> np.ndarray:
-    # A handle of its own, so that workers read and unpack at the same time.
-    with mosaic.another() as own:
-        pixels, missing = own.read_masked(window)
+    pixels, missing = mosaic.read_masked(window)
     if not masked:
         return pixels
     values = pixels.astype(floats_of(mosaic.dtype))

@@ -133,9 +133,7 @@ def _say_fill(path: Path, band: int | str, values: np.ndarray) -> None:
 
 def _block_sums(mosaic: Mosaic, window: Window) -> tuple[list[_Sums], list[np.ndarray]]:
     """The sums of each band, and some of its values."""
-    # A handle of its own, so that workers read and unpack at the same time.
-    with mosaic.another() as own:
-        pixels, missing = own.read_masked(window)
+    pixels, missing = mosaic.read_masked(window)
     valid = None if missing is None else np.broadcast_to(~missing, pixels.shape)
     one = _whole_sums if _is_counted(mosaic.dtype) else _real_sums
     sums = [one(band, None if valid is None else valid[number]) for number, band in enumerate(pixels)]

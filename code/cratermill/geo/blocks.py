@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
 
 from ..core.errors import WorkError
-from ..core.machine import cores
+from ..core.machine import cores, take_one_core
 from ..core.prefetch import prefetched
 from .grid import Window
 
@@ -28,6 +29,8 @@ Result = TypeVar("Result")
 BLOCK_PX = 1024
 IN_FLIGHT_BYTES = 256 * 2**20
 """Results that are held at a time, about, those included that wait to be used."""
+TOGETHER = 8
+"""Neighbouring blocks that are computed at once where they share what they are made of."""
 
 
 def in_order(work: Callable[[Job], Result], jobs: Sequence[Job], result_bytes: int) -> Iterator[Result]:
@@ -35,9 +38,9 @@ def in_order(work: Callable[[Job], Result], jobs: Sequence[Job], result_bytes: i
 
     ``result_bytes``: the size of one result, about. Raises what ``work`` raises, and ``WorkError`` where the workers are lost.
     """
-    import dask
-
-    return _in_batches([dask.delayed(partial(work, job), pure=False, traverse=False)() for job in jobs], result_bytes)
+    name = f"block-{uuid4().hex}"
+    graph = {(name, number): (partial(work, job),) for number, job in enumerate(jobs)}
+    return _values(graph, list(graph), result_bytes)
 
 
 def lazy_raster(
@@ -60,44 +63,59 @@ def lazy_raster(
 
 def computed(array: Any) -> Iterator[tuple[Window, np.ndarray]]:
     """Windows of a dask array (C, h, w) or (h, w) with their pixels, in order; a few are computed ahead of where they are used."""
+    import dask
+    from dask.core import flatten
+
     if array.ndim == 3 and len(array.chunks[0]) > 1:
         array = array.rechunk({0: -1})
     rows, cols = ([0, *np.cumsum(sizes).tolist()] for sizes in array.chunks[-2:])
     places = list(product(range(len(rows) - 1), range(len(cols) - 1)))
     size = array.dtype.itemsize * int(np.prod([max(sizes) for sizes in array.chunks]))
-    pixels = _in_batches([array.blocks[..., row, col] for row, col in places], size)
+    (best,) = dask.optimize(array)
+    pixels = _values(dict(best.__dask_graph__()), list(flatten(best.__dask_keys__())), size)
     for (row, col), made in zip(places, pixels, strict=True):
         yield Window(rows[row], cols[col], rows[row + 1] - rows[row], cols[col + 1] - cols[col]), made
 
 
-def _in_batches(tasks: Sequence[Any], result_bytes: int) -> Iterator[Any]:
-    _connect()
-    # Two batches are there at a time: one that is used, one that is computed.
-    together = int(np.clip(IN_FLIGHT_BYTES // (2 * max(result_bytes, 1)), 1, max(16, 16 * _workers())))
-    batches = [tasks[start : start + together] for start in range(0, len(tasks), together)]
-    with ThreadPoolExecutor(1) as pool:
-        for batch in prefetched(pool, _compute, batches):
+def _values(graph: dict[Any, Any], keys: Sequence[Any], result_bytes: int) -> Iterator[Any]:
+    """What a graph has for these keys, in order. As soon as some of it is there the next is begun: no core waits for another."""
+    get, callers, together = _scheduler()
+    room = max(IN_FLIGHT_BYTES // max(result_bytes, 1), 1)
+    together = min(max(together, TOGETHER) if len(graph) > len(keys) else together, max(room // 3, 1))
+    batches = [keys[start : start + together] for start in range(0, len(keys), together)]
+    with ThreadPoolExecutor(callers, initializer=take_one_core) as pool:
+        for batch in prefetched(pool, partial(_got, get, graph), batches, int(np.clip(room // together - 1, 1, 2 * callers))):
             yield from batch
 
 
-def _compute(batch: Sequence[Any]) -> Sequence[Any]:
-    import sys
+def _got(get: Callable[..., Any], graph: dict[Any, Any], keys: Sequence[Any]) -> Sequence[Any]:
+    from dask.optimization import cull
 
-    import dask.threaded
-
-    # dask would import distributed to ask it for a client, which takes longer than a small step and gives none where nobody imported it.
-    threads = "distributed" not in sys.modules and not dask.config.get("scheduler", None)
     try:
-        return dask.compute(*batch, **({"scheduler": dask.threaded.get} if threads else {}))
+        values: Sequence[Any] = get(cull(graph, keys)[0], keys)
     except Exception as error:
         if type(error).__module__.startswith("distributed"):  # a class of a library that isn't loaded otherwise
             raise WorkError(f"dask's workers were lost: {error}", next_step="see their logs, then launch again") from error
         raise
+    return values
 
 
-def _workers() -> int:
+def _scheduler() -> tuple[Callable[..., Any], int, int]:
+    """What computes a graph, how many threads of ours call it at a time, and for how many blocks. Where dask would use threads, each of
+    ours computes blocks of its own."""
+    import sys
+
+    import dask.base
+    import dask.threaded
+
+    _connect()
+    # dask would import distributed to ask it for a client, which takes longer than a small step and gives none where nobody imported it.
+    asked = "distributed" in sys.modules or dask.config.get("scheduler", None)
+    get, workers = (dask.base.get_scheduler() if asked else None) or dask.threaded.get, dask.config.get("num_workers", None) or cores()
+    if get in (dask.get, dask.threaded.get):
+        return dask.get, 1 if get is dask.get else workers, 1
     client = _client()
-    return sum(client.nthreads().values()) if client is not None else cores()
+    return get, 2, 16 * (workers if client is None else sum(client.nthreads().values()))
 
 
 def _client() -> Any:

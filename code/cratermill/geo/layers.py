@@ -7,7 +7,6 @@ length that a pixel has at its latitude, and are sampled afterwards.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +84,6 @@ class _Over(Mosaic):
 
     def __init__(self, below: Mosaic):
         self.path, self._name, self.grid, self.block_shape = below.path, str(below.path), below.grid, below.block_shape
-        self._lock, self._dataset, self._pid = threading.Lock(), None, None
         self._below, self._made = below, None
         self._stored = self.dtype = np.dtype(np.float32)
 
@@ -98,9 +96,6 @@ class _Over(Mosaic):
 
     def files(self) -> list[str]:
         return self._below.files()
-
-    def another(self) -> Mosaic:
-        return self
 
     def close(self) -> None:
         self._below.close()
@@ -192,8 +187,8 @@ class LayeredMosaic(_Over):
         facade.descriptions = [*(self._below.described(band) for band in own), *names]
         facade.scales, facade.offsets = [1.0] * count, [0.0] * count
         if not isinstance(self._below, ArrayMosaic):
-            dataset = self._below._handle()
-            facade.scales[: dataset.count], facade.offsets[: dataset.count] = dataset.scales, dataset.offsets
+            with self._below._handle() as dataset:
+                facade.scales[: dataset.count], facade.offsets[: dataset.count] = dataset.scales, dataset.offsets
         return facade
 
     def _used(self) -> list[list[int]]:

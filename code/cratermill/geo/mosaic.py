@@ -6,8 +6,8 @@ Arrays are (bands, rows, cols). What counts as data is decided in validity.py.
 from __future__ import annotations
 
 import os
-import threading
 import warnings
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +30,7 @@ from .raster_files import explained, grid_of, opened
 from .validity import HUGE, Validity, require_brightness, validity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import xarray
 
@@ -42,7 +42,7 @@ _STARTED = os.getpid()
 
 
 KEPT_OPEN = 128
-"""Files of single craters that are kept open: those of a row of blocks, for a few threads."""
+"""Files of single craters that are kept open: those of a row of blocks."""
 
 
 class Raw(NamedTuple):
@@ -59,15 +59,15 @@ class Mosaic:
     """Whether bands come from several rasters (layers.py)."""
     _classes: frozenset[int] = frozenset()
     """Of a mask: the least and the highest values above 0 that were read of it."""
+    _idle: dict[int, list[Any]]  # rasterio has no types
+    _pid: int | None = None
+    """The file's handles that nobody uses at the moment, by GDAL's threads for each, and the process that opened them."""
 
     def __init__(self, path: str | Path, bands: Bands = None, *, labels: bool = False):
         self.path = Path(path)
         self._name = str(path)  # addresses such as https://… aren't paths
-        self._lock = threading.Lock()
-        self._dataset: Any = None  # rasterio has no types
-        self._pid: int | None = None
-        with explained(self.path):  # a file that was cut off shows it here and there
-            self._look(self._handle(), bands, labels)
+        with self._handle() as dataset, explained(self.path):  # a file that was cut off shows it here and there
+            self._look(dataset, bands, labels)
 
     def _look(self, dataset: Any, bands: Bands, labels: bool) -> None:
         self.bands, made = chosen_bands(dataset, bands, self.path)
@@ -185,11 +185,11 @@ class Mosaic:
         """The whole mosaic at a smaller size, (C, h, w) float32 for the screen: means of pixels with data, NaN where there are none."""
         # Special values unknown to GDAL would spoil means of whole numbers; in floats they stand out whatever they are mixed with.
         average = self._stored.kind == "f" or self._stored_validity.low is None
-        with self._lock, explained(self.path):
+        with self._handle() as dataset, explained(self.path):
             resampling = Resampling.average if average else Resampling.nearest
             rule = self._stored_validity
-            pixels = _bands_of(self._handle(), self._read_bands, shape, resampling=resampling, masked=True)
-            missing = rule.missing(pixels.data, rule.hidden(self._handle(), None, shape), declared=False)
+            pixels = _bands_of(dataset, self._read_bands, shape, resampling=resampling, masked=True)
+            missing = rule.missing(pixels.data, rule.hidden(dataset, None, shape), declared=False)
         reduced = np.ma.filled(pixels.astype(np.float32), np.nan)
         reduced[np.abs(reduced) > MIXED] = np.nan
         if rule.together:  # a band of nothing but its value is data, unless the others are so, too
@@ -205,31 +205,25 @@ class Mosaic:
 
     def described(self, band: int) -> str | None:
         """What the file calls a band, if anything."""
-        with self._lock:
-            return str(self._handle().descriptions[band - 1] or "") or None
+        with self._handle() as dataset:
+            return str(dataset.descriptions[band - 1] or "") or None
 
     @property
     def is_lossy(self) -> bool:
         """Whether its pixels were packed in a way that changes them."""
-        with self._lock:
-            dataset = self._handle()
-        return dataset.driver in ("JPEG", "JP2OpenJPEG") or str(dataset.compression.value if dataset.compression else "").lower() == "jpeg"
+        with self._handle() as dataset:
+            packing = str(dataset.compression.value if dataset.compression else "").lower()
+            return dataset.driver in ("JPEG", "JP2OpenJPEG") or packing == "jpeg"
 
     def files(self) -> list[str]:
         """Every file that the pixels come from: the one named, sources of a VRT, masks and descriptions beside it."""
-        with self._lock:
-            return [self._name, *self._handle().files]
-
-    def another(self) -> Mosaic:
-        """The same mosaic with a handle of its own."""
-        other = Mosaic.__new__(Mosaic)
-        other.__setstate__(self.__getstate__())
-        return other
+        with self._handle() as dataset:
+            return [self._name, *dataset.files]
 
     def close(self) -> None:
-        if self._dataset is not None and self._pid == os.getpid():
-            self._dataset.close()
-        self._dataset = None
+        for handles in self._idle.values() if self._pid == os.getpid() else ():
+            while handles:
+                handles.pop().close()
 
     def __enter__(self) -> Mosaic:
         return self
@@ -241,20 +235,27 @@ class Mosaic:
         return f"Mosaic({str(self.path)!r}, {self.count} × {self.grid.height} × {self.grid.width} {self.dtype})"
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_lock": None, "_dataset": None}
+        return {**self.__dict__, "_idle": {}, "_pid": None}
 
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
-
-    def _handle(self):
+    @contextmanager
+    def _handle(self) -> Iterator[Any]:
+        """A handle that no other thread uses meanwhile, so that threads read and unpack at the same time."""
         # A forked worker shares the file offset with its parent, so it opens its own.
-        if self._dataset is None or self._pid != os.getpid():
-            self._dataset, self._pid = opened(self._name, cores() if os.getpid() == _STARTED else 1), os.getpid()
-        return self._dataset
+        if self._pid != os.getpid():
+            self._idle, self._pid = {}, os.getpid()
+        threads = cores() if self._pid == _STARTED else 1
+        idle = self._idle.setdefault(threads, [])
+        try:
+            dataset = idle.pop()
+        except IndexError:
+            dataset = opened(self._name, threads)
+        try:
+            yield dataset
+        finally:
+            idle.append(dataset)
 
     def _read(self, piece: RasterioWindow) -> Raw:
-        with self._lock, explained(self.path, f" at row {piece.row_off}, column {piece.col_off}"):
-            dataset = self._handle()
+        with self._handle() as dataset, explained(self.path, f" at row {piece.row_off}, column {piece.col_off}"):
             pixels = _bands_of(dataset, self._read_bands, window=piece, out_dtype=self._stored)
             hidden = self._stored_validity.hidden(dataset, piece, pixels.shape[1:])
         return Raw(self._made(pixels, self._stored_validity.missing(pixels, hidden)), None) if self._made else Raw(pixels, hidden)
@@ -305,7 +306,6 @@ class ArrayMosaic(Mosaic):
     def __init__(self, array: xarray.DataArray, bands: Bands = None, store: str | None = None):
         self._name = store or str(array.name or "the array")
         self.path, self._store = Path(self._name), store
-        self._lock, self._dataset, self._pid = threading.Lock(), None, None
         self._array = _three_axes(array)
         called = self._array["band"].values.tolist()
         facade = SimpleNamespace(indexes=range(1, len(called) + 1), count=len(called), colorinterp=[None] * len(called))
@@ -337,9 +337,6 @@ class ArrayMosaic(Mosaic):
         if self._store is None:
             return []
         return [str(file) for file in Path(self._store).rglob("*") if file.is_file()] or [self._store]
-
-    def another(self) -> Mosaic:
-        return self
 
     def reduced(self, shape: tuple[int, int]) -> np.ndarray:
         """Means of what falls into each pixel of the smaller array, row by row of it."""
@@ -415,13 +412,13 @@ def require_body(mosaic: Mosaic, name: str) -> None:
 
 
 def kept_open(path: Path, bands: tuple[int, ...] | None = None, *, labels: bool = False) -> Mosaic:
-    """A file for the calling thread alone, kept open for its next blocks, since opening takes longer than reading one; the last few are
-    kept until :func:`close_kept`."""
-    return _kept(path, bands, labels, tuple(stat_fingerprint(path)), threading.get_ident())
+    """A file that is kept open for the next blocks, since opening takes longer than reading one; the last few are kept until
+    :func:`close_kept`."""
+    return _kept(path, bands, labels, tuple(stat_fingerprint(path)))
 
 
 @lru_cache(maxsize=KEPT_OPEN)
-def _kept(path: Path, bands: tuple[int, ...] | None, labels: bool, mark: tuple, thread: int) -> Mosaic:
+def _kept(path: Path, bands: tuple[int, ...] | None, labels: bool, mark: tuple) -> Mosaic:
     # A file dropped from the cache closes itself when nobody holds it any more; another of the same name has another mark.
     return Mosaic.open(path, bands, labels=labels)
 
