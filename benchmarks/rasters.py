@@ -1,12 +1,13 @@
 """Steps over whole rasters as dask graphs, against the loops that they replaced; on one core and on two; and when the mosaic grows.
 
-    python benchmarks/rasters.py [--folder DIR] [--rows 5760] [--grown 4] [--cores 2] [--only-largest | --largest] [--json FILE]
+    python benchmarks/rasters.py [--folder DIR] [--rows 5760] [--grown 4] [--cores 2] [--only STEP] [--largest | --only-largest]
+        [--json FILE]
 
 The mosaic has 3 bands of bytes in a smooth pattern (deflated, in tiles of 512 px) and as many craters as its area asks for, each with a
 mask and probabilities of 1000 × 1000 px. ``--grown``: how many times as wide and high the largest mosaic of the growth rows is;
 ``--largest``: statistics and composite of 46 080 × 92 160 × 3 too (a few GB on the disk), with a sixteenth of the craters for its area. The
-baselines are the former loops: a reader thread one block ahead for the composite, a loop over blocks for the others. Libraries are
-imported before the clock starts.
+baselines are the former loops: a reader thread one block ahead for the composite, a loop over blocks for the others. Where craters lie is
+looked up, and each step done once, before the clock starts. Beside what two cores gain stands what a process on each gains.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import argparse
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -37,14 +37,14 @@ from cratermill.analysis.masks import MaskSet
 from cratermill.analysis.shares import Shares, disagreement, share_files, write_disagreement
 from cratermill.core.prefetch import prefetched
 from cratermill.families.ejecta.blend import Layer, blend
-from cratermill.families.ejecta.composite import OUTPUTS, Part, blended_blocks, met_blocks, write_rasters
+from cratermill.families.ejecta.composite import OUTPUTS, Part, blended_blocks, write_rasters
 from cratermill.families.ejecta.crater_files import CraterFiles, write_mask
 from cratermill.families.ejecta.fan import fan_out
 from cratermill.families.ejecta.overlaps import Overlaps
 from cratermill.geo.band_statistics import _block_sums, _counted, block_windows
 from cratermill.geo.bodies import get_body
 from cratermill.geo.cog import write_cog
-from cratermill.geo.grid import Grid, Window, pixel_areas_m2
+from cratermill.geo.grid import Grid, Window, hull, pixel_areas_m2
 from cratermill.geo.mosaic import Mosaic
 
 SIDE_PX, BLOCK_PX = 1000, 1024
@@ -55,6 +55,7 @@ WORK = SimpleNamespace(keep_going=lambda: None, report=lambda **_: None)
 # --- data -----------------------------------------------------------------------------------------------------------------------
 
 
+@lru_cache
 def grid_of(rows: int) -> Grid:
     body = get_body("mercury")
     step = body.half_circumference_m / rows
@@ -104,8 +105,16 @@ def move_crater(place: Path, fid: int, window: Window, grid: Grid) -> None:
             file.transform = grid.window(window).affine
 
 
-def parts_of(place: Path, grid: Grid) -> list[Part]:
+@lru_cache
+def parts_of(place: Path) -> list[Part]:
+    """Found once: a mapped crater's facts name its window."""
+    grid = grid_of(int(place.name))
     return [Part(fid, place, {}, Shares.open(fid, path, grid).place) for fid, path in sorted(share_files(place).items())]
+
+
+@lru_cache
+def masks_of(place: Path) -> list[Drawn]:
+    return [Drawn(mask) for mask in MaskSet.of(place, grid_of(int(place.name))).all()]
 
 
 # --- before: the loops that dask graphs replaced --------------------------------------------------------------------------------
@@ -117,7 +126,7 @@ def old_statistics(place: Path) -> int:
 
 
 def old_blocks(parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps) -> Iterator:
-    areas_m2, blocks = pixel_areas_m2(grid), list(met_blocks(parts, grid))
+    areas_m2, blocks = pixel_areas_m2(grid), list(old_met_blocks(parts, grid))
     opened = lru_cache(maxsize=16)(lambda files: (Mosaic.open(files.mask, labels=True), Mosaic.open(files.shares, [2])))
 
     def layer(part: Part, window: Window) -> Layer:
@@ -131,6 +140,13 @@ def old_blocks(parts: list[Part], grid: Grid, alpha: float, overlaps: Overlaps) 
             made = blend(layers, (window.height, window.width), alpha)
             overlaps.add(layers, made.owner, areas_m2[window.row : window.stop_row])
             yield window, made
+
+
+def old_met_blocks(parts: list[Part], grid: Grid) -> Iterator[tuple[Window, list[Part]]]:
+    for block in Window(0, 0, *grid.shape).squares(BLOCK_PX):
+        covered = [(part, found) for part in parts if (found := part.window.common(block))]
+        if covered:
+            yield hull(found for _, found in covered), [part for part, _ in covered]
 
 
 def old_disagreement(path: Path, place: Path, grid: Grid) -> None:
@@ -174,11 +190,13 @@ def old_difference(path: Path, mapped: dict[int, Drawn], truth: dict[int, Drawn]
 # --- what is measured -----------------------------------------------------------------------------------------------------------
 
 
-def on_cores(count: int, work: Callable, *arguments) -> object:
-    """In a process of its own, with so many of dask's threads, and on so many cores: else GDAL's threads would take others."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
-    os.environ["SLURM_CPUS_PER_TASK"] = str(count)
-    with dask.config.set(num_workers=count), tempfile.TemporaryDirectory() as scratch:
+def on_cores(these: range, work: Callable, *arguments) -> object:
+    """In a process of its own, with as many of dask's threads as cores, and on these cores alone: else GDAL's threads would take others."""
+    mine = sorted(os.sched_getaffinity(0))
+    if len(mine) > len(these):
+        os.sched_setaffinity(0, mine[these.start : these.stop])
+    os.environ["SLURM_CPUS_PER_TASK"] = str(len(these))
+    with dask.config.set(num_workers=len(these)), tempfile.TemporaryDirectory() as scratch:
         return work(*arguments, Path(scratch))
 
 
@@ -192,7 +210,7 @@ def statistics(new: bool, place: Path, scratch: Path) -> int:
 def blended(new: bool, place: Path, scratch: Path) -> float:
     """The blocks of a composite and its areas, without the writing of files, which is the same before and after."""
     grid, overlaps = grid_of(int(place.name)), Overlaps()
-    parts = parts_of(place, grid)
+    parts = parts_of(place)
     blocks = blended_blocks(parts, grid, 0.5, overlaps, WORK) if new else old_blocks(parts, grid, 0.5, overlaps)
     for _ in blocks:
         pass
@@ -201,7 +219,7 @@ def blended(new: bool, place: Path, scratch: Path) -> float:
 
 def whole_composite(new: bool, place: Path, scratch: Path) -> float:
     grid = grid_of(int(place.name))
-    parts = parts_of(place, grid)
+    parts = parts_of(place)
     if new:
         return sum(write_rasters(scratch, parts, grid, 0.5, WORK).owned_m2.values())
     overlaps = Overlaps()
@@ -218,13 +236,11 @@ def disagreements(new: bool, place: Path, scratch: Path) -> int:
 
 def differences(new: bool, place: Path, scratch: Path) -> str:
     """Each crater's mask against the next one's, as if that were the truth."""
-    grid = grid_of(int(place.name))
-    masks = [Drawn(mask) for mask in MaskSet.of(place, grid).all()]
+    grid, masks = grid_of(int(place.name)), masks_of(place)
     mapped, truth = dict(enumerate(masks)), dict(enumerate([*masks[1:], masks[0]]))
     path = scratch / "difference.tif"
     found = (write_difference(path, mapped, truth, list(mapped), grid) if new else old_difference(path, mapped, truth, grid)) or {}
-    with rasterio.open(path) as file:
-        return f"{ {name: round(value, 3) for name, value in found.items()} } {zlib.crc32(file.read(1))}"
+    return f"{ {name: round(value, 3) for name, value in found.items()} } {path.stat().st_size}"
 
 
 STEPS = {
@@ -236,16 +252,30 @@ STEPS = {
 }
 
 
-def compared(place: Path, runs: int, cores: int) -> tuple[list[Row], dict[str, str]]:
+def side_by_side(cores: int, *arguments, runs: int) -> float:
+    """Seconds that as many independent processes as cores take for a step each: what the machine itself allows."""
+    with ThreadPoolExecutor(cores) as pool:
+        found = [pool.submit(measure, on_cores, range(core, core + 1), *arguments, runs=runs, warm=True) for core in range(cores)]
+        return max(one.result().seconds for one in found)
+
+
+def compared(place: Path, runs: int, cores: int, only: str) -> tuple[list[Row], dict[str, str]]:
     rows, notes = [], {}
     for name, step in STEPS.items():
-        old, one = (measure(on_cores, 1, step, new, place, runs=runs) for new in (False, True))
+        if only not in name:
+            continue
+        old, one = (measure(on_cores, range(1), step, new, place, runs=runs, warm=True) for new in (False, True))
         assert old.value == one.value, name
         rows.append(Row(f"{name}, one core", "the loop before", one, old, 1.0, 2048))
         print(f"{name}: {rows[-1].cpu_ratio:.2f} × in CPU time ({said(one)}, before {said(old)})", flush=True)
         if cores > 1:
-            more, load = measure(on_cores, cores, step, True, place, runs=runs), os.getloadavg()[0]
-            notes[f"{name}, {cores} cores"] = f"{one.seconds / more.seconds:.2f} × one core by the clock ({said(more)}), load {load:.1f}"
+            more, load = measure(on_cores, range(cores), step, True, place, runs=runs, warm=True), os.getloadavg()[0]
+            most = cores * one.seconds / side_by_side(cores, step, True, place, runs=runs)
+            notes[f"{name}, {cores} cores"] = (
+                f"{one.seconds / more.seconds:.2f} × one core by the clock ({said(more)}), load {load:.1f}; "
+                f"{cores} processes with the step each: {most:.2f} ×"
+            )
+            print(f"{name}, {cores} cores: {notes[f'{name}, {cores} cores']}", flush=True)
     return rows, notes
 
 
@@ -253,7 +283,7 @@ def growth(folder: Path, rows: int, times: int) -> dict[str, str]:
     notes = {}
     places = [make(folder, rows), make(folder, rows * times)]
     for name in ("statistics of 3 bands", "a composite with its three rasters"):
-        small, large = (measure(on_cores, 2, STEPS[name], True, place, runs=1) for place in places)
+        small, large = (measure(on_cores, range(2), STEPS[name], True, place, runs=1) for place in places)
         notes[f"{name}, {times**2} × the pixels"] = said(large) + f"; {large.cpu_s / small.cpu_s / times**2:.2f} × the CPU time per pixel"
     return notes
 
@@ -270,18 +300,19 @@ def main() -> None:
     parser.add_argument("--largest", action="store_true")
     parser.add_argument("--only-largest", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", default="", help="steps whose name has this")
     parser.add_argument("--cores", type=int, default=2, help="that are compared with one; 1: not at all")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="rasters-"))
     try:
-        rows, notes = ([], {}) if given.only_largest else compared(make(folder, given.rows), given.runs, given.cores)
+        rows, notes = ([], {}) if given.only_largest else compared(make(folder, given.rows), given.runs, given.cores, given.only)
         if given.grown > 1 and not given.only_largest:
             notes |= growth(folder, given.rows, given.grown)
         if given.largest or given.only_largest:
             place = make(folder, 46_080, sparse=16)
             for name in ("statistics of 3 bands", "a composite with its three rasters"):
-                notes[f"{name}, 46 080 × 92 160"] = said(measure(on_cores, 2, STEPS[name], True, place, runs=1))
+                notes[f"{name}, 46 080 × 92 160"] = said(measure(on_cores, range(2), STEPS[name], True, place, runs=1))
         show(rows, notes, given.json)
     finally:
         if given.folder is None:

@@ -92,8 +92,8 @@ class Mask:
     @classmethod
     def open(cls, fid: int, path: Path, grid: Grid, reader: Reader | None = None) -> Mask:
         """Pixels are read when they are asked for. ``reader``: shared by the masks of a set."""
-        with Mosaic.open(path, [1], labels=True) as mosaic:
-            return cls(fid, path, grid.window_of(mosaic.grid, f"the mask {path}"), grid, reader or Reader())
+        own = kept_open(path, (1,), labels=True).grid
+        return cls(fid, path, grid.window_of(own, f"the mask {path}"), grid, reader or Reader())
 
     def _file(self, part: Window) -> np.ndarray:
         return self.reader.read(self.path, Window(0, 0, self.place.height, self.place.width), part)

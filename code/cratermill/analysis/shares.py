@@ -39,8 +39,7 @@ class Shares:
 
     @classmethod
     def open(cls, fid: int, path: Path, grid: Grid, band: int = VOTE_SHARE) -> Shares:
-        with Mosaic.open(path, [band]) as raster:
-            return cls(fid, path, grid.window_of(raster.grid, f"the vote shares {path}"), grid, band)
+        return cls(fid, path, grid.window_of(kept_open(path, (band,)).grid, f"the vote shares {path}"), grid, band)
 
     @cached_property
     def _raster(self) -> Mosaic:

@@ -5,9 +5,11 @@ Row and column numbers are those of pixel centres: pixel (0, 0) reaches from −
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 import pyproj
@@ -70,6 +72,20 @@ class Window:
         for row in range(self.row, self.stop_row, side):
             for col in range(self.col, self.stop_col, side):
                 yield Window(row, col, min(side, self.stop_row - row), min(side, self.stop_col - col))
+
+    def squares_met(self, side: int, places: Sequence[Window], period: int | None = None) -> Iterator[tuple[Window, list[int]]]:
+        """Those of :meth:`squares` that any of these places meets, each with the numbers of the places that do. ``period``: columns of a
+        mosaic, at any turn of which a place may lie."""
+        met: dict[tuple[int, int], dict[int, None]] = defaultdict(dict)
+        for number, place in enumerate(places):
+            for here, _ in self.shared(place, period):
+                rows = range(here.row // side, (here.stop_row - 1) // side + 1)
+                for corner in product(rows, range(here.col // side, (here.stop_col - 1) // side + 1)):
+                    met[corner][number] = None
+        for (row, col), numbers in sorted(met.items()):
+            part = Window(self.row + row * side, self.col + col * side, side, side).common(self)
+            assert part is not None, "what is shared lies within"
+            yield part, list(numbers)
 
     def turns(self, place: Window, period: int | None) -> list[int]:
         """Whole turns of a mosaic of so many columns by which ``place`` must be moved to meet this window."""

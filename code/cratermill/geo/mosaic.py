@@ -41,6 +41,8 @@ MIXED = 1e30
 _STARTED = os.getpid()
 
 
+LARGE_PX = 2**22
+"""Pixels of a raster from which on GDAL's threads are worth while."""
 KEPT_OPEN = 128
 """Files of single craters that are kept open: those of a row of blocks."""
 
@@ -66,7 +68,7 @@ class Mosaic:
     def __init__(self, path: str | Path, bands: Bands = None, *, labels: bool = False):
         self.path = Path(path)
         self._name = str(path)  # addresses such as https://… aren't paths
-        with self._handle() as dataset, explained(self.path):  # a file that was cut off shows it here and there
+        with self._handle(1) as dataset, explained(self.path):  # a file that was cut off shows it here and there
             self._look(dataset, bands, labels)
 
     def _look(self, dataset: Any, bands: Bands, labels: bool) -> None:
@@ -238,12 +240,14 @@ class Mosaic:
         return {**self.__dict__, "_idle": {}, "_pid": None}
 
     @contextmanager
-    def _handle(self) -> Iterator[Any]:
-        """A handle that no other thread uses meanwhile, so that threads read and unpack at the same time."""
+    def _handle(self, threads: int | None = None) -> Iterator[Any]:
+        """A handle that no other thread uses meanwhile, so that threads read and unpack at the same time. ``threads``: GDAL's for one
+        window; None: as many as there are cores where that is worth while."""
+        if threads is None:
+            threads = cores() if os.getpid() == _STARTED and self.grid.height * self.grid.width >= LARGE_PX else 1
         # A forked worker shares the file offset with its parent, so it opens its own.
         if self._pid != os.getpid():
             self._idle, self._pid = {}, os.getpid()
-        threads = cores() if self._pid == _STARTED else 1
         idle = self._idle.setdefault(threads, [])
         try:
             dataset = idle.pop()

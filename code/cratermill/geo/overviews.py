@@ -11,7 +11,9 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -25,6 +27,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from ..core.files import fingerprint, stat_fingerprint
 from ..core.machine import cores
+from ..core.prefetch import prefetched
 from ..core.remembered import folders
 
 METHODS = ("nearest", "average")
@@ -99,10 +102,12 @@ def _next_level(finer: str, number: int, source: str, method: str, stack: ExitSt
         if max(parent.shape) <= side:
             return None
         name = _scratch_name(source, number, stack)
-        with rasterio.open(name, "w", **_profile(parent)) as level:
-            for window in _halves(parent, side):
-                pixels = parent.read(window=_doubled(window, parent))
-                level.write(_halved(pixels, parent, method), window=window)
+        halved = partial(_halved, method=method, nodata=parent.nodata, rgba=_is_rgba(parent))
+        with rasterio.open(name, "w", **_profile(parent)) as level, ThreadPoolExecutor(cores()) as pool:
+            windows = _halves(parent, side)
+            read = (parent.read(window=_doubled(window, parent)) for window in windows)
+            for window, pixels in zip(windows, prefetched(pool, halved, read, 2 * cores()), strict=True):
+                level.write(pixels, window=window)
     return name
 
 
@@ -139,17 +144,17 @@ def _doubled(window: RasterioWindow, parent) -> RasterioWindow:
     return RasterioWindow(col, row, min(2 * window.width, parent.width - col), min(2 * window.height, parent.height - row))
 
 
-def _halved(pixels: np.ndarray, dataset, method: str) -> np.ndarray:
+def _halved(pixels: np.ndarray, method: str, nodata: float | None, rgba: bool) -> np.ndarray:
     """Pixels (C, h, w) at half the size, rounded up."""
     if method == "nearest":
         return pixels[:, ::2, ::2]
     if pixels.shape[1] % 2 or pixels.shape[2] % 2:
         # An odd last row or column stands for itself.
         pixels = np.pad(pixels, ((0, 0), (0, pixels.shape[1] % 2), (0, pixels.shape[2] % 2)), mode="edge")
-    if _is_rgba(dataset):
+    if rgba:
         return np.concatenate([_means(pixels[:3], pixels[3] > 0, 0), _means(pixels[3:], None, 0)])
-    empty = 0 if dataset.nodata is None else dataset.nodata
-    return np.concatenate([_means(band[None], _present(band, dataset.nodata), empty) for band in pixels])
+    empty = 0 if nodata is None else nodata
+    return np.concatenate([_means(band[None], _present(band, nodata), empty) for band in pixels])
 
 
 def _present(values: np.ndarray, nodata: float | None) -> np.ndarray | None:

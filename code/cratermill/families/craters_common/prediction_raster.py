@@ -73,8 +73,8 @@ def predicted_blocks(products: list[Path], grid: Grid, workspace: Any) -> Iterat
         (product / PREDICTION, tuple(stat_fingerprint(product / PREDICTION))) for product in products if (product / PREDICTION).exists()
     ]
     pieces = [(window, path, name, mark) for path, mark in files for window, name in piece_windows(path)]
-    places = Window(0, 0, *grid.shape).squares(BLOCK_PX)
-    blocks = [(place, met) for place in places if (met := [piece for piece in pieces if piece[0].common(place)])]
+    met = Window(0, 0, *grid.shape).squares_met(BLOCK_PX, [window for window, *_ in pieces])
+    blocks = [(place, [pieces[number] for number in numbers]) for place, numbers in met]
     try:
         for place, values in in_order(_block, blocks, BLOCK_PX**2):
             workspace.keep_going()

@@ -202,10 +202,9 @@ def blend_block(alpha: float, colours: Colours, block: tuple[Window, list[Part],
 
 def met_blocks(parts: list[Part], grid: Grid) -> Iterator[tuple[Window, list[Part]]]:
     """The blocks of the mosaic that craters meet, each cut down to what they cover of it, and those craters."""
-    for block in Window(0, 0, *grid.shape).squares(BLOCK_PX):
-        covered = [(part, found) for part in parts if (found := part.window.common(block))]
-        if covered:
-            yield hull(found for _, found in covered), [part for part, _ in covered]
+    for block, numbers in Window(0, 0, *grid.shape).squares_met(BLOCK_PX, [part.window for part in parts]):
+        met = [parts[number] for number in numbers]
+        yield hull(covered for part in met if (covered := part.window.common(block))), met
 
 
 def layer_of(part: Part, window: Window) -> Layer:
