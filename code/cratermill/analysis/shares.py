@@ -47,17 +47,15 @@ class Shares:
 
     def read(self, window: Window) -> np.ndarray:
         """A window of the mosaic's grid, of any turn: (h, w) float32, NaN outside."""
-        return self._of(self._raster, window)
-
-    def read_block(self, window: Window) -> np.ndarray:
-        """The same by a file that is kept open for the next blocks."""
-        return self._of(kept_open(self.path, (self.band,)), window)
-
-    def _of(self, raster: Mosaic, window: Window) -> np.ndarray:
         out = np.full((window.height, window.width), np.nan, np.float32)
         for here, part in window.shared(self.place, self.grid.period_px):
-            out[here.slices] = raster.read(part)[0]
+            out[here.slices] = self._raster.read(part)[0]
         return out
+
+    def pieces(self, window: Window) -> Iterator[tuple[Window, np.ndarray]]:
+        """What such a window has of the crater, as parts of it with their (h, w) float32. The file is kept open for the next blocks."""
+        for here, part in window.shared(self.place, self.grid.period_px):
+            yield here, kept_open(self.path, (self.band,)).read(part)[0]
 
     def blocks(self, side: int) -> Iterator[tuple[Window, np.ndarray]]:
         """Where tiles lie, in squares of at most ``side`` pixels."""
@@ -114,12 +112,12 @@ def most_of(files: dict[int, Path], grid: Grid, what: Callable[[np.ndarray], np.
 
 
 def _most(crater_shares: list[Shares], what: Callable[[np.ndarray], np.ndarray], block: Window) -> np.ndarray:
-    out = None
+    out = np.full((1, block.height, block.width), np.nan, np.float32)
     for shares in crater_shares:
-        if block.turns(shares.place, shares.grid.period_px):
-            values = what(shares.read_block(block))
-            out = values if out is None else np.fmax(out, values, out=out)
-    return np.full((1, block.height, block.width), np.nan, np.float32) if out is None else out[None]
+        for here, values in shares.pieces(block):
+            most = out[0][here.slices]
+            np.fmax(most, what(values), out=most)
+    return out
 
 
 def disagreement(share: np.ndarray) -> np.ndarray:

@@ -118,16 +118,13 @@ def _is_counted(dtype: np.dtype) -> bool:
 
 def _say_fill(path: Path, band: int | str, values: np.ndarray) -> None:
     """Say it where many pixels hold one value far from all others: such values are seldom data, and everything hangs on them."""
-    for edge in {values.min(), values.max()} if len(values) else ():
-        others = values[values != edge].astype(float)
-        share = 1 - others.size / values.size
-        if share < FILL_SHARE or len(np.unique(others)) < FILL_AMONG:
-            continue
-        gap = np.abs(others - float(edge)).min()
-        if gap > FILL_GAP * np.ptp(others):
+    found, counts = np.unique(values, return_counts=True)
+    for edge, beside in ((0, 1), (-1, -2)) if len(found) > FILL_AMONG else ():
+        share, gap = counts[edge] / values.size, abs(float(found[edge]) - float(found[beside]))
+        if share >= FILL_SHARE and gap > FILL_GAP * abs(float(found[beside]) - float(found[-1 - edge])):
             notice(
-                f"{path}: {share:.1%} of band {band} hold {edge:g}, far from all other values, and count as data; if nothing was measured "
-                f"there, say so: gdal_edit.py -a_nodata {edge:g}, a mask or an alpha band"
+                f"{path}: {share:.1%} of band {band} hold {found[edge]:g}, far from all other values, and count as data; if nothing was "
+                f"measured there, say so: gdal_edit.py -a_nodata {found[edge]:g}, a mask or an alpha band"
             )
 
 
