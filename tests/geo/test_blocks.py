@@ -129,6 +129,33 @@ def test_windows_of_an_array_cover_it_once():
     np.testing.assert_array_equal(out, array)
 
 
+def _sleeps(folder: Path, job: int) -> None:
+    time.sleep(0.0 if job else 1.0)
+    (folder / str(job)).touch()
+
+
+def test_no_core_waits_for_another(tmp_path):
+    """While a block takes long, the other thread goes on, but not without end."""
+    with dask.config.set(num_workers=2):
+        results = in_order(partial(_sleeps, tmp_path), list(range(40)), 8)
+        next(results)
+        assert {"1", "2", "3", "4"} <= {one.name for one in tmp_path.iterdir()}
+        results.close()
+    assert len(list(tmp_path.iterdir())) < 40
+
+
+def _counted(folder: Path, window: Window) -> np.ndarray:
+    (folder / f"{window.row}-{window.col}-{time.monotonic_ns()}").touch()
+    return np.ones((1, window.height, window.width), np.float32)
+
+
+def test_neighbours_share_what_they_are_made_of(tmp_path):
+    source = lazy_raster(partial(_counted, tmp_path), (1, 64, 128), np.float32, (16, 16))
+    smooth = source.map_overlap(_blurred, depth=(0, 2, 2), boundary="nearest")
+    assert sum(pixels.size for _, pixels in computed(smooth)) == 64 * 128
+    assert len(list(tmp_path.iterdir())) < 4 * 32  # of 32 blocks, most have 9 neighbours with themselves
+
+
 def test_holes_stay_holes(tmp_path):
     grid = global_grid(rows=1024)
     sparse = lazy_raster(_corner, (1, *grid.shape), np.float32, (512, 512))

@@ -139,3 +139,6 @@ def test_windows_share_what_their_pixels_share(one, other, period):
     shared = list(one.shared(other, period))
     assert [pixels(here.moved(one.row, one.col)) for here, _ in shared] == list(met.values())
     assert [pixels(there.moved(other.row, other.col), turn) for (_, there), turn in zip(shared, met, strict=True)] == list(met.values())
+    places = [other, other.moved(2, 3)]
+    found = [(part, [number for number, place in enumerate(places) if part.turns(place, period)]) for part in parts]
+    assert list(one.squares_met(4, places, period)) == [(part, numbers) for part, numbers in found if numbers]

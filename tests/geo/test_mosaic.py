@@ -155,6 +155,16 @@ def test_survives_pickling_and_forking(tmp_path, grid):
             assert pool.map(_sum_of_window, [mosaic] * 4) == [pixels.sum()] * 4
 
 
+def test_whoever_reads_at_the_same_time_has_a_handle_of_its_own(tmp_path, grid):
+    mosaic = Mosaic.open(write_mosaic(tmp_path / "x.tif", noise(grid), grid))
+    with mosaic._handle() as one, mosaic._handle() as other:
+        assert one is not other
+    with mosaic._handle() as again:
+        assert again in (one, other)
+    mosaic.close()
+    assert one.closed and other.closed
+
+
 def test_missing_file_and_files_that_are_no_raster(tmp_path):
     with pytest.raises(InputError, match="check the path"):
         Mosaic.open(tmp_path / "no 'such' file.tif")
