@@ -199,6 +199,15 @@ def test_parquet_with_and_without_shapes(tmp_path, monkeypatch):
         read_catalogue(tmp_path / "broken.parquet")
 
 
+def test_points_of_a_long_geojson_are_streamed_into_the_same_file(tmp_path, monkeypatch):
+    values = {"radius_m": [1e3, 2e3, 3e3], "note": ["a", None, "c"], "flag": [True, False, True], "z": np.float32([0.1, np.nan, 2])}
+    frame = pd.DataFrame({"FID": [5, 6, 7], "lon": [1.1, 2, 3], "lat": [4.0, 5, 6], **values})
+    whole = write_catalogue(tmp_path / "one" / "list.geojson", frame, MERCURY).read_bytes()
+    monkeypatch.setattr("cratermill.craters.catalogue.BLOCK", 2)
+    monkeypatch.delattr("cratermill.craters.catalogue._to_file")
+    assert write_catalogue(tmp_path / "two" / "list.geojson", frame, MERCURY).read_bytes() == whole
+
+
 def _geo(path):
     about = json.loads(pyarrow.parquet.read_schema(path).metadata[b"geo"])
     column = about["columns"][about["primary_column"]]

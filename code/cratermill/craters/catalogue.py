@@ -239,8 +239,9 @@ def _write_vector(path: Path, craters: pd.DataFrame, body: Body | None) -> Path:
     # "fid" is the GeoPackage's own row number, compared without case: a column FID would have to be unique and 64-bit, and then vanish.
     if "FID" in craters:
         craters = craters.drop(columns="crat_FID", errors="ignore").rename(columns={"FID": "crat_FID"})
-    # To add to GeoJSON GDAL reads all of it, so it and shapefiles are written at once.
-    parts = _parts(craters, body, BLOCK if path.suffix in (".gpkg", vectors.PARQUET) else len(craters))
+    # Added piece by piece, a GeoPackage's index would be made row by row; and to add to GeoJSON GDAL reads all of it.
+    streamed = path.suffix in vectors.STREAMED and len(craters) > BLOCK and not isinstance(craters, geopandas.GeoDataFrame)
+    parts = _parts(craters, body, BLOCK if streamed or path.suffix in (".gpkg", vectors.PARQUET) else len(craters))
     if path.suffix == vectors.PARQUET:
         with atomic_path(path) as temporary:
             vectors.write_parquet(temporary, craters, parts)
@@ -248,9 +249,7 @@ def _write_vector(path: Path, craters: pd.DataFrame, body: Body | None) -> Path:
     if path.suffix != ".shp":
         with atomic_path(path) as temporary:
             layer = re.sub(r"\W+", "_", path.stem)
-            # Added piece by piece, a layer's index would be made row by row.
-            long = path.suffix == ".gpkg" and len(craters) > BLOCK and not isinstance(craters, geopandas.GeoDataFrame)
-            crs = vectors.write_points(temporary, layer, craters, parts) if long else _to_file(temporary, parts, layer=layer)
+            crs = vectors.write_points(temporary, layer, craters, parts) if streamed else _to_file(temporary, parts, layer=layer)
             if path.suffix == ".gpkg":
                 keep_authority(temporary, crs)
         return path

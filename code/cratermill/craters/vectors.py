@@ -26,6 +26,8 @@ from . import columns
 SUFFIXES = (".gpkg", ".shp", ".geojson", ".json")
 PARQUET = ".parquet"
 """GeoParquet, or a plain table with columns of longitudes and latitudes."""
+STREAMED = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
+"""Formats whose points GDAL takes as one stream, and their drivers."""
 ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError, pyogrio.errors.FieldError)
 WIDEST_DEG = 90.0
 """Farthest that a shape may reach from its middle: beyond, it covers half a body, and its plane has been mistaken."""
@@ -81,15 +83,16 @@ def write_parquet(path: Path, craters: pd.DataFrame, parts: Iterator[Any]) -> No
 
 
 def write_points(path: Path, layer: str, craters: pd.DataFrame, parts: Iterator[Any]) -> pyproj.CRS | None:
-    """Write parts (GeoDataFrames of points) of a plain table as a layer of a GeoPackage, whose index GDAL makes at the end; its CRS."""
-    first = next(parts)
+    """Write parts (GeoDataFrames of points) of a plain table as one layer of a ``STREAMED`` format; a GeoPackage's index GDAL makes at the
+    end. Returns its CRS."""
+    first, driver = next(parts), STREAMED[path.suffix]
     schema = pyarrow.Schema.from_pandas(craters, preserve_index=False).append(pyarrow.field(first.geometry.name, pyarrow.binary()))
     tables = (pyarrow.Table.from_pandas(part.to_wkb(), schema=schema, preserve_index=False) for part in chain([first], parts))
     stream = pyarrow.RecordBatchReader.from_batches(schema, (batch for table in tables for batch in table.to_batches()))
     crs = first.crs.to_wkt("WKT1_GDAL") if first.crs else None  # as geopandas hands it on
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that there is no CRS
-        pyogrio.write_arrow(stream, path, layer=layer, driver="GPKG", geometry_name=first.geometry.name, geometry_type="Point", crs=crs)
+        pyogrio.write_arrow(stream, path, layer=layer, driver=driver, geometry_name=first.geometry.name, geometry_type="Point", crs=crs)
     return first.crs
 
 

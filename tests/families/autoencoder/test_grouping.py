@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from cratermill.core.errors import InputError
 from cratermill.families.autoencoder import grouping
 from cratermill.families.autoencoder.cluster_scores import agreement, associations, judge
-from cratermill.families.autoencoder.grouping import Clustering, Recipe, group, nuisance_columns, require_enough
+from cratermill.families.autoencoder.grouping import Clustering, Recipe, group, nearest_mean, nuisance_columns, require_enough
 from cratermill.families.autoencoder.projection_2d import plane
 
 NONE = np.zeros((150, 0))
@@ -185,3 +187,20 @@ def test_methods_have_more_crops_than_they_need(recipe, crops):
     with pytest.raises(InputError, match=f"{crops} crops"):
         group(latents[:-1], recipe, NONE[:crops])
     assert len(group(latents, recipe, NONE[: crops + 1]).labels) == crops + 1
+
+
+def test_grouping_many_latents_takes_little_more_than_they_are_as_doubles():
+    latents = np.random.default_rng(0).normal(size=(400_000, 16)).astype(np.float32)
+    nothing, whole = np.zeros((len(latents), 0)), latents.size * 8
+    group(latents[:1000], Recipe("kmeans", 2), nothing[:1000])  # libraries are loaded
+    tracemalloc.start()
+    try:
+        made = group(latents, Recipe("kmeans", 2), nothing)
+        grouping = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        assert np.array_equal(made.assign(latents, nothing), nearest_mean(made.features, made.centres))
+        assigning = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert grouping < 2 * whole and assigning < 1.2 * whole

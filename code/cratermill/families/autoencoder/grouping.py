@@ -21,6 +21,8 @@ JUDGED = 4_000
 """Latents on which silhouettes are taken."""
 NEIGHBOURS = 5
 """Crops that make a dense place for hdbscan, and at least a cluster."""
+BLOCK = 100_000
+"""Latents that are given to clusters at a time."""
 STARTS = 10
 """Random starts of k-means and mixtures, the best of which is kept."""
 
@@ -59,7 +61,8 @@ class Clustering:
 
     def assign(self, latents: np.ndarray, nuisances: np.ndarray) -> np.ndarray:
         """The cluster with the nearest mean, for latents (M, D) and their nuisances (M, P)."""
-        return nearest_mean(self.features_of(latents, nuisances), self.centres)
+        parts = [slice(start, start + BLOCK) for start in range(0, max(len(latents), 1), BLOCK)]
+        return np.concatenate([nearest_mean(self.features_of(latents[part], nuisances[part]), self.centres) for part in parts])
 
     def features_of(self, latents: np.ndarray, nuisances: np.ndarray) -> np.ndarray:
         """Latents (M, D) as they are grouped, (M, d)."""
@@ -90,7 +93,8 @@ def group(latents: np.ndarray, recipe: Recipe, nuisances: np.ndarray, seed: int 
     coefficients = _linear_part(latents, nuisances)
     cleaned = _features(latents, nuisances, coefficients, np.zeros(latents.shape[1]), None)
     mean, axes = _axes(cleaned, recipe.pca, seed)
-    features = (cleaned - mean) @ axes if axes is not None else cleaned - mean
+    cleaned -= mean
+    features = cleaned if axes is None else cleaned @ axes
     if recipe.method != "hdbscan" and recipe.count is None:
         recipe = replace(recipe, count=_best_count(features, recipe, seed))
     labels, centres = _fit(features, recipe, seed)
@@ -147,7 +151,10 @@ def _linear_part(latents: np.ndarray, nuisances: np.ndarray) -> np.ndarray:
 
 
 def _features(latents, nuisances, coefficients, mean, axes) -> np.ndarray:
-    cleaned = latents.astype(np.float64) - nuisances @ coefficients[:-1] - mean
+    cleaned = latents.astype(np.float64)
+    if nuisances.shape[1]:
+        cleaned -= nuisances @ coefficients[:-1]
+    cleaned -= mean
     return cleaned if axes is None else cleaned @ axes
 
 
@@ -181,12 +188,12 @@ def _sample(count: int, most: int, seed: int) -> np.ndarray:
     return np.arange(count) if count <= most else np.sort(np.random.default_rng([seed, 7]).choice(count, most, replace=False))
 
 
-def nearest_mean(features: np.ndarray, centres: np.ndarray, block: int = 100_000) -> np.ndarray:
+def nearest_mean(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """The number of the nearest centre (K, d) of each feature (N, d); −1 where there is no centre."""
     if not len(centres):
         return np.full(len(features), -1)
     squares = (centres**2).sum(1)
-    parts = [features[start : start + block] for start in range(0, len(features), block)]
+    parts = [features[start : start + BLOCK] for start in range(0, len(features), BLOCK)]
     return np.concatenate([np.argmin(squares - 2 * part @ centres.T, axis=1) for part in parts]) if parts else np.zeros(0, int)
 
 
