@@ -26,7 +26,9 @@ def test_reduced_colours_are_weighted_by_opacity(tmp_path):
 
 def test_rims_are_circles_on_the_ground_and_break_at_the_seam():
     grid = case.mosaic_grid()
-    rows, cols = map_pictures.rim(grid, 179.5, 40.0, 60e3)
+    table = pd.DataFrame({"lon": [10.0, 179.5], "lat": [-20.0, 40.0], "radius_m": [30e3, 60e3]})
+    whole, (rows, cols) = map_pictures.rims(grid, table)
+    assert np.isfinite(whole).all()
     assert np.isnan(cols).sum() == 2 and np.nanmin(cols) < 5 and np.nanmax(cols) > 355
     lon, lat = grid.lonlat(rows[np.isfinite(rows)], cols[np.isfinite(cols)])
     np.testing.assert_allclose(case.BODY.distance_m(179.5, 40.0, lon, lat), 60e3, rtol=1e-6)

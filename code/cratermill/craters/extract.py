@@ -8,6 +8,9 @@ rim the map supports is the confidence. Cost follows the number of edge points, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import cv2
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
@@ -15,7 +18,7 @@ from torch.nn import functional
 
 from ..core.errors import InputError
 from .options import Options
-from .planes import highest_around, places, smoothed
+from .planes import places, smoothed
 from .refine import fit
 from .shapes import Shape
 from .suppression import distinct, explained
@@ -31,6 +34,10 @@ WITHIN = 0.25
 BLUR_BINS = 0.9
 NEAR, NEAR_STEPS = 0.25, 2
 """Candidates within this share of the smaller radius, and so many steps of radii, of one with more votes are not fitted."""
+STRONG = 0.3
+"""Votes from which on candidates are fitted before all others."""
+CERTAIN, OWN_PX, ALONG = 0.85, 2.0, 0.8
+"""A rim seen on this share explains the points of the contour that lie so near to its edges, normal to them (cosine)."""
 BLOCK_PX = 1920
 OUTSIDE_PX = 0.5
 
@@ -72,6 +79,7 @@ def _check(probability: np.ndarray, options: Options) -> None:
         raise InputError(given, valid="craters that are smaller than the map", next_step="lower the smallest radius, or take larger tiles")
 
 
+@torch.inference_mode()
 def _block(probability: np.ndarray, core: tuple[int, int, int, int], shape: Shape, options: Options, device: str) -> np.ndarray:
     """The circles whose centres lie in one block, seen with a margin around it."""
     top, left, bottom, right = core
@@ -87,8 +95,7 @@ def _block(probability: np.ndarray, core: tuple[int, int, int, int], shape: Shap
     points, normals = contour(image, known, options.level)
     if not len(points):
         return empty
-    candidates = vote(points, normals, piece.shape, shape, options)
-    circles, edges = fit(image, known, candidates, shape, options).passing(options)
+    circles, edges = _circles(image, known, points, normals, shape, options)
     circles = explained(circles, edges, shape, options.arc)
     circles[:, :2] += (first_col, first_row)
     # Centres on the border of two blocks belong to one of them; at the map's own border half a pixel is left to both sides.
@@ -96,6 +103,22 @@ def _block(probability: np.ndarray, core: tuple[int, int, int, int], shape: Shap
     low_y, high_y = top - OUTSIDE_PX, bottom - OUTSIDE_PX
     inside = (circles[:, 0] >= low_x) & (circles[:, 0] < high_x) & (circles[:, 1] >= low_y) & (circles[:, 1] < high_y)
     return circles[inside]
+
+
+def _circles(
+    image: torch.Tensor, known: torch.Tensor, points: torch.Tensor, normals: torch.Tensor, shape: Shape, options: Options
+) -> tuple[np.ndarray, np.ndarray]:
+    """Circles (N, 6) and their edges, as :meth:`Fitted.passing` gives them: first those that much of a rim votes for, then those that
+    points vote for which no nearly whole rim of these explains. Ghosts beside clear rims are thus never fitted."""
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for least in (max(STRONG, options.votes), options.votes):
+        if found:
+            free = unexplained(points, normals, found[0][0], image.shape, shape)
+            points, normals = points[free], normals[free]
+        candidates = vote(points, normals, image.shape, shape, options, least)
+        found.append(fit(image, known, candidates, shape, options).passing(options))
+    circles, edges = (np.concatenate(values) for values in zip(*found, strict=True))
+    return circles, edges
 
 
 def contour(image: torch.Tensor, known: torch.Tensor, level: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,18 +148,42 @@ def contour(image: torch.Tensor, known: torch.Tensor, level: float) -> tuple[tor
     return points, torch.stack([gx, gy], 1) / torch.hypot(gx, gy)[:, None]
 
 
+def unexplained(points: torch.Tensor, normals: torch.Tensor, circles: np.ndarray, size: Sequence[int], shape: Shape) -> torch.Tensor:
+    """Which points (N,) of the contour aren't on the rim of a circle (M, 6) that is seen nearly whole."""
+    circles = circles[(circles[:, 3] >= CERTAIN) & (circles[:, 4] >= CERTAIN)]
+    circles = circles[circles[:, 2].argsort()[::-1], :3].astype(np.float32)
+    sides = [(1.0, shape.outer_px, -1.0), (*shape.inner, 1.0)][: 1 + shape.has_inner]
+    number = np.full(size, -1, np.int32)
+    for index, (x, y, radius) in enumerate(circles):
+        for factor, shift, _ in sides:
+            place = [round(float(value) * 16) for value in (x, y, max(factor * radius + shift, 0))]
+            cv2.circle(number, place[:2], place[2], index, round(2 * OWN_PX) + 2, shift=4)
+    at, along = points.cpu().numpy(), normals.cpu().numpy()
+    rim = number[np.rint(at[:, 1]).astype(np.intp), np.rint(at[:, 0]).astype(np.intp)]
+    near = np.flatnonzero(rim >= 0)
+    circle = circles[rim[near]]
+    outwards = at[near] - circle[:, :2]
+    apart = np.hypot(*outwards.T)
+    away = (outwards * along[near]).sum(1) / np.maximum(apart, 1e-6)
+    own = [(np.abs(apart - factor * circle[:, 2] - shift) <= OWN_PX) & (sign * away >= ALONG) for factor, shift, sign in sides]
+    left = np.ones(len(at), bool)
+    left[near[np.any(own, axis=0)]] = False
+    return torch.from_numpy(left).to(points.device)
+
+
 def radii(options: Options) -> np.ndarray:
     steps = int(np.ceil(np.log(options.max_radius_px / options.min_radius_px) / np.log(RADIUS_STEP)))
     return options.min_radius_px * (options.max_radius_px / options.min_radius_px) ** (np.arange(steps + 1) / max(steps, 1))
 
 
-def vote(points: torch.Tensor, normals: torch.Tensor, size: tuple[int, int], shape: Shape, options: Options) -> torch.Tensor:
-    """Candidates (N, 3) x, y, radius: peaks of the votes over place and radius. A whole rim, all of it seen, has about one vote."""
+def vote(points: torch.Tensor, normals: torch.Tensor, size: Sequence[int], shape: Shape, options: Options, least: float) -> torch.Tensor:
+    """Candidates (N, 3) x, y, radius: peaks above ``least`` of the votes over place and radius. A whole rim, all of it seen, has about one
+    vote."""
     found, strength = [], []
     points, normals = points.T.contiguous(), normals.T.contiguous()
     for radius in radii(options):
         votes, bin_px = accumulate(points, normals, size, shape, float(radius))
-        place, height = peaks(votes, options.votes)
+        place, height = peaks(votes, least)
         place = place * bin_px + (bin_px - 1) / 2
         found.append(torch.cat([place, torch.full_like(place[:, :1], radius)], 1))
         strength.append(height)
@@ -161,12 +208,16 @@ def strongest(candidates: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
 
 def peaks(votes: torch.Tensor, least: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Columns and rows (N, 2) of the values above ``least`` that none of their eight neighbours exceeds, and the values (N,)."""
-    found = places((votes > least) & (votes == highest_around(votes)))
-    width = votes.shape[1]
-    return torch.stack([found % width, found // width], 1), votes.flatten()[found]
+    found, (height, width), flat = places(votes > least), votes.shape, votes.flatten()
+    rows, cols = found // width, found % width
+    step = torch.arange(-1, 2, device=votes.device)
+    down, across = (rows[:, None] + step).clamp_(0, height - 1), (cols[:, None] + step).clamp_(0, width - 1)
+    around = flat[down[:, :, None] * width + across[:, None]].flatten(1)
+    highest = flat[found] == around.amax(1)
+    return torch.stack([cols, rows], 1)[highest], flat[found][highest]
 
 
-def accumulate(points: torch.Tensor, normals: torch.Tensor, size: tuple[int, int], shape: Shape, radius: float):
+def accumulate(points: torch.Tensor, normals: torch.Tensor, size: Sequence[int], shape: Shape, radius: float):
     """Votes (rows, cols) of edge points (2, N) for centres of craters of one radius, blurred, and the side of a bin in pixels."""
     bin_px = max(2.0, radius * BIN_SHARE)
     rows, cols = int(np.ceil(size[0] / bin_px)), int(np.ceil(size[1] / bin_px))
@@ -174,14 +225,13 @@ def accumulate(points: torch.Tensor, normals: torch.Tensor, size: tuple[int, int
     edges = [radius + shape.outer_px]
     if shape.has_inner and factor * radius + shift >= 1:
         edges.append(-(factor * radius + shift))
-    reach = torch.tensor(edges, device=points.device)[:, None]
     # What falls outside goes into bins around the others.
-    x, y = (
-        torch.add(at, along * reach).add_(0.5).div_(bin_px).floor_().clamp_(-1, side).long()
-        for at, along, side in zip(points, normals, (cols, rows), strict=True)
-    )
-    # The blur gathers what the directions' errors spread; a circle's contour has about 2πr · 0.9 points that are nearest to it.
-    weights = (BLUR_BINS**2 / len(edges) / reach.abs()).expand(x.shape)
-    bins = y.add_(1).mul_(cols + 2).add_(x).add_(1).flatten()
-    votes = torch.bincount(bins, weights.flatten(), (rows + 2) * (cols + 2)).view(rows + 2, cols + 2)
+    places, bins = points.div(bin_px).add_(0.5 / bin_px + 1), (rows + 2) * (cols + 2)
+    votes = torch.zeros(bins, device=points.device)
+    for reach in edges:
+        x, y = torch.add(places, normals, alpha=reach / bin_px)
+        bin_of = y.clamp_(0, rows + 1).long().mul_(cols + 2).add_(x.clamp_(0, cols + 1).long())
+        # The blur gathers what the directions' errors spread; a circle's contour has about 2πr · 0.9 points that are nearest to it.
+        votes.add_(torch.bincount(bin_of, minlength=bins), alpha=BLUR_BINS**2 / len(edges) / abs(reach))
+    votes = votes.view(rows + 2, cols + 2)
     return smoothed(votes[1:-1, 1:-1], BLUR_BINS), bin_px

@@ -34,13 +34,6 @@ def smoothed(image: torch.Tensor, sigma: float) -> torch.Tensor:
     return image
 
 
-def highest_around(image: torch.Tensor) -> torch.Tensor:
-    """The highest of each pixel of (h, w) and its eight neighbours."""
-    if image.device.type == "cpu":
-        return torch.from_numpy(cv2.dilate(image.numpy(), np.ones((3, 3), np.uint8)))
-    return functional.max_pool2d(image[None, None], 3, 1, 1)[0, 0]
-
-
 def sampled(image: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """The image (h, w) at positions (N, M) within it, bilinear."""
     if not x.numel():

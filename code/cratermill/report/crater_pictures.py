@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from ..core.frames import rows_of
-from ..geo.grid import Grid
 from ..geo.mosaic import Mosaic
 from .images import picture_of, reduced_shape, save_figure
-from .map_pictures import degree_ticks, rim
+from .map_pictures import degree_ticks, rims
 
 MOST_RIMS = 20000
 """More rims than this would hide the mosaic; the largest are drawn."""
@@ -29,7 +26,8 @@ def overlay(path: Path, mosaic: Mosaic, kinds: dict[str, tuple[pd.DataFrame, str
     right, bottom = mosaic.grid.width - 0.5, mosaic.grid.height - 0.5
     axes.imshow(picture_of(mosaic, shape), interpolation="nearest", extent=(-0.5, right, bottom, -0.5))
     for name, (table, colour) in kinds.items():
-        drawn = rims(table, mosaic.grid) if len(table) else []
+        largest = table.nlargest(MOST_RIMS, "radius_m") if len(table) else table
+        drawn = [line[::-1].T for line in rims(mosaic.grid, largest, points=49)] if len(table) else []
         axes.add_collection(LineCollection(drawn, colors=colour, linewidths=0.8, label=f"{name} ({len(table):,})"))
     axes.set(xlim=(-0.5, right), ylim=(bottom, -0.5))
     degree_ticks(axes, mosaic.grid)
@@ -37,9 +35,3 @@ def overlay(path: Path, mosaic: Mosaic, kinds: dict[str, tuple[pd.DataFrame, str
     for line in legend.get_lines():
         line.set_linewidth(2.5)
     return save_figure(figure, path, dpi=128)
-
-
-def rims(table: pd.DataFrame, grid: Grid) -> list[np.ndarray]:
-    """Lines (K, 2) col, row of the rims, the largest first; NaN where they cross the seam."""
-    largest = rows_of(table.nlargest(MOST_RIMS, "radius_m"))
-    return [np.column_stack(rim(grid, one.lon, one.lat, one.radius_m, points=49)[::-1]) for one in largest]

@@ -46,8 +46,7 @@ def preview(path: Path, mosaic: Mosaic, composite: Path, craters: pd.DataFrame) 
 
 def draw_rims(axes, craters: pd.DataFrame, grid: Grid) -> None:
     """Rims as circles on the ground, in the colours of their ejecta on a dark edge; the FID beside each unless there are too many."""
-    for crater in rows_of(craters):
-        rows, cols = rim(grid, crater.lon, crater.lat, crater.radius_m)
+    for crater, (rows, cols) in zip(rows_of(craters), rims(grid, craters), strict=True):
         axes.plot(cols, rows, color="black", linewidth=2.0, alpha=0.6)
         axes.plot(cols, rows, color="white", linewidth=0.9)
         if len(craters) <= MOST_LABELS:
@@ -59,14 +58,15 @@ def draw_rims(axes, craters: pd.DataFrame, grid: Grid) -> None:
     axes.set_ylim(grid.height - 0.5, -0.5)
 
 
-def rim(grid: Grid, lon: float, lat: float, radius_m: float, points: int = 121) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of a geodesic circle on the mosaic, broken by NaN where it crosses the seam."""
-    azimuth = np.linspace(0, 360, points)
-    there = grid.body.geod.fwd(np.full(points, lon), np.full(points, lat), azimuth, np.full(points, radius_m))
-    rows, cols = grid.rowcol_of_lonlat(np.asarray(there[0]), np.asarray(there[1]))
-    period = grid.period_px or math.inf
-    jumps = np.flatnonzero(abs(np.diff(cols)) > period / 2) + 1
-    return np.insert(rows, jumps, np.nan), np.insert(cols, jumps, np.nan)
+def rims(grid: Grid, craters: pd.DataFrame, points: int = 121) -> list[np.ndarray]:
+    """Of each crater (lon, lat, radius_m) the rows and columns (2, K) of a geodesic circle on the mosaic, broken by NaN where it crosses
+    the seam."""
+    azimuth = np.tile(np.linspace(0, 360, points), len(craters))
+    lon, lat, radius_m = (np.repeat(craters[name].to_numpy(float), points) for name in ("lon", "lat", "radius_m"))
+    there = grid.body.geod.fwd(lon, lat, azimuth, radius_m)
+    circles = np.stack(grid.rowcol_of_lonlat(there[0], there[1])).reshape(2, len(craters), points).transpose(1, 0, 2)
+    jumps = abs(np.diff(circles[:, 1])) > (grid.period_px or math.inf) / 2
+    return [np.insert(one, np.flatnonzero(at) + 1, np.nan, axis=1) if at.any() else one for one, at in zip(circles, jumps, strict=True)]
 
 
 def degree_ticks(axes, grid: Grid) -> None:

@@ -55,9 +55,8 @@ def nearly_held(circles: np.ndarray, grid: Grid, box: Box) -> np.ndarray:
     """Which centres lie in a box or a tenth of their radius off it, 2 px at least: neighbours see the same crater a little elsewhere, and
     one on the border would belong to neither. Doubles are removed when blocks are joined."""
     off = np.maximum(2.0, 0.1 * circles[:, 2])
-    corners = ((down * off, across * off) for down in (-1, 0, 1) for across in (-1, 0, 1))
-    held = [box.holds(*grid.lonlat(circles[:, 1] + down, circles[:, 0] + across)) for down, across in corners]
-    return np.any(held, axis=0)
+    down, across = (side.reshape(-1, 1) * off for side in np.meshgrid((-1, 0, 1), (-1, 0, 1)))
+    return box.holds(*grid.lonlat(circles[:, 1] + down, circles[:, 0] + across)).any(0)
 
 
 def params_of(products: list[Path]) -> dict[str, Any]:
