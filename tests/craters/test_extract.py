@@ -69,6 +69,39 @@ def test_the_list_turns_with_the_image(shape, seed, turns, flip, roll):
     assert nearest_error(extract(np.ascontiguousarray(moved), shape, SMALL), expected) <= 0.5
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.kind}{shape.width_px}")
+def test_a_clear_rim_explains_its_own_edges_and_those_of_no_other(shape):
+    circles = np.array([[100.0, 100, 50], [160, 100, 30]])  # the second crosses the first
+    image = module.smoothed(torch.from_numpy(shape.draw(circles, (200, 220)).astype(np.float32)), module.SMOOTHING_PX)
+    points, normals = module.contour(image, torch.ones(image.shape, dtype=torch.bool), 0.5)
+    factors = [(1.0, shape.outer_px), shape.inner][: 1 + shape.has_inner]
+
+    def off(circle: np.ndarray) -> np.ndarray:
+        away = np.hypot(*(points.numpy() - circle[:2]).T)
+        return np.min([np.abs(away - factor * circle[2] - shift) for factor, shift in factors], axis=0)
+
+    rim = np.array([[*circles[0], 1.0, 0.9, 0.1]])
+    left = module.unexplained(points, normals, rim, image.shape, shape).numpy()
+    assert not left[(off(circles[0]) < 1) & (off(circles[1]) > 5)].any()
+    assert left[off(circles[0]) > 4].all() and left[(off(circles[1]) < 1) & (off(circles[0]) > 4)].sum() > 50
+    unsure = rim * [1, 1, 1, 1, 0.8, 1]
+    assert module.unexplained(points, normals, unsure, image.shape, shape).all()
+    # Light on the other side: the edges are another's.
+    assert module.unexplained(points, -normals, rim, image.shape, shape).all()
+
+
+def test_what_clear_rims_explain_is_not_fitted(monkeypatch):
+    circles, fitted, real = scattered(3), [], module.fit
+
+    def counted(image, known, candidates, *others):
+        fitted.append(len(candidates))
+        return real(image, known, candidates, *others)
+
+    monkeypatch.setattr(module, "fit", counted)
+    assert nearest_error(extract(SHAPES[0].draw(circles, (320, 320)), SHAPES[0], SMALL), circles) < 0.5
+    assert len(fitted) == 2 and sum(fitted) < 3 * len(circles), fitted
+
+
 @pytest.mark.parametrize("shape", SHAPES[:2] + SHAPES[3:], ids=lambda shape: f"{shape.kind}{shape.width_px}")
 def test_nested_and_touching_craters_are_kept(shape):
     circles = np.array([[100.0, 100, 60], [115, 95, 15], [198, 100, 36], [100, 205, 40]])

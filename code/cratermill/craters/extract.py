@@ -226,12 +226,11 @@ def accumulate(points: torch.Tensor, normals: torch.Tensor, size: Sequence[int],
     if shape.has_inner and factor * radius + shift >= 1:
         edges.append(-(factor * radius + shift))
     # What falls outside goes into bins around the others.
-    places, bins = points.div(bin_px).add_(0.5 / bin_px + 1), (rows + 2) * (cols + 2)
-    votes = torch.zeros(bins, device=points.device)
+    places, bins, weights = points.div(bin_px).add_(0.5 / bin_px + 1), [], []
     for reach in edges:
         x, y = torch.add(places, normals, alpha=reach / bin_px)
-        bin_of = y.clamp_(0, rows + 1).long().mul_(cols + 2).add_(x.clamp_(0, cols + 1).long())
+        bins.append(y.clamp_(0, rows + 1).long().mul_(cols + 2).add_(x.clamp_(0, cols + 1).long()))
         # The blur gathers what the directions' errors spread; a circle's contour has about 2πr · 0.9 points that are nearest to it.
-        votes.add_(torch.bincount(bin_of, minlength=bins), alpha=BLUR_BINS**2 / len(edges) / abs(reach))
-    votes = votes.view(rows + 2, cols + 2)
+        weights.append(torch.full_like(x, BLUR_BINS**2 / len(edges) / abs(reach)))
+    votes = torch.bincount(torch.cat(bins), torch.cat(weights), (rows + 2) * (cols + 2)).float().view(rows + 2, cols + 2)
     return smoothed(votes[1:-1, 1:-1], BLUR_BINS), bin_px
