@@ -2,8 +2,9 @@
 
 One design for discs, outlines and rings, on CPU and GPU (torch). The iso-contour of the map gives edge points with normals; every point
 votes, for each of a row of radii, for the centre that lies along its normal (an outer edge has its light side inwards, an inner edge
-outwards). Peaks of the votes are refined by robust least squares on edges found along rays, to a fraction of a pixel. What share of the
-rim the map supports is the confidence. Cost follows the number of edge points, not pixels times radii.
+outwards). Peaks of the votes are refined by robust least squares on edges found along rays, to a fraction of a pixel: the strongest first,
+the others from the points that clear rims leave unexplained. What share of the rim the map supports is the confidence. Cost follows the
+number of edge points, not pixels times radii.
 """
 
 from __future__ import annotations
