@@ -56,7 +56,7 @@ def nearly_held(circles: np.ndarray, grid: Grid, box: Box) -> np.ndarray:
     one on the border would belong to neither. Doubles are removed when blocks are joined."""
     off = np.maximum(2.0, 0.1 * circles[:, 2])
     down, across = (side.reshape(-1, 1) * off for side in np.meshgrid((-1, 0, 1), (-1, 0, 1)))
-    return box.holds(*grid.lonlat(circles[:, 1] + down, circles[:, 0] + across)).any(0)
+    return np.asarray(np.any(box.holds(*grid.lonlat(circles[:, 1] + down, circles[:, 0] + across)), axis=0))
 
 
 def params_of(products: list[Path]) -> dict[str, Any]:
