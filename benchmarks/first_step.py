@@ -69,8 +69,7 @@ def seconds_forked(plan, index: int, runs: int) -> float:
     for _ in range(runs + 1):
         shutil.rmtree(plan.product(plan.cells[index]), ignore_errors=True)
         start = time.perf_counter()
-        slot = Slot(0, parent, plan.path, os.environ, log)
-        slot.give(index)
+        slot = Slot(0, parent, {"plan": str(plan.path), "indices": [index], "turn": f"here {time.time_ns()}"}, os.environ, log)
         ended = [message for _, message in until_end(parent, slot) if message and message["event"] == "end"]
         assert ended and ended[0]["state"] == "done", (ended, slot.last_words())
         times.append(time.perf_counter() - start)
