@@ -50,7 +50,8 @@ LIBRARIES = {
     "train": (
         *_NETWORKS,
         *("cratermill.pipeline.train", "cratermill.samples.sampler", "sklearn.model_selection"),
-        *("pyogrio", "tensorboard.summary.writer.event_file_writer"),
+        *("pyogrio", "tensorboard.summary.writer.event_file_writer", "pyarrow.parquet", "pyarrow.dataset"),
+        *("imageio", "skimage.draw", "skimage.exposure", "skimage.measure", "skimage.segmentation"),  # most of what imgaug loads
     ),
     **dict.fromkeys(("evaluate", "map"), _NETWORKS),
     **dict.fromkeys(("summarise", "composite", "analyse", "compare"), ("matplotlib.pyplot", "pandas", "geopandas", "rasterio")),
