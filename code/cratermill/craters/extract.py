@@ -112,11 +112,11 @@ def _circles(
     """Circles (N, 6) and their edges, as :meth:`Fitted.passing` gives them: first those that much of a rim votes for, then those that
     points vote for which no nearly whole rim of these explains. Ghosts beside clear rims are thus never fitted."""
     found: list[tuple[np.ndarray, np.ndarray]] = []
-    for least in (max(STRONG, options.votes), options.votes):
+    for least, every in ((max(STRONG, options.votes), 2), (options.votes, 1)):
         if found:
             free = unexplained(points, normals, found[0][0], image.shape, shape)
             points, normals = points[free], normals[free]
-        candidates = vote(points, normals, image.shape, shape, options, least)
+        candidates = vote(points, normals, image.shape, shape, radii(options)[::every], least)
         found.append(fit(image, known, candidates, shape, options).passing(options))
     circles, edges = (np.concatenate(values) for values in zip(*found, strict=True))
     return circles, edges
@@ -177,12 +177,12 @@ def radii(options: Options) -> np.ndarray:
     return options.min_radius_px * (options.max_radius_px / options.min_radius_px) ** (np.arange(steps + 1) / max(steps, 1))
 
 
-def vote(points: torch.Tensor, normals: torch.Tensor, size: Sequence[int], shape: Shape, options: Options, least: float) -> torch.Tensor:
-    """Candidates (N, 3) x, y, radius: peaks above ``least`` of the votes over place and radius. A whole rim, all of it seen, has about one
-    vote."""
+def vote(points: torch.Tensor, normals: torch.Tensor, size: Sequence[int], shape: Shape, tried: np.ndarray, least: float) -> torch.Tensor:
+    """Candidates (N, 3) x, y, radius: peaks above ``least`` of the votes over place and the radii ``tried``. A whole rim, all of it seen,
+    has about one vote."""
     found, strength = [], []
     points, normals = points.T.contiguous(), normals.T.contiguous()
-    for radius in radii(options):
+    for radius in tried:
         votes, bin_px = accumulate(points, normals, size, shape, float(radius))
         place, height = peaks(votes, least)
         place = place * bin_px + (bin_px - 1) / 2
