@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,14 @@ from ..geo.grid import square_grid
 from ..geo.mosaic import Mosaic
 from .images import save_figure, seen
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MOST_SHOWN, COLUMNS, RADII, LEAST_PX = 40, 8, 2.5, 14
 """Craters on a sheet, side by side, and how far each is shown around its centre."""
 SIDE_PX = 96
+ACROSS, DOWN = 1.05, 1.2
+"""From one panel to the next, in their sides."""
 
 
 @dataclass(frozen=True)
@@ -33,25 +39,37 @@ class Shown:
 
 def contact_sheet(path: Path, title: str, craters: Sequence[Shown], colour: str) -> Path:
     from matplotlib.figure import Figure
-    from matplotlib.patches import Circle
 
     rows = max(1, -(-len(craters) // COLUMNS))
     height = 1.75 * rows + 0.3
     figure = Figure(figsize=(1.5 * COLUMNS, height))
-    # By hand: see crater_pictures.py.
-    figure.subplots_adjust(left=0.005, right=0.995, bottom=0.05 / height, top=1 - 0.5 / height, wspace=0.05, hspace=0.2)
     figure.suptitle(title, fontsize=9, y=1 - 0.06 / height, va="top")
-    places = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    for place in places:
-        place.set_axis_off()
-    for place, crater in zip(places, craters, strict=False):
-        reach = max(RADII * crater.radius_px, LEAST_PX)
-        low, high = crater.span or (None, None)
-        place.imshow(crater.picture, cmap="gray", vmin=low, vmax=high)
-        place.add_patch(Circle((crater.x, crater.y), crater.radius_px, fill=False, color=colour, lw=0.8))
-        place.set(xlim=(crater.x - reach, crater.x + reach), ylim=(crater.y + reach, crater.y - reach))
-        place.set_title(crater.caption, fontsize=6.5)
+    # One pair of axes for all panels, in sides of a panel: matplotlib takes five times as long for a pair each.
+    axes = figure.add_axes((0.005, 0.05 / height, 0.99, 1 - 0.4 / height))
+    for number, crater in enumerate(craters):
+        row, col = divmod(number, COLUMNS)
+        _draw(axes, crater, col * ACROSS, row * DOWN, colour)
+    axes.set(xlim=(0, COLUMNS * ACROSS), ylim=(rows * DOWN - DOWN + 1, 1 - DOWN))
+    axes.set_axis_off()
     return save_figure(figure, path, dpi=110)
+
+
+def _draw(axes: Axes, crater: Shown, left: float, top: float, colour: str) -> None:
+    """A crater on a panel of side 1."""
+    from matplotlib.patches import Circle
+
+    reach = max(RADII * crater.radius_px, LEAST_PX)
+    ends = [(int(max(0, middle - reach)), int(middle + reach) + 1) for middle in (crater.y, crater.x)]
+    part = crater.picture[slice(*ends[0]), slice(*ends[1])]
+    edges = [[min(end, length) - 0.5 for end in pair] for pair, length in zip(ends, crater.picture.shape, strict=False)]
+    (up, down), (west, east) = (
+        [start + (edge - middle + reach) / (2 * reach) for edge in pair]
+        for start, middle, pair in zip((top, left), (crater.y, crater.x), edges, strict=True)
+    )
+    low, high = crater.span or (None, None)
+    axes.imshow(part, cmap="gray", vmin=low, vmax=high, extent=(west, east, down, up))
+    axes.add_patch(Circle((left + 0.5, top + 0.5), crater.radius_px / (2 * reach), fill=False, color=colour, lw=0.8))
+    axes.text(left + 0.5, top - 0.03, crater.caption, fontsize=6.5, ha="center")
 
 
 def on_ground(mosaic: Mosaic, craters: pd.DataFrame) -> list[Shown]:
