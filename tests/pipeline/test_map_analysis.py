@@ -7,7 +7,7 @@ import geopandas as gpd
 import pandas as pd
 import pytest
 
-from cratermill.config import CompareOptions, MapRuns
+from cratermill.config import AnalysisOptions, CompareOptions, MapRuns
 from cratermill.core.errors import InputError
 from cratermill.core.files import read_json, write_json
 from cratermill.pipeline import map_analysis
@@ -65,6 +65,18 @@ def test_a_crater_list_is_counted_and_matched(tmp_path):
 def test_options_of_lists_are_refused_for_ejecta(tmp_path, given):
     with pytest.raises(InputError, match=f"{next(iter(given))}: .* is a map of ejecta"):
         map_analysis.compared(tmp_path, tmp_path, CompareOptions(**given))
+
+
+def test_options_of_ejecta_are_refused_for_lists(tmp_path):
+    path = tmp_path / "craters.csv"
+    path.write_text("lon,lat,diameter_km\n1,2,3\n")
+    for given in ({"min_size": 5}, {"scales": []}, {"pictures": 0}, {"calibrate": "isotonic"}):
+        with pytest.raises(InputError, match=f"{next(iter(given))}: craters.csv holds a crater list"):
+            map_analysis.compared(path, path, CompareOptions(**given))
+    with pytest.raises(InputError, match="craters: craters.csv holds a crater list"):
+        map_analysis.compared(path, path, CompareOptions(), craters=path)
+    with pytest.raises(InputError, match="band_names, drawn: craters.csv"):
+        map_analysis.analysed(path, AnalysisOptions(band_names=["b1"]), drawn=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 OF_LISTS = ("area_km2", "chronology", "diameters", "where")
 OF_COMPARED_LISTS = ("by", "diameters", "where")
 """Options of an analysis and of a comparison that only crater lists know: a map of ejecta must not take them without a word."""
+OF_EJECTA, OF_COMPARED_EJECTA = ("min_size", "pictures", "band_names"), ("scales", "min_size", "pictures", "calibrate")
+"""The other way round."""
 
 
 def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
@@ -45,6 +47,7 @@ def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
 def analysed(folder: Path, options: AnalysisOptions, **named: Any) -> dict[str, Any]:
     """Patterns of a map's ejecta, or what a crater list counts."""
     if is_list(folder):
+        refuse_ejecta_options(folder, options, OF_EJECTA, {name: named.get(name) for name in ("mosaic", "craters", "drawn")})
         asked: dict[str, Any] = {"area_km2": options.area_km2, "chronology": options.chronology, "diameters_km": options.diameters}
         return run_counts(folder, **asked, where=options.where, into=named.get("into"))
     refuse_list_options(folder, options, OF_LISTS, "analysed")
@@ -54,6 +57,7 @@ def analysed(folder: Path, options: AnalysisOptions, **named: Any) -> dict[str, 
 def compared(folder: Path, truth: Path, options: CompareOptions, **named: Any) -> dict[str, Any]:
     """A map or a crater list against truth."""
     if is_list(folder):
+        refuse_ejecta_options(folder, options, OF_COMPARED_EJECTA, {"craters": named.get("craters")})
         return compare_lists(folder, truth, options, mosaic=named.get("mosaic"), into=named.get("into"))
     refuse_list_options(folder, options, OF_COMPARED_LISTS, "compared")
     return run_comparison(folder, truth, options=options, **named)
@@ -65,4 +69,17 @@ def refuse_list_options(folder: Path, options: AnalysisOptions | CompareOptions,
             f"{', '.join(unread)}: {folder.name} is a map of ejecta, all of whose craters are {done}",
             valid="a crater list, or a map of craters",
             next_step="leave it out; 'map.craters' in the configuration chooses the craters of a map",
+        )
+
+
+def refuse_ejecta_options(
+    folder: Path, options: AnalysisOptions | CompareOptions, names: tuple[str, ...], files: dict[str, Path | None]
+) -> None:
+    fields = type(options).model_fields
+    unread = [name for name in names if getattr(options, name) != fields[name].get_default(call_default_factory=True)]
+    if unread := unread + [name for name, path in files.items() if path is not None]:
+        raise InputError(
+            f"{', '.join(unread)}: {folder.name} holds a crater list, for which that means nothing",
+            valid="a map of ejecta",
+            next_step="leave it out",
         )
