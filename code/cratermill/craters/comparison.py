@@ -12,7 +12,7 @@ from ..core.files import write_json, write_table
 from ..geo.bodies import Body
 from .catalogue import write_catalogue
 from .classes import Classes
-from .matching import RULES, STRICT, match
+from .matching import RULES, STRICT
 from .score_tables import class_table, latitude_table, size_table
 from .scores import Tally, score, sectors, tally
 
@@ -33,11 +33,11 @@ class Comparison:
 
     @property
     def found_km(self) -> np.ndarray:
-        return 2 * self.strict.found_radius[self.strict.found_counts] / 1e3
+        return self.strict.diameters()[0] / 1e3
 
     @property
     def known_km(self) -> np.ndarray:
-        return 2 * self.strict.truth_radius[self.strict.truth_counts] / 1e3
+        return self.strict.diameters()[1] / 1e3
 
 
 def compare(
@@ -62,16 +62,13 @@ def compare(
     tables[BY_LATITUDE] = pd.concat(by_latitude, ignore_index=True)
     if classes is not None:
         tables[BY_CLASS] = pd.concat([class_table(counts, name, classes) for name, counts in tallies.items()], ignore_index=True)
-    pairs = match(one, other, body=body).pairs
-    new, missed = (_left(table, pairs[:, side], radii_m) for side, table in enumerate((found, known)))
+    new, missed = (_left(table, hit, radii_m) for table, hit in ((found, strict.found_hit), (known, strict.truth_hit)))
     return Comparison(scores, tables, strict, new, missed)
 
 
-def _left(table: pd.DataFrame, paired: np.ndarray, radii_m: tuple[float, float]) -> pd.DataFrame:
+def _left(table: pd.DataFrame, hit: np.ndarray, radii_m: tuple[float, float]) -> pd.DataFrame:
     """What has no partner and is of the sizes that count."""
-    left = np.ones(len(table), bool)
-    left[paired] = False
-    return table[left & table["radius_m"].between(*radii_m).to_numpy(bool)].reset_index(drop=True)
+    return table[~hit & table["radius_m"].between(*radii_m).to_numpy(bool)].reset_index(drop=True)
 
 
 def strict_rows(table: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ INTERVALS = tuple(f"{title}{end}" for title in TITLES for end in ("", "_low", "_
 def size_table(one: Tally, rule: str, unit: float = 1.0, per_octave: int = 1) -> pd.DataFrame:
     """By bins of the diameter, ``per_octave`` of them to its double; found craters in the bin of their own diameter. ``unit``: of the
     table's diameters."""
-    diameters = 2 * np.concatenate([one.truth_radius[one.truth_counts], one.found_radius[one.found_counts]]) / unit
+    diameters = np.concatenate(one.diameters()) / unit
     steps = np.floor(per_octave * np.log2(diameters)) if len(diameters) else np.zeros(0)
     first, last = (int(steps.min()), int(steps.max())) if len(steps) else (0, -1)
     edges = 2.0 ** (np.arange(first, last + 2) / per_octave)

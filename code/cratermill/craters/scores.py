@@ -45,6 +45,10 @@ class Tally:
     def _masks(self) -> tuple[np.ndarray, ...]:
         return self.found_hit & self.found_counts, self.found_counts, self.truth_hit & self.truth_counts, self.truth_counts
 
+    def diameters(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the found craters and of the catalogue's, of those that count."""
+        return 2 * self.found_radius[self.found_counts], 2 * self.truth_radius[self.truth_counts]
+
     def part(self, found: np.ndarray, truth: np.ndarray) -> Tally:
         """The same with only some of the found craters and some of the catalogue's, (N,) bool each, counting."""
         return replace(self, found_counts=self.found_counts & found, truth_counts=self.truth_counts & truth)

@@ -64,7 +64,7 @@ def compared(folder: Path, truth: Path, options: CompareOptions, **named: Any) -
 
 
 def refuse_list_options(folder: Path, options: AnalysisOptions | CompareOptions, names: tuple[str, ...], done: str) -> None:
-    if unread := [name for name in names if getattr(options, name) is not None]:
+    if unread := given(options, names):
         raise InputError(
             f"{', '.join(unread)}: {folder.name} is a map of ejecta, all of whose craters are {done}",
             valid="a crater list, or a map of craters",
@@ -75,11 +75,15 @@ def refuse_list_options(folder: Path, options: AnalysisOptions | CompareOptions,
 def refuse_ejecta_options(
     folder: Path, options: AnalysisOptions | CompareOptions, names: tuple[str, ...], files: dict[str, Path | None]
 ) -> None:
-    fields = type(options).model_fields
-    unread = [name for name in names if getattr(options, name) != fields[name].get_default(call_default_factory=True)]
-    if unread := unread + [name for name, path in files.items() if path is not None]:
+    if unread := [*given(options, names), *(name for name, path in files.items() if path is not None)]:
         raise InputError(
             f"{', '.join(unread)}: {folder.name} holds a crater list, for which that means nothing",
             valid="a map of ejecta",
             next_step="leave it out",
         )
+
+
+def given(options: AnalysisOptions | CompareOptions, names: tuple[str, ...]) -> list[str]:
+    """Which of these options aren't as when they are left out."""
+    fields = type(options).model_fields
+    return [name for name in names if getattr(options, name) != fields[name].get_default(call_default_factory=True)]

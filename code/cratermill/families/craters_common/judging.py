@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...core.files import write_table
 from ...core.frames import rows_of
-from ...craters.matching import STRICT, match
+from ...craters.matching import STRICT
 from ...craters.score_tables import size_table
 from ...craters.scores import Tally, all_rules, average_precision, precision_recall, score
 from .family import COMPLETENESS, CRATERS, CURVE, MISSED, NEW, SCORES
@@ -41,26 +41,27 @@ def judge(
     found = [circles[circles[:, 3] >= threshold] for circles in everything]
     radii = radii_px(hparams, float(tiles.tiles["resolution_m"].iloc[0]))
     tallies = all_rules(found, truth, radii)
+    strict = tallies["strict"]
     curve = precision_recall(everything, truth, STRICT, radii)
     write_table(folder / CURVE, curve)
     parts, lost = [], []
-    for row, circles, known in zip(rows, found, truth, strict=True):
-        pairs = match(circles, known).pairs
-        new = np.ones(len(circles), bool)
-        new[pairs[:, 0]] = False
-        lost.append(pd.DataFrame(np.delete(known[:, :3], pairs[:, 1], axis=0), columns=["x", "y", "radius_px"]).assign(tile=row))
-        table = pd.DataFrame(circles[:, : len(columns)], columns=list(columns)[: circles.shape[1]]).assign(new=new.astype(int))
+    hits = (
+        np.split(hit, np.cumsum([len(one) for one in lists])[:-1]) for hit, lists in ((strict.found_hit, found), (strict.truth_hit, truth))
+    )
+    for row, circles, known, right, seen in zip(rows, found, truth, *hits, strict=True):
+        lost.append(pd.DataFrame(known[~seen, :3], columns=["x", "y", "radius_px"]).assign(tile=row))
+        table = pd.DataFrame(circles[:, : len(columns)], columns=list(columns)[: circles.shape[1]]).assign(new=(~right).astype(int))
         table.insert(0, "tile", row)
         table.insert(1, "name", tiles.tiles["name"].iloc[row])
         parts.append(table)
     table = pd.concat(parts, ignore_index=True)
     write_table(folder / CRATERS, table)
-    show(folder, tiles, table[table["new"] == 1], pd.concat(lost, ignore_index=True), tallies["strict"], radii)
+    show(folder, tiles, table[table["new"] == 1], pd.concat(lost, ignore_index=True), strict, radii)
     write_table(folder / SCORES, pd.concat([size_table(one, name) for name, one in tallies.items()], ignore_index=True))
     metrics: dict[str, float] = {}
     for name, one in tallies.items():
         metrics |= score(one, name)
-    counts = tallies["strict"].counts()
+    counts = strict.counts()
     metrics["AP_strict"] = average_precision(curve)
     return metrics | {"craters_found": counts[1], "craters_known": counts[3], "craters_new": counts[1] - counts[0]}
 
@@ -83,8 +84,7 @@ def show(folder: Path, tiles: TileSet, new: pd.DataFrame, missed: pd.DataFrame, 
     from ...report.palette import MISSED as OF_MISSED
     from ...report.palette import NEW as OF_NEW
 
-    diameters = 2 * strict.found_radius[strict.found_counts], 2 * strict.truth_radius[strict.truth_counts]
-    completeness(folder / COMPLETENESS, size_table(strict, "strict", per_octave=PER_OCTAVE), *diameters, "px")
+    completeness(folder / COMPLETENESS, size_table(strict, "strict", per_octave=PER_OCTAVE), *strict.diameters(), "px")
     for name, table, by, title, colour in (
         (NEW, new, "confidence", "surest of the found craters that the list lacks: confidence, tile, radius in pixels", OF_NEW),
         (MISSED, missed, "radius_px", "largest of the list's craters that were not found: tile, radius in pixels", OF_MISSED),
