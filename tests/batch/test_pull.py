@@ -204,7 +204,7 @@ def pull_all(*args):
 
 def test_workers_killed_at_random_leave_what_calm_ones_do(root, tmp_path):
     """Each turn two workers are killed wherever they are, until all is done; the products are those of a run that nobody disturbed."""
-    specs = [{"n": n, "steps": 4, "step_s": 0.005} for n in range(6)] + [{"n": 9, "needs": list(range(6)), "stage": "evaluate"}]
+    specs = [{"n": n, "steps": 4, "step_s": 0.03} for n in range(6)] + [{"n": 9, "needs": list(range(6)), "stage": "evaluate"}]
     calm, disturbed = (load(freeze(fake.plan_of(folder, specs))) for folder in (tmp_path / "calm", root))
     list(pull(calm, range(7), fake.science, StopFlag(), "calm"))
     draws, kills, forked = random.Random(7), 0, multiprocessing.get_context("fork")
@@ -214,7 +214,7 @@ def test_workers_killed_at_random_leave_what_calm_ones_do(root, tmp_path):
         workers = [forked.Process(target=pull_all, args=(disturbed, range(7), fake.science, StopFlag(), f"turn {kills}")) for _ in range(2)]
         for worker in workers:
             worker.start()
-        wanted = before + draws.randint(1, 6)
+        wanted = before + draws.randint(1, 4)
         while steps_of(root) < wanted and any(worker.is_alive() for worker in workers):
             time.sleep(0.002)
         for worker in workers:
