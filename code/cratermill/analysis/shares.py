@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..geo.arrays import write_array
-from ..geo.blocks import lazy_raster
+from ..geo.blocks import BLOCK_PX, in_order, lazy_raster
+from ..geo.cog import write_cog
 from ..geo.grid import Grid, Window, pixel_areas_m2
 from ..geo.mosaic import Mosaic, close_kept, kept_open
 
@@ -99,25 +99,38 @@ def ensemble_areas(files: dict[int, Path], grid: Grid, threshold: float) -> pd.D
 
 def write_disagreement(path: Path, files: dict[int, Path], grid: Grid) -> Path:
     """Where the members disagree: 4 s (1 − s) of the vote share s, the most of any crater; 0 agreed, 1 half and half, NaN without tiles."""
+    crater_shares = _opened(files, grid)
+    met = Window(0, 0, *grid.shape).squares_met(BLOCK_PX, [shares.place for shares in crater_shares], grid.period_px)
+    jobs = [(block, [crater_shares[number] for number in numbers]) for block, numbers in met]
+    made = zip((block for block, _ in jobs), in_order(_disagreement, jobs, 4 * BLOCK_PX**2), strict=True)
     try:
-        return write_array(path, most_of(files, grid, disagreement), grid, nodata=np.nan, names=["disagreement"], resampling="average")
+        return write_cog(path, made, grid, dtype="float32", bands=1, nodata=np.nan, names=["disagreement"], resampling="average")
     finally:
         close_kept()
 
 
-def most_of(files: dict[int, Path], grid: Grid, what: Callable[[np.ndarray], np.ndarray] = np.asarray) -> dask.array.Array:
-    """The most that any crater has of something that follows from its vote shares, (1, H, W) float32 lazy; NaN without tiles."""
-    crater_shares = [Shares.open(fid, file, grid) for fid, file in sorted(files.items())]
-    return lazy_raster(partial(_most, crater_shares, what), (1, *grid.shape), np.float32)
+def most_of(files: dict[int, Path], grid: Grid) -> dask.array.Array:
+    """The largest of the craters' vote shares, (1, H, W) float32 lazy; NaN without tiles."""
+    return lazy_raster(partial(_most, _opened(files, grid), np.asarray), (1, *grid.shape), np.float32)
+
+
+def _opened(files: dict[int, Path], grid: Grid) -> list[Shares]:
+    return [Shares.open(fid, file, grid) for fid, file in sorted(files.items())]
 
 
 def _most(crater_shares: list[Shares], what: Callable[[np.ndarray], np.ndarray], block: Window) -> np.ndarray:
+    """The most that any crater has of something that follows from its vote shares, (1, h, w) float32; NaN without tiles."""
     out = np.full((1, block.height, block.width), np.nan, np.float32)
     for shares in crater_shares:
         for here, values in shares.pieces(block):
             most = out[0][here.slices]
             np.fmax(most, what(values), out=most)
     return out
+
+
+def _disagreement(job: tuple[Window, list[Shares]]) -> np.ndarray:
+    block, crater_shares = job
+    return _most(crater_shares, disagreement, block)
 
 
 def disagreement(share: np.ndarray) -> np.ndarray:
