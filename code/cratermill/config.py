@@ -262,6 +262,7 @@ class AnalysisOptions(Strict):
     chronology: str | None = Field(None, description="of a crater list: moon, mars, mercury, or a system by name")
     diameters: tuple[float, float] | None = Field(None, description="of a crater list: from and to, in km, for its age")
     where: str | None = Field(None, description="of a crater list: the craters that count, such as radius_m > 2e4")
+    body: str | None = Field(None, description="of a crater list that names none: its body, by name or a yaml file")
 
 
 class CompareOptions(Strict):
@@ -274,6 +275,7 @@ class CompareOptions(Strict):
     diameters: tuple[float, float] | None = Field(None, description="of crater lists: sizes that count, from and to, in km")
     by: str | None = Field(None, description="of crater lists: column of the truth for recall by class; its degradation, if any")
     where: str | None = Field(None, description="of crater lists: the craters of both that count, such as lon < 0")
+    body: str | None = Field(None, description="of crater lists that name none: their body, by name or a yaml file")
 
     @field_validator("scales")
     @classmethod

@@ -67,6 +67,26 @@ def test_lists_are_joined(craters, tmp_path, monkeypatch):
     assert refused.exit_code == 2 and "3 votes of 2 lists" in refused.output
 
 
+def test_files_that_name_no_body_are_told_it(craters, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    craters.iloc[:30].to_csv("one.csv", index=False)
+    craters.iloc[10:40].to_csv("other.csv", index=False)
+    silent = [CliRunner().invoke(app, [command, "one.csv", "other.csv"]) for command in ("join", "compare")]
+    assert all(one.exit_code == 2 and "--body moon" in one.output for one in silent)
+    joined = CliRunner().invoke(app, ["join", "one.csv", "other.csv", "--body", "Mars", "--json"])
+    assert json.loads(joined.stdout)["by_votes"] == {"1": 20, "2": 20}
+    assert body_of_crs(read_catalogue(tmp_path / "results" / "analysis" / "joined_one_other" / "craters.gpkg").crs).name == "Mars"
+    assert "30 craters against 30" in CliRunner().invoke(app, ["compare", "one.csv", "other.csv", "--body", "mars"]).output
+    assert "model age" in CliRunner().invoke(app, ["analyse", "one.csv", "--body", "mars"]).output
+    write_catalogue(tmp_path / "moon.gpkg", craters.iloc[:30], get_body("moon"))
+    for command in (["join", "one.csv"], ["compare", "one.csv"], ["analyse"]):
+        refused = CliRunner().invoke(app, [*command, "moon.gpkg", "--body", "mars"])
+        assert refused.exit_code == 2 and "another ellipsoid" in refused.output
+    missing = CliRunner().invoke(app, ["join", "one.csv", "none.csv"])
+    assert missing.exit_code == 2 and "no crater list none.csv" in missing.output
+
+
 def test_maps_and_craterstats_files_know_their_area(craters, tmp_path):
     folder = tmp_path / "a map of craters"
     folder.mkdir()

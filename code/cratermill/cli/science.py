@@ -15,6 +15,7 @@ MAP_OR_LIST = typer.Argument(metavar="MAP", help="A map's folder, or its name be
 MOSAIC = typer.Option(None, "--mosaic", help="The mosaic of the masks; what the map was made of when left out.")
 CRATERS = typer.Option(None, "--craters", help="The crater list; what the map was made of when left out.")
 INTO = typer.Option(None, "--into", help="Folder of the results; the map's own, or below results/ for other masks.")
+BODY = typer.Option(None, "--body", help="Of crater lists: their body where none says it, by name or a yaml file.")
 AGAIN = typer.Option(False, "--again", help="Also where the same is there already.")
 
 
@@ -31,6 +32,7 @@ def analyse(
     chronology: str | None = typer.Option(None, "--chronology", help="Of a crater list: moon, mars, mercury, or a system by name."),
     diameters: tuple[float, float] | None = typer.Option(None, "--diameters", help="Of a crater list: from and to, in km, for its age."),
     where: str | None = typer.Option(None, "--where", help="Of a crater list: the craters that count, such as 'radius_m > 2e4'."),
+    body: str | None = BODY,
     into: Path | None = INTO,
     again: bool = AGAIN,
     as_json: bool = JSON,
@@ -45,12 +47,12 @@ def analyse(
     from ..core.progress import shown
     from ..pipeline.counts import is_list
     from ..pipeline.map_analysis import analysed
-    from ..pipeline.map_sources import find_map
+    from ..pipeline.map_sources import map_or_list
 
-    folder = folder if folder.is_file() else find_map(folder)
+    folder = map_or_list(folder)
     names = [name.strip() for name in band_names.split(",")] if band_names else []
     given = {"min_size": min_size, "pictures": pictures, "band_names": names, "area_km2": area_km2, "chronology": chronology}
-    options = checked(AnalysisOptions, {**given, "diameters": diameters, "where": where}, "the options of analyse")
+    options = checked(AnalysisOptions, {**given, "diameters": diameters, "where": where, "body": body}, "the options of analyse")
     with shown() as progress:
         named = {"mosaic": mosaic, "craters": craters, "drawn": drawn, "into": into}
         found = analysed(folder, options, **named, progress=progress, again=again)
@@ -96,6 +98,7 @@ def compare(
     ),
     by: str | None = typer.Option(None, "--by", help="Of crater lists: column of the truth for recall by class; its degradation, if any."),
     where: str | None = typer.Option(None, "--where", help="Of crater lists: the craters of both that count, such as 'lon < 0'."),
+    body: str | None = BODY,
     calibrate: str | None = typer.Option(None, "--calibrate", help="Also fit a correction of probabilities: temperature or isotonic."),
     into: Path | None = INTO,
     as_json: bool = JSON,
@@ -111,11 +114,11 @@ def compare(
     from ..core.progress import shown
     from ..pipeline.counts import is_list
     from ..pipeline.map_analysis import compared
-    from ..pipeline.map_sources import find_map
+    from ..pipeline.map_sources import map_or_list
 
-    folder = folder if folder.is_file() else find_map(folder)
+    folder = map_or_list(folder)
     given = {"scales": whole_numbers(scales), "min_size": min_size, "pictures": pictures, "calibrate": calibrate, "diameters": diameters}
-    given |= {"by": by, "where": where}
+    given |= {"by": by, "where": where, "body": body}
     options = checked(CompareOptions, given, "the options of compare")
     with shown() as progress:
         found = compared(folder, truth, options, mosaic=mosaic, craters=craters, into=into, progress=progress)
@@ -152,6 +155,7 @@ def print_lists(found: dict) -> None:
 def join(
     lists: list[Path] = typer.Argument(metavar="LIST LIST...", help="Crater lists: maps' folders or names, or files of any format."),
     votes: int = typer.Option(1, "--votes", min=1, help="In how many of the lists a crater must be."),
+    body: str | None = BODY,
     into: Path | None = INTO,
     as_json: bool = JSON,
 ) -> None:
@@ -160,10 +164,11 @@ def join(
     The joined list says how many had each crater, and how far apart in place and size, in km.
     """
     begins("join: reading the lists")
+    from ..geo.bodies import get_body
     from ..pipeline.join_lists import join_lists
-    from ..pipeline.map_sources import find_map
+    from ..pipeline.map_sources import map_or_list
 
-    found = join_lists([path if path.is_file() else find_map(path) for path in lists], votes=votes, into=into)
+    found = join_lists([map_or_list(path) for path in lists], votes=votes, body=get_body(body) if body else None, into=into)
     if as_json:
         print_json(found)
         return

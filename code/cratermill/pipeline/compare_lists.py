@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
 from ..core.files import read_json
+from ..geo.bodies import get_body, require_same_body
 from .counts import read_lists
 from .index import refresh
 from .map_sources import PROVENANCE, results_folder, sources_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..config import CompareOptions
+    from ..geo.bodies import Body
     from ..geo.mosaic import Mosaic
 
 
@@ -36,7 +38,7 @@ def compare_lists(
     from ..report.lists_compared import draw_comparison, write_lists_page
 
     with ground(path, mosaic) as opened:
-        (found, known), body = read_lists([path, truth], opened.grid.body if opened else None, options.where)
+        (found, known), body = read_lists([path, truth], body_of(opened, options.body), options.where)
         known = in_area(known, path)
         radii = radii_m(found, options.diameters)
         sizes = {"from_km": 2 * radii[0] / 1e3, "to_km": 2 * radii[1] / 1e3}
@@ -65,6 +67,16 @@ def in_area(known: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not bounds:
         return known
     return known[Box(**bounds).holds(known["lon"].to_numpy(), known["lat"].to_numpy())].reset_index(drop=True)
+
+
+def body_of(mosaic: Mosaic | None, named: str | None) -> Body | None:
+    """The body that is named, which must be the mosaic's; else that one."""
+    if named is None:
+        return mosaic.grid.body if mosaic else None
+    body = get_body(named)
+    if mosaic:
+        require_same_body(mosaic.grid.body, body, f"--body {named}")
+    return body
 
 
 @contextlib.contextmanager

@@ -53,6 +53,7 @@ def read_lists(paths: Sequence[Path], body: Body | None = None, where: str | Non
         raise InputError(
             f"none of these says on which body its craters lie: {', '.join(map(str, files))}",
             valid="a map's folder, a GeoPackage, a GeoParquet or a .scc file for one of them",
+            next_step="or name the body: --body moon",
         )
     return [found[file] for file in files], body
 
@@ -65,12 +66,13 @@ def run_counts(
     diameters_km: tuple[float, float] | None = None,
     into: Path | None = None,
     where: str | None = None,
+    body: Body | None = None,
 ) -> dict[str, Any]:
     """Count a crater list: ``counts.csv``, ``counts.png`` and ``counts.json`` in a map's folder, else below ``results/analysis``.
 
     ``area_km2``: counted; that of the map or of the CraterStats file, or the whole body, when left out. ``chronology``: a system or a body;
     the list's own body when left out. ``diameters_km``: what the age is made of; from where the list seems whole when left out. ``where``:
-    an expression that chooses craters.
+    an expression that chooses craters. ``body``: of a list that names none.
     """
     from ..craters.catalogue import read_catalogue
     from ..craters.chronology import DEFAULTS, model_age
@@ -78,7 +80,7 @@ def run_counts(
     from ..geo.bodies import body_of_crs
 
     source = list_file(path)
-    table = read_catalogue(source, where=where)
+    table = read_catalogue(source, body, where=where)
     body = body_of_crs(table.crs) if table.crs is not None else None
     sizes = table["radius_m"].to_numpy(float) * 2 / 1000
     area = area_km2 or counted_area_km2(path, body)

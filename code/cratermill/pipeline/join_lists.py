@@ -16,15 +16,17 @@ from .map_sources import results_folder
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from ..geo.bodies import Body
+
 FORMATS = (".gpkg", ".parquet", ".csv")
 """Not CraterStats' files: they state an area that was counted, and lists don't say theirs."""
 
 
-def join_lists(paths: Sequence[Path], *, votes: int = 1, into: Path | None = None) -> dict[str, Any]:
+def join_lists(paths: Sequence[Path], *, votes: int = 1, body: Body | None = None, into: Path | None = None) -> dict[str, Any]:
     """``craters.gpkg``, ``.parquet`` and ``.csv`` of the craters that at least ``votes`` of the lists have, by the strict rule.
 
-    A list is a file or a map's folder; its ``confidence`` counts, or 1 where it has none. InputError for fewer lists than two or than
-    votes, and for lists of several bodies or of none.
+    A list is a file or a map's folder; its ``confidence`` counts, or 1 where it has none. ``body``: of lists that name none.
+    InputError for fewer lists than two or than votes, and for lists of several bodies or of none.
     """
     import pandas as pd
 
@@ -34,7 +36,7 @@ def join_lists(paths: Sequence[Path], *, votes: int = 1, into: Path | None = Non
 
     if not 1 <= votes <= len(paths) or len(paths) < 2:
         raise InputError(f"{votes} votes of {len(paths)} lists", valid="two or more lists, and from 1 to as many votes")
-    lists, body = read_lists(paths)
+    lists, body = read_lists(paths, body)
     arrays = [sure(one, path)[["lon", "lat", "radius_m", "confidence"]].to_numpy(float) for one, path in zip(lists, paths, strict=True)]
     table = crater_table(spreads_in_km(pd.DataFrame(union(arrays, votes, body), columns=list(UNION)).astype({"votes": int})))
     folder = into or results_folder(Path("joined_" + "_".join(path.resolve().stem for path in paths)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import AnalysisOptions, CompareOptions, Config
 from ..core.errors import InputError
+from ..geo.bodies import get_body
 from .analyse import run_analysis
 from .compare import run_comparison
 from .compare_lists import compare_lists
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from ..batch.plan import Cell, Plan
     from ..core.work import Workspace
 
-OF_LISTS = ("area_km2", "chronology", "diameters", "where")
-OF_COMPARED_LISTS = ("by", "diameters", "where")
+OF_LISTS = ("area_km2", "chronology", "diameters", "where", "body")
+OF_COMPARED_LISTS = ("by", "diameters", "where", "body")
 """Options of an analysis and of a comparison that only crater lists know: a map of ejecta must not take them without a word."""
 OF_EJECTA, OF_COMPARED_EJECTA = ("min_size", "pictures", "band_names"), ("scales", "min_size", "pictures", "calibrate")
 """The other way round."""
@@ -49,7 +50,8 @@ def analysed(folder: Path, options: AnalysisOptions, **named: Any) -> dict[str, 
     if is_list(folder):
         refuse_ejecta_options(folder, options, OF_EJECTA, {name: named.get(name) for name in ("mosaic", "craters", "drawn")})
         asked: dict[str, Any] = {"area_km2": options.area_km2, "chronology": options.chronology, "diameters_km": options.diameters}
-        return run_counts(folder, **asked, where=options.where, into=named.get("into"))
+        asked |= {"where": options.where, "body": get_body(options.body) if options.body else None}
+        return run_counts(folder, **asked, into=named.get("into"))
     refuse_list_options(folder, options, OF_LISTS, "analysed")
     return run_analysis(folder, options=options, **named)
 

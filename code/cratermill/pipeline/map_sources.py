@@ -32,6 +32,15 @@ def find_map(given: Path | str) -> Path:
     raise InputError(f"there is no map {given}", valid=valid, next_step="make one: cratermill launch map CONFIG")
 
 
+def map_or_list(given: Path) -> Path:
+    """A crater list's file as it is, or a map as :func:`find_map` finds it."""
+    from ..craters.catalogue import FORMATS
+
+    if given.suffix.lower() in FORMATS and not given.exists():
+        raise InputError(f"there is no crater list {given}", valid="a file, a map's folder or its name", next_step="check the path")
+    return given if given.is_file() else find_map(given)
+
+
 def results_folder(masks: Path) -> Path:
     """Where what is found of masks is written: a map's own folder; never into data."""
     if (masks / PROVENANCE).exists():
