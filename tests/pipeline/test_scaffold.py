@@ -7,8 +7,10 @@ from typer.testing import CliRunner
 
 from cratermill.cli import app
 from cratermill.core.errors import InputError
+from cratermill.families import get_family
 from cratermill.pipeline.load_config import load_config
 from cratermill.pipeline.scaffold import new_config
+from cratermill.tables.table import load_versions
 from tests.mosaics import global_grid, noise, write_mosaic
 
 
@@ -30,6 +32,9 @@ def test_it_loads_and_knows_the_mosaic(root, family):
     assert (root / "data/mine/ejc_data/fresh_craters.csv").exists() == (family in ("connection", "ejecta"))
     with pytest.raises(InputError, match="is there already"):
         new_config(path, family, None, None)
+    (settings,) = config.run.train.values()
+    rows = load_versions(root / settings.table, get_family(family).hparams_model(), settings.versions)
+    assert [row.version for row in rows] == settings.versions, "the table is there, and has the row that is named"
 
 
 def test_a_row_that_is_there_is_named(root):

@@ -8,7 +8,6 @@ import hashlib
 import importlib.util
 import io
 import marshal
-import os
 import platform
 import socket
 import struct
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.files import atomic_path
-from ..core.paths import Project
+from ..core.paths import Project, shipped_configs
 
 SOURCES = (".py", ".js")
 """Ends of the files of the package that it reads when it runs."""
@@ -107,8 +106,7 @@ def _byte_code(name: str, content: bytes) -> bytes:
 
 def configs_folder() -> Path | None:
     """The folder configs/ of the installation, if it is one with the sources beside it."""
-    given = os.environ.get("CRATERMILL_CONFIGS")
-    folder = Path(given) if given else Path(__file__).resolve().parents[3] / "configs"
+    folder = shipped_configs()
     return folder if folder.is_dir() else None
 
 

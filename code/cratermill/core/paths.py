@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,11 @@ def find_root(start: Path) -> Path:
         if any((candidate / mark).exists() for mark in _ROOT_MARKS):
             return candidate
     return folder
+
+
+def shipped_configs() -> Path:
+    """The folder ``configs/`` that cratermill was installed with, or that CRATERMILL_CONFIGS names."""
+    return Path(os.environ.get("CRATERMILL_CONFIGS") or Path(__file__).resolve().parents[3] / "configs")
 
 
 @dataclass(frozen=True)

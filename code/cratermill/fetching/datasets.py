@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator
 from ..core.errors import InputError, nearest
 from ..core.files import read_json
 from ..core.models import Strict, checked, read_keys
-from ..core.paths import Project
+from ..core.paths import Project, shipped_configs
 
 PREFIX = "fetched:"
 SHARED = "CRATERMILL_FETCHED"
@@ -77,9 +77,7 @@ class Dataset(Strict):
 def registry_folder(root: Path) -> Path:
     """The project's own registry, or that of the installation for projects that have none."""
     own = root / "configs" / "datasets"
-    return (
-        own if own.is_dir() else Path(os.environ.get("CRATERMILL_CONFIGS") or Path(__file__).resolve().parents[3] / "configs") / "datasets"
-    )
+    return own if own.is_dir() else shipped_configs() / "datasets"
 
 
 def names(root: Path) -> list[str]:

@@ -7,7 +7,6 @@ Angles are degrees, east positive, planetodetic; lengths are metres; arrays of a
 from __future__ import annotations
 
 import math
-import os
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,8 +16,9 @@ import numpy as np
 import pyproj
 
 from ..core.errors import InputError, nearest
+from ..core.paths import shipped_configs
 
-CONFIG_FOLDER = Path(os.environ.get("CRATERMILL_CONFIGS") or Path(__file__).resolve().parents[3] / "configs") / "bodies"
+CONFIG_FOLDER = shipped_configs() / "bodies"
 """Jobs run a copy of the code and are told where the configs are."""
 # Radii equal to one part in 10 million are the same body: the rounding of an inverse flattening in a file, not a different figure.
 RELATIVE_TOLERANCE = 1e-7

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.files import copy_file, write_text
-from ..core.paths import DataFolder, find_root
+from ..core.paths import DataFolder, find_root, shipped_configs
 from ..core.yaml_files import read_yaml
 from ..families import get_family
 from ..families.base import CHANGE, Family
@@ -52,10 +52,9 @@ def _lines(name: str, path: Path, family: Family, root: Path, mosaic: Path | Non
     else:
         lines += [f"mosaic: data/{name}/mosaics/cylindrical_mosaic.tif   {CHANGE}: your mosaic", f"body: mercury   {CHANGE}: its body"]
     rows = f"configs/{family.name}_version_hparams.csv"
-    first = first_row(root / rows)
+    table, shipped = root / rows, shipped_configs() / Path(rows).name
+    first = first_row(table if table.exists() else shipped)
     lines += ["", "train:", f"  {family.name}:", f"    table: {rows}", f"    versions: [{first}]   {CHANGE}: rows of that table"]
-    if not (root / rows).exists():
-        next_steps.append(f"make the table {rows}: copy the one of cratermill's own configs/, or see docs/families.md for its columns")
     if family.draws:
         if craters is not None:
             target = data.root / "ejc_data" / f"fresh_craters{craters.suffix}"
@@ -73,17 +72,18 @@ def _lines(name: str, path: Path, family: Family, root: Path, mosaic: Path | Non
         listed = _path(root, craters) if craters is not None else f"data/{name}/craters.csv   {CHANGE}: your crater list"
         data_lines = [f"      {key}: {value}" for key, value in family.first_data(name, listed).items()]
         lines += ["    data:", *data_lines] if data_lines else []
+    if not table.exists():
+        copy_file(shipped, table)
+        next_steps.insert(0, f"{rows} is a copy of cratermill's own table: change its rows as you like (docs/families.md has the columns)")
     if family.maps:
         lines += ["", "# map:", f"#   versions: {{{family.name}: {first}}}"]
     return lines, next_steps
 
 
 def first_row(table: Path) -> int:
-    """The first row that a table says is to be run, else its first; 0 where there is no table yet."""
+    """The first row that a table says is to be run, else its first."""
     from ..core.delimited import read_cells
 
-    if not table.exists():
-        return 0
     names, cells = read_cells(table)
     rows = [dict(zip(names, row, strict=False)) for _, row in cells if any(row)]
     runs = [row for row in rows if row.get("version_run", "").strip().lower() == "true"] or rows
