@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 
 import pytest
@@ -137,6 +138,15 @@ def test_find_run(root):
     assert find_run(root, one.run[:-1]).run == one.run
     assert find_run(root, "latest").run in (one.run, two.run)
     assert find_run(root, str(two.folder)).run == find_run(root, str(two.path)).run == two.run
+    config = root / "any.yaml"
+    config.write_text(f"name: {two.config['name']}\n")
+    os.utime(one.path, (1, 1))
+    assert find_run(root, str(config)).run == two.run
+    os.utime(two.path, (0, 0))
+    assert find_run(root, str(config)).run == one.run, "the newest"
+    config.write_text("name: dem\n")
+    with pytest.raises(InputError, match="any.yaml was not launched yet"):
+        find_run(root, str(config))
     with pytest.raises(InputError, match="Several runs begin with 'demo'"):
         find_run(root, "demo")
     with pytest.raises(InputError, match=rf"no run 'dmo-{one.run[5:]}'\nValid: {one.run}"):

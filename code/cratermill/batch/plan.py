@@ -222,6 +222,17 @@ def load(path) -> Plan:
     return plan
 
 
+def _newest_of(config: Path, paths: list[Path]) -> Plan:
+    """The newest run, the last of ``paths``, of a configuration by its name, with which the names of its runs begin."""
+    from ..core.models import read_keys
+
+    name = str(read_keys(config).get("name"))
+    plans = (load(path) for path in reversed(paths) if path.parent.name.startswith(f"{name}-"))
+    if found := next((plan for plan in plans if plan.config.get("name") == name), None):
+        return found
+    raise InputError(f"{config} was not launched yet", valid="a configuration with a run", next_step=f"cratermill launch all {config}")
+
+
 def _no_plan(path: Path, why: str) -> InputError:
     return InputError(f"{path} {why}", valid="a plan.json below log/runs/<run>/", next_step="cratermill launch train CONFIG")
 
@@ -234,7 +245,7 @@ def _from_json(path: Path, value: dict) -> Plan:
 
 
 def find_run(root, name: str) -> Plan:
-    """The plan of a run given by name, unique beginning, `latest`, its folder or its plan file."""
+    """The plan of a run given by name, unique beginning, `latest`, its folder or its plan file, or of a configuration's newest run."""
     given = Path(name)
     if given.suffix == ".json" or (given / "plan.json").is_file():
         return load(given)
@@ -242,6 +253,8 @@ def find_run(root, name: str) -> Plan:
     paths = sorted(project.run("any").parent.glob("*/plan.json"), key=lambda path: path.stat().st_mtime)
     if name == "latest" and paths:
         return load(paths[-1])
+    if given.suffix in (".yaml", ".yml") and given.is_file():
+        return _newest_of(given, paths)
     names = [path.parent.name for path in paths]
     hits = [path for path in paths if path.parent.name == name] or [path for path in paths if path.parent.name.startswith(name)]
     if len(hits) == 1:

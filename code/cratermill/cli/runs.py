@@ -20,7 +20,7 @@ LAUNCH_WORKERS = typer.Option(None, "--workers", min=1, help="Parallel workers h
 DRY_RUN = typer.Option(False, "--dry-run", help="Only say what would be done, and how long it may take.")
 FREEZE = typer.Option(False, "--freeze", help="Only write the plan, and say how to submit its cells by hand.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Move results of other hyper-parameters aside instead of refusing.")
-RUN_HELP = "A run's name, its beginning, 'latest', or its plan.json."
+RUN_HELP = "A run's name, its beginning, 'latest', its plan.json, or a configuration: its newest run."
 RUN = typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=lambda: run_names())
 UNTIL = typer.Option(
     "compare", "--until", metavar="STAGE", help="Last stage: prepare, train, evaluate, summarise, map, composite, analyse or compare."
