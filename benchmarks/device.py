@@ -1,12 +1,13 @@
 """What a device is given to do, family by family: how fast samples are loaded, steps made and tiles mapped, and how much of the time the
 device computes, against plain PyTorch in the same run.
 
-    python benchmarks/device.py [--seconds 5] [--families ejecta,sgan] [--small | --full] [--quick] [--folder DIR] [--json FILE]
+    python benchmarks/device.py [--seconds 5] [--families ejecta,sgan] [--small | --full] [--quick] [--choices] [--folder DIR] [--json FILE]
 
 Data and rows are its own: a synthetic planet, and a row of each family's table in configs/ with networks that start at random; for maps
 they are taken as they are. --full (the usual on a GPU): the tables' own sizes of tiles and batches; --small (the usual on a CPU): tiles of
 64 to 128 px in batches of 8; --quick: the same for a moment each, to see that it runs. Each figure is a rate over some seconds after a
-warm-up. The share of computing is that of the kernels in the profiler's time line, on a CPU that of torch's operations.
+warm-up. The share of computing is that of the kernels in the profiler's time line, on a CPU that of torch's operations. --choices: also
+what the trainer's choices bring, each as a ratio to the same without it in the same run, of rows that augment.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
+from cratermill.config import Config
 from cratermill.core.errors import CratermillError
 from cratermill.families import cell_params, get_family
 from cratermill.families.autoencoder.network import LatentNetwork
@@ -78,6 +81,11 @@ MAPS: dict[str, dict[str, Any]] = {
     "crater_unet": {"options": {"latitudes": [-60, 60]}},
     "crater_detector": {"options": {"latitudes": [-60, 60]}},
 }
+CHOICES: dict[str, dict[str, Any]] = {
+    "augmented on the device": {"augment_on": "device"},
+    "and kept there": {"augment_on": "device", "keep_on_device": True},
+}
+"""Of the trainer, what they are called and what they change."""
 WARM_UP, MOST_CELLS, MOST_PROFILED = 2, 6, 20
 
 
@@ -202,10 +210,10 @@ def training_figures(fabric: Any, config: Any, family: Family, params: CellParam
         training = begin(fabric, config, family, params, FIRST, Workspace(Path(name)), Path(name))  # type: ignore[arg-type]
         training.model.train()
         batches = endless(training.loaders)
-        batch = fabric.to_device(next(batches))
+        batch = next(batches)
 
         def with_data() -> int:
-            training.step(fabric.to_device(next(batches)))
+            training.step(next(batches))
             return 1
 
         def alone() -> int:
@@ -234,6 +242,32 @@ def training_figures(fabric: Any, config: Any, family: Family, params: CellParam
         torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     )
     return found | {"against plain": found["steps/s on one batch"] / found["plain PyTorch steps/s"], "memory GB": peak}
+
+
+def choice_figures(fabric: Any, config: Any, family: Family, params: CellParams, seconds: float) -> dict[str, float]:
+    """How many times as fast batches come to the device, augmented, and steps are made, with each of the trainer's choices."""
+
+    def rates(trainer: Any) -> tuple[float, float]:
+        one = Config(config.run.model_copy(update={"trainer": trainer}), config.root, config.source)
+        with tempfile.TemporaryDirectory() as name:
+            training = begin(fabric, one, family, params, FIRST, Workspace(Path(name)), Path(name))  # type: ignore[arg-type]
+            training.model.train()
+            batches = endless(training.loaders)
+
+            def step() -> int:
+                training.step(next(batches))
+                return 1
+
+            return rate(lambda: size(next(batches)), seconds, fabric.device), rate(step, seconds, fabric.device)
+
+    if not hasattr(params.hparams, "img_augment"):
+        return {}
+    params, found = replace(params, hparams=params.hparams.model_copy(update={"img_augment": True})), dict[str, float]()
+    plain = rates(config.run.trainer.model_copy(update={"augment_on": "workers", "keep_on_device": False}))
+    for name, changes in CHOICES.items():
+        chosen = rates(config.run.trainer.model_copy(update=changes))
+        found |= {f"{name}: samples": chosen[0] / plain[0], f"{name}: steps": chosen[1] / plain[1]}
+    return found
 
 
 def map_figures(config: Any, cells: list[Any], device: torch.device, seconds: float) -> dict[str, float]:
@@ -266,12 +300,14 @@ def map_figures(config: Any, cells: list[Any], device: torch.device, seconds: fl
 # --- all of it -----------------------------------------------------------------------------------------------------------------
 
 
-def figures(path: Path, seconds: float) -> dict[str, dict[str, Any]]:
+def figures(path: Path, seconds: float, choices: bool = False) -> dict[str, dict[str, Any]]:
     config, found = load_config(path), dict[str, dict[str, Any]]()
     fabric = start_fabric(config.run.trainer)
     for cell in [cell for cell in plan_training(config).cells if cell.stage == "train"]:
         params = cell_params(cell.params)
         found[params.family] = training_figures(fabric, config, get_family(params.family), params, seconds)
+        if choices:
+            found[params.family] |= choice_figures(fabric, config, get_family(params.family), params, seconds)
         print(params.family, json.dumps(found[params.family]), flush=True)
     if not config.maps:
         return found
@@ -303,13 +339,14 @@ def main(arguments: list[str] | None = None) -> dict[str, dict[str, Any]]:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--choices", action="store_true")
     parser.add_argument("--folder", type=Path, help="where to make the data; a temporary folder when left out")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     small = options.quick or options.small or not (options.full or torch.cuda.is_available())
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         path = project(Path(name), options.families.split(","), small, 256 if options.quick else 512 if small else 2048)
-        found = figures(path, 0.01 if options.quick else options.seconds)
+        found = figures(path, 0.01 if options.quick else options.seconds, options.choices)
     show(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -11,6 +12,7 @@ import rasterio
 from affine import Affine
 from shapely.geometry import Point
 
+from cratermill.config import Config
 from cratermill.geo.bodies import Body
 
 BODY = Body("mercury", 2439400.0, 2439400.0, "test")
@@ -103,3 +105,9 @@ def unprepared_project(root: Path) -> Path:
     config.write_text(CONFIG + "train: {connection: {table: configs/connection.csv}, ejecta: {table: configs/ejecta.csv}}\n")
     tiny_data(root / "data" / "tiny")
     return config
+
+
+def with_trainer(config: Config, **changes: Any) -> Config:
+    """The configuration with other options of its trainer."""
+    trainer = config.run.trainer.model_copy(update=changes)
+    return Config(config.run.model_copy(update={"trainer": trainer}), config.root, config.source)

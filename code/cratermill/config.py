@@ -405,6 +405,13 @@ class Trainer(Strict):
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
     loader_workers: Annotated[int | Literal["auto"], _auto_or_from(0)] = "auto"
     batch_size: Literal["row", "auto"] = Field("row", description="auto: not the row's, but the largest power of two that one GPU holds")
+    augment_on: Literal["workers", "device"] = Field(
+        "workers",
+        description="where training samples are augmented: by imgaug in loader workers, or by kornia on the device, whole batches",
+    )
+    keep_on_device: Literal["auto"] | bool = Field(
+        "auto", description="keep samples in the device's memory; auto: on a GPU, where they take at most a quarter of what is free"
+    )
     compile: bool = Field(
         False, description="compile networks (torch.compile): a minute more per cell, then faster steps where they gain by it"
     )

@@ -10,8 +10,10 @@ def test_every_figure_of_a_family_with_a_map(project_folder, tmp_path, monkeypat
     spec = importlib.util.spec_from_file_location("device_benchmark", path)
     device = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(device)
-    found = device.main(["--quick", "--families", "chip_classifier", "--folder", str(tmp_path), "--json", str(tmp_path / "found.json")])
-    wanted = ("loader samples/s", "steps/s", "steps/s on one batch", "plain PyTorch steps/s", "map tiles/s", "memory GB")
+    asked = ["--quick", "--choices", "--families", "chip_classifier", "--folder", str(tmp_path), "--json", str(tmp_path / "found.json")]
+    found = device.main(asked)
+    wanted = ["loader samples/s", "steps/s", "steps/s on one batch", "plain PyTorch steps/s", "map tiles/s", "memory GB"]
+    wanted += [f"{choice}: {what}" for choice in device.CHOICES for what in ("samples", "steps")]
     assert all(found["chip_classifier"][name] > 0 for name in wanted)
     assert 0 < found["chip_classifier"]["computing"] <= 1.5
     assert (tmp_path / "found.json").exists()

@@ -84,6 +84,44 @@ def test_a_stopped_cell_goes_on_bit_for_bit(prepared, tmp_path, family, stops):
     assert all(torch.equal(straight[name], broken[name]) for name in straight)
 
 
+@pytest.mark.parametrize("family", ["ejecta", "connection"])
+def test_batches_augmented_on_the_device_follow_from_their_keys_alone(prepared, tmp_path, family):
+    """Whoever loads the samples, whether they are kept, and whether the cell was stopped."""
+    on_device = "trainer.augment_on=device"
+    config = load_config(prepared, [on_device, "trainer.loader_workers=0", "trainer.keep_on_device=true"])
+    params = params_of(config, family, max_epochs=2, img_augment=True)
+    for steps in (7, 2):
+        with pytest.raises(Stopped):
+            train(config, params, FakeWorkspace(tmp_path / "kept", steps))
+    train(config, params, FakeWorkspace(tmp_path / "kept"))
+    for name, more in {"workers": ["trainer.loader_workers=2"], "augmented there": ["trainer.augment_on=workers"]}.items():
+        train(load_config(prepared, [on_device, *more]), params, FakeWorkspace(tmp_path / name))
+    kept, loaded, other = (weights(tmp_path / name) for name in ("kept", "workers", "augmented there"))
+    assert all(torch.equal(kept[name], loaded[name]) for name in kept)
+    assert not all(torch.equal(kept[name], other[name]) for name in kept)
+    curves = [pd.read_csv(tmp_path / name / "curve.csv") for name in ("kept", "workers")]
+    pd.testing.assert_frame_equal(*curves, check_exact=True)
+
+
+def test_samples_that_are_kept_change_nothing(prepared, tmp_path):
+    found = {}
+    for keep in ("true", "false"):
+        config = load_config(prepared, [f"trainer.keep_on_device={keep}"])
+        params = params_of(config, "ejecta", max_epochs=2, img_augment=False)
+        found[keep] = train(config, params, FakeWorkspace(tmp_path / keep))
+    assert all(torch.equal(value, weights(tmp_path / "false")[name]) for name, value in weights(tmp_path / "true").items())
+    same = [name for name in found["true"] if not name.startswith(("time", "runtime"))]
+    assert {name: found["true"][name] for name in same} == {name: found["false"][name] for name in same}
+
+
+def test_where_samples_are_augmented_marks_a_cell_unless_it_is_the_usual_place(prepared):
+    def marks(*changes: str) -> set[str]:
+        return {cell.fingerprint for cell in train_plan(load_config(prepared, list(changes))).cells if cell.stage == "train"}
+
+    assert marks() == marks("trainer.augment_on=workers") == marks("trainer.keep_on_device=true")
+    assert not marks() & marks("trainer.augment_on=device")
+
+
 def test_another_iteration_has_another_train_val_split_and_seed(prepared):
     config = load_config(prepared)
     cells = [cell for cell in train_plan(config).cells if cell.stage == "train" and cell.params["family"] == "ejecta"]

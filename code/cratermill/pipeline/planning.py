@@ -19,11 +19,12 @@ from ..core.seeds import seed_of
 from ..families import get_family
 from ..samples.answers import remembered
 from ..samples.inputs import mark
+from ..samples.recipe import require_on_device
 from .plan_maps import add_maps, asked_of_data, require_countable
 
 if TYPE_CHECKING:
     from ..batch.plan import Plan
-    from ..config import Config
+    from ..config import Config, Trainer
 
 Rows = dict[str, list[Any]]
 
@@ -124,12 +125,14 @@ class _TrainCells:
         run = self.config.run.train[name]
         self.rows[name, row.version] = row
         data = self.data.get(name, {}).get(str(row.version))
+        if self.config.run.trainer.augment_on == "device":
+            require_on_device(getattr(row, "img_augment", False))  # some families have no such column
         for split in run.splits_of(row):
             for iteration in range(run.iterations or row.trainings_per_test):
                 seed = seed_of(self.config.run.seed, name, row.version, split, iteration)
                 hparams = row.model_dump(mode="json")
                 params = {"family": name, "version": row.version, "split": split, "iteration": iteration, "seed": seed, "hparams": hparams}
-                trainer = self.config.run.trainer.model_dump(mode="json", include={"precision"})
+                trainer = _mark_of(self.config.run.trainer)
                 self.trained.append(self._cell("train", params, (), [training_params(params), data, trainer]))
 
     def evaluate(self) -> None:
@@ -175,6 +178,12 @@ class _TrainCells:
         cell = Cell(len(self.cells), stage, key, params, needs, self.config.project.relative(product), fingerprint(mark))
         self.cells.append(cell)
         return cell
+
+
+def _mark_of(trainer: Trainer) -> dict[str, Any]:
+    """What of the trainer's options changes more than last digits; the usual way of augmenting came first, and leaves no mark."""
+    found = trainer.model_dump(mode="json", include={"precision", "augment_on"})
+    return {name: value for name, value in found.items() if value != "workers"}
 
 
 def _of(cell: Cell) -> tuple[str, int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.errors import InputError, nearest
 from ..core.seeds import seed_of
 from ..families import get_family
-from ..training.cell import CellParams
+from ..training.cell import CellParams, Datasets
 from .load_config import load_config
 from .planning import wanted_rows
 
@@ -37,9 +37,17 @@ def sample(path: Path, name: str, number: int, version: int | None = None, to: P
     data = family.datasets(config, CellParams(name, row.version, split, 0, seed, row))
     if not 0 <= number < len(data.train):
         raise InputError(f"there is no training sample {number}", valid=f"0 to {len(data.train) - 1}", next_step="name another number")
-    epochs = {f"epoch {epoch}": planes(data.train[epoch, number, number]) for epoch in range(DRAWS)}
+    epochs = {f"epoch {epoch}": planes(drawn(data, (epoch, number, number))) for epoch in range(DRAWS)}
     to = to or config.project.results / "shown" / f"sample_{name}_version-{row.version}_{number}.png"
     return sample_picture(to, epochs, f"{name} version {row.version}, split {split}: training sample {number} of {len(data.train)}")
+
+
+def drawn(data: Datasets, key: tuple[int, int, int]) -> dict[str, Any]:
+    """The sample that training gets by a key, wherever it is augmented."""
+    one: dict[str, Any] = data.train[key]
+    if data.augment is None:
+        return one
+    return {name: value[0] for name, value in data.augment({name: value[None] for name, value in one.items()}, [key]).items()}
 
 
 def planes(item: dict[str, Any]) -> dict[str, np.ndarray]:

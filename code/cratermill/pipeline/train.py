@@ -76,8 +76,9 @@ def begin(fabric: Fabric, config: Config, family: Family, params: CellParams, ro
     size = hparams.batch_size
     if config.run.trainer.batch_size == "auto":
         size = chosen_size(folder, fabric.device, fabric.world_size, len(data.train), partial(fits, partial(training_with, None), data))
-    workers = loader_workers(config.run.trainer.loader_workers)
-    loaders = Loaders(data, size, workers, fabric.global_rank, fabric.world_size, pin_memory=fabric.device.type == "cuda")
+    options = config.run.trainer
+    workers = loader_workers(options.loader_workers)
+    loaders = Loaders(data, size, workers, fabric.global_rank, fabric.world_size, fabric.device, options.keep_on_device)
     training = training_with(loaders)
     training.loggers, training.pictures_every = list(config.run.trainer.logger), config.run.trainer.pictures_every
     return training

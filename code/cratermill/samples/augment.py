@@ -20,6 +20,8 @@ from ..core.errors import InputError
 if TYPE_CHECKING:
     from .recipe import Recipe
 
+Moves = tuple[bool, bool, int]
+"""Whether to flip up-down, whether to flip left-right, and then how many right angles to turn, counter-clockwise."""
 GAIN, CUTOFF = (2, 7), (0.3, 0.6)
 FACTOR, ADDEND = (0.8, 1.2), (-20, 20)
 BLUR_SIGMA_PX = (0, 2)
@@ -52,11 +54,8 @@ class Augmenter:
         if image_HWC.dtype == np.uint8:
             return self._colour_bytes(image_HWC, seed)
         if value_range is None:
-            raise InputError(
-                f"colour augmentation needs bytes (uint8), not {image_HWC.dtype}",
-                valid="a uint8 mosaic, or a value range for other types",
-                next_step="set img_augment to False, or convert the mosaic to uint8",
-            )
+            self.require_bytes(image_HWC.dtype)
+        assert value_range is not None
         low, high = value_range
         finite = np.isfinite(image_HWC)
         share = np.clip((np.where(finite, image_HWC, low) - low) / (high - low), 0, 1)
@@ -64,6 +63,15 @@ class Augmenter:
         if np.issubdtype(image_HWC.dtype, np.integer):
             changed = np.rint(changed)
         return np.where(finite, changed, image_HWC).astype(image_HWC.dtype)
+
+    @staticmethod
+    def require_bytes(dtype: np.dtype) -> None:
+        if dtype != np.uint8:
+            raise InputError(
+                f"colour augmentation needs bytes (uint8), not {dtype}",
+                valid="a uint8 mosaic, or a value range for other types",
+                next_step="set img_augment to False, or convert the mosaic to uint8",
+            )
 
     def each(self, bands: int) -> dict[str, Augmenter]:
         """Each change by its name, as the only one and always done: to look at."""
@@ -80,9 +88,11 @@ class Augmenter:
         """
         if not self.moves:
             return [array.copy() for array in arrays]
+        return [moved(array, *self.drawn_moves(seed)) for array in arrays]
+
+    def drawn_moves(self, seed: int) -> Moves:
         flip_up, second = draw_geometry(self.turns, seed)
-        flip_left, turns = (False, second) if self.turns else (bool(second), 0)
-        return [moved(array, flip_up, flip_left, turns) for array in arrays]
+        return (flip_up, False, second) if self.turns else (flip_up, bool(second), 0)
 
     def _colour_bytes(self, image_HWC: np.ndarray, seed: int) -> np.ndarray:
         rgb = image_HWC.shape[2] == 3

@@ -34,6 +34,18 @@ CHANGES = (
     "Sharpen",
     "SigmoidContrast",
 )
+# Those that whole batches can be given on a device, with the arguments that can be given there and imgaug's defaults.
+ON_DEVICE: dict[str, dict[str, Any]] = {
+    "Add": {"value": (-20, 20)},
+    "AdditiveGaussianNoise": {"loc": 0, "scale": (0, 15)},
+    "GammaContrast": {"gamma": (0.7, 1.7)},
+    "GaussianBlur": {"sigma": (0, 3)},
+    "Invert": {"p": 1},
+    "LinearContrast": {"alpha": (0.6, 1.4)},
+    "LogContrast": {"gain": (0.4, 1.6)},
+    "Multiply": {"mul": (0.8, 1.2)},
+    "SigmoidContrast": {"gain": (5, 6), "cutoff": (0.3, 0.6)},
+}
 NOT_OURS = ("seed", "name", "random_state", "deterministic")
 Range = tuple[float, float]
 
@@ -70,6 +82,21 @@ class Recipe(Strict):
         if not 0 <= least <= most <= len(self.changes):
             raise ValueError(f"some_of = [{least}, {most}]: two numbers from 0 to {len(self.changes)}, the smaller first")
         return self
+
+
+def require_on_device(wanted: bool | Recipe) -> None:
+    """Raise ``InputError`` where a row's img_augment has changes that only loader workers can make."""
+    if isinstance(wanted, bool):
+        return
+    beyond = []
+    for name, arguments in wanted.changes.items():
+        beyond += [f"{name}.{one}" for one in arguments if one not in ON_DEVICE[name]] if name in ON_DEVICE else [name]
+    if beyond:
+        raise InputError(
+            f"trainer.augment_on is device, but there the recipe '{wanted.name}' can't have {', '.join(beyond)}",
+            valid="; ".join(f"{name} ({', '.join(arguments)})" for name, arguments in ON_DEVICE.items()),
+            next_step="leave them out of the recipe, or give trainer.augment_on: workers",
+        )
 
 
 def recipe_folder(table: Path) -> Path:

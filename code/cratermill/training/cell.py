@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,10 @@ class Datasets:
     """A hash of the data, for the checkpoint to tell later what it learned from."""
     shown: Any = None
     """Images as a map would show them, where ``val`` changes their scale or light."""
+    augment: Callable[[Any, list[tuple[int, int, int]]], Any] | None = None
+    """What is done to batches of ``train`` where they are computed, given the keys that they were dealt by; ``train`` changes none then."""
+    fixed: bool = False
+    """Whether samples of ``train`` follow from their numbers alone, the last of their keys."""
 
 
 FIRST = Round()

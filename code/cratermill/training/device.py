@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 
 from ..core.errors import InputError
@@ -65,6 +67,21 @@ class Computing(NamedTuple):
         """The context of a forward pass. CPUs know one kind of 16 bits."""
         kind = torch.float16 if self.precision == "16-mixed" and self.device.type == "cuda" else torch.bfloat16
         return torch.autocast(self.device.type, kind, enabled=self.precision != "32-true")
+
+
+def sent(value: torch.Tensor | np.ndarray, device: torch.device) -> torch.Tensor:
+    """The values on a device. Nobody waits for the copy to a GPU: it is made from pinned memory, before what the GPU is asked for next."""
+    tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+    if device.type == "cuda" and not tensor.is_cuda and not tensor.is_pinned():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that nobody uses: the GPU's, or this machine's."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 BACKEND = "inductor"

@@ -97,7 +97,7 @@ class Training:
     def train_epoch(self) -> None:
         self.model.train()
         for batch in self.loaders.train(self.epoch, skip=self.batch):
-            self.loss_total += self.step(self.fabric.to_device(batch))
+            self.loss_total += self.step(batch)
             self.batch += 1
             for scheduler in self.schedulers:
                 if hasattr(scheduler, "reach"):
@@ -149,7 +149,7 @@ class Training:
         self.task.start_scoring()
         for batch in loader:
             with self.fabric.autocast():
-                self.task.score(self.fabric.to_device(batch))
+                self.task.score(batch)
         return self.task.scores(self.summed)
 
     def end_epoch(self, scores: dict[str, float]) -> None:

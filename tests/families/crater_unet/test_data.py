@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+import torch
 from PIL import Image
+from torch.utils.data import default_collate
 
 from cratermill.core.errors import InputError
 from cratermill.craters.catalogue import write_catalogue
@@ -20,7 +22,9 @@ from cratermill.families.craters_common.sources import box_circles
 from cratermill.families.craters_common.synthetic import dots_tile
 from cratermill.families.craters_common.tiles import split_tiles
 from cratermill.geo.box import Box
+from cratermill.samples.recipe import Recipe
 from cratermill.training.cell import CellParams
+from tests.tiny import with_trainer
 
 from .planet import BODY, ROW, project, ring_planet
 
@@ -195,6 +199,26 @@ def test_pieces_and_turns_move_image_and_target_together(tmp_path):
     again = data.train[(0, 3, 3 % len(data.train))]["image"]
     assert (again == data.train[(0, 3, 3 % len(data.train))]["image"]).all()
     assert not (again == data.train[(1, 3, 3 % len(data.train))]["image"]).all()
+
+
+@pytest.mark.parametrize("crop_px", [128, None])
+def test_tiles_augmented_on_the_device_are_those_of_workers(tmp_path, crop_px):
+    """Targets bit for bit, images to the rounding of their means."""
+    row = {"data": "dots", "size_min": 1, "target": "fill", "img_augment": True, "crop_px": crop_px}
+    config, hparams, _ = prepared(tmp_path, {"dots": {"tiles": 8, "tile_px": 160}}, row)
+    found = {where: FAMILY.datasets(with_trainer(config, augment_on=where), cell(hparams)) for where in ("workers", "device")}
+    keys = [(epoch, position, position % len(found["device"].train)) for epoch in (0, 2) for position in range(6)]
+    wanted, plain = (default_collate([found[where].train[key] for key in keys]) for where in ("workers", "device"))
+    made = found["device"].augment(plain, keys)
+    assert torch.equal(made["target"], wanted["target"]) and not torch.equal(plain["target"], wanted["target"])
+    torch.testing.assert_close(made["image"], wanted["image"], rtol=0, atol=1e-3)
+    assert (found["device"].fixed, found["workers"].fixed) == (crop_px is None, False)
+    recipe = Recipe(name="add", changes={"Add": {"value": (30, 60)}}, some_of=(1, 1), moves=False)
+    row = cell(hparams.model_copy(update={"img_augment": recipe}))
+    data = FAMILY.datasets(with_trainer(config, augment_on="device"), row)
+    brighter = data.augment(plain, keys)
+    shift = (brighter["image"] - plain["image"])[plain["image"] < 190]
+    assert torch.equal(brighter["target"], plain["target"]) and shift.min() >= 29.9 and shift.max() <= 60.1
 
 
 def test_tiles_without_craters_are_refused(tmp_path):

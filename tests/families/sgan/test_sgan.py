@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import default_collate
 
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
@@ -21,11 +23,13 @@ from cratermill.families.sgan.task import SganTask
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_training
 from cratermill.pipeline.train import train
+from cratermill.samples.recipe import Recipe
 from cratermill.tables.table import read_table
 from cratermill.training.cell import CellParams
 from cratermill.training.checkpoint import load
 from tests.families.chips_common.case import SGAN, chips, prepared, write_npy, write_project
 from tests.pipeline.test_train import FakeWorkspace
+from tests.tiny import with_trainer
 
 
 def row(**values) -> Hparams:
@@ -133,6 +137,21 @@ def test_methods_are_taught_the_same_labelled_chips_in_the_same_order(config):
         )
     targets = torch.stack([gan.train[key]["target"] for key in keys])
     assert targets.sum(0).tolist() == [5, 5]
+
+
+@pytest.mark.parametrize("augments", [True, Recipe(name="still", changes={"Add": {}}, some_of=(0, 0))])
+def test_chips_are_moved_alike_on_the_device_and_in_workers(config, augments):
+    """Bit for bit, labelled and unlabelled ones."""
+    given = [replace(params, hparams=params.hparams.model_copy(update={"img_augment": augments})) for params in cells(config)[:2]]
+    keys = [(epoch, position, position % 7) for epoch in (0, 4) for position in range(12)]
+    for params in given:
+        by_workers, on_device = (
+            get_family("sgan").datasets(with_trainer(config, augment_on=where), params) for where in ("workers", "device")
+        )
+        wanted, plain = (default_collate([data.train[key] for key in keys]) for data in (by_workers, on_device))
+        found = on_device.augment(plain, keys)
+        assert by_workers.augment is None and all(torch.equal(found[name], wanted[name]) for name in wanted)
+        assert not any(torch.equal(found[name], plain[name]) for name in ("image", "unlabelled"))
 
 
 @pytest.mark.parametrize("stops", [[2], [4, 1, 2]])

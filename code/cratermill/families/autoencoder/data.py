@@ -43,7 +43,8 @@ def datasets(config: Config, params: CellParams, row: Hparams) -> Datasets:
         raise InputError(f"split {params.split} of the autoencoder", valid=f"random ones, 0 to {splits.count - 1}: it holds nothing out")
     images = stack_of(config, row).array("image")
     train, val, test = parts(len(images), config.run.splits.test_fraction, row.val_frac, config.run.seed, params.split, params.seed)
-    return Datasets(Crops(images, train), Crops(images, val), Crops(images, test), EpochOrder(len(train), params.seed), NORM)
+    order = EpochOrder(len(train), params.seed)
+    return Datasets(Crops(images, train), Crops(images, val), Crops(images, test), order, NORM, fixed=True)
 
 
 def parts(

@@ -12,7 +12,7 @@ from ...core.seeds import seed_of
 from ...samples.sampler import EpochOrder
 from ...samples.splits import stratified_mask
 from ...training.cell import CellParams, Datasets, Round
-from ..chips_common.data import CellChips, Chips, one_hot, parts_of, require_unlabelled
+from ..chips_common.data import CellChips, Chips, for_batches, one_hot, parts_of, require_unlabelled
 from ..chips_common.predict import logits_of, positive_probability, temperature
 from .hparams import NORMS, Hparams
 
@@ -50,12 +50,15 @@ def datasets(config: Config, params: CellParams, hparams: Hparams, round: Round)
         if hparams.leaky_resplit:
             seed = seed_of(config.run.seed, "chips", "leak", params.split, params.iteration, round.number)
             train, train_targets, val, val_targets = resplit(train, train_targets, val, val_targets, hparams.val_frac, seed)
+    on_device, augments = config.run.trainer.augment_on == "device", hparams.img_augment
     return Datasets(
-        train=Chips(images[train], train_targets, params.seed, hparams.img_augment),
+        train=Chips(images[train], train_targets, params.seed, False if on_device else augments),
         val=Chips(images[val], val_targets),
         test=Chips(images[chips.test], one_hot(labels[chips.test], 2)),
         sampler=EpochOrder(len(train), params.seed, balanced_weights(train_targets) if hparams.balance_classes else None),
         norm=np.array(NORMS[hparams.norm], float).reshape(2, 1),
+        augment=for_batches(augments, params.seed, {"image": 0}) if on_device else None,
+        fixed=on_device or not augments,
     )
 
 

@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 
 from ...core.errors import InputError
 from ...core.seeds import seed_of
-from ...samples.augment import Augmenter, moved
+from ...samples.augment import Augmenter, Moves, moved
+from ...samples.batch_augment import BatchAugmenter, Changes
 from ...samples.sampler import build_augmenter, sample_seed
 from .. import family_data
 from .chipset import UNLABELLED
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .hparams import ChipHparams
 
 Key = int | tuple[int, int, int]
+OTHER_BITS = 8
+"""By so many bits a sample's seed is shifted for its unlabelled chip."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class Mixed(Dataset):
         drawn = sample_seed(self.seed, epoch, position)
         members = self.members[position % len(self.members)]
         one = self.labelled[epoch, position, int(members[drawn % len(members)])]
-        return {**one, "unlabelled": as_tensor(self.unlabelled[index], drawn >> 8, self.labelled.changes)}
+        return {**one, "unlabelled": as_tensor(self.unlabelled[index], drawn >> OTHER_BITS, self.labelled.changes)}
 
 
 def as_tensor(chip_HW: np.ndarray, seed: int, changes: Augmenter | None = None) -> torch.Tensor:
@@ -149,5 +152,18 @@ def as_tensor(chip_HW: np.ndarray, seed: int, changes: Augmenter | None = None) 
     if changes is not None and changes.recipe is not None:
         chip_HW = changes.colour(chip_HW[..., None], seed)[..., 0]
     if changes is not None and changes.moves:
-        chip_HW = moved(chip_HW, bool(seed >> 2 & 1), False, seed & 3)
+        chip_HW = moved(chip_HW, *drawn_moves(seed))
     return torch.from_numpy(chip_HW[None].astype(np.float32))
+
+
+def drawn_moves(seed: int) -> Moves:
+    return bool(seed >> 2 & 1), False, seed & 3
+
+
+def for_batches(wanted: bool | Recipe, seed: int, images: dict[str, int]) -> BatchAugmenter | None:
+    """What does to batches of chips what ``as_tensor`` does to single ones; ``images``: see :class:`BatchAugmenter`."""
+    if wanted is False:
+        return None
+    if wanted is True:
+        return BatchAugmenter(seed, None, drawn_moves, 1, images)
+    return BatchAugmenter(seed, Changes(wanted, (0, 255), whole=True), drawn_moves if wanted.moves else None, 1, images)

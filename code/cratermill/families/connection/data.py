@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from ...core.files import read_json
 from ...samples.augment import bands_first, bands_last
+from ...samples.batch_augment import parted
 from ...samples.sampler import EpochOrder, build_augmenter, sample_seed, train_val
 from ...samples.store import Store
 from ...training.cell import CellParams, Datasets
@@ -63,12 +64,15 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     targets = (table["num_1"].to_numpy() > 0).astype(np.float32)
     weights = sample_weights(table.iloc[tv[train]], hparams.connection_weights, hparams.distance_weights)
     augmenter = build_augmenter(False, hparams.img_augment)
+    each, together = parted(augmenter, config.run.trainer.augment_on, params.seed, stack.array("image"))
     return Datasets(
-        train=Pairs(stack, tv[train], targets[tv[train]], augmenter, params.seed),
+        train=Pairs(stack, tv[train], targets[tv[train]], each, params.seed),
         val=Pairs(stack, tv[val], targets[tv[val]]),
         test=Pairs(stack, test, targets[test]),
         sampler=EpochOrder(len(train), params.seed, weights),
         norm=norm(stack, tv, hparams.norm_from_train, config),
+        augment=together,
+        fixed=each is None,
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ...samples.augment import Augmenter, moved
+from ...samples.augment import Augmenter, Moves, moved
+from ...samples.batch_augment import BatchAugmenter, Changes
 from ...samples.sampler import EpochOrder, sample_seed
 from ...training.cell import CellParams, Datasets
 from ..craters_common.prepare import TileSet, folder_of
@@ -16,9 +18,14 @@ from ..craters_common.tiles import fitting, require_craters, require_parts, spli
 
 if TYPE_CHECKING:
     from ...config import Config
+    from ...samples.recipe import Recipe
     from .hparams import Hparams
 
 CONTRAST, BRIGHTNESS = (0.8, 1.25), 0.1
+
+
+Light = tuple[float, float]
+"""Factor of the contrast and addend, the latter as a share of the range of values."""
 
 
 class Tiles(Dataset):
@@ -48,10 +55,21 @@ class Tiles(Dataset):
             image, target = self._augmented(image, target, sample_seed(self.seed + 1, epoch, position))
         return {"image": torch.from_numpy(image[None]), "target": torch.from_numpy(target[None])}
 
+    @property
+    def crops(self) -> bool:
+        """Whether random pieces are taken for training."""
+        side = self.hparams.crop_px
+        return side is not None and side < min(self.tiles.image.shape[1:])
+
+    @property
+    def square(self) -> bool:
+        height, width = (length + -length % self.hparams.divisor for length in self.tiles.image.shape[1:])
+        return self.crops or height == width
+
     def _drawn(self, image: np.ndarray, circles: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A random piece, where the row asks for pieces."""
         side = self.hparams.crop_px
-        if side is None or side >= min(image.shape):
+        if side is None or not self.crops:
             return image, circles
         top, left = rng.integers(0, image.shape[0] - side + 1), rng.integers(0, image.shape[1] - side + 1)
         return image[top : top + side, left : left + side], circles - (left, top, 0)
@@ -62,13 +80,37 @@ class Tiles(Dataset):
             image = changes.colour(image[..., None], seed, self.tiles.meta["range"])[..., 0]
             image, target = changes.geometry([image, target], seed)
             return image, target
-        rng = np.random.default_rng(seed)
-        up, left, turns = bool(rng.integers(2)), bool(rng.integers(2)), int(rng.integers(4)) if image.shape[0] == image.shape[1] else 0
-        image, target = moved(image, up, left, turns), moved(target, up, left, turns)
+        moves, (factor, addend) = drawn_look(seed, image.shape[0] == image.shape[1])
+        image, target = moved(image, *moves), moved(target, *moves)
         low, high = self.tiles.meta["range"]
         mean = image.mean()
-        shifted = (image - mean) * rng.uniform(*CONTRAST) + mean + rng.uniform(-BRIGHTNESS, BRIGHTNESS) * (high - low)
+        shifted = (image - mean) * factor + mean + addend * (high - low)
         return np.clip(shifted, low, high).astype(np.float32), target
+
+
+def drawn_look(seed: int, square: bool) -> tuple[Moves, Light]:
+    """What img_augment True does to a tile."""
+    rng = np.random.default_rng(seed)
+    moves = bool(rng.integers(2)), bool(rng.integers(2)), int(rng.integers(4)) if square else 0
+    return moves, (rng.uniform(*CONTRAST), rng.uniform(-BRIGHTNESS, BRIGHTNESS))
+
+
+def for_batches(wanted: bool | Recipe, seed: int, value_range: tuple[float, float], square: bool) -> BatchAugmenter | None:
+    """What does to batches of tiles what :class:`Tiles` does to single ones."""
+    low, high = value_range
+
+    def light(images: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+        drawn = np.array([drawn_look(one, square)[1] for one in seeds], np.float32)
+        factor, addend = torch.from_numpy(drawn).to(images.device, non_blocking=True).T.reshape(2, -1, 1, 1, 1)
+        mean = images.mean(dim=(1, 2, 3), keepdim=True)
+        return ((images - mean) * factor + mean + addend * (high - low)).clamp(low, high)
+
+    if wanted is False:
+        return None
+    if wanted is True:
+        return BatchAugmenter(seed + 1, light, lambda one: drawn_look(one, square)[0], 1)
+    moves = Augmenter(square, wanted).drawn_moves if wanted.moves else None
+    return BatchAugmenter(seed + 1, Changes(wanted, value_range, whole=False), moves, 1)
 
 
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
@@ -76,10 +118,15 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     require_craters(tiles, hparams)
     train, val, test = split_tiles(tiles, params, hparams)
     require_parts(train, val, test)
+    on_device = config.run.trainer.augment_on == "device"
+    drawn_as = hparams.model_copy(update={"img_augment": False}) if on_device else hparams
+    learning = Tiles(tiles, train, drawn_as, params.seed, training=True)
     return Datasets(
-        train=Tiles(tiles, train, hparams, params.seed, training=True),
+        train=learning,
         val=Tiles(tiles, val, hparams),
         test=Tiles(tiles, test, hparams),
         sampler=EpochOrder(len(train), params.seed),
         norm=tiles.norm,
+        augment=for_batches(hparams.img_augment, params.seed, tiles.meta["range"], learning.square) if on_device else None,
+        fixed=not learning.crops and not drawn_as.img_augment,
     )

@@ -14,6 +14,7 @@ from ...core.files import read_json
 from ...geo.layers import open_mosaic
 from ...geo.mosaic import Mosaic
 from ...samples.augment import bands_first, bands_last
+from ...samples.batch_augment import parted
 from ...samples.sampler import EpochOrder, build_augmenter, sample_seed, train_val
 from ...samples.store import Store
 from ...training.cell import CellParams, Datasets
@@ -79,13 +80,16 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     norm = bands_and_distance_norm(stack, distance, tv, config, hparams)
     extra = crater_vectors(table, config, hparams, norm) if hparams.accept_midinput else None
     augmenter = build_augmenter(True, hparams.img_augment)
+    each, together = parted(augmenter, config.run.trainer.augment_on, params.seed, stack.array("image"))
     weights = overlap_weights(table.iloc[tv[train]], hparams.num_1_factor, hparams.num_1_point95)
     return Datasets(
-        train=Tiles(stack, tv[train], distance, extra, augmenter, params.seed),
+        train=Tiles(stack, tv[train], distance, extra, each, params.seed),
         val=Tiles(stack, tv[val], distance, extra, known={"reach": [reach(table.iloc[tv])]}),
         test=Tiles(stack, test, distance, extra),
         sampler=EpochOrder(len(train), params.seed, weights),
         norm=norm,
+        augment=together,
+        fixed=each is None,
     )
 
 

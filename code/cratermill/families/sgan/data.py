@@ -9,7 +9,7 @@ import numpy as np
 from ...core.seeds import seed_of
 from ...samples.sampler import EpochOrder
 from ...training.cell import CellParams, Datasets
-from ..chips_common.data import Chips, Mixed, one_hot, parts_of, require_unlabelled
+from ..chips_common.data import OTHER_BITS, Chips, Mixed, for_batches, one_hot, parts_of, require_unlabelled
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -26,11 +26,15 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     labels = folder.rows["label"].to_numpy()
     real = np.concatenate([chips.labelled, chips.unlabelled])
     seed = seed_of(config.run.seed, "chips", "order", params.split, params.iteration)
-    known = Chips(images[chips.labelled], one_hot(labels[chips.labelled], hparams.classes), seed, hparams.img_augment)
+    on_device = config.run.trainer.augment_on == "device"
+    known = Chips(
+        images[chips.labelled], one_hot(labels[chips.labelled], hparams.classes), seed, False if on_device else hparams.img_augment
+    )
     return Datasets(
         train=Mixed(images[real], known, seed),
         val=Chips(images[chips.val], one_hot(labels[chips.val], hparams.classes)),
         test=Chips(images[chips.test], one_hot(labels[chips.test], hparams.classes)),
         sampler=EpochOrder(len(real), seed),
         norm=NORM,
+        augment=for_batches(hparams.img_augment, seed, {"image": 0, "unlabelled": OTHER_BITS}) if on_device else None,
     )
