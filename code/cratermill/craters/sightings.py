@@ -52,34 +52,40 @@ def joined(sightings: np.ndarray, levels: Levels, body: Body | None = None) -> n
     """
     sightings = np.asarray(sightings, float).reshape(-1, 5)
     sightings = sightings[np.lexsort((*sightings.T[[4, 2, 1, 0]], -sightings[:, 3]))]
-    pairs = same_pairs(sightings, body, SAME_PLACE, SAME_SIZE)
-    starts = np.searchsorted(pairs[:, 0], np.arange(len(sightings) + 1))
-    free, groups = np.ones(len(sightings), bool), []
-    for row in range(len(sightings)):
-        if free[row]:
-            near = pairs[starts[row] : starts[row + 1], 1]
-            near = near[free[near]]
-            free[near] = free[row] = False
-            groups.append(_one_per_level(np.union1d(near, [row]), sightings[:, 4]))
-    found = np.array([_crater(sightings[group], body) for group in groups]).reshape(-1, len(COLUMNS))
+    taken_by = _strongest(same_pairs(sightings, body, SAME_PLACE, SAME_SIZE), len(sightings))
+    # The first of each look in a group, which is its strongest.
+    _, first = np.unique(np.column_stack([taken_by, sightings[:, 4]]), axis=0, return_index=True)
+    _, group = np.unique(taken_by[first], return_inverse=True)
+    found = _craters(sightings[first], group, body)
     could = np.maximum(levels.could_see(found[:, 2]), found[:, 5])
     found[:, 3], found[:, 6] = found[:, 3] / np.maximum(could, 1), could
     return found[np.lexsort((*found[:, :3].T[::-1], -found[:, 3]))]
 
 
-def _one_per_level(rows: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """The first, which is the strongest, of each level."""
-    return rows[np.unique(level[rows], return_index=True)[1]]
+def _strongest(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Of each of ``count`` sightings, the strongest first, the row of the one that takes it (N,): itself, where none does. ``pairs``:
+    rows of the same crater (K, 2), sorted, each both ways."""
+    taken_by = np.full(count, -1)
+    rows = np.unique(pairs[:, 0])
+    starts, ends = (np.searchsorted(pairs[:, 0], rows, side) for side in ("left", "right"))
+    for row, start, end in zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True):
+        if taken_by[row] < 0:
+            near = pairs[start:end, 1]
+            taken_by[near[taken_by[near] < 0]] = taken_by[row] = row
+    return np.where(taken_by < 0, np.arange(count), taken_by)
 
 
-def _crater(members: np.ndarray, body: Body | None) -> np.ndarray:
-    """Place, radius, sum and maximum of the strengths, their number, 0, spread of place and of size (9,) of one crater's sightings."""
-    weight = np.maximum(members[:, 3], 1e-6) ** 2
-    weight = weight / weight.sum()
-    log_radius = np.log(members[:, 2])
-    radius = float(np.exp(weight @ log_radius))
-    (place,) = mean_places(members, weight, np.zeros(len(members), int), body)
-    off = distances(members, np.broadcast_to(np.array([*place, radius]), (len(members), 3)), body) / radius
-    spread_size = np.sqrt(weight @ (log_radius - np.log(radius)) ** 2)
-    strength = members[:, 3]
-    return np.array([*place, radius, strength.sum(), strength.max(), len(members), 0, np.sqrt(weight @ off**2), spread_size])
+def _craters(sightings: np.ndarray, group: np.ndarray, body: Body | None) -> np.ndarray:
+    """Place, radius, sum and maximum of the strengths, their number, 0, spread of place and of size (G, 9) of the sightings of the groups
+    0 … G − 1."""
+    weight = np.maximum(sightings[:, 3], 1e-6) ** 2
+    weight /= np.bincount(group, weight)[group]
+    log_radius, strength = np.log(sightings[:, 2]), sightings[:, 3]
+    mean_log = np.bincount(group, weight * log_radius)
+    radius, places = np.exp(mean_log), mean_places(sightings, weight, group, body)
+    off = distances(sightings, np.column_stack([places, radius])[group], body) / radius[group]
+    spread_place, spread_size = (np.sqrt(np.bincount(group, weight * value**2)) for value in (off, log_radius - mean_log[group]))
+    count, strongest = np.bincount(group), np.zeros(len(radius))
+    np.maximum.at(strongest, group, strength)
+    seen_and_could = count, np.zeros(len(radius))
+    return np.column_stack([places, radius, np.bincount(group, strength), strongest, *seen_and_could, spread_place, spread_size])
