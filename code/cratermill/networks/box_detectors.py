@@ -26,7 +26,10 @@ MOST = 300
 
 
 class Trunk(nn.Module):
-    """Maps of one width at the strides of ``LEVELS``, named as torchvision names them."""
+    """Maps of one width at the strides of ``LEVELS``, named as torchvision names them; 32 bits come out, whatever it computes in."""
+
+    kind: torch.dtype | None = None
+    """What it computes in by autocast, where not in 32 bits."""
 
     def __init__(self, encoder: Pyramid, channels: int = CHANNELS):
         from torchvision.ops import FeaturePyramidNetwork
@@ -36,8 +39,10 @@ class Trunk(nn.Module):
         self.pyramid = FeaturePyramidNetwork([encoder.out_channels[level] for level in LEVELS], channels)
 
     def forward(self, image: Tensor) -> OrderedDict[str, Tensor]:
-        maps = self.encoder(image)
-        return self.pyramid(OrderedDict((str(level), maps[level]) for level in LEVELS))
+        with torch.autocast(image.device.type, self.kind, enabled=self.kind is not None):
+            maps = self.encoder(image)
+            found = self.pyramid(OrderedDict((str(level), maps[level]) for level in LEVELS))
+        return OrderedDict((name, one.float()) for name, one in found.items())
 
 
 class BoxDetector(nn.Module):
@@ -52,11 +57,18 @@ class BoxDetector(nn.Module):
     def losses(self, image: Tensor, circles: list[Tensor]) -> Tensor:
         """The sum of the detector's losses; ``circles`` (M, 3) x, y, radius of each image."""
         targets = [{"boxes": boxes(one), "labels": torch.ones(len(one), dtype=torch.int64, device=image.device)} for one in circles]
-        found = self.detector(list(image), targets)
+        found = self._detected(image, targets)
         return torch.stack([value for value in found.values() if value.ndim == 0]).sum()
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        return [circles(one["boxes"], one["scores"]) for one in self.detector(list(image))]
+        return [circles(one["boxes"], one["scores"]) for one in self._detected(image)]
+
+    def _detected(self, image: Tensor, *targets: Any) -> Any:
+        """The heads compute in 32 bits: torchvision places boxes in what they answer in, and 16 bits hold places to pixels only."""
+        device = image.device.type
+        self.detector.backbone.kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        with torch.autocast(device, enabled=False):
+            return self.detector(list(image), *targets)
 
 
 def boxes(circles_xyr: Tensor) -> Tensor:

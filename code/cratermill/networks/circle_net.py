@@ -46,7 +46,9 @@ class CircleNet(nn.Module):
         deep = levels[-1]
         for step, skip in zip(self.steps, levels[-2:0:-1], strict=True):
             deep = step(deep, skip)
-        return self.head(self.middle(deep).relu())
+        last = self.middle(deep).relu()
+        with torch.autocast(image.device.type, enabled=False):  # 16 bits hold the logarithm of a radius to a hundredth of it
+            return self.head(last.float())
 
 
 class Step(nn.Module):

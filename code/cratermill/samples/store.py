@@ -87,7 +87,8 @@ class Store:
         if record is None:
             earlier = any((self.folder / name).exists() for name in EARLIER)
             return f"{self.folder} was made by an earlier version of cratermill" if earlier else f"{self.folder} is missing"
-        return _fault(self.folder, tuple((name, *_stat(self.folder / name)) for name in sorted(record["files"])), record["digest"])
+        found = tuple((name, *_stat(self.folder / name)) for name in sorted(record["files"]))
+        return _fault(self.folder, found, fingerprint(record["parts"]))
 
     def require(self) -> None:
         """Raise ``InputError`` where the samples are missing, or not as they were written."""
@@ -103,15 +104,15 @@ class Store:
 
 
 @lru_cache(maxsize=512)
-def _fault(folder: Path, found: tuple[tuple[str, int, int], ...], digest: str) -> str | None:
-    """``found``: name, size and time of each file; size −1 where it is missing."""
+def _fault(folder: Path, found: tuple[tuple[str, int, int], ...], parts: str) -> str | None:
+    """``found``: name, size and time of each file; size −1 where it is missing. ``parts``: one hash of what they must hold."""
     record = read_json(folder / RECORD)
     for name, size, _ in found:
         if size != record["files"][name][0]:
             return f"{folder / name} " + ("is missing" if size < 0 else f"has {size} bytes instead of {record['files'][name][0]}")
     if all(time == record["files"][name][1] for name, _, time in found):
         return None
-    if digests_of([folder / name for name, *_ in found])[0] != digest:
+    if fingerprint(digests_of([folder / name for name, *_ in found])) != parts:
         return f"{folder} holds other samples than were written there"
     _note_times(folder, record, found)
     return None
@@ -133,34 +134,36 @@ def _stat(path: Path) -> tuple[int, int]:
         return -1, 0
 
 
-def digests_of(files: list[Path]) -> tuple[str, dict[str, str]]:
-    """One hash of all files' names and contents, in the order of names; and each file's own."""
-    found, parts = hashlib.blake2b(digest_size=16), {}
+def digests_of(files: list[Path]) -> dict[str, str]:
+    """The hash of each file's content, by its name."""
+    return {path.name: _hashed([path], named=False) for path in files}
+
+
+def _hashed(files: list[Path], named: bool) -> str:
+    """One hash of what files hold, and of their names where these count, in the order of names."""
+    found = hashlib.blake2b(digest_size=16)
     for path in sorted(files, key=lambda path: path.name):
-        own = hashlib.blake2b(digest_size=16)
-        found.update(path.name.encode())
+        found.update(path.name.encode() if named else b"")
         with path.open("rb") as file:
             while block := file.read(1 << 22):
                 found.update(block)
-                own.update(block)
-        parts[path.name] = own.hexdigest()
-    return found.hexdigest(), parts
+    return found.hexdigest()
 
 
-def _seal(folder: Path, names: list[str], mark: str | None, facts: dict[str, Any]) -> None:
-    """Write the record, last of all."""
-    digest, parts = digests_of([folder / name for name in names])
+def _seal(folder: Path, names: list[str], mark: str | None, facts: dict[str, Any], digest: str | None = None) -> None:
+    """Write the record, last of all; ``digest``: what trainings already know the samples by."""
+    parts = digests_of([folder / name for name in names])
     files = {name: stat_fingerprint(folder / name) for name in names}
-    write_json(folder / RECORD, {"digest": digest, "parts": parts, "mark": mark, "files": files, "facts": facts})
+    write_json(folder / RECORD, {"digest": digest or fingerprint(parts)[:32], "parts": parts, "mark": mark, "files": files, "facts": facts})
 
 
 def adopt(store: Store) -> bool:
-    """Whether a store is whole; one with the digest of an earlier format, which is the same hash, gets its record first."""
+    """Whether a store is whole; one with the digest of an earlier format gets its record first."""
     old = store.folder / EARLIER[0]
     if not store.exists and old.exists():
         files = [path for path in store.folder.iterdir() if path.suffix == ".npy" or path.name == ROWS]
-        if digests_of(files)[0] == old.read_text(encoding="ascii").strip():
-            _seal(store.folder, [path.name for path in files], None, {})
+        if (digest := _hashed(files, named=True)) == old.read_text(encoding="ascii").strip():
+            _seal(store.folder, [path.name for path in files], None, {}, digest)
             old.unlink()
     return store.fault() is None
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core.files import atomic_path, read_json, write_json
 from ...training.cell import CellParams
+from ...training.device import Computing
 from ..craters_common.certainty import Certainty, learnt, sureness, truth_of, with_confidence
 from ..craters_common.judging import judge, within
 from ..craters_common.prepare import TileSet, folder_of
@@ -30,7 +31,7 @@ def evaluate(config: Config, params: CellParams, workspace: Any) -> dict[str, An
     tiles = TileSet(folder_of(config, params.family, hparams.data))
     _, validation, test = split_tiles(tiles, params, hparams)
     folder = config.project.cell_product(params.family, params.version, "train", params.split, params.iteration)
-    finder = Finder([folder / "best.ckpt"], params.version)
+    finder = Finder([folder / "best.ckpt"], params.version, Computing.of(config.run.trainer))
     finder.hparams = hparams  # scales may have changed since it was trained
     seen = {name: look(finder, tiles, rows, workspace) for name, rows in (("validation", validation), ("test", test))}
     save_seen(workspace.folder / SEEN, seen)

@@ -18,6 +18,7 @@ from .pieces import blurred, sigma_of
 from .task import circles_of
 
 if TYPE_CHECKING:
+    from ...training.device import Computing
     from .hparams import Hparams
 
 WINDOW_PX = 1024
@@ -30,10 +31,8 @@ SLACK = 1.1
 class Finder:
     """The networks of one version's checkpoints."""
 
-    def __init__(self, paths: list[Path], version: int):
-        self.ensemble = Ensemble.load(paths, "crater_detector", version)
-        for network in self.ensemble.networks:
-            network.to(memory_format=torch.channels_last)  # a third faster, on a CPU too
+    def __init__(self, paths: list[Path], version: int, computing: Computing | None = None):
+        self.ensemble = Ensemble.load(paths, "crater_detector", version, computing)
         self.hparams: Hparams = self.ensemble.hparams
         self.divisor: int = self.ensemble.networks[0].network.divisor
 
@@ -87,7 +86,9 @@ class Finder:
         edges = ((0, below), (0, right))
         padded = np.stack([np.pad(band, edges, constant_values=float(band.mean())) for band in image.astype(np.float32)])
         tensor = torch.from_numpy(padded)[None].to(self.ensemble.device, memory_format=torch.channels_last)
-        return [circles_of(network(tensor))[0].cpu().numpy().astype(float) for network in self.ensemble.networks]
+        with self.ensemble.computing.autocast():
+            answers = [network(tensor) for network in self.ensemble.networks]
+        return [circles_of(answer)[0].cpu().numpy().astype(float) for answer in answers]
 
 
 def spans(length: int, side: int) -> list[tuple[int, float, float]]:

@@ -22,6 +22,7 @@ from ...geo.sampling import sample_masked
 from ...samples.brightness import far_from
 from ...samples.inputs import digest
 from ...training.checkpoint import load
+from ...training.device import Computing
 from .. import map_options
 from ..craters_common.certainty import Certainty, with_confidence
 from ..craters_common.ground_tiles import WIDEST_DEG, around, boxes, degree_m, extent, is_too_wide
@@ -115,7 +116,8 @@ def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict[st
     """``craters.csv`` of one block of one level: what its networks see there."""
     options, run = map_options(config, NAME), map_run(config, NAME)
     version, level = mapped_version(config, NAME, params), params["level"]
-    finder = kept(Finder, frozen_paths(config, NAME, version, run.split, marks_of(params, version, run.split)), version)
+    paths = frozen_paths(config, NAME, version, run.split, marks_of(params, version, run.split))
+    finder = kept(Finder, paths, version, Computing.of(config.run.trainer))
     resolution = params["resolution_m"] / params["scales"][level]
     box = Box(*params["box"])
     with open_mosaic(config, NAME) as mosaic:
@@ -147,7 +149,7 @@ def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Any
     """Craters of ready-made images at the scales of the row, by the networks of the map at work."""
     run, missing = map_run(config, NAME), map_options(config, NAME).missing
     version = int(run.versions[NAME])
-    finder = Finder(list(checkpoint_paths(config, NAME, version, run.split).values()), version)
+    finder = Finder(list(checkpoint_paths(config, NAME, version, run.split).values()), version, Computing.of(config.run.trainer))
     finder.require(1, "an image")
     reading = reading_of(config, version, run.split, finder.hparams)
 

@@ -219,10 +219,10 @@ def found_in(circles: np.ndarray, reading: Reading, grid: Any, level: int, box: 
     pixels of level 0; ``grid``: the level's own."""
     circles = circles[circles[:, 3] >= reading.confidence]
     circles = np.column_stack([(circles[:, :2] + 0.5) / 2**level - 0.5, circles[:, 2] / 2**level, circles[:, 3:]])
+    circles = circles[nearly_held(circles, grid, box)]
     lon, lat = grid.lonlat(circles[:, 1], circles[:, 0])
-    table = pd.DataFrame(circles, columns=COLUMNS).assign(lon=lon, lat=lat, version=version)
-    table["radius_m"] = table["radius_px"] * grid.resolution_m
-    return table.loc[nearly_held(circles, grid, box), list(LIST_COLUMNS)]
+    found = dict(zip(COLUMNS, circles.T, strict=True)) | {"lon": lon, "lat": lat, "radius_m": circles[:, 2] * grid.resolution_m}
+    return pd.DataFrame({name: found.get(name, version) for name in LIST_COLUMNS})
 
 
 def joined(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
