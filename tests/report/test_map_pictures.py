@@ -9,6 +9,7 @@ from cratermill.geo.cog import write_cog
 from cratermill.geo.mosaic import Mosaic
 from cratermill.report import images, map_pictures
 from cratermill.report.palette import CRATERS
+from cratermill.report.sheet import TITLE_PX
 from tests.families.ejecta import mapping_case as case
 
 
@@ -76,8 +77,8 @@ def test_the_sheet_shows_craters_with_ejecta_only(scene):
         none = map_pictures.crater_sheet(folder / "none.png", mosaic, {}, table[table["area_km2"] == 0])
     assert none is None and not (folder / "none.png").exists()
     picture = np.asarray(Image.open(path)).astype(int)
-    assert picture.shape == (map_pictures.PANEL_PX + map_pictures.TITLE_PX, 2 * map_pictures.PANEL_PX, 3)
-    mosaic_alone, with_mask = np.split(picture[map_pictures.TITLE_PX :], 2, axis=1)
+    assert picture.shape == (map_pictures.PANEL_PX + TITLE_PX, 2 * map_pictures.PANEL_PX, 3)
+    mosaic_alone, with_mask = np.split(picture[TITLE_PX:], 2, axis=1)
     share = (abs(with_mask - mosaic_alone).max(-1) > 20).mean()
     half_m = table["max_extent_m"][0] * 1.08
     assert share == pytest.approx(600 * 305e6 / (2 * half_m) ** 2, rel=0.25)

@@ -6,7 +6,7 @@ They take raw images and give boxes; a crater's circle is the one whose box it i
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +65,8 @@ class BoxDetector(nn.Module):
 
     def _detected(self, image: Tensor, *targets: Any) -> Any:
         """The heads compute in 32 bits: torchvision places boxes in what they answer in, and 16 bits hold places to pixels only."""
-        device = image.device.type
-        self.detector.backbone.kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        device, trunk = image.device.type, cast(Trunk, self.detector.backbone)
+        trunk.kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         with torch.autocast(device, enabled=False):
             return self.detector(list(image), *targets)
 

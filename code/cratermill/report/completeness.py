@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.figure import Figure
 
 from .images import save_figure
-from .style import SAFE, SIZES, new_figure, tidy
+from .style import SAFE, SIZES, few_ticks, tidy
 
 PER_OCTAVE = 2
 """Bins of the recall to a double of the diameter."""
@@ -21,7 +21,8 @@ def completeness(path: Path, table: pd.DataFrame, found: np.ndarray, known: np.n
 
     ``table``: :func:`..craters.score_tables.size_table` of one rule; ``found`` and ``known``: diameters that count, in ``unit``.
     """
-    figure = new_figure(6.4, 6.2)
+    figure = Figure(figsize=(6.4, 6.2))
+    figure.subplots_adjust(left=0.12, right=0.98, bottom=0.08, top=0.985, hspace=0.09)  # by hand: see crater_pictures.py
     above, below = figure.subplots(2, 1, sharex=True)
     draw_recall(above, table)
     for name, diameters, colour in (("found", found, SAFE[0]), ("in the list", known, SAFE[1])):
@@ -31,9 +32,8 @@ def completeness(path: Path, table: pd.DataFrame, found: np.ndarray, known: np.n
     tidy(below, f"diameter D ({unit})", "craters ≥ D")
     below.set_xscale("log")
     below.set_yscale("log")
-    below.xaxis.set_major_locator(LogLocator(subs=SIZES))
-    below.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    below.xaxis.set_minor_formatter(NullFormatter())
+    few_ticks(below.xaxis, SIZES)
+    few_ticks(below.yaxis)
     below.legend(fontsize=8, frameon=False)
     return save_figure(figure, path, dpi=110)
 

@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from ..core.frames import rows_of
 from ..geo.grid import square_grid
 from ..geo.mosaic import Mosaic
-from .images import save_figure, seen
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from .images import as_bytes, seen
+from .palette import channels
+from .sheet import Panel, draw_circle, write_sheet
 
 MOST_SHOWN, COLUMNS, RADII, LEAST_PX = 40, 8, 2.5, 14
 """Craters on a sheet, side by side, and how far each is shown around its centre."""
-SIDE_PX = 96
-ACROSS, DOWN = 1.05, 1.2
-"""From one panel to the next, in their sides."""
+SIDE_PX = 168
 
 
 @dataclass(frozen=True)
@@ -38,38 +35,24 @@ class Shown:
 
 
 def contact_sheet(path: Path, title: str, craters: Sequence[Shown], colour: str) -> Path:
-    from matplotlib.figure import Figure
-
-    rows = max(1, -(-len(craters) // COLUMNS))
-    height = 1.75 * rows + 0.3
-    figure = Figure(figsize=(1.5 * COLUMNS, height))
-    figure.suptitle(title, fontsize=9, y=1 - 0.06 / height, va="top")
-    # One pair of axes for all panels, in sides of a panel: matplotlib takes five times as long for a pair each.
-    axes = figure.add_axes((0.005, 0.05 / height, 0.99, 1 - 0.4 / height))
-    for number, crater in enumerate(craters):
-        row, col = divmod(number, COLUMNS)
-        _draw(axes, crater, col * ACROSS, row * DOWN, colour)
-    axes.set(xlim=(0, COLUMNS * ACROSS), ylim=(rows * DOWN - DOWN + 1, 1 - DOWN))
-    axes.set_axis_off()
-    return save_figure(figure, path, dpi=110)
+    """A sheet of at most ``COLUMNS`` craters side by side, their circles in a colour; an empty one says its title alone."""
+    blank = Panel(np.full((SIDE_PX, SIDE_PX, 3), 255, np.uint8), "")
+    return write_sheet(path, [_panel(crater, channels(colour)) for crater in craters] or [blank], COLUMNS, title)
 
 
-def _draw(axes: Axes, crater: Shown, left: float, top: float, colour: str) -> None:
-    """A crater on a panel of side 1."""
-    from matplotlib.patches import Circle
-
+def _panel(crater: Shown, colour: tuple[int, int, int]) -> Panel:
+    """The ground around a crater; white beyond the picture."""
     reach = max(RADII * crater.radius_px, LEAST_PX)
-    ends = [(int(max(0, middle - reach)), int(middle + reach) + 1) for middle in (crater.y, crater.x)]
-    part = crater.picture[slice(*ends[0]), slice(*ends[1])]
-    edges = [[min(end, length) - 0.5 for end in pair] for pair, length in zip(ends, crater.picture.shape, strict=False)]
-    (up, down), (west, east) = (
-        [start + (edge - middle + reach) / (2 * reach) for edge in pair]
-        for start, middle, pair in zip((top, left), (crater.y, crater.x), edges, strict=True)
-    )
-    low, high = crater.span or (None, None)
-    axes.imshow(part, cmap="gray", vmin=low, vmax=high, extent=(west, east, down, up))
-    axes.add_patch(Circle((left + 0.5, top + 0.5), crater.radius_px / (2 * reach), fill=False, color=colour, lw=0.8))
-    axes.text(left + 0.5, top - 0.03, crater.caption, fontsize=6.5, ha="center")
+    low, high = crater.span or (np.nanmin(crater.picture), np.nanmax(crater.picture))
+    grey = crater.picture if crater.picture.ndim == 3 else (crater.picture - low) / max(high - low, 1e-6)
+    picture = as_bytes(np.clip(grey, 0, 1))
+    zoom = SIDE_PX / (2 * reach)
+    middle = (SIDE_PX - 1) / 2
+    onto = np.array([[zoom, 0, middle - crater.x * zoom], [0, zoom, middle - crater.y * zoom]])
+    ground = cv2.warpAffine(picture, onto, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255))
+    ground = ground if ground.ndim == 3 else cv2.merge([ground] * 3)
+    draw_circle(ground, middle, middle, crater.radius_px * zoom, colour)
+    return Panel(ground, crater.caption)
 
 
 def on_ground(mosaic: Mosaic, craters: pd.DataFrame) -> list[Shown]:

@@ -5,28 +5,21 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
-from matplotlib import get_data_path
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw, ImageFont
 
-from ..core.files import atomic_path
 from ..core.frames import rows_of
 from ..geo.grid import Grid, square_grid
 from ..geo.mosaic import Mosaic
 from ..geo.sampling import sample
 from .images import as_bytes, grey_or_colour, overlaid, reduced_rgba, reduced_shape, save_figure, seen
 from .palette import CRATERS, Colours
+from .sheet import Panel, draw_circle, write_sheet
 
 MOST_LABELS = 80
 SHEET_CRATERS, SHEET_COLUMNS = 12, 3
-PANEL_PX, TITLE_PX, TEXT_PX, GAP_PX = 300, 26, 12, 12
-FONT = Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-"""Pillow's own knows no ²."""
-SUBPIXELS = 16
-"""Parts of a pixel to which circles are drawn."""
+PANEL_PX = 300
 OPACITY = 0.55
 
 
@@ -89,25 +82,12 @@ def crater_sheet(path: Path, mosaic: Mosaic, masks: dict[int, Path], craters: pd
     chosen = craters[craters["area_km2"] > 0].nlargest(SHEET_CRATERS, "area_km2").sort_values("crat_FID")
     if chosen.empty:
         return None
-    columns = min(SHEET_COLUMNS, len(chosen))
-    rows = -(-len(chosen) // columns)
-    # Put together by hand: matplotlib takes three times as long for so many panels.
-    sheet = Image.new("RGB", (columns * (2 * PANEL_PX + GAP_PX) - GAP_PX, rows * (PANEL_PX + TITLE_PX)), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.truetype(FONT, TEXT_PX)
-    for number, crater in enumerate(rows_of(chosen)):
-        left, top = number % columns * (2 * PANEL_PX + GAP_PX), number // columns * (PANEL_PX + TITLE_PX) + TITLE_PX
-        panels, half_m = _crater_seen(mosaic, masks[crater.crat_FID], crater, colours.rgb(crater.crat_FID))
-        sheet.paste(Image.fromarray(panels), (left, top))
-        said = f"crater {crater.crat_FID}   {crater.lon:.1f}°, {crater.lat:.1f}°   {2 * half_m / 1e3:.0f} km across"
-        pen.text((left + 2, top - 7), said, "black", font, anchor="ls")
-        pen.text((left + 2 * PANEL_PX - 2, top - 7), f"{crater.area_km2:,.0f} km²", "black", font, anchor="rs")
-    with atomic_path(path) as temporary:
-        sheet.save(temporary, format="PNG", compress_level=3)
-    return path
+    panels = [_crater_seen(mosaic, masks[crater.crat_FID], crater, colours.rgb(crater.crat_FID)) for crater in rows_of(chosen)]
+    return write_sheet(path, panels, SHEET_COLUMNS)
 
 
-def _crater_seen(mosaic: Mosaic, mask_path: Path, crater, colour: tuple[int, int, int]) -> tuple[np.ndarray, float]:
-    """The mosaic from above, and beside it the mask over it, (h, 2 w, 3) uint8, with the rim on both; and half a side in metres."""
+def _crater_seen(mosaic: Mosaic, mask_path: Path, crater, colour: tuple[int, int, int]) -> Panel:
+    """The mosaic from above, and beside it the mask over it, with the rim on both."""
     half_m = max(crater.max_extent_m * 1.08, 3 * crater.radius_m)
     grid = square_grid(mosaic.grid.body, crater.lon, crater.lat, half_m, PANEL_PX)
     picture = seen(mosaic, grid)
@@ -116,8 +96,7 @@ def _crater_seen(mosaic: Mosaic, mask_path: Path, crater, colour: tuple[int, int
     tint = np.zeros((*grid.shape, 4), np.float32)
     tint[ejecta] = (*(channel / 255 for channel in colour), 1.0)
     panels = np.ascontiguousarray(np.concatenate([as_bytes(picture), as_bytes(overlaid(picture, tint, OPACITY))], axis=1))
-    radius = round(crater.radius_m / half_m * PANEL_PX / 2 * SUBPIXELS)
     for middle in (PANEL_PX / 2, 1.5 * PANEL_PX):
-        centre = round((middle - 0.5) * SUBPIXELS), round((PANEL_PX / 2 - 0.5) * SUBPIXELS)
-        cv2.circle(panels, centre, radius, (255, 255, 255), 1, cv2.LINE_AA, SUBPIXELS.bit_length() - 1)
-    return panels, half_m
+        draw_circle(panels, middle - 0.5, PANEL_PX / 2 - 0.5, crater.radius_m / half_m * PANEL_PX / 2, (255, 255, 255))
+    said = f"crater {crater.crat_FID}   {crater.lon:.1f}°, {crater.lat:.1f}°   {2 * half_m / 1e3:.0f} km across"
+    return Panel(panels, said, f"{crater.area_km2:,.0f} km²")

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..craters.frequencies import frequencies
 from .images import save_figure
-from .style import INK, RAYS, SIZES, TRUTH, tidy
+from .style import INK, RAYS, SIZES, TRUTH, few_ticks, tidy
 
 KINDS = {"cumulative": "craters ≥ D per km²", "differential": "ΔN / ΔD per km² per km", "R": "R = D³ ΔN / ΔD per km²"}
 COLOURS = (RAYS, "#d9480f", TRUTH, "#862e9c")
@@ -50,10 +49,10 @@ def size_frequency(
             draw_curves(axes, kind, isochrons or {}, (everything.min(), everything.max()), per_octave)
         if whole_from_km:
             axes.axvspan(axes.get_xlim()[0], whole_from_km, color=INK, alpha=0.08, linewidth=0)
-        tidy(axes, "diameter D (km)", KINDS[kind]).tick_params(which="minor", labelsize=7)
-        axes.xaxis.set_major_locator(LogLocator(subs=SIZES))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        tidy(axes, "diameter D (km)", KINDS[kind])
+        few_ticks(axes.xaxis, SIZES)
+        if len(everything):
+            few_ticks(axes.yaxis)
         axes.legend(fontsize=8, frameon=False)
     return save_figure(figure, path, dpi=110)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 BLANKET, RAYS, RIM, TRUTH = "#f28e2b", "#4e9bd6", "#ffffff", "#59a14f"
 ANALYSED, DISCARDED, INK = "#59a14f", "#c2185b", "#30363b"
@@ -53,6 +55,24 @@ def plain_ticks(axes: Axes) -> None:
         for formatter in (axis.set_major_formatter, axis.set_minor_formatter):
             formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.tick_params(which="minor", labelsize=7)
+
+
+def few_ticks(axis: Axis, steps: Sequence[float] = ()) -> None:
+    """Plain numbers at some steps of each decade of a logarithmic axis, as many as fit where none are given, and no small ticks:
+    matplotlib's own, which are set as formulas, take as long as all else on a plot."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=steps or (SIZES if high < 100 * low else (1,))))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+
+
+def short(value: float) -> str:
+    """A number as it is spoken; far below and above 1 with its power of ten."""
+    if 1e-3 <= value < 1e5:
+        return f"{value:g}"
+    digits, power = f"{value:e}".split("e")
+    tens = "10" + str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return tens if float(digits) == 1 else f"{float(digits):g}·{tens}"
 
 
 def scale_bar(axes: Axes, width_km: float) -> None:

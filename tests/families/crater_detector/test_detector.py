@@ -23,13 +23,13 @@ from cratermill.families import cell_params, get_family
 from cratermill.families.crater_detector.evaluate import read_off
 from cratermill.families.crater_detector.find import Finder, resized
 from cratermill.families.crater_detector.hparams import Hparams
-from cratermill.families.crater_detector.mapping import made_of_sightings, scales_for, seen_in
+from cratermill.families.crater_detector.mapping import made_of_sightings, scales_for, seen_in, widest_deg
 from cratermill.families.crater_detector.options import MapOptions
 from cratermill.families.crater_detector.pieces import Drawing, other_light, piece
 from cratermill.families.crater_detector.targets import drawn, loss
 from cratermill.families.crater_detector.task import DetectorTask
 from cratermill.families.craters_common.certainty import Certainty
-from cratermill.families.craters_common.ground_tiles import around
+from cratermill.families.craters_common.ground_tiles import around, degree_m
 from cratermill.families.craters_common.prepare import TileSet, folder_of, make_data
 from cratermill.families.craters_common.tiles import judged_row
 from cratermill.geo.box import Box
@@ -274,6 +274,26 @@ def test_levels_of_a_map_reach_its_largest_craters_and_join_without_seams():
     assert len(table) == 3 and (table["levels_seen"] == 2).all()
     assert sorted(table["lon"].round(2)) == [0.0, 7.9, 20.0]
     assert table["spread_place_km"].max() < 0.02
+
+
+@pytest.mark.parametrize("pixel_deg", [0.04, 0.15, 0.35, 0.6])
+def test_blocks_of_coarse_levels_are_wider_and_craters_keep_their_size_there(pixel_deg):
+    """By outlines on the ground, drawn point by point: the area that they have on the tile is what a network sees."""
+    pixel_m = pixel_deg * degree_m(BODY)
+    side = widest_deg(BODY, pixel_m)
+    assert side == pytest.approx({0.04: 30, 0.15: 57.6, 0.35: 60, 0.6: 52.4}[pixel_deg])
+    box = Box(0.0, 90 - side, side, 90.0)
+    grid, radius_m = around(BODY, box, pixel_m, 48, 32), 4 * pixel_m
+    assert max(grid.shape) * pixel_deg <= 150
+    found, places = [], [(1.0, 90 - side + 1), (side / 2, 90 - side / 2), (side - 1, 90 - side + 1), (side / 2, 88.0)]
+    for lon, lat in places:
+        ring = BODY.geod.fwd(*np.broadcast_arrays(lon, lat, np.linspace(0, 360, 721), radius_m))
+        rows, cols = grid.rowcol_of_lonlat(ring[0], ring[1])
+        area = abs(np.sum(cols[:-1] * rows[1:] - cols[1:] * rows[:-1])) / 2
+        found.append((cols[:-1].mean(), rows[:-1].mean(), np.sqrt(area / np.pi) * pixel_m, 0.9, 0))
+    table = seen_in(np.array(found), grid, box)
+    assert len(table) == len(places)
+    assert table["radius_m"].to_numpy() == pytest.approx(radius_m, rel=0.003)
 
 
 @pytest.mark.parametrize("head", ["FCOS", "RetinaNet", "FasterRCNN"])

@@ -25,7 +25,7 @@ from ...training.checkpoint import load
 from ...training.device import Computing
 from .. import map_options
 from ..craters_common.certainty import Certainty, with_confidence
-from ..craters_common.ground_tiles import WIDEST_DEG, around, boxes, degree_m, extent, is_too_wide
+from ..craters_common.ground_tiles import WIDEST_DEG, WIDEST_MAP_TILE_DEG, around, boxes, degree_m, extent, is_too_wide
 from ..craters_common.judging import within
 from ..craters_common.maps import CRATERS, map_run, mapped_version, nearly_held, open_mosaic, params_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
@@ -51,6 +51,9 @@ NAME = "crater_detector"
 SEEN_COLUMNS = ("lon", "lat", "radius_m", "strength", "look")
 MARGIN_PX = 48
 """Around a block, in the pixels of its level: the largest radius that a level sees, and half as much."""
+SIDE_MARGINS, COARSE_DEG = 4.0, 60.0
+"""A block is so many times as wide as its margins together, where that is more than ``WIDEST_DEG``, up to this: else a coarse level would
+look at margins above all. At the corners circles are stretched by a tenth, for which their radii are corrected."""
 
 
 def scales_for(row: Hparams, options: MapOptions, body: Body, resolution_m: float) -> list[float]:
@@ -88,11 +91,17 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
     }
     cells = []
     for level, scale in enumerate(scales):
-        side_m = min(options.block_px * resolution / scale, WIDEST_DEG * degree_m(body))
+        side_m = min(options.block_px * resolution / scale, widest_deg(body, resolution / scale) * degree_m(body))
         for number, box in enumerate(boxes(body, area, side_m)):
             key = f"level_{level}_block_{number:05d}"
             cells.append({"key": key, "level": level, "box": [box.west, box.south, box.east, box.north], **common})
     return cells
+
+
+def widest_deg(body: Body, pixel_m: float) -> float:
+    """Side of the widest blocks of a level in degrees, such that no tile with its margins is too wide."""
+    margins = 2 * MARGIN_PX * pixel_m / degree_m(body)
+    return float(np.clip(SIDE_MARGINS * margins, WIDEST_DEG, max(WIDEST_DEG, min(COARSE_DEG, WIDEST_MAP_TILE_DEG - margins))))
 
 
 def _own(row: RowHparams) -> Hparams:
@@ -164,10 +173,12 @@ def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Any
 
 def seen_in(found: np.ndarray, grid: Grid, box: Box) -> pd.DataFrame:
     """Sightings (SEEN_COLUMNS) whose centres lie in a block or nearly; ``found``: x, y in pixels, radius in metres, strength, look."""
-    circles = np.column_stack([found[:, :2], found[:, 2] / grid.resolution_m])
+    found = found[nearly_held(np.column_stack([found[:, :2], found[:, 2] / grid.resolution_m]), grid, box)]
     lon, lat = grid.lonlat(found[:, 1], found[:, 0])
-    table = pd.DataFrame({"lon": lon, "lat": lat, "radius_m": found[:, 2], "strength": found[:, 3], "look": found[:, 4].astype(int)})
-    return table[nearly_held(circles, grid, box)]
+    # Azimuthal equidistant: true along the direction from the middle, stretched by c ÷ sin c across it, an angle of c away.
+    away = grid.body.distance_m(*box.centre, lon, lat) / grid.body.semi_major_m
+    radius_m = found[:, 2] * np.sqrt(np.sinc(away / np.pi))
+    return pd.DataFrame({"lon": lon, "lat": lat, "radius_m": radius_m, "strength": found[:, 3], "look": found[:, 4].astype(int)})
 
 
 def composed(config: Config, products: list[Path]) -> tuple[Hparams, Join]:
