@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -339,7 +340,10 @@ def test_a_launch_goes_from_tiles_of_a_mosaic_to_a_map_with_its_light(tmp_path, 
     folder = config.project.map_folder("crater_detector-1_test-set-0")
     table = pd.read_csv(folder / "craters.csv")
     assert table["confidence"].is_monotonic_decreasing and {"lon", "lat", "radius_m", "levels_seen"} <= set(table)
-    assert 'class="light green"' in (folder / "index.html").read_text(), "the mosaic is the training's own"
+    light = json.loads((folder / "provenance.json").read_text())
+    assert light["light"] == "red" and 'class="light red"' in (folder / "index.html").read_text()
+    # The mosaic is the training's own, so nothing is said of the ground; but an epoch teaches nothing.
+    assert light["reasons"] == ["red: on the test tiles of the training the strict F1 is 0.00", "amber: no crater was found"]
 
 
 def write_heights(folder):

@@ -191,6 +191,11 @@ def test_ejecta_are_too_far_where_neither_nature_nor_the_training_has_them(radii
     assert [colour for colour, _ in found] == colours and all(not drawn or f"{drawn} in the training" in text for _, text in found)
 
 
+def test_craters_without_any_ejecta_are_said():
+    parts = [module.Part(fid, case.Path("."), {"radius_m": 1.0, "mean_extent_m": 0.0}, case.Window(0, 0, 1, 1)) for fid in (1, 2)]
+    assert module.too_far(parts, None) == [("amber", "no ejecta were found around any of the 2 craters")] and module.too_far([], None) == []
+
+
 def test_warnings_stand_on_the_page_and_in_the_provenance(made, tmp_path, monkeypatch):
     config, products, _, _ = made
     monkeypatch.setattr("cratermill.families.ejecta.Ejecta.map_warnings", lambda self, config: ["the mosaic is <dark>"])

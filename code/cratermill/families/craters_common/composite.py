@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...core.files import write_table
+from ...core.files import read_json, write_table
 from ...core.work import Workspace
 from ...craters.catalogue import read_catalogue
 from ...craters.classes import classes_of
@@ -20,17 +20,20 @@ from ...craters.outputs import counted_boundary, crater_table, write_craters
 from ...geo.bodies import Body
 from ...geo.mosaic import Mosaic
 from ...report.lists_compared import FILES
+from ...samples.brightness import AMBER, RED, Doubt
 from .. import get_family, map_options
 from ..likeness import light_of
 from ..map_page import finish_map, record
 from .ground_tiles import extent
-from .maps import map_name, map_run, open_mosaic, params_of
+from .maps import map_name, map_run, mapped_version, open_mosaic, params_of
 from .prediction_raster import write_prediction
 
 if TYPE_CHECKING:
     from ...config import Config
     from .tiles import Sizes
 
+LEAST_F1 = 0.1
+"""Mean score on test tiles below which a map's list means nothing."""
 Join = Callable[[list[Path], Any, Body], pd.DataFrame]
 """Products of all blocks, the version's row and the body → one list of craters (lon, lat, radius_m, confidence, …)."""
 
@@ -69,7 +72,7 @@ def composite(config: Config, family: str, row: Sizes, join: Join, products: lis
         walk = static_viewer(folder, mosaic, {}, lists)
         if getattr(options, "prediction", False):
             write_prediction(folder / "prediction.tif", products, mosaic.grid, workspace)
-        warnings, likeness = get_family(family).page_warnings(config), light_of(products)
+        warnings, likeness = get_family(family).page_warnings(config), light_of(products, found_little(config, family, made_of, len(table)))
         facts = {"made_of": made_of, "blocks": len(products), "area_km2": area_km2, "bounds": asdict(area), "warnings": warnings}
         provenance = record(config, folder, workspace, facts | likeness)
         sections = page_sections(folder.name, table, made, pictures, area_km2, likeness, warnings, walk)
@@ -81,6 +84,17 @@ def composite(config: Config, family: str, row: Sizes, join: Join, products: lis
         **likeness,
         **{k: v for k, v in (made.scores if made else {}).items() if k.startswith("F1_")},
     }
+
+
+def found_little(config: Config, family: str, made_of: dict[str, Any], craters: int) -> list[Doubt]:
+    """What speaks against a map's list on whatever ground: nothing in it, or next to nothing right on test tiles."""
+    version, split = mapped_version(config, family, made_of), map_run(config, family).split
+    evaluated = config.project.cells(family, version, "evaluate", "eval.json", split)
+    scores = [score for path in evaluated.values() if (score := (read_json(path) or {}).get("F1_strict")) is not None]
+    doubts = [] if craters else [(AMBER, "no crater was found")]
+    if scores and (mean := float(np.mean(scores))) < LEAST_F1:
+        doubts.append((RED, f"on the test tiles of the training the strict F1 is {mean:.2f}"))
+    return doubts
 
 
 def judged(table: pd.DataFrame, made: Comparison | None) -> dict[str, tuple[pd.DataFrame, str]]:

@@ -101,8 +101,11 @@ def known_of(note: dict[str, Any], family: str) -> dict[str, list[float]]:
 
 
 def too_far(parts: list[Part], trained: float | None) -> list[Doubt]:
-    """Where ejecta lie farther from their craters than is usual, and than those did that were drawn (``trained``, in crater radii)."""
+    """Where ejecta lie farther from their craters than is usual, and than those did that were drawn (``trained``, in crater radii); or
+    nowhere."""
     reach = [part.facts["mean_extent_m"] / part.facts["radius_m"] for part in parts if part.facts["mean_extent_m"]]
+    if parts and not reach:
+        return [(AMBER, f"no ejecta were found around any of the {len(parts)} craters")]
     middle, drawn = float(np.median(reach)) if reach else 0.0, trained or 0.0
     if middle <= max(USUAL_REACH[0], drawn):
         return []
