@@ -8,12 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
+from scipy import ndimage
 
 from cratermill.core.errors import InputError
 from cratermill.geo.bodies import get_body
 from cratermill.geo.grid import Grid, Window, azimuthal_grid
 from cratermill.geo.mosaic import Mosaic
-from cratermill.geo.sampling import sample, sample_many
+from cratermill.geo.sampling import COARSE_SUBPIXELS, sample, sample_many, sample_masked
 from tests.mosaics import KINDS, MARS, MERCURY, exact_positions, global_grid, noise, slow_bilinear, write_mosaic
 
 ROWS = 180
@@ -133,6 +134,22 @@ def test_shrinking_averages_all_pixels(tmp_path):
         np.testing.assert_allclose(sample(mosaic, coarse), wanted, atol=1e-2)
     tile = tile_at(mosaic, 30, 10, -10, -10, size=20, zoom=0.2)
     assert sample(mosaic, tile, "auto").std() < 0.6 * sample(mosaic, tile, "bilinear").std()
+
+
+def test_fewer_subpixels_average_the_same_pixels(tmp_path):
+    """Exactly where pixels fall on those of the mosaic; elsewhere a little softer, with what is wider than a pixel of the tile kept."""
+    grid = global_grid(MERCURY, ROWS)
+    pixels = noise(grid, 1, "float64")
+    mosaic = Mosaic.open(write_mosaic(tmp_path / "x.tif", pixels, grid))
+    for factor in (2, 4, 6, 12):
+        coarse = grid.resized((ROWS // factor, 2 * ROWS // factor))
+        wanted = pixels.reshape(1, ROWS // factor, factor, 2 * ROWS // factor, factor).mean(axis=(2, 4))
+        np.testing.assert_allclose(sample_masked(mosaic, coarse, subpixels=COARSE_SUBPIXELS)[0], wanted, atol=1e-2)
+    smooth = Mosaic.open(write_mosaic(tmp_path / "y.tif", ndimage.gaussian_filter(pixels, (0, 8, 8), mode="wrap"), grid))
+    for zoom in (0.25, 0.125):
+        tile = tile_at(smooth, 30, 10, -10, -10, size=20, zoom=zoom)
+        exact, quick = sample(smooth, tile), sample_masked(smooth, tile, subpixels=COARSE_SUBPIXELS)[0]
+        assert (quick - exact).std() < 0.05 * exact.std() and quick.std() > 0.97 * exact.std()
 
 
 def test_auto_is_bilinear_when_not_shrinking(tmp_path):

@@ -69,8 +69,24 @@ def bilinear_masked(
 
 def _thinned(values: np.ndarray, thin: int) -> np.ndarray:
     """Means of blocks of thin × thin pixels; the last ones may be smaller."""
+    import cv2
+
     if thin == 1:
         return values
+    high, wide = (length // thin for length in values.shape[1:])
+    whole = np.s_[:, : high * thin, : wide * thin]
+    means = np.empty((len(values), *(-(-length // thin) for length in values.shape[1:])), values.dtype)
+    for band, target in zip(values[whole] if high and wide else (), means, strict=False):
+        target[:high, :wide] = cv2.resize(band, (wide, high), interpolation=cv2.INTER_AREA)  # a tenth of reduceat's time
+    means[:, high:] = _means(values[:, high * thin :], thin)
+    means[:, :high, wide:] = _means(values[:, : high * thin, wide * thin :], thin)
+    return means
+
+
+def _means(values: np.ndarray, thin: int) -> np.ndarray:
+    """The same, blocks of any size."""
+    if not values.size:
+        return np.zeros((len(values), *(-(-length // thin) for length in values.shape[1:])), values.dtype)
     rows, cols = (np.arange(0, length, thin) for length in values.shape[1:])
     total = np.add.reduceat(np.add.reduceat(values, rows, axis=1), cols, axis=2)
     total /= np.minimum(thin, values.shape[1] - rows)[:, None] * np.minimum(thin, values.shape[2] - cols)

@@ -18,7 +18,7 @@ from ...core.files import write_table
 from ...craters.outputs import spreads_in_km
 from ...craters.sightings import Levels, joined
 from ...geo.box import Box
-from ...geo.sampling import sample_masked
+from ...geo.sampling import COARSE_SUBPIXELS, sample_masked
 from ...samples.brightness import far_from
 from ...samples.inputs import digest
 from ...training.checkpoint import load
@@ -151,7 +151,7 @@ def marks_of(params: dict[str, Any], version: int, split: int) -> dict[str, str]
 
 def pixels(mosaic: Mosaic, grid: Grid, missing: float | None) -> tuple[np.ndarray, float]:
     """A tile (C, h, w) without gaps, and the share of it that has data."""
-    return without_gaps(mosaic, *sample_masked(mosaic, grid), missing)
+    return without_gaps(mosaic, *sample_masked(mosaic, grid, subpixels=COARSE_SUBPIXELS), missing)
 
 
 def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Any) -> dict[str, Any]:
