@@ -14,6 +14,7 @@ from torch import nn
 
 from cratermill.batch.observe import progress_text
 from cratermill.training import device
+from cratermill.training.device import free_bytes, sent
 from cratermill.training.normalised import Normalised
 
 
@@ -80,3 +81,42 @@ def test_where_nvml_does_not_answer_nothing_is_said_and_training_goes_on(nvml, m
     load = device.GpuLoad(torch.device("cpu") if which == "no GPU" else GPU)
     assert load.now() == {} and progress_text({"epoch": 2, **load.now()}) == "epoch 2"
     assert which != "no GPU" or not nvml.nvmlInit.called
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_what_is_sent_to_this_machine_is_what_was_there(dtype):
+    values = np.arange(24, dtype=dtype).reshape(2, 3, 4)
+    for given in (values, torch.from_numpy(values)):
+        there = sent(given, torch.device("cpu"))
+        assert np.array_equal(there.numpy(), values) and there.numpy().dtype == dtype and np.shares_memory(there.numpy(), values)
+
+
+class OnGpu(torch.Tensor):
+    """Notes what is asked of it, as there is no GPU."""
+
+    is_cuda, asked = False, ()
+
+    def is_pinned(self):
+        return False
+
+    def pin_memory(self):
+        return OnGpu.noting("pinned")
+
+    def to(self, *arguments, **named):
+        OnGpu.noting(named)
+        return self
+
+    @staticmethod
+    def noting(what):
+        OnGpu.asked = (*OnGpu.asked, what)
+        return OnGpu()
+
+
+def test_a_gpu_is_sent_pinned_memory_and_nobody_waits(monkeypatch):
+    monkeypatch.setattr(OnGpu, "asked", ())
+    sent(OnGpu(), torch.device("cuda"))
+    assert OnGpu.asked == ("pinned", {"non_blocking": True})
+
+
+def test_free_memory_is_some_of_this_machine_s():
+    assert 1e6 < free_bytes(torch.device("cpu")) < 1e14

@@ -19,7 +19,7 @@ from ..core.prefetch import prefetched
 from ..samples.brightness import Ground
 from ..training.cell import CellParams
 from ..training.checkpoint import Checkpoint, load
-from ..training.device import Computing
+from ..training.device import Computing, sent
 from ..training.hparams import RowHparams
 from ..training.normalised import Normalised
 from . import get_family, row_model
@@ -86,8 +86,8 @@ class Ensemble:
     def probabilities(self, image_BCHW: np.ndarray, extra_BM: np.ndarray | None = None) -> torch.Tensor:
         """Sigmoid of each member's logits for raw inputs: (members, B, ...) float32."""
         self.ground.add(image_BCHW[:, : image_BCHW.shape[1] - self.not_ground])
-        image = torch.from_numpy(image_BCHW).to(self.device).to(memory_format=torch.channels_last)
-        extra = () if extra_BM is None else (torch.from_numpy(extra_BM).to(self.device),)
+        image = sent(image_BCHW, self.device).to(memory_format=torch.channels_last)
+        extra = () if extra_BM is None else (sent(extra_BM, self.device),)
         with self.computing.autocast():
             return torch.stack([network(image, *extra).float().sigmoid() for network in self.networks])
 

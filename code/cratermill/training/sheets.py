@@ -58,10 +58,12 @@ def samples(task: Task, dataset: Any, device: torch.device, most: int) -> Iterat
     import torch
     from torch.utils.data import default_collate
 
+    from .device import sent
+
     numbers = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int))
     for start in range(0, len(numbers), BATCH):
         part = numbers[start : start + BATCH]
-        batch: Batch = {name: value.to(device) for name, value in default_collate([dataset[int(one)] for one in part]).items()}
+        batch: Batch = {name: sent(value, device) for name, value in default_collate([dataset[int(one)] for one in part]).items()}
         with torch.no_grad():
             shown = task.shown(batch)
         if shown is None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...training.checkpoint import load
-from ...training.device import choose_accelerator
+from ...training.device import choose_accelerator, sent
 from .hparams import Hparams
 from .network import LatentNetwork, build_network, load_own
 
@@ -41,7 +41,7 @@ def encode(network: LatentNetwork, crops_NHW: np.ndarray) -> np.ndarray:
         part = crops_NHW[start : start + BATCH]
         batch = np.zeros((BATCH, *part.shape[1:]), np.uint8)
         batch[: len(part)] = part
-        made.append(network(torch.from_numpy(batch)[:, None].to(where).float()).cpu().numpy()[: len(part)])
+        made.append(network(sent(batch[:, None], where).float()).cpu().numpy()[: len(part)])
     return np.concatenate(made) if made else np.zeros((0, network.latent_dim), np.float32)
 
 

@@ -12,6 +12,7 @@ import torch
 from ...core.files import read_json, write_json, write_table
 from ...core.work import Workspace
 from ...training.cell import CellParams
+from ...training.device import sent
 from .. import family_data
 from .cluster_scores import judge
 from .data import parts
@@ -86,7 +87,7 @@ def reconstruction(network: LatentNetwork, stack: Store, test: np.ndarray, path:
     where = next(iter(network.state_dict().values())).device
 
     def batch(numbers: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.stack([images[number] for number in numbers]))[:, None].to(where).float()
+        return sent(np.stack([images[number] for number in numbers])[:, None], where).float()
 
     made = network.reconstruct(batch(test[:SHOWN]))
     if made is None:

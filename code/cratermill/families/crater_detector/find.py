@@ -11,6 +11,7 @@ import torch
 
 from ...core.errors import InputError
 from ...craters.sightings import COLUMNS, Levels, joined
+from ...training.device import sent
 from ..craters_common.certainty import logit, of_size
 from ..craters_common.tiles import starts
 from ..ensemble import Ensemble
@@ -85,7 +86,7 @@ class Finder:
         # Beyond the edge there is nothing, as in pieces of training; mirrored ground would show rims.
         edges = ((0, below), (0, right))
         padded = np.stack([np.pad(band, edges, constant_values=float(band.mean())) for band in image.astype(np.float32)])
-        tensor = torch.from_numpy(padded)[None].to(self.ensemble.device, memory_format=torch.channels_last)
+        tensor = sent(padded[None], self.ensemble.device).to(memory_format=torch.channels_last)
         with self.ensemble.computing.autocast():
             answers = [network(tensor) for network in self.ensemble.networks]
         return [circles_of(answer)[0].cpu().numpy().astype(float) for answer in answers]

@@ -13,6 +13,7 @@ from ...core.errors import InputError
 from ...core.files import fingerprint, read_json, write_json
 from ...training.cell import CellParams
 from ...training.checkpoint import load, require_data
+from ...training.device import sent
 from .. import get_family
 from ..ensemble import CHUNK
 
@@ -63,7 +64,7 @@ def on_validation(config: Config, network: torch.nn.Module, path: Path, device: 
     counts = np.zeros((4, FINE))
     for start in range(0, len(tiles), CHUNK):
         items = [tiles[at] for at in range(start, min(start + CHUNK, len(tiles)))]
-        given = [torch.stack([item[name] for item in items]).to(device) for name in ("image", "extra") if name in items[0]]
+        given = [sent(torch.stack([item[name] for item in items]), device) for name in ("image", "extra") if name in items[0]]
         with torch.inference_mode():
             forecast = network(*given).float().sigmoid().cpu().numpy()
         counts += counted(forecast.ravel().astype(np.float64), torch.stack([item["target"] for item in items]).numpy().ravel())
