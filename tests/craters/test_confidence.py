@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
-from cratermill.craters.confidence import Calibration, area_under_curve, best_threshold, expected_error, fit
+from cratermill.craters.confidence import Calibration, area_under_curve, best_expected, best_threshold, expected_error, fit
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +55,22 @@ def test_the_best_threshold_lies_within_its_grid():
     values = np.linspace(0, 1, 500)
     assert best_threshold(lambda value: -abs(value - 0.837), values) == pytest.approx(0.837, abs=0.005)
     assert best_threshold(lambda value: 0.0, np.zeros(0)) == 0.5
+
+
+def test_the_expected_best_is_half_the_best_f1_and_doesnt_hang_on_luck():
+    """Lipton, Elkan and Naryanaswamy (2014): of calibrated confidences the threshold with the best F1 is half of that F1."""
+    rng = np.random.default_rng(0)
+    confidence = rng.beta(0.4, 0.6, 4000)
+    right = rng.random(4000) < confidence
+
+    def f1(least, some=slice(None), missed=300):
+        listed = confidence[some] >= least
+        return 2 * (right[some] & listed).sum() / (listed.sum() + right[some].sum() + missed)
+
+    found = best_expected(confidence, right.sum() + 300)
+    assert found == pytest.approx(max(map(f1, np.linspace(0.05, 0.95, 91))) / 2, abs=0.01)
+    few = [rng.choice(4000, 200) for _ in range(40)]
+    expected = [best_expected(confidence[some], right[some].sum() + 15) for some in few]
+    lucky = [best_threshold(partial(f1, some=some, missed=15), confidence[some]) for some in few]
+    assert np.std(expected) < np.std(lucky) / 3
+    assert best_expected(np.zeros(0), 3) == 0.5

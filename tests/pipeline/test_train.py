@@ -11,6 +11,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cratermill.batch.workspace import Stopped
+from cratermill.config import Trainer
 from cratermill.core.errors import InputError, WorkError
 from cratermill.families import cell_params, get_family
 from cratermill.pipeline.load_config import load_config
@@ -47,6 +48,29 @@ def params_of(config, family: str, **hparams) -> CellParams:
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load(folder / "best.ckpt").state_dict
+
+
+class Same(torch.nn.Module):
+    """Its weight, and what it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, given):
+        self.given = given
+        return self.weight * given["image"].sum()
+
+
+def test_networks_get_what_was_read_unrounded_in_half_precision_too():
+    fabric = start_fabric(Trainer(accelerator="cpu", precision="bf16-mixed"))
+    network = Same()
+    model, _ = fabric.setup(network, torch.optim.SGD(network.parameters(), 0.1))
+    given = {"image": torch.tensor([130.3, -3001.7]), "target": torch.tensor([2.3026])}
+    model(given)
+    assert all(torch.equal(network.given[name], value) for name, value in given.items())
+    with fabric.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
 
 
 def test_same_cell_twice_gives_the_same_weights_and_scores(prepared, tmp_path):

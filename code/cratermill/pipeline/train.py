@@ -109,6 +109,8 @@ def start_fabric(options: Trainer) -> Fabric:
     # sums the gradients of the first steps after a start in another order, so that a resumed training would be another one.
     strategy = "auto" if alone else "ddp_find_unused_parameters_true"
     fabric = Fabric(accelerator=accelerator, devices=options.devices, num_nodes=options.nodes, precision=precision, strategy=strategy)
+    # Fabric would round all that a network is given to 16 bits: greys and metres before they are normalised, and what is to be learnt.
+    fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]
     fabric.launch()
     return fabric
 

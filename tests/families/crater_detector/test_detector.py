@@ -16,9 +16,11 @@ from PIL import Image
 
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze
+from cratermill.config import Trainer
 from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
 from cratermill.craters.catalogue import write_catalogue
+from cratermill.craters.confidence import best_expected
 from cratermill.craters.matching import STRICT, match
 from cratermill.families import cell_params, get_family
 from cratermill.families.crater_detector.evaluate import read_off
@@ -29,7 +31,7 @@ from cratermill.families.crater_detector.options import MapOptions
 from cratermill.families.crater_detector.pieces import Drawing, other_light, piece
 from cratermill.families.crater_detector.targets import drawn, loss
 from cratermill.families.crater_detector.task import DetectorTask
-from cratermill.families.craters_common.certainty import Certainty
+from cratermill.families.craters_common.certainty import Certainty, learnt, logit
 from cratermill.families.craters_common.ground_tiles import around, degree_m
 from cratermill.families.craters_common.prepare import TileSet, folder_of, make_data
 from cratermill.families.craters_common.tiles import judged_row
@@ -38,7 +40,7 @@ from cratermill.networks.circle_net import peaks
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_all
 from cratermill.pipeline.planning import train_plan, wanted_rows
-from cratermill.pipeline.train import train
+from cratermill.pipeline.train import start_fabric, train
 from cratermill.samples.steps import Steps
 from cratermill.training.sheets import PANEL_PX
 from tests.families.crater_unet.planet import BODY, Workspace, project, ring_planet
@@ -246,6 +248,20 @@ def test_thresholds_come_from_validation_and_a_given_one_stays(run):
     assert read_off(tiles, rows, found, row.model_copy(update={"threshold": 0.33})).threshold == 0.33
 
 
+def test_the_threshold_is_the_one_expected_to_be_best_of_craters_that_count():
+    """Half of them are too small to count, and all of these are right: they must not lower it."""
+    rng = np.random.default_rng(1)
+    places = np.column_stack([np.tile(np.arange(20, 8000, 40.0), 2), np.repeat([20.0, 400.0], 200)])
+    score, radius = rng.beta(0.4, 0.6, 400), np.repeat([4.5, 8.0], 200)
+    there = (rng.random(400) < score) | (radius < 5)
+    found = np.column_stack([places, radius, score])
+    certainty, f1 = learnt([found], [found[there, :3]], (5, 64), lambda craters: {"score": logit(craters[:, 3])}, None, 0.4)
+    sure = certainty.calibration.confidence({"score": logit(score[radius > 5])})
+    assert certainty.threshold == best_expected(sure[sure > 0.05], there[radius > 5].sum())
+    listed = sure >= certainty.threshold
+    assert f1 == pytest.approx(2 * (listed & there[radius > 5]).sum() / (listed.sum() + there[radius > 5].sum()))
+
+
 def test_levels_halve_the_scale_by_octaves_or_parts_of_them():
     def scales(**columns):
         return Hparams.from_plan(ROW | columns).scales
@@ -297,21 +313,24 @@ def test_blocks_of_coarse_levels_are_wider_and_craters_keep_their_size_there(pix
     assert table["radius_m"].to_numpy() == pytest.approx(radius_m, rel=0.003)
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("head", ["FCOS", "RetinaNet", "FasterRCNN"])
-def test_detectors_of_boxes_learn_and_answer(head):
+def test_detectors_of_boxes_learn_and_answer(head, precision):
     torch.manual_seed(0)
     row = Hparams.from_plan(ROW | {"head": head})
     task = DetectorTask(row, np.array([[0.0], [255.0]]))
     circles = torch.full((2, 8, 3), float("nan"))
-    circles[0, :2] = torch.tensor([[20.0, 20.0, 6.0], [40.0, 30.0, 9.0]])
+    circles[0, :2] = torch.tensor([[60.3, 20.0, 0.1], [40.0, 30.0, 9.0]])
     batch = {"image": torch.rand(2, 1, 64, 64) * 255, "circles": circles}
-    value = task(batch)
-    value.backward()
+    fabric = start_fabric(Trainer(accelerator="cpu", precision=precision))
+    model, _ = fabric.setup(task, task.optimizers()[0][0])
+    value = model(batch)
+    fabric.backward(value)
     assert torch.isfinite(value)
     task.after_step()
     task.eval()
     task.start_scoring()
-    with torch.no_grad():
+    with torch.no_grad(), fabric.autocast():
         task.score(batch)
     assert 0 <= task.scores(lambda values: values)["F1_strict"] <= 1
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...craters.matching import STRICT, match
-from ...craters.scores import rates, tally
+from ...craters.scores import rates, tallies
 from ...networks.circle_net import peaks
 from ...report.palette import FOUND, MISSED, NEW, OTHER, channels
 from ...training.all_processes import loss_of_all
@@ -91,8 +91,8 @@ class DetectorTask(Task):
             self.losses += torch.tensor([float(loss(outputs, batch)) * len(outputs), len(outputs)], device=self.losses.device)
         else:
             outputs = self.network(batch["image"])
-        for found, truth in zip(circles_of(outputs), known(batch["circles"]), strict=True):
-            self.counts += torch.from_numpy(_counts(found.cpu().numpy(), truth.cpu().numpy())).to(self.counts.device)
+        found, truth = ([one.cpu().numpy() for one in lists] for lists in (circles_of(outputs), known(batch["circles"])))
+        self.counts += torch.from_numpy(_counts(found, truth)).to(self.counts.device)
 
     def shown(self, batch: Batch) -> Shown:
         """Circles over the images, hits, new and missed ones in the colours of crater maps; the error is 1 − F1 of strict matches."""
@@ -138,9 +138,10 @@ def drawn_over(image_HWC: np.ndarray, kinds: list[tuple[np.ndarray, str]]) -> np
     return large
 
 
-def _counts(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Right, found, known that were found, known (T, 4), of craters that the network should see, above each threshold."""
-    return np.array([tally(found[found[:, 3] >= least], truth, STRICT, RADII_PX).counts() for least in THRESHOLDS], float)
+def _counts(found: list[np.ndarray], truth: list[np.ndarray]) -> np.ndarray:
+    """Right, found, known that were found, known (T, 4), of the images' craters that the network should see, above each threshold."""
+    above = ([one[one[:, 3] >= least] for one in found] for least in THRESHOLDS)
+    return np.array([tallies(kept, truth, STRICT, RADII_PX).counts() for kept in above], float)
 
 
 def build_task(hparams: Hparams, norm: np.ndarray) -> DetectorTask:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...craters.confidence import Calibration, area_under_curve, best_threshold, expected_error, fit
+from ...craters.confidence import Calibration, area_under_curve, best_expected, best_threshold, expected_error, fit
 from ...craters.matching import STRICT, match
 from ...craters.scores import rates, tallies
 from .judging import surest_first, within
@@ -59,7 +59,10 @@ def learnt(
     threshold: float | None,
     usual: float,
 ) -> tuple[Certainty, float]:
-    """Calibration and threshold by what was found on validation tiles, and its strict F1 there; a ``threshold`` that is given stays."""
+    """Calibration and threshold by what was found on validation tiles, and its strict F1 there; a ``threshold`` that is given stays.
+
+    The threshold is the one that is expected to be the best of confidences that are calibrated, of bare scores the best one there.
+    """
     right = np.concatenate([is_right(craters, known) for craters, known in zip(found, truth, strict=True)])
     together = np.concatenate(found)
     # What is far too small to count would decide on the curve by its number alone.
@@ -71,9 +74,17 @@ def learnt(
         return float(rates(np.array(tallies([one[one[:, 3] >= least] for one in listed], truth, STRICT, radii).counts()))[2])
 
     if threshold is None and any(map(len, truth)):
-        values = np.concatenate([one[one[:, 3] > LOWEST, 3] for one in listed])
-        certainty = replace(certainty, threshold=best_threshold(f1, values))
+        sure = np.concatenate([one[one[:, 3] > LOWEST] for one in listed])
+        if certainty.calibration is None:
+            best = best_threshold(f1, sure[:, 3])
+        else:
+            best = best_expected(sure[_within(sure[:, 2], radii), 3], int(_within(np.concatenate(truth)[:, 2], radii).sum()))
+        certainty = replace(certainty, threshold=best)
     return certainty, f1(certainty.threshold)
+
+
+def _within(radius: np.ndarray, radii: tuple[float, float]) -> np.ndarray:
+    return np.asarray((radius >= radii[0]) & (radius <= radii[1]))
 
 
 def is_right(found: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -88,7 +99,7 @@ def sureness(tiles: TileSet, rows: np.ndarray, listed: list[np.ndarray], hparams
     radii = radii_px(hparams, float(tiles.tiles["resolution_m"].iloc[0]))
     right, confidence = [], []
     for craters, known in zip(listed, truth_of(tiles, rows), strict=True):
-        counts = (craters[:, 2] >= radii[0]) & (craters[:, 2] <= radii[1]) & (craters[:, 3] > LOWEST)
+        counts = _within(craters[:, 2], radii) & (craters[:, 3] > LOWEST)
         right.append(is_right(craters, known)[counts])
         confidence.append(craters[counts, 3])
     sure, good = np.concatenate(confidence), np.concatenate(right)
