@@ -53,6 +53,18 @@ def test_only_what_a_cell_depends_on_changes_its_fingerprint(prepared):  # noqa:
     assert changed == {key for key in marks if key.startswith("evaluate")}
 
 
+def test_recipes_that_the_device_can_t_make_are_refused_at_launch(prepared):  # noqa: F811
+    config = load_config(prepared)
+    recipe = config.root / "configs" / "augment" / "dusty.yaml"
+    recipe.parent.mkdir(exist_ok=True)
+    recipe.write_text("changes: {Dropout: {p: [0, 0.1]}, Add: {value: 9}}", encoding="utf-8")
+    train = config.dump()["train"]
+    train["ejecta"]["set"] = {"img_augment": "dusty"}
+    assert replanned(config, train=train).cells
+    with pytest.raises(InputError, match="the recipe 'dusty' can't have Dropout"):
+        replanned(config, train=train, trainer=config.dump()["trainer"] | {"augment_on": "device"})
+
+
 def test_evaluations_that_lean_on_untrained_rows_are_refused_at_launch(prepared):  # noqa: F811
     config = load_config(prepared)
     alone = {"ejecta": config.dump()["train"]["ejecta"]}
