@@ -9,7 +9,7 @@ import shapely
 
 from cratermill.core.errors import InputError
 from cratermill.geo.bodies import Body, body_of_crs
-from cratermill.geo.polygons import read_polygons, to_plane
+from cratermill.geo.polygons import read_polygons, to_degrees, to_plane
 
 BODY = Body("test body", 1_000_000.0, 1_000_000.0)
 
@@ -72,3 +72,13 @@ def test_text_that_is_not_what_the_shapefile_says_is_read_and_said(tmp_path, cap
     (tmp_path / "x.cpg").write_text("UTF-8")
     assert read_polygons(tmp_path / "x.shp", BODY)["name"].tolist() == ["La P\u00e9rouse"]
     assert "was read as Windows-1252" in capsys.readouterr().err
+
+
+def test_what_was_drawn_beyond_a_pole_is_cut_off_and_what_is_nowhere_refused():
+    beyond = geopandas.GeoDataFrame(geometry=[shapely.box(0, 60, 90, 100), shapely.box(0, 10, 5, 20)], crs=BODY.geographic_crs())
+    cut = to_degrees(beyond, BODY).geometry
+    assert cut[0].bounds == (0, 60, 90, 90) and cut[1].equals(beyond.geometry[1])
+    assert to_plane(cut[0], BODY, 45.0, 80.0).contains(shapely.Point(0, 0))
+    nowhere = geopandas.GeoDataFrame(geometry=[shapely.box(0, 10, 5, 20), shapely.box(0, 95, 5, 99)], crs=BODY.geographic_crs())
+    with pytest.raises(InputError, match="polygon 2 reaches beyond the body"):
+        to_degrees(nowhere, BODY)

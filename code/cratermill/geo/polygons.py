@@ -63,11 +63,27 @@ def _only_layer(path: Path) -> str | None:
 
 
 def to_degrees(frame: geopandas.GeoDataFrame, body: Body) -> geopandas.GeoDataFrame:
-    """Polygons with vertices in degrees, dense enough to keep their course. Their rings may jump at the seam, and only vertices count."""
+    """Polygons with vertices in degrees, dense enough to keep their course. Their rings may jump at the seam, and only vertices count.
+
+    What was drawn beyond a pole is cut off; ``InputError`` where a vertex of another projection is no place on the body.
+    """
     unit = 1.0 if frame.crs.is_geographic else np.radians(1) * body.semi_major_m / frame.crs.axis_info[0].unit_conversion_factor
     # Before the change of CRS: a straight side of the file's projection is none in degrees.
     dense = shapely.segmentize(shapely.make_valid(frame.geometry.values), SEGMENT_DEGREES * unit)
-    return frame.set_geometry(geopandas.GeoSeries(dense, frame.index, crs=frame.crs)).to_crs(body.geographic_crs())
+    if frame.crs.is_geographic:
+        dense = np.array([_between_poles(shape) for shape in dense])
+    found = frame.set_geometry(geopandas.GeoSeries(dense, frame.index, crs=frame.crs)).to_crs(body.geographic_crs())
+    lost = np.flatnonzero([not np.isfinite(shapely.get_coordinates(shape)).all() for shape in found.geometry])
+    if len(lost) or found.geometry.is_empty.any():
+        row = frame.index[lost[0] if len(lost) else np.flatnonzero(found.geometry.is_empty)[0]] + 1
+        raise InputError(f"polygon {row} reaches beyond the body", valid="latitudes of −90…90, or places that its projection shows")
+    return found
+
+
+def _between_poles(shape: BaseGeometry) -> BaseGeometry:
+    """A shape in degrees without what was drawn beyond a pole."""
+    west, south, east, north = shape.bounds
+    return shape if south >= -90 and north <= 90 else shape.intersection(shapely.box(west, -90, east, 90))
 
 
 def fids_of(frame: geopandas.GeoDataFrame, path: Path) -> np.ndarray:
