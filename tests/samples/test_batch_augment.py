@@ -8,7 +8,7 @@ import torch
 
 from cratermill.core.errors import InputError
 from cratermill.samples.augment import Augmenter, _usual, imgaug, moved
-from cratermill.samples.batch_augment import OPERATIONS, USUAL, BatchAugmenter, Changes, _spaces, moved_batch, parted
+from cratermill.samples.batch_augment import OPERATIONS, SPACES, USUAL, BatchAugmenter, Changes, moved_batch, parted
 from cratermill.samples.recipe import ON_DEVICE, Recipe, require_on_device
 from cratermill.samples.sampler import sample_seed
 
@@ -73,7 +73,7 @@ def test_brightness_is_changed_in_imgaug_s_colour_spaces(space, name, first):
     image, augmenters = smooth(3), imgaug().augmenters
     children = [augmenters.Multiply(1.15), augmenters.Add(-12)]
     wanted = augmenters.WithBrightnessChannels(augmenters.Sequential(children[:: -1 if first else 1]), to_colorspace=name)(image=image)
-    assert _spaces()[space][0] == name.lower().replace("ycrcb", "ycbcr")
+    assert SPACES[space][0] == name.lower().replace("ycrcb", "ycbcr")
     off = np.abs(changed("brightness", (1.15, -12, first, space), image) - wanted)
     # imgaug goes through bytes in every space: hues of 2°, and L, u, v in steps of 0.4, 1.4 and 1.
     assert off.mean() < 1.5 and np.percentile(off, 97) <= 5

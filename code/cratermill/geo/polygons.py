@@ -73,9 +73,9 @@ def to_degrees(frame: geopandas.GeoDataFrame, body: Body) -> geopandas.GeoDataFr
     if frame.crs.is_geographic:
         dense = np.array([_between_poles(shape) for shape in dense])
     found = frame.set_geometry(geopandas.GeoSeries(dense, frame.index, crs=frame.crs)).to_crs(body.geographic_crs())
-    lost = np.flatnonzero([not np.isfinite(shapely.get_coordinates(shape)).all() for shape in found.geometry])
-    if len(lost) or found.geometry.is_empty.any():
-        row = frame.index[lost[0] if len(lost) else np.flatnonzero(found.geometry.is_empty)[0]] + 1
+    nowhere = [shape.is_empty or not np.isfinite(shapely.get_coordinates(shape)).all() for shape in found.geometry]
+    if any(nowhere):
+        row = frame.index[nowhere.index(True)] + 1
         raise InputError(f"polygon {row} reaches beyond the body", valid="latitudes of −90…90, or places that its projection shows")
     return found
 

@@ -69,10 +69,10 @@ def bilinear_masked(
 
 def _thinned(values: np.ndarray, thin: int) -> np.ndarray:
     """Means of blocks of thin × thin pixels; the last ones may be smaller."""
-    import cv2
-
     if thin == 1:
         return values
+    import cv2
+
     high, wide = (length // thin for length in values.shape[1:])
     whole = np.s_[:, : high * thin, : wide * thin]
     means = np.empty((len(values), *(-(-length // thin) for length in values.shape[1:])), values.dtype)

@@ -29,6 +29,8 @@ USUAL: dict[str, dict[str, Any]] = {
 }
 """What img_augment True stands for, see ``augment._usual``."""
 LEAST_SIGMA = 1e-3
+SPACES = (("ycbcr", 0, 1), ("hsv", 2, 1), ("hls", 1, 1), ("lab", 0, 100), ("luv", 0, 100), ("yuv", 0, 1))
+"""Colour spaces of kornia, number and range of the band of brightness."""
 
 
 class BatchAugmenter:
@@ -102,7 +104,7 @@ class Changes:
     def _numbers(self, name: str, rng: np.random.Generator) -> tuple[float, ...]:
         given = [float(rng.uniform(*value)) if isinstance(value, tuple) else float(value) for value in self.changes[name].values()]
         if name == "brightness":
-            return (*given, float(rng.integers(2)), float(rng.integers(len(_spaces()))))
+            return (*given, float(rng.integers(2)), float(rng.integers(len(SPACES))))
         if name == "Invert":
             return (float(rng.random() < given[0]),)
         return (*given, float(rng.integers(2**31))) if name == "AdditiveGaussianNoise" else tuple(given)
@@ -199,11 +201,6 @@ def _kernel(sigma: float) -> np.ndarray:
     return cv2.getGaussianKernel(side + 1 - side % 2, sigma)[:, 0]
 
 
-def _spaces() -> list[tuple[str, int, float]]:
-    """Colour spaces of kornia, number and range of the band of brightness."""
-    return [("ycbcr", 0, 1), ("hsv", 2, 1), ("hls", 1, 1), ("lab", 0, 100), ("luv", 0, 100), ("yuv", 0, 1)]
-
-
 def _brightness(images: torch.Tensor, numbers: np.ndarray) -> torch.Tensor:
     """Factor and addend, in either order; of three bands on the brightness in a colour space, of others on all."""
     if images.shape[1] != 3:
@@ -211,7 +208,7 @@ def _brightness(images: torch.Tensor, numbers: np.ndarray) -> torch.Tensor:
     import kornia.color
 
     found = torch.empty_like(images)
-    for number, (name, band, scale) in enumerate(_spaces()):
+    for number, (name, band, scale) in enumerate(SPACES):
         members = np.flatnonzero(numbers[:, 3] == number)
         if len(members):
             rows = torch.from_numpy(members).to(images.device)
