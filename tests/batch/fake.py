@@ -25,6 +25,8 @@ from cratermill.core.errors import WorkError
 HERE = Path(__file__).resolve()
 WORK = f"{HERE}:science"
 """What names this work to executors."""
+PATIENCE_S = 600
+"""How long tests wait: a limit for what hangs, not for what is slow."""
 
 
 HUNGRY = {
@@ -56,7 +58,7 @@ def science(plan, cell, workspace):
     if do == "deaf" and first:
         time.sleep(cell.params["deaf_s"])
     if do == "cores":
-        spoken, until = trace / f"{cell.index}.cores", time.monotonic() + 120
+        spoken, until = trace / f"{cell.index}.cores", time.monotonic() + PATIENCE_S
         with spoken.open("a") as file:
             file.write(f"{len(os.sched_getaffinity(0))}\n")
         while len(lines(spoken)) < int(os.environ["SLURM_NTASKS"]) and time.monotonic() < until:

@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import json
 import os
@@ -5,8 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -24,17 +25,38 @@ def launch(root, specs, workers=1, **options):
     return LocalExecutor(plan, workers=workers, work=fake.WORK, **options).submit()
 
 
-def start_executor(plan, workers=1):
+def start_executor(plan, workers=1, says=subprocess.PIPE):
     """An executor in a process group of its own, as a shell would start it."""
     command = [sys.executable, str(fake.HERE), "--run", str(plan.path), str(workers)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0)
+    return subprocess.Popen(command, stdout=says, stderr=subprocess.STDOUT, text=True, process_group=0)
 
 
-def wait_for(condition, seconds=120):
-    until = time.monotonic() + seconds
+def wait_for(condition):
+    until = time.monotonic() + fake.PATIENCE_S
     while not condition():
         assert time.monotonic() < until, "never happened"
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def going_on_once(condition, go):
+    """Beside the block cells that hold are told to go on once the condition is true; when it never is, they are too, and the test fails."""
+
+    def wait():
+        try:
+            wait_for(condition)
+        finally:
+            go()
+
+    with ThreadPoolExecutor(1) as beside:
+        waiting = beside.submit(wait)
+        yield
+    waiting.result()
+
+
+def at_work(root, *indices):
+    """Whether these cells have begun."""
+    return all((root / f"trace/{index}.begun").exists() for index in indices)
 
 
 def states(plan):
@@ -66,10 +88,8 @@ def test_one_worker_serves_many_cells(root):
 
 def test_workers_come_when_more_can_be_done(root):
     """One cell opens two others: whoever ended it takes one, and another worker comes for the other, which both wait for."""
-    both = threading.Thread(target=lambda: (wait_for(lambda: all((root / f"trace/{n}.begun").exists() for n in (1, 2))), fake.go(root)))
-    both.start()
-    assert launch(root, [{}, *({"needs": [0], "n": n, "steps": 2, "hold_at": 1} for n in (1, 2))], workers=2).exit_code == 0
-    both.join()
+    with going_on_once(lambda: at_work(root, 1, 2), lambda: fake.go(root)):
+        assert launch(root, [{}, *({"needs": [0], "n": n, "steps": 2, "hold_at": 1} for n in (1, 2))], workers=2).exit_code == 0
     pids = {json.loads((root / f"log/products/{n}/cell.json").read_text())["metrics"]["pid"] for n in (1, 2)}
     assert len(pids) == 2
 
@@ -83,8 +103,9 @@ def preload(stages):
 
 def science(plan, cell, workspace):
     (plan.root / f"begun-{cell.index}").write_text("")
-    for step in range(cell.params.get("steps", 0)):
-        workspace.report(step=step)
+    until = time.monotonic() + cell.params.get("patience_s", 0)
+    while time.monotonic() < until and not all((plan.root / name).exists() for name in cell.params["until"]):
+        workspace.report(step=0)
         time.sleep(0.05)
     return {"parent": os.getppid(), "pid": os.getpid(), "group": os.getpgid(0), "folder": os.getcwd(), "told": os.environ.get("TOLD")}
 """
@@ -109,7 +130,9 @@ def warm(root, monkeypatch):
 
 
 def test_workers_are_forked_from_one_process_that_loaded_what_they_need(root, warm, monkeypatch):
-    cells = warm("one", [{"steps": 4}, {"steps": 4}, {"stage": "map", "steps": 1}])
+    # Each of the first two is at work until the other one is, too.
+    both = {"until": ["begun-0", "begun-1"], "patience_s": fake.PATIENCE_S}
+    cells = warm("one", [both, both, {"stage": "map"}])
     assert len({cell["pid"] for cell in cells}) == 2 and all(cell["group"] == cell["pid"] for cell in cells)
     (root / "elsewhere").mkdir()
     monkeypatch.chdir(root / "elsewhere")
@@ -124,13 +147,11 @@ def test_workers_are_forked_from_one_process_that_loaded_what_they_need(root, wa
 
 def test_the_end_of_the_parent_ends_no_cell(root, warm):
     def kill():
-        wait_for(lambda: (root / "begun-0").exists())
         os.kill(int((root / "loaded").read_text().split()[0]), signal.SIGKILL)
+        (root / "killed").touch()
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    cells = warm("one", [{"steps": 40}, {}], workers=1)
-    killer.join()
+    with going_on_once((root / "begun-0").exists, kill):
+        cells = warm("one", [{"until": ["killed"], "patience_s": fake.PATIENCE_S}, {}], workers=1)
     assert cells[0]["pid"] == cells[1]["pid"], "its worker went on"
 
 
@@ -192,9 +213,9 @@ def test_kill_of_the_executor_loses_only_steps_since_the_checkpoint(root):
     process.stdout.close()
     assert products(root) == ["0.part"]
     begun = functools.partial(fake.lines, root / "trace/0.begun")
-    threading.Thread(target=lambda: (wait_for(lambda: len(begun()) == 2), fake.go(root))).start()
     # Relaunched at once: the orphan is still saving itself and holds the lock.
-    result = LocalExecutor(plan, work=fake.WORK).submit()
+    with going_on_once(lambda: len(begun()) == 2, lambda: fake.go(root)):
+        result = LocalExecutor(plan, work=fake.WORK).submit()
     assert result.exit_code == 0 and states(plan) == ["done", "done"]
     assert fake.lines(root / "trace/0.steps") == [str(n) for n in range(1, 41)]
     assert len(begun()) == 2
@@ -205,6 +226,7 @@ def test_kill_of_executor_and_worker_at_once(root):
     process = start_executor(plan)
     wait_for(lambda: len(fake.lines(root / "trace/0.steps")) == 20)
     worker = int(fake.lines(root / "trace/0.begun")[0])
+    os.kill(worker, signal.SIGSTOP)  # it must not save itself before it is killed, too
     process.kill()
     os.kill(worker, signal.SIGKILL)
     process.wait()
@@ -221,7 +243,7 @@ def test_interrupt_saves_and_says_how_to_go_on(root):
     process = start_executor(plan)
     wait_for(lambda: len(fake.lines(root / "trace/0.steps")) >= 3)
     os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=fake.PATIENCE_S)
     assert process.returncode == 130
     assert "go on from their last checkpoint" in said
     assert states(plan) == ["stopped", "waiting", "waiting"]
@@ -236,23 +258,30 @@ def test_second_launch_of_the_same_run_is_refused(root):
     with pytest.raises(WorkError, match=f"executed by process {process.pid} .*\n.*status {plan.run} --watch"):
         LocalExecutor(plan, work=fake.WORK).submit()
     os.killpg(process.pid, signal.SIGTERM)
-    process.communicate(timeout=120)
+    process.communicate(timeout=fake.PATIENCE_S)
 
 
 def test_two_runs_that_share_a_cell_do_it_once(root):
-    shared = {"steps": 30, "step_s": 0.05, "product": "log/products/shared"}
+    shared = {"steps": 2, "hold_at": 1, "product": "log/products/shared"}
     one = load(freeze(fake.plan_of(root, [shared], name="one")))
     two = load(freeze(fake.plan_of(root, [shared, {"needs": [0]}], name="two")))
-    processes = [start_executor(one), start_executor(two)]
-    spoken = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+
+    def waiting():
+        return sum("cell 0  another run is at it, waiting" in (root / name).read_text() for name in ("one.txt", "two.txt"))
+
+    with (root / "one.txt").open("w") as first, (root / "two.txt").open("w") as second:
+        processes = [start_executor(one, says=first), start_executor(two, says=second)]
+        with going_on_once(waiting, lambda: fake.go(root)):
+            assert [process.wait(fake.PATIENCE_S) for process in processes] == [0, 0]
     assert len(fake.lines(root / "trace/0.begun")) == 1
     assert products(root) == ["1", "shared"]
-    assert sum("cell 0  another run is at it, waiting" in said for said in spoken) == 1
+    assert waiting() == 1
 
 
 def test_each_worker_has_its_own_gpu(root):
-    result = launch(root, [{"n": n, "step_s": 0.4} for n in range(4)], workers=2, gpus=["3", "GPU-abc"])
+    # The first ones are at work until there are two.
+    with going_on_once(lambda: sum(at_work(root, n) for n in range(4)) == 2, lambda: fake.go(root)):
+        result = launch(root, [{"n": n, "hold_at": 0} for n in range(4)], workers=2, gpus=["3", "GPU-abc"])
     leased = {}
     for n in range(4):
         metrics = json.loads((root / f"log/products/{n}/cell.json").read_text())["metrics"]

@@ -12,8 +12,7 @@ from cratermill.batch.profile import Profile
 from cratermill.batch.slurm import SlurmExecutor, targets_of
 from tests.batch import fake
 
-# A limit for what hangs, not for what is slow.
-PATIENCE_S = 600
+PATIENCE_S = fake.PATIENCE_S
 # A node refuses a job that comes back within the second in which it was taken away: "already killed, do not launch".
 SECONDS_TO_REVOKE = 3
 # Others may be editing the sources while these tests run.
