@@ -1,9 +1,11 @@
 """No job waits for nothing: evaluations follow their trainings, workers take the next open cell, retries begin with the next end."""
 
+import itertools
 import json
 import multiprocessing
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -121,7 +123,7 @@ def test_workers_take_each_cell_once_in_order_of_needs(root, before):
     specs = [{"n": n, "step_s": 0.02} for n in range(8)] + [{"needs": [0, 1], "n": 1, "stage": "evaluate"}, {"do": "fail"}, {"needs": [9]}]
     plan = load(freeze(fake.plan_of(root, specs)))
     workers = [worker(plan, name, before and NO_LOCKS) for name in ("n1", "n2")]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
+    assert [worker.wait(fake.PATIENCE_S) for worker in workers] == [0, 0]
     assert [begun(root, index) for index in range(11)] == [1] * 10 + [0]
     assert read_json(plan.state_path(10))["state"] == "blocked" and (plan.product(plan.cells[8]) / "cell.json").exists()
 
@@ -133,16 +135,16 @@ def test_on_a_file_system_without_locks_the_beat_decides_between_machines(root):
     while len(fake.lines(root / "trace/0.steps")) < 3:
         assert first.poll() is None
         time.sleep(0.05)
-    assert worker(plan, "n2", NO_LOCKS).wait(120) == 0
+    assert worker(plan, "n2", NO_LOCKS).wait(fake.PATIENCE_S) == 0
     assert [begun(root, index) for index in range(3)] == [1, 1, 1] and not state.is_done(plan, plan.cells[0]), "it beats"
     first.kill()
     first.wait()
     fake.go(root)
-    assert worker(plan, "n2", NO_LOCKS).wait(120) == 0
+    assert worker(plan, "n2", NO_LOCKS).wait(fake.PATIENCE_S) == 0
     assert begun(root, 0) == 1, "nobody on n2 can know that it is dead"
     (claim,) = root.rglob("*.claim")
     os.utime(claim, (time.time() - locks.SILENT_S - 5,) * 2)
-    assert worker(plan, "n2", NO_LOCKS).wait(120) == 0
+    assert worker(plan, "n2", NO_LOCKS).wait(fake.PATIENCE_S) == 0
     assert begun(root, 0) == 2 and len(fake.lines(root / "trace/0.steps")) == 6, "taken over, no step lost or done twice"
     assert not list(root.rglob("*.claim"))
 
@@ -198,30 +200,41 @@ def test_a_disk_that_takes_no_records_ends_the_turn(root, monkeypatch):
     assert [result.state for result in results] == ["failed", "done", "blocked"]
 
 
-def pull_all(*args):
-    list(pull(*args))
+STEP_S = 0.03
+
+
+def pull_and_die(plan, turn, steps, moment_s):
+    """Pull all cells; the process is killed wherever it is, a moment after it has made so many steps."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    made = itertools.count(1)
+
+    def report(**_):
+        if next(made) == steps:
+            signal.setitimer(signal.ITIMER_REAL, moment_s)
+
+    def science(plan, cell, workspace):
+        workspace.report = report
+        return fake.science(plan, cell, workspace)
+
+    list(pull(plan, range(len(plan.cells)), science, StopFlag(), turn))
 
 
 def test_workers_killed_at_random_leave_what_calm_ones_do(root, tmp_path):
     """Each turn two workers are killed wherever they are, until all is done; the products are those of a run that nobody disturbed."""
-    specs = [{"n": n, "steps": 4, "step_s": 0.03} for n in range(6)] + [{"n": 9, "needs": list(range(6)), "stage": "evaluate"}]
+    specs = [{"n": n, "steps": 4, "step_s": STEP_S} for n in range(8)] + [{"n": 9, "needs": list(range(8)), "stage": "evaluate"}]
     calm, disturbed = (load(freeze(fake.plan_of(folder, specs))) for folder in (tmp_path / "calm", root))
-    list(pull(calm, range(7), fake.science, StopFlag(), "calm"))
-    draws, kills, forked = random.Random(7), 0, multiprocessing.get_context("fork")
+    list(pull(calm, range(9), fake.science, StopFlag(), "calm"))
+    draws, ended, forked = random.Random(7), [], multiprocessing.get_context("fork")
     while not all(state.is_done(disturbed, cell) for cell in disturbed.cells):
-        assert kills < 60
-        before = steps_of(root)
-        workers = [forked.Process(target=pull_all, args=(disturbed, range(7), fake.science, StopFlag(), f"turn {kills}")) for _ in range(2)]
+        assert len(ended) < 80, "every turn gets on"
+        deaths = [(f"turn {len(ended)}", draws.randint(1, 2), draws.uniform(0.001, 1.5 * STEP_S)) for _ in range(2)]
+        workers = [forked.Process(target=pull_and_die, args=(disturbed, *death)) for death in deaths]
         for worker in workers:
             worker.start()
-        wanted = before + draws.randint(1, 4)
-        while steps_of(root) < wanted and any(worker.is_alive() for worker in workers):
-            time.sleep(0.002)
         for worker in workers:
-            worker.kill()
             worker.join()
-            kills += 1
-    assert kills > 6
+            ended.append(worker.exitcode)
+    assert ended.count(-signal.SIGALRM) > 6 and set(ended) <= {0, -signal.SIGALRM}
     for one, other in zip(calm.cells, disturbed.cells, strict=True):
         made, again = (read_json(plan.product(cell) / "cell.json") for plan, cell in ((calm, one), (disturbed, other)))
         assert {name: made["metrics"][name] for name in ("steps", "loss")} == {name: again["metrics"][name] for name in ("steps", "loss")}
@@ -233,22 +246,18 @@ def test_workers_killed_at_random_leave_what_calm_ones_do(root, tmp_path):
 SAME = {"best.ckpt", "last.ckpt"}
 
 
-def steps_of(root):
-    return sum(len(fake.lines(path)) for path in (root / "trace").glob("*.steps"))
-
-
 def test_nobody_waits_for_a_straggler_and_a_stop_ends_the_turn(root):
     plan = load(freeze(fake.plan_of(root, [{"n": n} for n in range(3)])))
     inside, go = threading.Event(), threading.Event()
 
     def slow(plan, cell, workspace):
         inside.set()
-        go.wait(300)
+        go.wait(fake.PATIENCE_S)
         return {}
 
     holder = threading.Thread(target=run_cell, args=(plan, 0, slow), kwargs={"stop": StopFlag()})
     holder.start()
-    inside.wait(300)
+    assert inside.wait(fake.PATIENCE_S)
     stop = StopFlag()
     assert [result.index for result in pull(plan, range(3), fake.science, stop, "x")] == [1, 2]
     stop.set()

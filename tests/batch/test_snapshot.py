@@ -64,7 +64,8 @@ def test_only_what_changed_is_read_again(run, read):
     ]
 
 
-def test_what_was_written_a_moment_ago_is_read_again(run, read):
+def test_what_was_written_a_moment_ago_is_read_again(run, read, monkeypatch):
+    monkeypatch.setattr(snapshot, "YOUNG_NS", 1_800_000_000_000)  # less than the age of the rest, and longer than anything stalls
     state.note(run, run.cells[2], "failed", "one")
     read_states(run)
     read.clear()

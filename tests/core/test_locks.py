@@ -47,7 +47,7 @@ def test_whoever_waits_gets_it_and_hears_of_the_holder(tmp_path):
     path, heard, order = tmp_path / "lock", [], []
 
     def second():
-        with held(path, "works", 30, heard.append):
+        with held(path, "works", 600, heard.append):
             order.append("second")
 
     with held(path, "works"):
@@ -94,7 +94,7 @@ def test_many_heirs_of_a_dead_holder_never_hold_it_together(tmp_path):
     path.write_text(json.dumps(asdict(dead)))
 
     def heir():
-        with held(path, "works", 30):
+        with held(path, "works", 600):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.01)

@@ -1,4 +1,5 @@
 import io
+from types import SimpleNamespace
 
 from cratermill.core import progress
 from cratermill.core.progress import shown
@@ -11,7 +12,7 @@ class Terminal(io.StringIO):
 
 def test_lines_come_now_and_then(monkeypatch):
     clock = iter([0.0, 0.0, 1.0, 5.0, 12.0, 13.5])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     stream = io.StringIO()
     with shown(stream) as show:
         for done in range(4):

@@ -129,17 +129,20 @@ def test_windows_of_an_array_cover_it_once():
     np.testing.assert_array_equal(out, array)
 
 
-def _sleeps(folder: Path, job: int) -> None:
-    time.sleep(0.0 if job else 1.0)
+def _waits_for_others(folder: Path, job: int) -> bool:
+    """The first takes until four others are there; whether they came."""
     (folder / str(job)).touch()
+    until, others = time.monotonic() + 60, {"1", "2", "3", "4"}
+    while (missing := not job and not others <= {one.name for one in folder.iterdir()}) and time.monotonic() < until:
+        time.sleep(0.01)
+    return not missing
 
 
 def test_no_core_waits_for_another(tmp_path):
     """While a block takes long, the other thread goes on, but not without end."""
     with dask.config.set(num_workers=2):
-        results = in_order(partial(_sleeps, tmp_path), list(range(40)), 8)
-        next(results)
-        assert {"1", "2", "3", "4"} <= {one.name for one in tmp_path.iterdir()}
+        results = in_order(partial(_waits_for_others, tmp_path), list(range(40)), 8)
+        assert next(results), "the others were begun while the first was at work"
         results.close()
     assert len(list(tmp_path.iterdir())) < 40
 

@@ -11,7 +11,7 @@ SCRIPT = 'set -euo pipefail; source "$0"; split_through train "$@"; printf "%s\\
 def split(project_folder):
     def run(*options):
         words = ["bash", "-c", SCRIPT, project_folder / "slurm" / "launcher.sh", *options]
-        return subprocess.run(words, capture_output=True, text=True, timeout=20)
+        return subprocess.run(words, capture_output=True, text=True, timeout=300)
 
     return run
 

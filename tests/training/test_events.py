@@ -69,7 +69,7 @@ class Bad:
 
 class Hanging(Bad):
     def scalars(self, step, values):
-        threading.Event().wait(60)
+        threading.Event().wait(300)
 
 
 @pytest.mark.parametrize("sink", [Bad, Hanging])
@@ -81,7 +81,7 @@ def test_a_sink_that_dies_or_hangs_costs_nothing(tmp_path, monkeypatch, capfd, s
     for step in range(events.MOST_WAITING + 50):
         logger.log("scalars", step, {"loss": 1.0})
     logger.close()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60, "much less than it hangs"
     assert ("the server was killed" in capfd.readouterr().err) == (sink is Bad)
 
 
