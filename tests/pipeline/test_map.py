@@ -82,6 +82,14 @@ def test_networks_map_in_the_precision_of_the_configuration(project, mapped, pre
     assert members.ejecta.computing.precision == members.connection.computing.precision == precision
 
 
+@pytest.mark.parametrize(("precision", "said"), [("auto", "absent"), ("bf16-mixed", "bf16-mixed")])
+def test_another_precision_is_a_conflict_not_a_mixture(project, mapped, precision, said):
+    """Parts made in it would stand beside those of before: as with any other changed setting, launching refuses."""
+    check_products(plan_mapping(load_config(project, ["trainer.precision=32-true"])))
+    with pytest.raises(InputError, match=f"precision: 32-true → {said}"):
+        check_products(plan_mapping(load_config(project, [f"trainer.precision={precision}"])))
+
+
 def test_provenance_names_run_code_and_weights(project, mapped):
     found = read_json(mapped / "provenance.json")
     assert found["run"].startswith("tiny-map-") and len(found["code"]["code_sha256"]) == 64

@@ -173,6 +173,9 @@ class Family:
     maps = False
     """Whether maps are made by this family."""
 
+    obeys_precision = False
+    """Whether it evaluates and maps in ``trainer.precision``; the others do in 32 bits."""
+
     maps_a_list = False
     """Whether a map shows the craters of a list, without which there is none."""
     maps_with: tuple[str, ...] = ()

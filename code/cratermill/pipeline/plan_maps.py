@@ -121,8 +121,17 @@ class _OneMap:
         needs = tuple(sorted(self.trainings.needed))
         several = len(self.config.maps) > 1
         prefix = f"map_{self.place['name']}_" if several else "map_"
-        made = [self._add("map", prefix + params["key"], self.folder / "cells" / params["key"], needs, params) for params in parts]
+        computed = self._computed()
+        made = [
+            self._add("map", prefix + params["key"], self.folder / "cells" / params["key"], needs, {**params, **computed})
+            for params in parts
+        ]
         self._add_composite(made, compose)
+
+    def _computed(self) -> dict[str, Any]:
+        """Params of how the parts are computed, where that is not as usual: an asked for precision changes their numbers."""
+        asked = self.config.run.trainer.precision
+        return {"precision": asked} if self.family.obeys_precision and asked != "auto" else {}
 
     def _parts(self) -> tuple[list[dict[str, Any]], Any]:
         """The family's cells and mark of the whole, as they were told before while configuration, trainings and files are the same."""

@@ -28,7 +28,7 @@ from cratermill.families.crater_unet.predict import Predictor, fitted_side, forw
 from cratermill.families.craters_common.ground_tiles import WIDEST_DEG, around, degree_m
 from cratermill.families.craters_common.options import MapOptions
 from cratermill.families.craters_common.tiles import starts
-from cratermill.families.members import row_of
+from cratermill.families.members import Trainings, row_of
 from cratermill.geo.bodies import get_body
 from cratermill.geo.box import Box
 from cratermill.geo.grid import Grid, square_grid
@@ -333,6 +333,23 @@ def test_catalogues_in_other_units_are_refused(mapped, tmp_path, catalogue, mess
     products = sorted((folder / "log" / "cells").iterdir())
     with pytest.raises(InputError, match=message):
         FAMILY.composite(load_config(folder / "configs" / "other.yaml"), products, Workspace(tmp_path))
+
+
+def test_a_map_is_compared_again_with_a_list_that_changed(mapped):
+    folder, config, craters, _ = mapped
+
+    def mark():
+        one = config.of_map(config.maps[0].model_copy(update={"catalogue": "grown.csv"}))
+        return FAMILY.compose_mark(one, Trainings(one))
+
+    write_catalogue(folder / "grown.csv", craters.iloc[:-1])
+    before = mark()
+    assert before == mark()
+    write_catalogue(folder / "grown.csv", craters)
+    assert before != mark()
+    (folder / "grown.csv").unlink()
+    with pytest.raises(InputError, match=r"grown\.csv"):
+        mark()
 
 
 def test_longitudes_from_0_to_360_are_the_same_catalogue(mapped, tmp_path):

@@ -113,11 +113,14 @@ class Setting:
     def catalogue(self) -> Path | None:
         return self.config.path(self.run.catalogue) if self.run.catalogue else None
 
+    @property
+    def bands(self) -> list[int | str] | None:
+        """The map's bands; else the one that chips were cut from for training."""
+        return self.config.with_derived(self.run.bands) or ([self.cut.band] if self.cut else self.config.bands)
+
     def open(self) -> Mosaic:
-        cut = self.cut
-        path = self.run.mosaic or (cut.mosaic if cut else None)
-        bands = self.config.with_derived(self.run.bands) or ([cut.band] if cut else self.config.bands)
-        return open_mosaic(self.config.path(path) if path else self.config.mosaic, bands)
+        path = self.run.mosaic or (self.cut.mosaic if self.cut else None)
+        return open_mosaic(self.config.path(path) if path else self.config.mosaic, self.bands)
 
     def cutter(self, mosaic: Mosaic, size_px: int) -> Cutter:
         return Cutter(mosaic, Geometry(size_px, self.half_side_radii), self.config.data.statistics)
@@ -153,7 +156,8 @@ def map_cells(config: Config, family: str, trainings: Trainings | None = None) -
     common = {
         "weights": {family: trainings.weights(family, setting.run.versions[family], setting.run.split)},
         "mosaic": source,
-        "bands": band_marks(setting.config.with_derived(setting.run.bands)),
+        # The first alone left no mark before others could be asked for elsewhere than in the map.
+        "bands": band_marks(setting.bands if setting.run.bands or setting.bands != [1] else None),
         "half_side_radii": setting.half_side_radii,
     }
     if setting.catalogue:

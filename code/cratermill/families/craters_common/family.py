@@ -24,6 +24,7 @@ LEFT = (CRATERS, SCORES, CURVE, COMPLETENESS, NEW, MISSED)
 class CraterFamily(Family):
     files_marked = True
     maps = True
+    obeys_precision = True
     by_band = False
     """Whether bands of several rasters are channels of their own; else pictures are grey."""
     ignored_keys = OF_DRAWN_TILES
@@ -79,9 +80,11 @@ class CraterFamily(Family):
         return map_name(config, self.name)
 
     def compose_mark(self, config: Config, trainings: Trainings) -> Any:
-        """The rows, by which a list is made of what the blocks saw."""
+        """The rows, by which a list is made of what the blocks saw, and the list that it is scored against."""
+        from ...samples.inputs import digest
         from .maps import map_run
 
         run = map_run(config, self.name)
         versions = trainings.versions(self.name, run.versions[self.name])
-        return [trainings.row(self.name, version, run.split).model_dump(mode="json") for version in versions]
+        known = [digest(config.data.require(config.path(run.catalogue), "the crater list"))] if run.catalogue else []
+        return [*(trainings.row(self.name, version, run.split).model_dump(mode="json") for version in versions), *known]

@@ -7,7 +7,7 @@ from ..base import Family
 
 class EjectaFamily(Family):
     files_marked = True
-    maps = maps_a_list = draws = True
+    maps = maps_a_list = draws = obeys_precision = True
     map_keys = frozenset(("craters", "crater_list", "data", "match_brightness"))
 
     def require_splits(self, config, splits) -> None:
