@@ -17,7 +17,7 @@ from cratermill.batch import cluster, locks, operations, slurm_state, state, sub
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
-from cratermill.batch.pull import pull
+from cratermill.batch.pull import Pull, pull
 from cratermill.batch.signals import StopFlag
 from cratermill.core.files import read_json, write_json
 
@@ -190,6 +190,20 @@ def test_what_a_dead_worker_had_is_taken_once_more_and_poison_is_left(root):
     results = list(pull(plan, [0, 1], fake.science, StopFlag(), "a turn"))
     assert [result.state for result in results] == ["done"]
     assert json.loads(plan.state_path(1).read_text())["kind"] == "killed"
+
+
+def test_a_worker_that_ends_a_cell_while_another_looks_has_not_died(root, monkeypatch):
+    plan = load(freeze(fake.plan_of(root, [{}])))
+    state.Record(plan, plan.cells[0], "a turn").open()
+
+    def ends_now(record, now=None):
+        run_cell(plan, 0, fake.science, turn="a turn")
+        return False
+
+    monkeypatch.setattr(state, "is_alive", ends_now)
+    look = Pull(plan, [0], "a turn", deaths=1)
+    assert list(look.open_cells()) == [] and look.ended == {0: "done"}
+    assert read_json(plan.state_path(0))["state"] == "done"
 
 
 def test_a_disk_that_takes_no_records_ends_the_turn(root, monkeypatch):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import time
 
 import pytest
 
@@ -203,6 +204,39 @@ def test_quota(root, slurm):
     slurm.jobs.append(JobTask(9, 0, "RUNNING", name="another of mine"))
     made = runner.submit()
     assert made.cells == 2 and made.left == [2, 3, 4]
+
+
+def test_a_job_of_several_cells_is_at_the_first_that_has_not_ended(root, slurm):
+    runner = executor(root, [{"n": n} for n in range(3)], default={"pack": 3})
+    runner.submit()
+    slurm.set(0, "RUNNING")
+
+    def states():
+        return [cell.state for cell in slurm_state.look(runner.plan).states]
+
+    assert states() == ["running", "queued", "queued"], "before the first has said a word"
+    mine = {"submission": "1", "array_job": "101"}
+    write_json(runner.plan.state_path(0), {"state": "failed", "slurm": mine})
+    assert states() == ["failed", "running", "queued"]
+    write_json(runner.plan.state_path(2), {"state": "running", "slurm": mine, "pid": 1, "host": "n1", "heartbeat": 9e9})
+    assert states() == ["failed", "queued", "running"], "it says itself where it is"
+
+
+def test_what_begins_while_the_queue_is_read_did_not_go_back_into_it(root, slurm, monkeypatch):
+    runner = executor(root, [{}])
+    runner.submit()
+    record = {"state": "running", "slurm": {"submission": "1", "array_job": "101"}, "pid": 1, "host": "n1", "heartbeat": 9e9}
+
+    def slow_queue():
+        found = slurm.queue()  # its job waits
+        write_json(runner.plan.state_path(0), {**record, "started": time.time()})
+        return found
+
+    monkeypatch.setattr(scheduler, "queue", slow_queue)
+    assert slurm_state.look(runner.plan).states[0].state == "running"
+    monkeypatch.setattr(scheduler, "queue", slurm.queue)
+    again = slurm_state.look(runner.plan).states[0]
+    assert (again.state, again.cause) == ("queued", "went back into the queue")
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,25 @@ def test_what_was_written_a_moment_ago_is_read_again(run, read, monkeypatch):
     assert read == [("read_record", 2)]
 
 
+def test_what_ends_while_somebody_looks_is_done(run):
+    now = Snapshot(run)
+    run_cell(run, 3, fake.science)  # after products were looked at
+    assert now.state(run.cells[3]).state == "done"
+
+
+@pytest.mark.parametrize("look", [lambda plan: Snapshot(plan).state(plan.cells[0]), lambda plan: state.read_state(plan, plan.cells[0])])
+def test_a_process_that_ended_well_a_moment_ago_is_not_lost(root, monkeypatch, look):
+    plan = load(freeze(fake.plan_of(root, [{}])))
+    state.Record(plan, plan.cells[0]).open()
+
+    def ends_now(record, now=None):
+        run_cell(plan, 0, fake.science)
+        return False
+
+    monkeypatch.setattr(state, "is_alive", ends_now)
+    assert look(plan).state == "done"
+
+
 def test_cells_of_other_parameters_are_not_done(run):
     made = run.product(run.cells[0]) / "cell.json"
     made.write_text(json.dumps(json.loads(made.read_text()) | {"fingerprint": "another"}))

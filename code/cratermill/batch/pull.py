@@ -58,12 +58,16 @@ class Pull:
             return str(known)
         if mine and cell.always:
             return state.DONE if known == state.DONE else None
-        if mine and known == state.RUNNING and record.get("tries", 1) >= self.deaths and not state.is_alive(record):
+        if mine and known == state.RUNNING and record.get("tries", 1) >= self.deaths and self._died(cell, record):
             times = f", {self.deaths} times" if self.deaths > 1 else ""
             state.note(self.plan, cell, state.FAILED, f"its process ended without a word{times}", "killed")
             return state.FAILED
         # A summary of cells that are about to be made isn't settled, whatever its last inputs were.
         return state.DONE if (not cell.always or self._is_ready(cell)) and state.is_settled(self.plan, cell) else None
+
+    def _died(self, cell: Cell, record: dict[str, Any]) -> bool:
+        """Whether the process of a record is gone without another word, which it may have said until a moment ago."""
+        return not state.is_alive(record) and state.read_record(self.plan, cell.index) == record
 
 
 def pull(

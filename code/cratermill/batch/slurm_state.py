@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import re
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,13 +96,13 @@ def look(plan: Plan, *, ask: bool = False, queue: list[JobTask] | None = None) -
 
     A run that never submitted anything has nothing to ask for, unless told to `ask` how full the queue is. `queue`: asked before.
     """
-    given = submissions.read(plan)
+    given, asked = submissions.read(plan), float("inf")
     try:
         if queue is None:
-            queue = scheduler.queue() if given or ask else []
+            asked, queue = time.time(), scheduler.queue() if given or ask else []
     except scheduler.Silent as error:
         return SlurmRun(plan, snapshot.read_states(plan), str(error).splitlines()[0], given)
-    return _judged(plan, [found(plan, submission, queue) for submission in given], queue)
+    return _judged(plan, [found(plan, submission, queue) for submission in given], queue, asked)
 
 
 def settled(plan: Plan) -> SlurmRun:
@@ -174,14 +175,14 @@ def _require_same_cluster(run: SlurmRun) -> None:
         )
 
 
-def _judged(plan: Plan, given: list[Submission], queue: list[JobTask]) -> SlurmRun:
+def _judged(plan: Plan, given: list[Submission], queue: list[JobTask], asked: float) -> SlurmRun:
     names = {submission.job_id: submission.name for submission in given}
     # Ids are used again, after a year or on another cluster; names aren't.
     jobs = {(job.job_id, job.task): job for job in queue if names.get(job.job_id) == job.name}
     latest = submissions.latest_by_cell(given)
     now = Snapshot(plan)
     jobs.update(_forgotten(now, latest, jobs))
-    looked = _Look(plan, jobs, latest, now)
+    looked = _Look(plan, jobs, latest, now, asked)
     states = [looked.judge(cell) for cell in plan.cells]
     now.keep()
     known = {submission.name for submission in given}
@@ -248,12 +249,13 @@ def _has_last_word(now: Snapshot, index: int, submission: Submission) -> bool:
 
 @dataclass(frozen=True)
 class _Look:
-    """What is known at this moment, to judge cells by."""
+    """What is known at this moment, to judge cells by; `asked`: when the queue was asked (s since the epoch), inf if that isn't known."""
 
     plan: Plan
     jobs: Jobs
     latest: dict[int, Submission]
     now: Snapshot
+    asked: float
 
     def judge(self, cell: Cell) -> CellState:
         """The state of one cell."""
@@ -285,15 +287,27 @@ class _Look:
         if job.reason == NEVER:
             return replace(base, state=state.FAILED, kind="dependency", cause="its job waits for one that can never end well")
         if job.state in scheduler.WAITING:
+            if mine and base.state == state.RUNNING and (base.started or 0.0) > self.asked:
+                return base  # it began after the queue was read
             if mine:
                 how = "went back into the queue" + (f" ({base.cause})" if base.state == state.STOPPED and base.cause else "")
                 return replace(base, state=state.QUEUED, kind=None, cause=how)
             waits = state.WAITING if job.reason == "Dependency" else state.QUEUED
             return replace(base, state=waits, kind=None, cause=None if waits == state.WAITING else _reason(job))
-        alone = len(submission.together(base.index)) == 1
-        if (mine and base.state == state.RUNNING) or (alone and not submission.pull):
+        if (mine and base.state == state.RUNNING) or (not submission.pull and self._is_next(base.index, submission)):
             return replace(base, state=state.RUNNING, kind=None, cause=None, host=job.node or base.host)
         return replace(base, state=state.QUEUED, kind=None, cause="its job runs other cells first")
+
+    def _is_next(self, index: int, submission: Submission) -> bool:
+        """Whether a job of several cells is on its way to this one: it is at none, and the first that hasn't ended."""
+        ahead = None
+        for other in submission.together(index):
+            record = self.now.record(other)
+            if is_mine(record, submission) and record.get("state") == state.RUNNING and not self.now.is_done(self.plan.cells[other]):
+                return False
+            if ahead is None and not _has_last_word(self.now, other, submission):
+                ahead = other
+        return ahead == index
 
     def _ended(self, cell: Cell, base: CellState, submission: Submission, job: JobTask | None, mine: bool) -> CellState:
         """The job is over and the cell has no product: why?"""

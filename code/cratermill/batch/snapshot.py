@@ -74,6 +74,9 @@ class Snapshot:
             return known
         mine, its, record, done = self._row(cell)
         found = state.judge(cell, record, done, self.now)
+        if found.state == state.LOST or (record.get("state") == state.DONE and not done):
+            found = state.read_state(self.plan, cell, self.now)  # it may have ended since products and records were looked at
+            done = found.state == state.DONE
         if done and cell.always and not record and state.is_settled(self.plan, cell):
             found = replace(found, state=state.DONE)  # by another run, from what is there now
         if done and not cell.always and self._is_old(mine, its):

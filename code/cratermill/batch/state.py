@@ -215,7 +215,9 @@ def _made_at(plan: Plan, cell: Cell) -> int | None:
 
 def read_state(plan: Plan, cell: Cell, now: float | None = None) -> CellState:
     """The state of one cell, without asking any scheduler."""
-    return judge(cell, read_record(plan, cell.index), is_done(plan, cell), now)
+    found = judge(cell, read_record(plan, cell.index), is_done(plan, cell), now)
+    # Its process may have said its last word and ended between the look at its record and the look for it.
+    return judge(cell, read_record(plan, cell.index), is_done(plan, cell), now) if found.state == LOST else found
 
 
 def judge(cell: Cell, record: dict[str, Any], done: bool, now: float | None = None) -> CellState:
