@@ -259,10 +259,9 @@ def chunks(tiles: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 @torch.inference_mode()
-def forward(ensemble: EjectaEnsemble, channels: np.ndarray, vector: np.ndarray) -> None:
+def forward(ensemble: EjectaEnsemble, channels: torch.Tensor, vector: np.ndarray) -> None:
     """What can't be avoided: every network on every tile, in the precision that this machine is fast in."""
-    image, extra = torch.from_numpy(channels), torch.from_numpy(vector)
-    image = image.to(memory_format=torch.channels_last)
+    image, extra = channels.to(memory_format=torch.channels_last), torch.from_numpy(vector)
     with ensemble.computing.autocast():
         for network in ensemble.networks:
             network(image, extra)

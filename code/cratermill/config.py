@@ -409,6 +409,9 @@ class Trainer(Strict):
         "workers",
         description="where training samples are augmented: by imgaug in loader workers, or by kornia on the device, whole batches",
     )
+    sample_on: Literal["auto", "host", "device"] = Field(
+        "auto", description="where evaluations and maps sample tiles of a mosaic; auto: on the device where it is a GPU"
+    )
     keep_on_device: Literal["auto"] | bool = Field(
         "auto", description="keep samples in the device's memory; auto: on a GPU, where they take at most a quarter of what is free"
     )

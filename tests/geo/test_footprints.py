@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cratermill.geo.bodies import get_body
-from cratermill.geo.footprints import edge_points, footprint, split_at_seam, tile_window
+from cratermill.geo.footprints import edge_points, footprint, split_at_seam, tile_window, tile_windows
 from cratermill.geo.grid import Grid, Window, azimuthal_grid
 from tests.mosaics import KINDS, MARS, MERCURY, exact_positions, global_grid
 
@@ -46,6 +46,26 @@ def test_every_pixel_of_any_tile_lies_in_its_window(body, kind, lon, lat, row, c
     window = tile_window(tile, mosaic)
     inside, _, _ = holds(window, mosaic, tile)
     assert inside
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(KINDS),
+    st.floats(-180, 360),
+    st.floats(-90, 90),
+    st.lists(st.tuples(st.integers(-700, 700), st.integers(-700, 700), st.sampled_from([1.0, 3.0]), st.booleans()), min_size=2, max_size=6),
+)
+def test_windows_of_many_tiles_are_those_of_each(kind, lon, lat, places):
+    """On one plane or several, turned or not, near and far, over the poles and beyond the antipode; with a last digit to spare."""
+    mosaic = global_grid(MERCURY, ROWS, kind)
+    tiles = [tile_at(mosaic, lon, lat, row, col, (40, 40), zoom) for row, col, zoom, _ in places]
+    turned = [tile.affine @ Affine.rotation(30) if turn else tile.affine for tile, (*_, turn) in zip(tiles, places, strict=True)]
+    tiles = [Grid(tile.plane, affine, tile.shape) for tile, affine in zip(tiles, turned, strict=True)]
+    tiles += [tile_at(mosaic, lon + 5, lat / 2, 7, -9), tile_at(mosaic, lon, lat, 7, -9), mosaic.window(Window(100, 200, 40, 40))]
+    for found, wanted in zip(tile_windows(tiles, mosaic), [tile_window(tile, mosaic) for tile in tiles], strict=True):
+        assert found is not None and wanted is not None
+        for name in ("row", "col", "stop_row", "stop_col"):
+            assert abs(getattr(found, name) - getattr(wanted, name)) % mosaic.period_px in (0, 1, mosaic.period_px - 1)
 
 
 @pytest.mark.parametrize("lon", [0, 60, 179.9, -179.9])

@@ -18,12 +18,16 @@ from cratermill.batch.plan import freeze
 from cratermill.batch.workspace import check_products
 from cratermill.core.errors import InputError
 from cratermill.core.files import read_json
-from cratermill.families.ejecta.mapping import load_members
+from cratermill.families.ejecta.mapping import load_members, segment
+from cratermill.families.ejecta_common.craters import Crater
+from cratermill.families.ejecta_common.mapping import tiles_to_map
+from cratermill.families.ejecta_common.planned import open_mosaic
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_mapping
 from cratermill.pipeline.load_config import load_config, parse_config
 from cratermill.pipeline.plan_maps import at_work, map_warnings, refuse_other_weights
 from tests.docs.notebooks import run_notebook, texts
+from tests.families.ejecta.mapping_case import Workspace
 from tests.pipeline.conftest import copy_project
 
 NAME = "ejc-version-8_conn-version-3_test-set-0_x2"
@@ -88,6 +92,26 @@ def test_another_precision_is_a_conflict_not_a_mixture(project, mapped, precisio
     check_products(plan_mapping(load_config(project, ["trainer.precision=32-true"])))
     with pytest.raises(InputError, match=f"precision: 32-true → {said}"):
         check_products(plan_mapping(load_config(project, [f"trainer.precision={precision}"])))
+
+
+def test_tiles_sampled_on_the_device_make_the_same_map(project, mapped, tmp_path):
+    """The connection and the ejecta networks see the same tiles, wherever they are sampled; here the device is the CPU."""
+    voted, pieces = {}, {}
+    for where in ("host", "device"):
+        config = load_config(project, ["trainer.precision=32-true", f"trainer.sample_on={where}"])
+        for cell in plan_mapping(config).cells[:5]:
+            one, fid = at_work(config, cell.params), cell.params["fid"]
+            members, crater = load_members(one, cell.params), Crater(*(cell.params[name] for name in ("fid", "lon", "lat", "radius_m")))
+            assert all((ensemble.computing.sample_on is None) is (where == "host") for ensemble in (members.ejecta, members.connection))
+            with open_mosaic(one) as mosaic:
+                tiles = tiles_to_map(one, crater, mosaic)
+                voted[where, fid] = members.connection.connection(mosaic, crater, tiles)
+                pieces[where, fid] = segment(members.ejecta, mosaic, crater, tiles, Workspace(tmp_path))
+    for fid in range(1, 6):
+        np.testing.assert_allclose(voted["device", fid], voted["host", fid], atol=1e-3)
+        for (window, found), (other, wanted) in zip(pieces["device", fid], pieces["host", fid], strict=True):
+            assert window == other
+            np.testing.assert_allclose(found[1], wanted[1], atol=1e-3)
 
 
 def test_provenance_names_run_code_and_weights(project, mapped):

@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from cratermill.batch.observe import progress_text
+from cratermill.config import Trainer
+from cratermill.samples.sending import sent
 from cratermill.training import device
-from cratermill.training.device import free_bytes, sent
+from cratermill.training.device import Computing, free_bytes
 from cratermill.training.normalised import Normalised
 
 
@@ -37,6 +39,15 @@ def test_a_compiled_network_takes_the_same_steps_under_the_same_names(monkeypatc
         states.append(network.state_dict())
     assert states[0].keys() == states[1].keys()
     assert all(torch.allclose(states[0][name], states[1][name], atol=1e-6) for name in states[0])
+
+
+def test_tiles_are_sampled_where_a_gpu_computes_unless_told_otherwise(monkeypatch):
+    where = {name: Computing.of(Trainer(sample_on=name)).sample_on for name in ("auto", "host", "device")}
+    assert where == {"auto": None, "host": None, "device": torch.device("cpu")} and Computing.of().sample_on is None
+    monkeypatch.setattr(device, "choose_accelerator", lambda _: "gpu")
+    monkeypatch.setattr(device, "choose_precision", lambda *_: "32-true")
+    where = {name: Computing.of(Trainer(sample_on=name)).sample_on for name in ("auto", "host", "device")}
+    assert where == {"auto": torch.device("cuda"), "host": None, "device": torch.device("cuda")}
 
 
 GPU = torch.device("cuda", 0)

@@ -17,9 +17,10 @@ from ..core.errors import InputError
 from ..core.files import stat_fingerprint
 from ..core.prefetch import prefetched
 from ..samples.brightness import Ground
+from ..samples.sending import sent
 from ..training.cell import CellParams
 from ..training.checkpoint import Checkpoint, load
-from ..training.device import Computing, sent
+from ..training.device import Computing
 from ..training.hparams import RowHparams
 from ..training.normalised import Normalised
 from . import get_family, row_model
@@ -83,9 +84,9 @@ class Ensemble:
             network.set_norm(norm)
 
     @torch.inference_mode()
-    def probabilities(self, image_BCHW: np.ndarray, extra_BM: np.ndarray | None = None) -> torch.Tensor:
+    def probabilities(self, image_BCHW: np.ndarray | torch.Tensor, extra_BM: np.ndarray | None = None) -> torch.Tensor:
         """Sigmoid of each member's logits for raw inputs: (members, B, ...) float32."""
-        self.ground.add(image_BCHW[:, : image_BCHW.shape[1] - self.not_ground])
+        self.ground.add(np.asarray(torch.as_tensor(one).cpu()) for one in image_BCHW[:, : image_BCHW.shape[1] - self.not_ground])
         image = sent(image_BCHW, self.device).to(memory_format=torch.channels_last)
         extra = () if extra_BM is None else (sent(extra_BM, self.device),)
         with self.computing.autocast():

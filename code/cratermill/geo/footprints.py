@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from .grid import Grid, Window
+from .grid import Grid, Window, moved_alike
 from .pixel_maps import Link
 from .projections import Linear
 
@@ -21,24 +21,43 @@ POLE_MARGIN = 0.05
 def footprint(tiles: Grid | Iterable[Grid], mosaic_grid: Grid) -> list[Window]:
     """Windows of the mosaic that hold everything the tiles touch: one, two if it crosses the seam, none if they miss the mosaic."""
     tiles = [tiles] if isinstance(tiles, Grid) else list(tiles)
-    windows = [window for tile in tiles if (window := tile_window(tile, mosaic_grid))]
+    windows = [window for window in tile_windows(tiles, mosaic_grid) if window]
     return split_at_seam(_union(windows, mosaic_grid.period_px), mosaic_grid.period_px) if windows else []
 
 
 def tile_window(tile: Grid, mosaic_grid: Grid) -> Window | None:
     """The window of the mosaic that holds a tile, a pixel or two larger than needed; it may cross the seam. None if the tile misses it."""
-    link = Link(tile, mosaic_grid)
-    rows, cols = link.to_mosaic(*edge_points(tile.shape, _edge_step(link)))
-    on_body = np.isfinite(rows) & np.isfinite(cols)
-    if not on_body.all():
-        # The tile reaches beyond the antipode, so its edge doesn't bound it: it may touch anything.
-        return _clipped(mosaic_grid, link, np.array([0.0, mosaic_grid.height]), None)
-    if isinstance(mosaic_grid.projection, Linear):
-        poles = [float(mosaic_grid.rowcol_of_lonlat(0.0, lat)[0]) for lat in (90.0, -90.0) if _pole_is_near(tile, lat)]
-        if poles:
-            return _clipped(mosaic_grid, link, np.append(rows, poles), None)
-        cols = np.unwrap(cols, period=link.turn or 0.0)
-    return _clipped(mosaic_grid, link, rows, cols)
+    return tile_windows([tile], mosaic_grid)[0]
+
+
+def tile_windows(tiles: Sequence[Grid], mosaic_grid: Grid) -> list[Window | None]:
+    """The same of many tiles; those on one plane cost little more than one."""
+    windows: list[Window | None] = [None] * len(tiles)
+    for numbers, moves in moved_alike(tiles):
+        for number, window in zip(numbers, _windows_of(Link(tiles[numbers[0]], mosaic_grid), moves), strict=True):
+            windows[number] = window
+    return windows
+
+
+def _windows_of(link: Link, moves: np.ndarray) -> Iterator[Window | None]:
+    """Of a link's tile, moved by rows and columns (n, 2)."""
+    edge_rows, edge_cols = edge_points(link.tile.shape, _edge_step(link))
+    rows, cols = link.to_mosaic(edge_rows + moves[:, :1], edge_cols + moves[:, 1:])
+    on_body = (np.isfinite(rows) & np.isfinite(cols)).all(1)
+    poles = np.zeros((2, len(moves)), bool)
+    pole_rows = np.zeros(2)
+    if isinstance(link.mosaic.projection, Linear):
+        poles = np.stack([_pole_is_near(link.tile, lat, moves) for lat in (90.0, -90.0)])
+        pole_rows = np.array([float(link.mosaic.rowcol_of_lonlat(0.0, lat)[0]) for lat in (90.0, -90.0)])
+        cols = np.unwrap(cols, period=link.turn or 0.0, axis=1)
+    for number in range(len(moves)):
+        if not on_body[number]:
+            # The tile reaches beyond the antipode, so its edge doesn't bound it: it may touch anything.
+            yield _clipped(link, np.array([0.0, link.mosaic.height]), None)
+        elif poles[:, number].any():
+            yield _clipped(link, np.append(rows[number], pole_rows[poles[:, number]]), None)
+        else:
+            yield _clipped(link, rows[number], cols[number])
 
 
 def edge_points(shape: tuple[int, int], step: float) -> tuple[np.ndarray, np.ndarray]:
@@ -72,8 +91,9 @@ def _coarseness(link: Link) -> float:
     return link.tile.resolution_m / link.mosaic.resolution_m
 
 
-def _clipped(grid: Grid, link: Link, rows: np.ndarray, cols: np.ndarray | None) -> Window | None:
+def _clipped(link: Link, rows: np.ndarray, cols: np.ndarray | None) -> Window | None:
     """The window around positions, cut to the rows and columns that exist; ``cols`` None means all the way round."""
+    grid = link.mosaic
     # Around a pole edges bulge most, by half a tile pixel between points eight apart.
     margin = MARGIN_PX + int(_coarseness(link) / 2)
     row = max(int(np.floor(rows.min())) - margin, 0)
@@ -87,7 +107,7 @@ def _clipped(grid: Grid, link: Link, rows: np.ndarray, cols: np.ndarray | None) 
         return Window(row, col, stop_row - row, width)
     col, stop_col = int(np.floor(cols.min())) - margin + link.anchor, int(np.ceil(cols.max())) + margin + 1 + link.anchor
     if period:
-        return _clipped(grid, link, rows, None) if stop_col - col >= period else Window(row, col % period, stop_row - row, stop_col - col)
+        return _clipped(link, rows, None) if stop_col - col >= period else Window(row, col % period, stop_row - row, stop_col - col)
     if link.turn:
         shift = round(((col + stop_col) / 2 - grid.width / 2) / link.turn) * link.turn
         col, stop_col = int(np.floor(col - shift)), int(np.ceil(stop_col - shift))
@@ -95,10 +115,11 @@ def _clipped(grid: Grid, link: Link, rows: np.ndarray, cols: np.ndarray | None) 
     return Window(row, col, stop_row - row, stop_col - col) if stop_col > col else None
 
 
-def _pole_is_near(tile: Grid, lat: float) -> bool:
-    row, col = tile.rowcol_of_lonlat(0.0, lat)
+def _pole_is_near(tile: Grid, lat: float, moves: np.ndarray) -> np.ndarray:
+    """Whether a pole lies in or by a tile that is moved by rows and columns (n, 2): (n,)."""
+    place = np.array(tile.rowcol_of_lonlat(0.0, lat)) - moves
     margin = max(2 * EDGE_STEP_PX, POLE_MARGIN * max(tile.shape))
-    return bool(-margin <= row <= tile.height + margin and -margin <= col <= tile.width + margin)
+    return ((place >= -margin) & (place <= np.array(tile.shape) + margin)).all(1)
 
 
 def _union(windows: list[Window], period: int | None) -> Window:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -110,6 +111,19 @@ def hull(windows: Iterable[Window]) -> Window:
     """The smallest window around all of them."""
     rows, cols, stop_rows, stop_cols = zip(*((one.row, one.col, one.stop_row, one.stop_col) for one in windows), strict=True)
     return Window(min(rows), min(cols), max(stop_rows) - min(rows), max(stop_cols) - min(cols))
+
+
+def moved_alike(grids: Sequence[Grid]) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Grids of one shape on one azimuthal plane that differ by moves alone: their numbers, and (n, 2) by how many rows and columns each is
+    moved against the first of them. Every other grid is on its own."""
+    found: dict[Any, list[int]] = defaultdict(list)
+    for number, grid in enumerate(grids):
+        a, b, _, d, e, _ = grid.affine[:6]
+        found[(id(grid.plane), grid.shape, a, b, d, e) if isinstance(grid.plane, Azimuthal) else number].append(number)
+    for numbers in found.values():
+        first = grids[numbers[0]]
+        corners = np.array([first.rowcol(grids[number].affine.c, grids[number].affine.f) for number in numbers]) + 0.5
+        yield numbers, corners
 
 
 @dataclass(frozen=True)

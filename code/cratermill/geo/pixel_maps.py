@@ -92,6 +92,13 @@ class Link:
         """Mosaic (rows, columns − anchor) of the pixels of a window of the tile, (h·k, w·k) float64, with k × k points per pixel."""
         return _Field(self.to_mosaic, window, oversample, self.turn).arrays(np.float64)
 
+    def nodes(self, window: Window, oversample: int = 1, moves: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The same at the nodes alone, (n, 2, NODES, NODES), and of each of n windows whether that tells the rest: whether polynomials,
+        which :func:`node_weights` evaluate, are good enough. ``moves`` (n, 2): by how many rows and columns the windows are moved."""
+        moves = np.zeros((1, 2)) if moves is None else moves
+        field = _Field(self.to_mosaic, window, oversample, self.turn)
+        return field.nodes(Window(0, 0, window.height * oversample, window.width * oversample), moves)
+
     def tile_positions(self, window: Window):
         """Tile (rows, columns) of the mosaic pixels of a window counted from ``anchor``, (h, w) float32 each."""
         return _Field(self.to_tile, window).arrays(np.float32)
@@ -123,9 +130,9 @@ class _Field:
         return out
 
     def _fill(self, block: Window, out: tuple[np.ndarray, np.ndarray]) -> None:
-        cores = self._cores(block)
-        if cores is not None:
-            down, across = _weights(block.height), _weights(block.width)
+        (cores,), (good,) = self.nodes(block, np.zeros((1, 2)))
+        if good:
+            down, across = node_weights(block.height), node_weights(block.width)
             for core, target in zip(cores, out, strict=True):
                 _product(down, core, across, target[block.slices])
         elif max(block.height, block.width) > SMALLEST_BLOCK_PX:
@@ -133,28 +140,26 @@ class _Field:
                 self._fill(Window(block.row + part.row, block.col + part.col, part.height, part.width), out)
         else:
             rows, cols = np.arange(block.row, block.stop_row)[:, None], np.arange(block.col, block.stop_col)[None, :]
-            for values, target in zip(self._at(rows, cols), out, strict=True):
-                target[block.slices] = values
+            for values, target in zip(self._at(rows[None], cols[None]), out, strict=True):
+                target[block.slices] = values[0]
 
     def _at(self, rows, cols) -> tuple[np.ndarray, np.ndarray]:
-        """The exact coordinates at (sub)pixel numbers of the window's array, which may be fractional."""
+        """The exact coordinates at (sub)pixel numbers of the window's array, which may be fractional: (n, h, w) of (n, h, 1), (n, 1, w)."""
         to_pixel = 0.5 / self.oversample - 0.5
         first, second = self.exact(self.window.row + to_pixel + rows / self.oversample, self.window.col + to_pixel + cols / self.oversample)
         return first, _unwrap(second, self.turn)
 
-    def _cores(self, block: Window) -> list[np.ndarray] | None:
-        """Both coordinates at nodes × nodes, or None if points between the nodes disagree with their polynomial by over the tolerance."""
+    def nodes(self, block: Window, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Both coordinates at nodes × nodes (n, 2, NODES, NODES) of a block that is moved by rows and columns (n, 2), and (n,) whether
+        points between the nodes agree with their polynomial to the tolerance."""
         points, at_checks = _points(), _weights_at_checks()
         rows, cols = (start + (length - 1) / 2 * (1 + points) for start, length in ((block.row, block.height), (block.col, block.width)))
-        cores = []
-        for values in self._at(rows[:, None], cols[None, :]):
-            core = values[:NODES, :NODES]
-            # Nodes × nodes give the polynomial; checks × checks, which it hasn't seen, judge it.
-            error = np.abs(at_checks @ core @ at_checks.T - values[NODES:, NODES:]).max()
-            if not error <= TOLERANCE_PX:  # also catches NaN
-                return None
-            cores.append(core)
-        return cores
+        down, across = moves.T[:, :, None] * self.oversample
+        values = np.stack(self._at((down + rows)[:, :, None], (across + cols)[:, None, :]), axis=1)
+        # Nodes × nodes give the polynomial; checks × checks, which it hasn't seen, judge it.
+        cores, wanted = values[..., :NODES, :NODES], values[..., NODES:, NODES:]
+        error = np.abs(at_checks @ cores @ at_checks.T - wanted).max(axis=(1, 2, 3))
+        return cores, error <= TOLERANCE_PX  # False for NaN, too
 
 
 def _product(down: np.ndarray, core: np.ndarray, across: np.ndarray, out: np.ndarray) -> None:
@@ -168,13 +173,12 @@ def _product(down: np.ndarray, core: np.ndarray, across: np.ndarray, out: np.nda
     out += out.dtype.type(middle)
 
 
-def _unwrap(values, turn: float | None):
+def _unwrap(values: np.ndarray, turn: float | None) -> np.ndarray:
+    """Columns (n, h, w) on that turn on which the middle of each window lies; as they are where that is nowhere."""
     if turn is None:
         return values
-    middle = values[values.shape[0] // 2, values.shape[1] // 2]
-    if not np.isfinite(middle):
-        return values
-    return values - np.round((values - middle) / turn) * turn
+    middle = values[:, values.shape[1] // 2, values.shape[2] // 2][:, None, None]
+    return np.where(np.isfinite(middle), values - np.round((values - middle) / turn) * turn, values)
 
 
 @lru_cache(maxsize=4)
@@ -202,7 +206,8 @@ def _weights_at_checks() -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def _weights(length: int) -> np.ndarray:
+def node_weights(length: int) -> np.ndarray:
+    """(length, NODES): values at a block's nodes → values at its points, evenly spaced from edge to edge."""
     return weights_at(np.linspace(-1, 1, length) if length > 1 else np.zeros(1))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.machine import cores
-from .footprints import tile_window
+from .footprints import tile_windows
 from .grid import Grid, Window
 from .mosaic import Mosaic, Raw
 from .pixel_maps import Link, blocks
@@ -69,7 +69,7 @@ def sample(mosaic: Mosaic, grid: Grid, method: str = "auto", *, nodata: str = "m
 
 def sample_masked(mosaic: Mosaic, grid: Grid, method: str = "auto", *, nodata: str = "mask", subpixels: int = MOST_SUBPIXELS) -> Masked:
     """The same, and a mask (C, h, w) of where the mosaic has nothing; None if it has data everywhere. ``subpixels``: see there."""
-    return _sample(mosaic, mosaic, grid, _way(mosaic, grid, method, nodata, subpixels))
+    return _sample(mosaic, mosaic, grid, way_of(mosaic, grid, method, nodata, subpixels))
 
 
 def sample_many(
@@ -94,12 +94,12 @@ def sample_many_masked(
 
     def work(job: tuple[int, Region | Mosaic]) -> None:
         index, source = job
-        tiles[index], missing = _sample(mosaic, source, grids[index], _way(mosaic, grids[index], method, nodata))
+        tiles[index], missing = _sample(mosaic, source, grids[index], way_of(mosaic, grids[index], method, nodata))
         if missing is not None:
             gone[index] = missing
 
     with ThreadPoolExecutor(threads or min(cores(), 8)) as pool:
-        for members, window in _groups(mosaic, grids):
+        for members, window in groups(mosaic, grids):
             source = mosaic if window is None else Region(mosaic, window, mosaic.read_raw(window))
             list(pool.map(work, [(index, source) for index in members]))
     if not gone:
@@ -111,7 +111,7 @@ def sample_many_masked(
 
 
 @dataclass(frozen=True)
-class _Way:
+class Way:
     """How to sample: by subpixels per side of a pixel (``factor``), out of the mosaic's pixels averaged by ``thin`` × ``thin``."""
 
     method: str
@@ -120,7 +120,7 @@ class _Way:
     masked: bool = True
 
 
-def _way(mosaic: Mosaic, grid: Grid, method: str, nodata: str, most: int = MOST_SUBPIXELS) -> _Way:
+def way_of(mosaic: Mosaic, grid: Grid, method: str, nodata: str, most: int = MOST_SUBPIXELS) -> Way:
     if method not in METHODS:
         raise InputError(f"sampling method {method!r}", valid=", ".join(METHODS))
     if nodata not in ("mask", "ignore"):
@@ -129,13 +129,13 @@ def _way(mosaic: Mosaic, grid: Grid, method: str, nodata: str, most: int = MOST_
     if method == "auto":
         method = "average" if shrink >= AVERAGE_FROM else "bilinear"
     if method != "average":
-        return _Way(method, masked=masked)
+        return Way(method, masked=masked)
     subpixels = max(1, int(np.ceil(shrink - 1e-6)))
     thin = 1 if subpixels <= most else subpixels // ((most + 1) // 2)
-    return _Way(method, -(-subpixels // thin), thin, masked)
+    return Way(method, -(-subpixels // thin), thin, masked)
 
 
-def _sample(mosaic: Mosaic, source: Region | Mosaic, grid: Grid, way: _Way) -> Masked:
+def _sample(mosaic: Mosaic, source: Region | Mosaic, grid: Grid, way: Way) -> Masked:
     link, gone = Link(grid, mosaic.grid), None
     tile = np.empty((mosaic.count, *grid.shape), dtype=mosaic.dtype)
     for block in blocks(grid.shape, max(1, SOURCE_BLOCK_PX // (way.factor * way.thin))):
@@ -146,7 +146,7 @@ def _sample(mosaic: Mosaic, source: Region | Mosaic, grid: Grid, way: _Way) -> M
     return tile, gone
 
 
-def _sample_block(mosaic: Mosaic, source: Region | Mosaic, link: Link, block: Window, way: _Way) -> Masked:
+def _sample_block(mosaic: Mosaic, source: Region | Mosaic, link: Link, block: Window, way: Way) -> Masked:
     rows, cols, outside = _onto_mosaic(link, *link.mosaic_positions(block, way.factor))
     if outside is not None and outside.all():
         shape = (mosaic.count, block.height, block.width)
@@ -222,10 +222,10 @@ def _window_around(link: Link, rows: np.ndarray, cols: np.ndarray, thin: int) ->
     return Window(row, col, stop_row - row, stop_col - col)
 
 
-def _groups(mosaic: Mosaic, grids: list[Grid]) -> Iterator[tuple[list[int], Window | None]]:
+def groups(mosaic: Mosaic, grids: list[Grid]) -> Iterator[tuple[list[int], Window | None]]:
     """(indices, window): tiles whose footprints are worth reading in one piece; window None where each reads for itself."""
     most_pixels = GROUP_BYTES / (mosaic.count * mosaic.dtype.itemsize)
-    windows = [tile_window(grid, mosaic.grid) for grid in grids]
+    windows = tile_windows(grids, mosaic.grid)
     small = {index: window for index, window in enumerate(windows) if window is not None and window.height * window.width <= most_pixels}
     loose, placed = sorted(set(range(len(grids))) - set(small)), np.array(list(small))
     if small:

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 
 from ..core.errors import InputError
@@ -51,30 +50,27 @@ def is_bf16_fast() -> bool:
 
 
 class Computing(NamedTuple):
-    """Where trained networks compute, and in which precision: ``32-true``, ``16-mixed`` or ``bf16-mixed``."""
+    """Where trained networks compute, and in which precision: ``32-true``, ``16-mixed`` or ``bf16-mixed``.
+
+    ``sample_on``: the device on which tiles of a mosaic are sampled, None: by the host's own sampler.
+    """
 
     device: torch.device
     precision: str
+    sample_on: torch.device | None = None
 
     @classmethod
     def of(cls, options: Trainer | None = None) -> Computing:
         """As a configuration asks for the training; None: what fits the machine."""
         accelerator = choose_accelerator(options.accelerator if options else "auto")
         precision = choose_precision(options.precision if options else "auto", accelerator)
-        return cls(torch.device("cuda" if accelerator == "gpu" else "cpu"), precision)
+        device, where = torch.device("cuda" if accelerator == "gpu" else "cpu"), options.sample_on if options else "auto"
+        return cls(device, precision, device if where == "device" or (where == "auto" and accelerator == "gpu") else None)
 
     def autocast(self) -> torch.autocast:
         """The context of a forward pass. CPUs know one kind of 16 bits."""
         kind = torch.float16 if self.precision == "16-mixed" and self.device.type == "cuda" else torch.bfloat16
         return torch.autocast(self.device.type, kind, enabled=self.precision != "32-true")
-
-
-def sent(value: torch.Tensor | np.ndarray, device: torch.device) -> torch.Tensor:
-    """The values on a device. Nobody waits for the copy to a GPU: it is made from pinned memory, before what the GPU is asked for next."""
-    tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-    if device.type == "cuda" and not tensor.is_cuda and not tensor.is_pinned():
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
 
 
 def free_bytes(device: torch.device) -> int:

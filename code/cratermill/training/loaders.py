@@ -11,8 +11,9 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from ..core.errors import InputError
+from ..samples.sending import sent
 from .cell import Datasets
-from .device import free_bytes, sent
+from .device import free_bytes
 
 CPU = torch.device("cpu")
 KEPT_SHARE = 0.25

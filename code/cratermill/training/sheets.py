@@ -58,7 +58,7 @@ def samples(task: Task, dataset: Any, device: torch.device, most: int) -> Iterat
     import torch
     from torch.utils.data import default_collate
 
-    from .device import sent
+    from ..samples.sending import sent
 
     numbers = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int))
     for start in range(0, len(numbers), BATCH):

@@ -70,12 +70,12 @@ def test_distances_are_exact_in_the_azimuthal_plane():
     [("absolute", False, [10.0, 1000.0]), ("absolute", True, [1.0, 3.0]), ("ratio", False, [0.1, 10.0]), ("ratio", True, [-1.0, 1.0])],
 )
 def test_distance_modes(mode, log, expected):
-    channel = distance_channel(np.array([[[10.0, 1000.0]]], np.float32), np.array([100.0]), mode, log)
+    channel = distance_channel(torch.tensor([[[10.0, 1000.0]]]), np.array([100.0]), mode, log)
     np.testing.assert_allclose(channel.ravel(), expected, rtol=1e-6)
 
 
 def test_ranks_are_shares_of_the_pixels():
-    channel = distance_channel(np.array([[[30.0, 10.0], [20.0, 40.0]]], np.float32), np.array([1.0]), "rank", False)
+    channel = distance_channel(torch.tensor([[[30.0, 10.0], [20.0, 40.0]]]), np.array([1.0]), "rank", False)
     assert channel.ravel().tolist() == [0.75, 0.25, 0.5, 1.0]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from cratermill.families.ejecta_common import tile_images as views
 from cratermill.families.ejecta_common.craters import Crater
@@ -95,6 +96,25 @@ def test_values_of_missing_pixels_reach_no_network(tmp_path, dtype, nodata, give
     for image, value in ((half, 100), (whole, 100), (bare, 77), (pair, 100)):
         np.testing.assert_allclose(image, value, rtol=1e-6)
     assert half.dtype == dtype
+
+
+@pytest.mark.parametrize(("dtype", "nodata", "given"), [("uint8", 0, 0), ("int16", -9999, -9999), ("float32", None, np.nan)])
+def test_images_made_on_a_device_are_the_same(tmp_path, dtype, nodata, given):
+    """All layouts, over ground of which a part is missing; here the device is the CPU."""
+    array = np.random.default_rng(0).integers(1, 200, (2, *SHAPE)).astype(dtype)
+    array[:, :, 330:350] = given  # longitudes 150° to 170°; the crater lies at 170°
+    with Mosaic.open(write_raster(tmp_path / "m.tif", array, nodata=nodata)) as opened:
+        for across in (-25, 0, 40):
+            table, (host, there) = tile_at(opened, across, 7), (None, torch.device("cpu"))
+            square = [views.square_images(opened, CRATER.grid(opened.grid), table, 12, [7.0, 9.0], place) for place in (host, there)]
+            pair, attention = zip(
+                *(views.pair_images(opened, CRATER, table, "pair", 32, 3.0, [7.0, 9.0], place) for place in (host, there)), strict=True
+            )
+            corridor = [views.pair_images(opened, CRATER, table, "corridor", 32, 3.0, [7.0, 9.0], place)[0] for place in (host, there)]
+            assert np.array_equal(*attention) and square[0].dtype == dtype
+            for wanted, found in (square, pair, corridor):
+                assert found.dtype == torch.float32 and found.shape == wanted.shape
+                assert np.abs(found.numpy() - wanted).max() <= (0.05 if dtype == "float32" else 1)
 
 
 def test_bytes_keep_the_grey_of_missing_pixels(tmp_path):

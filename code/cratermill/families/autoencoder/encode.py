@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...samples.sending import sent
 from ...training.checkpoint import load
-from ...training.device import choose_accelerator, sent
+from ...training.device import choose_accelerator
 from .hparams import Hparams
 from .network import LatentNetwork, build_network, load_own
 

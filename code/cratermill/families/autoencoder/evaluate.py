@@ -11,8 +11,8 @@ import torch
 
 from ...core.files import read_json, write_json, write_table
 from ...core.work import Workspace
+from ...samples.sending import sent
 from ...training.cell import CellParams
-from ...training.device import sent
 from .. import family_data
 from .cluster_scores import judge
 from .data import parts

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 
+from ...samples.sending import sent
 from ..ejecta_common import tile_images as views
 from ..ensemble import Ensemble, sampled_ahead
 
@@ -22,11 +24,13 @@ class ConnectionEnsemble(Ensemble):
 
     def connection(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> np.ndarray:
         """Each member's probability that a tile holds ejecta of the crater: (members, N) float32."""
-        row, bare_C = self.hparams, self.checkpoint.norm[0, : mosaic.count]
+        row, bare_C, device = self.hparams, self.checkpoint.norm[0, : mosaic.count], self.computing.sample_on
 
-        def channels(part: pd.DataFrame) -> np.ndarray:
-            image, attention = views.pair_images(mosaic, crater, part, row.pair_layout, row.tile_size_px, row.pair_crater_radii, bare_C)
-            return np.concatenate([image.astype(np.float32), attention[:, None].astype(np.float32)], axis=1)
+        def channels(part: pd.DataFrame) -> torch.Tensor:
+            layout = row.pair_layout, row.tile_size_px, row.pair_crater_radii
+            found, attention = views.pair_images(mosaic, crater, part, *layout, bare_C, device)
+            image = torch.as_tensor(found).float()
+            return torch.cat([image, sent(attention[:, None], image.device).float()], dim=1)
 
         parts = [self.probabilities(one)[..., 0].cpu().numpy() for one in sampled_ahead(table, channels)]
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(self), 0), np.float32)

@@ -11,7 +11,7 @@ import torch
 
 from ...core.errors import InputError
 from ...craters.sightings import COLUMNS, Levels, joined
-from ...training.device import sent
+from ...samples.sending import sent
 from ..craters_common.certainty import logit, of_size
 from ..craters_common.tiles import starts
 from ..ensemble import Ensemble

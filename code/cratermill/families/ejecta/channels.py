@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 FIXED_NORMS = {
     # (mode, log): offset, divisor. EJMAP leaves the distance as it is, (0, 1); these bring each mode's range to about [-1, 1].
@@ -14,25 +15,32 @@ FIXED_NORMS = {
 }
 
 
-def tile_distances_m(x, y, height, width, grid_size: int, resolution_m: float, size_px: int) -> np.ndarray:
-    """Ground distance of each pixel of azimuthal tiles from the crater, (N, S, S) float32 metres."""
+def tile_distances_m(
+    x, y, height, width, grid_size: int, resolution_m: float, size_px: int, device: torch.device | None = None
+) -> torch.Tensor:
+    """Ground distance of each pixel of azimuthal tiles from the crater, (N, S, S) float32 metres, made on a device."""
     ratio = (np.arange(size_px) + 0.5) / size_px
-    across = np.asarray(x, float)[:, None] + np.asarray(width, float)[:, None] * ratio - grid_size / 2
-    down = np.asarray(y, float)[:, None] + np.asarray(height, float)[:, None] * ratio - grid_size / 2
-    return (np.hypot(across[:, None, :], down[:, :, None]) * resolution_m).astype(np.float32)
+    across, down = (
+        torch.from_numpy(np.asarray(start, float)[:, None] + np.asarray(length, float)[:, None] * ratio - grid_size / 2).to(device)
+        for start, length in ((x, width), (y, height))
+    )
+    # Not hypot, which takes twice as long: no square of a distance on a body is out of range.
+    return (torch.sqrt(across[:, None, :] ** 2 + down[:, :, None] ** 2) * resolution_m).float()
 
 
-def distance_channel(distance_m: np.ndarray, radius_m: np.ndarray, mode: str, log: bool) -> np.ndarray:
+def distance_channel(distance_m: torch.Tensor, radius_m: np.ndarray, mode: str, log: bool) -> torch.Tensor:
     """The channel (N, S, S) as a row asks for it: ``absolute`` [m], ``ratio`` [crater radii] or ``rank`` [share of the tile's pixels].
 
     ``log`` takes log10 of the first two, of one metre or a thousandth of a radius at least.
     """
     if mode == "rank":
-        flat = distance_m.reshape(len(distance_m), -1)
-        order = flat.argsort(1, kind="stable").argsort(1, kind="stable")
-        return ((order + 1) / flat.shape[1]).reshape(distance_m.shape).astype(np.float32)
-    values = distance_m / np.asarray(radius_m, np.float32)[:, None, None] if mode == "ratio" else distance_m
-    return np.log10(np.maximum(values, 1e-3 if mode == "ratio" else 1.0)) if log else values
+        flat = distance_m.flatten(1)
+        order = flat.argsort(dim=1, stable=True).argsort(dim=1, stable=True)
+        return ((order + 1).double() / flat.shape[1]).float().reshape(distance_m.shape)
+    values = distance_m
+    if mode == "ratio":
+        values = distance_m / torch.from_numpy(np.asarray(radius_m, np.float32)).to(distance_m.device)[:, None, None]
+    return values.clamp(min=1e-3 if mode == "ratio" else 1.0).log10() if log else values
 
 
 def midinput_vector(annulus_mean: np.ndarray, radius_m: np.ndarray, mode: str, log: bool, band_offsets: np.ndarray) -> np.ndarray:

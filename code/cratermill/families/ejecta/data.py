@@ -105,7 +105,7 @@ def stack_distances(table: pd.DataFrame, config: Config, hparams: Hparams) -> np
         resolution_m = mosaic.grid.resolution_m
         grid_size = azimuthal_size(mosaic)
     metres = tile_distances_m(table["x"], table["y"], table["height"], table["width"], grid_size, resolution_m, hparams.tile_size_px)
-    return distance_channel(metres, table["radius"].to_numpy(), hparams.distance_mode, hparams.log_dist)
+    return distance_channel(metres, table["radius"].to_numpy(), hparams.distance_mode, hparams.log_dist).numpy()
 
 
 def azimuthal_size(mosaic: Mosaic) -> int:

@@ -11,9 +11,9 @@ import torch
 from ...core.calibration import FINE, counted, figures, fit, moved
 from ...core.errors import InputError
 from ...core.files import fingerprint, read_json, write_json
+from ...samples.sending import sent
 from ...training.cell import CellParams
 from ...training.checkpoint import load, require_data
-from ...training.device import sent
 from .. import get_family
 from ..ensemble import CHUNK
 

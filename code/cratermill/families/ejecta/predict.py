@@ -31,16 +31,15 @@ class EjectaEnsemble(Ensemble):
         """Correct the members' probabilities from now on, but not their votes."""
         self.corrected = torch.from_numpy(apply(how, np.linspace(0, 1, STEPS + 1)).astype(np.float32)).to(self.device)
 
-    def inputs(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray | None]:
-        """Raw channels (N, B + 1, S, S) and mid-level vectors (N, M) of a crater's tiles."""
-        row, grid = self.hparams, crater.grid(mosaic.grid)
-        image = views.square_images(mosaic, grid, table, row.tile_size_px, self.checkpoint.norm[0, : mosaic.count])
-        metres = tile_distances_m(
-            table["x"], table["y"], table["height"], table["width"], grid.shape[0], grid.resolution_m, row.tile_size_px
-        )
+    def inputs(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> tuple[torch.Tensor, np.ndarray | None]:
+        """Raw channels (N, B + 1, S, S), where they are sampled, and mid-level vectors (N, M) of a crater's tiles."""
+        row, grid, bare_C = self.hparams, crater.grid(mosaic.grid), self.checkpoint.norm[0, : mosaic.count]
+        image = torch.as_tensor(views.square_images(mosaic, grid, table, row.tile_size_px, bare_C, self.computing.sample_on)).float()
+        place = table["x"], table["y"], table["height"], table["width"]
+        metres = tile_distances_m(*place, grid.shape[0], grid.resolution_m, row.tile_size_px, image.device)
         radius = np.full(len(table), crater.radius_m)
         distance = distance_channel(metres, radius, row.distance_mode, row.log_dist)
-        channels = np.concatenate([image.astype(np.float32), distance[:, None]], axis=1)
+        channels = torch.cat([image, distance[:, None]], dim=1)
         if not row.accept_midinput:
             return channels, None
         mean = views.annulus_mean(mosaic, crater, tuple(row.buffer_bounds))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,8 @@ from ...geo.sampling import sample_many_masked, sample_masked
 from .tile_positions import window_of
 
 if TYPE_CHECKING:
+    import torch
+
     from ...geo.mosaic import Mosaic
     from .craters import Crater
 
@@ -23,6 +25,8 @@ CRATER, TILE = 1, 2
 
 Bare = Sequence[float] | np.ndarray | None
 """A value per band for images in which a band is missing altogether; None: 0."""
+Images = Any
+"""Arrays in the mosaic's dtype, or of a device that was asked for float32 tensors on it."""
 
 
 def tile_grids(grid: Grid, table: pd.DataFrame, size_px: int) -> list[Grid]:
@@ -30,11 +34,13 @@ def tile_grids(grid: Grid, table: pd.DataFrame, size_px: int) -> list[Grid]:
     return [grid.window(window_of(row)).resized((size_px, size_px)) for row in table.itertuples()]
 
 
-def square_images(mosaic: Mosaic, grid: Grid, table: pd.DataFrame, size_px: int, bare_C: Bare = None) -> np.ndarray:
-    """Images of azimuthal tiles (N, B, S, S) in the mosaic's dtype; ``bare_C``: see :func:`ground`."""
+def square_images(
+    mosaic: Mosaic, grid: Grid, table: pd.DataFrame, size_px: int, bare_C: Bare = None, device: torch.device | None = None
+) -> Images:
+    """Images of azimuthal tiles (N, B, S, S); ``bare_C``: see :func:`ground`. ``device``: where they are sampled and stay, None: here."""
     if table.empty:
         return np.zeros((0, mosaic.count, size_px, size_px), mosaic.dtype)
-    return _tiles(mosaic, tile_grids(grid, table, size_px), bare_C)
+    return _tiles(mosaic, tile_grids(grid, table, size_px), bare_C, device)
 
 
 def ground(pixels: np.ndarray, missing: np.ndarray | None, bare_C: Bare) -> np.ndarray:
@@ -56,8 +62,17 @@ def ground(pixels: np.ndarray, missing: np.ndarray | None, bare_C: Bare) -> np.n
     return np.where(missing, mean[..., None, None], pixels).astype(pixels.dtype)
 
 
-def _tiles(mosaic: Mosaic, grids: list[Grid], bare_C: Bare) -> np.ndarray:
-    return ground(*sample_many_masked(mosaic, grids), bare_C)
+def _tiles(mosaic: Mosaic, grids: list[Grid], bare_C: Bare, device: torch.device | None) -> Images:
+    if device is None:
+        return ground(*sample_many_masked(mosaic, grids), bare_C)
+    from ...samples.device_tiles import on_device, sent
+
+    tiles, missing = on_device(mosaic, grids, device)
+    if missing is None or mosaic.dtype == np.uint8:
+        return tiles
+    # There is one rule for pixels without data, and few tiles have any.
+    pixels = tiles.cpu().numpy().astype(mosaic.dtype)
+    return sent(ground(pixels, missing.cpu().numpy(), bare_C).astype(np.float32), device)
 
 
 def pair_images(
@@ -68,19 +83,20 @@ def pair_images(
     size_px: int,
     view_radii: float,
     bare_C: Bare = None,
-) -> tuple[np.ndarray, np.ndarray]:
+    device: torch.device | None = None,
+) -> tuple[Images, np.ndarray]:
     """Images (N, B, S/2, S) and attention (N, S/2, S) of crater and tile together.
 
     ``pair``: the crater's neighbourhood (``view_radii`` crater radii to each side) at the left, the tile at the right.
     ``corridor``: the ground along the great circle from crater to tile, as wide as the tile, the crater at the left.
-    ``bare_C``: see :func:`ground`.
+    ``bare_C``: see :func:`ground`; ``device``: see :func:`square_images`.
     """
     if table.empty:
         shape = (0, mosaic.count, size_px // 2, size_px)
         return np.zeros(shape, mosaic.dtype), np.zeros((0, *shape[2:]), np.uint8)
     if layout == "corridor":
-        return _corridor(mosaic, crater, table, size_px, bare_C)
-    return _pair(mosaic, crater, table, size_px, view_radii, bare_C)
+        return _corridor(mosaic, crater, table, size_px, bare_C, device)
+    return _pair(mosaic, crater, table, size_px, view_radii, bare_C, device)
 
 
 def _pair(
@@ -90,13 +106,15 @@ def _pair(
     size_px: int,
     view_radii: float,
     bare_C: Bare,
-) -> tuple[np.ndarray, np.ndarray]:
+    device: torch.device | None,
+) -> tuple[Images, np.ndarray]:
     half = size_px // 2
     grid = crater.grid(mosaic.grid)
-    view = ground(*sample_masked(mosaic, neighbourhood(grid, crater.radius_m * view_radii, half)), bare_C)
-    images = np.empty((len(table), mosaic.count, half, size_px), mosaic.dtype)
-    images[..., :half] = view
-    images[..., half:] = square_images(mosaic, grid, table, half, bare_C)
+    view = neighbourhood(grid, crater.radius_m * view_radii, half)
+    tiles = _tiles(mosaic, [view, *tile_grids(grid, table, half)], bare_C, device)
+    # (N, 2, B, S/2, S/2), the crater's first, laid side by side.
+    both = tiles[np.column_stack([np.zeros(len(table), int), np.arange(len(table)) + 1])]
+    images = both.swapaxes(1, 2).swapaxes(2, 3).reshape(len(table), mosaic.count, half, size_px)
     attention = np.full((len(table), half, size_px), CRATER, np.uint8)
     attention[..., half:] = TILE
     return images, attention
@@ -110,10 +128,12 @@ def neighbourhood(grid: Grid, half_side_m: float, size_px: int) -> Grid:
     )
 
 
-def _corridor(mosaic: Mosaic, crater: Crater, table: pd.DataFrame, size_px: int, bare_C: Bare) -> tuple[np.ndarray, np.ndarray]:
+def _corridor(
+    mosaic: Mosaic, crater: Crater, table: pd.DataFrame, size_px: int, bare_C: Bare, device: torch.device | None
+) -> tuple[Images, np.ndarray]:
     grid, shape = crater.grid(mosaic.grid), (size_px // 2, size_px)
     grids, attention = zip(*(_corridor_grid(grid, row, crater.radius_m, shape) for row in table.itertuples()), strict=True)
-    return _tiles(mosaic, list(grids), bare_C), np.stack(attention)
+    return _tiles(mosaic, list(grids), bare_C, device), np.stack(attention)
 
 
 def _corridor_grid(grid: Grid, row, radius_m: float, shape: tuple[int, int]) -> tuple[Grid, np.ndarray]:
