@@ -19,17 +19,40 @@ from .segmenter import encoder_features
 DETECTORS = ("FCOS", "RetinaNet", "FasterRCNN")
 LEVELS = (1, 2, 3, 4)
 """Encoder levels in use: strides 2, 4, 8 and 16. Craters of a few pixels need the finest."""
-CHANNELS = 96
+CHANNELS = 64
 ANCHOR_PX = 3.0
 """Side of the anchors per pixel of stride: boxes of 6 to 48 px at strides 2 to 16."""
 MOST = 300
 
 
-class Trunk(nn.Module):
-    """Maps of one width at the strides of ``LEVELS``, named as torchvision names them; 32 bits come out, whatever it computes in."""
+class Convolutions(nn.Module):
+    """Part of a detector that computes in what autocast says; 32 bits come out: in 16 places are exact to pixels only."""
 
     kind: torch.dtype | None = None
-    """What it computes in by autocast, where not in 32 bits."""
+    """What autocast said, where not 32 bits."""
+
+    def forward(self, value: Tensor) -> Any:
+        with torch.autocast(value.device.type, self.kind, enabled=self.kind is not None):
+            found = self.computed(value)
+        return found.float() if isinstance(found, Tensor) else OrderedDict((name, one.float()) for name, one in found.items())
+
+    def computed(self, value: Tensor) -> Tensor | OrderedDict[str, Tensor]:
+        raise NotImplementedError
+
+
+class Tower(Convolutions):
+    """The convolutions of one of torchvision's heads before its last, which says places and classes."""
+
+    def __init__(self, convolutions: nn.Module):
+        super().__init__()
+        self.convolutions = convolutions
+
+    def computed(self, value: Tensor) -> Tensor:
+        return cast(Tensor, self.convolutions(value))
+
+
+class Trunk(Convolutions):
+    """Maps of one width at the strides of ``LEVELS``, named as torchvision names them."""
 
     def __init__(self, encoder: Pyramid, channels: int = CHANNELS):
         from torchvision.ops import FeaturePyramidNetwork
@@ -38,11 +61,10 @@ class Trunk(nn.Module):
         self.encoder, self.out_channels = encoder, channels
         self.pyramid = FeaturePyramidNetwork([encoder.out_channels[level] for level in LEVELS], channels)
 
-    def forward(self, image: Tensor) -> OrderedDict[str, Tensor]:
-        with torch.autocast(image.device.type, self.kind, enabled=self.kind is not None):
-            maps = self.encoder(image)
-            found = self.pyramid(OrderedDict((str(level), maps[level]) for level in LEVELS))
-        return OrderedDict((name, one.float()) for name, one in found.items())
+    def computed(self, value: Tensor) -> OrderedDict[str, Tensor]:
+        maps = self.encoder(value)
+        found = self.pyramid(OrderedDict((str(level), maps[level]) for level in LEVELS))
+        return cast(OrderedDict[str, Tensor], found)
 
 
 class BoxDetector(nn.Module):
@@ -52,6 +74,8 @@ class BoxDetector(nn.Module):
 
     def __init__(self, detector: nn.Module):
         super().__init__()
+        for head in [module for module in detector.modules() if isinstance(getattr(module, "conv", None), nn.Sequential)]:
+            head.conv = Tower(head.conv)
         self.detector = detector
 
     def losses(self, image: Tensor, circles: list[Tensor]) -> Tensor:
@@ -64,9 +88,12 @@ class BoxDetector(nn.Module):
         return [circles(one["boxes"], one["scores"]) for one in self._detected(image)]
 
     def _detected(self, image: Tensor, *targets: Any) -> Any:
-        """The heads compute in 32 bits: torchvision places boxes in what they answer in, and 16 bits hold places to pixels only."""
-        device, trunk = image.device.type, cast(Trunk, self.detector.backbone)
-        trunk.kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        """Convolutions obey autocast, boxes are placed in 32 bits."""
+        device = image.device.type
+        kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        for part in self.detector.modules():
+            if isinstance(part, Convolutions):
+                part.kind = kind
         with torch.autocast(device, enabled=False):
             return self.detector(list(image), *targets)
 
