@@ -13,7 +13,7 @@ from cratermill.cli import app
 from cratermill.config import CompareOptions
 from cratermill.core.errors import InputError
 from cratermill.core.files import write_json
-from cratermill.craters.catalogue import write_catalogue
+from cratermill.craters.catalogue import read_catalogue, write_catalogue
 from cratermill.craters.outputs import write_craters
 from cratermill.geo.bodies import get_body
 from cratermill.geo.box import Box
@@ -52,6 +52,19 @@ def test_lists_against_each_other(tmp_path, monkeypatch):
     assert compare_lists(tmp_path / "map", tmp_path / "truth.csv", CompareOptions(diameters=(0.8, 100)))["Precision_strict"] == 1
     with pytest.raises(InputError, match="none of these says on which body"):
         compare_lists(tmp_path / "truth.csv", tmp_path / "truth.csv", CompareOptions())
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".csv"])
+def test_a_map_on_which_nothing_was_found_has_scores(tmp_path, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    craters = pd.DataFrame({"lon": [1.0, 2, 3], "lat": [1.0, 2, 3], "radius_m": [5e3, 6e3, 8e3]})
+    write_catalogue(tmp_path / "truth.gpkg", craters, get_body("moon"))
+    write_catalogue(tmp_path / f"nothing{suffix}", craters.iloc[:0], get_body("moon"))
+    found = compare_lists(tmp_path / f"nothing{suffix}", tmp_path / "truth.gpkg", CompareOptions())
+    assert found["Recall_strict"] == 0 and (found["from_km"], found["to_km"]) == (10, 16)
+    with pytest.raises(InputError, match="lists no craters"):
+        read_catalogue(tmp_path / f"nothing{suffix}")
 
 
 @pytest.fixture(scope="module")

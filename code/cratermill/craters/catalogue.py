@@ -53,6 +53,8 @@ MANY, RADIANS = 20, 0.5
 """Craters of a list, and its highest latitude, from which on it is worth a word that its degrees could be radians."""
 COMPARED = 1000
 """Rows whose columns are compared with their shapes."""
+NOTHING = {"FID": np.empty(0, np.int64), "lon": np.empty(0), "lat": np.empty(0), "radius_m": np.empty(0)}
+"""Columns of an empty list."""
 
 
 def read_catalogue(
@@ -65,13 +67,14 @@ def read_catalogue(
     where: str | None = None,
     columns: Mapping[str, str] | None = None,
     called: str | None = None,
+    empty: bool = False,
 ) -> geopandas.GeoDataFrame:
     """Read a crater list: FID, lon, lat, radius_m, the file's own columns, and its geometry (else points at the centres).
 
     ``body``: the mosaic's; a file on another ellipsoid is refused. ``units`` (m, km) of the size column where its name doesn't tell: then
     metres are assumed, and refused if they can't be meant, judged by ``pixel_m``, the mosaic's pixel, too. ``layer`` of a file of several.
     ``columns`` are added, {name: formula}, and the craters for which ``where`` holds are left; see chosen.py. ``called``: how messages name
-    the file where it is a copy.
+    the file where it is a copy. ``empty``: a list without a row is one, too, as where a network found nothing; else it is refused.
     InputError names the file, row, column and value of what is wrong; what was assumed is said (:mod:`cratermill.core.notices`).
     """
     path = Path(path)
@@ -82,15 +85,9 @@ def read_catalogue(
     if body and found_body:
         require_same_body(body, found_body, str(path))
     body = body or found_body
-    if not len(frame):
+    if not len(frame) and not empty:
         raise InputError(f"{path} lists no craters", valid="at least one row")
-    require_one_each(frame, path)
-    lon, lat = _centres(frame, path, body)
-    radius, about_size = radii_m(frame, path, units, source_units, body, pixel_m)
-    numbered, about_ids = fids(frame, path)
-    for remark in (*about_size, *about_ids):
-        notice(remark)
-    standard = {"FID": numbered, "lon": wrap_lon(lon), "lat": lat, "radius_m": radius}
+    standard = _places_and_sizes(frame, path, body, units, source_units, pixel_m) if len(frame) else NOTHING
     geometry = frame.geometry if isinstance(frame, geopandas.GeoDataFrame) else shapely.points(standard["lon"], standard["lat"])
     crs = getattr(frame, "crs", None) or (body.geographic_crs() if body else None)
     # GeoPackages and shapefiles compare names without case; a nameless column is some table's row number.
@@ -101,6 +98,19 @@ def read_catalogue(
     whole = pd.concat([pd.DataFrame(standard, copy=False), kept], axis=1)
     table = geopandas.GeoDataFrame(whole, geometry=np.asarray(geometry), crs=crs, copy=False)
     return chosen(table, where, columns or {}, str(path))
+
+
+def _places_and_sizes(
+    frame: pd.DataFrame, path: Path, body: Body | None, units: str | None, source_units: str | None, pixel_m: float | None
+) -> dict[str, np.ndarray]:
+    """FID, lon, lat and radius_m of all rows; what was assumed is said."""
+    require_one_each(frame, path)
+    lon, lat = _centres(frame, path, body)
+    radius, about_size = radii_m(frame, path, units, source_units, body, pixel_m)
+    numbered, about_ids = fids(frame, path)
+    for remark in (*about_size, *about_ids):
+        notice(remark)
+    return {"FID": numbered, "lon": wrap_lon(lon), "lat": lat, "radius_m": radius}
 
 
 def write_catalogue(

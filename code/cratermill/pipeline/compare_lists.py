@@ -28,9 +28,10 @@ def compare_lists(
 ) -> dict[str, Any]:
     """Match ``path`` (a list, or a map's folder that holds one) with ``truth``; tables, pictures and a page.
 
-    Only craters of ``options.diameters`` (km) count, in both lists; all sizes that the list of the map has when left out; of a map's truth,
-    those in its area. ``options.where`` chooses among both. Intervals are a bootstrap over squares of 10°. ``mosaic``: for sheets of new
-    and missed craters; the map's own when left out. InputError for lists of two bodies, and where the truth has no crater of these sizes.
+    Only craters of ``options.diameters`` (km) count, in both lists; all sizes that the list of the map has when left out (of the truth,
+    where it has none); of a map's truth, those in its area. ``options.where`` chooses among both. Intervals are a bootstrap over squares
+    of 10°. ``mosaic``: for sheets of new and missed craters; the map's own when left out. InputError for lists of two bodies, and where
+    the truth has no crater of these sizes.
     """
     from ..craters.classes import classes_of
     from ..craters.comparison import BY_CLASS, compare, strict_rows, write_comparison
@@ -40,7 +41,7 @@ def compare_lists(
     with ground(path, mosaic) as opened:
         (found, known), body = read_lists([path, truth], body_of(opened, options.body), options.where)
         known = in_area(known, path)
-        radii = radii_m(found, options.diameters)
+        radii = radii_m(found if len(found) else known, options.diameters)
         sizes = {"from_km": 2 * radii[0] / 1e3, "to_km": 2 * radii[1] / 1e3}
         counted = known["radius_m"].between(*radii).to_numpy(bool)
         if not counted.any():

@@ -39,6 +39,7 @@ def list_file(path: Path) -> Path:
 
 def read_lists(paths: Sequence[Path], body: Body | None = None, where: str | None = None) -> tuple[list[GeoDataFrame], Body]:
     """Crater lists (files or maps' folders) on a body: the given one, or that which one of them names. ``where`` chooses craters.
+    A list may be empty: a map on which nothing was found.
 
     InputError where no body is named, or several are.
     """
@@ -47,7 +48,7 @@ def read_lists(paths: Sequence[Path], body: Body | None = None, where: str | Non
 
     files, found = [list_file(path) for path in paths], {}
     for file in sorted(files, key=lambda one: one.suffix.lower() in TEXT_SUFFIXES):
-        found[file] = read_catalogue(file, body, where=where)
+        found[file] = read_catalogue(file, body, where=where, empty=True)
         body = body or (body_of_crs(found[file].crs) if found[file].crs is not None else None)
     if body is None:
         raise InputError(
