@@ -74,8 +74,10 @@ class BoxDetector(nn.Module):
 
     def __init__(self, detector: nn.Module):
         super().__init__()
-        for head in [module for module in detector.modules() if isinstance(getattr(module, "conv", None), nn.Sequential)]:
-            head.conv = Tower(head.conv)
+        heads = [(module, getattr(module, "conv", None)) for module in detector.modules()]
+        for head, convolutions in heads:
+            if isinstance(convolutions, nn.Sequential):
+                head.conv = Tower(convolutions)
         self.detector = detector
 
     def losses(self, image: Tensor, circles: list[Tensor]) -> Tensor:
