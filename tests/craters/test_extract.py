@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cratermill.core.errors import InputError
 from cratermill.craters import extract as module
 from cratermill.craters import refine
-from cratermill.craters.extract import extract
+from cratermill.craters.extract import extract, extract_each
 from cratermill.craters.matching import STRICT, match
 from cratermill.craters.options import Options
 from cratermill.craters.shapes import Shape
@@ -93,9 +93,9 @@ def test_a_clear_rim_explains_its_own_edges_and_those_of_no_other(shape):
 def test_what_clear_rims_explain_is_not_fitted(monkeypatch):
     circles, fitted, real = scattered(3), [], module.fit
 
-    def counted(image, known, candidates, *others):
+    def counted(sheet, candidates, *others):
         fitted.append(len(candidates))
-        return real(image, known, candidates, *others)
+        return real(sheet, candidates, *others)
 
     monkeypatch.setattr(module, "fit", counted)
     assert nearest_error(extract(SHAPES[0].draw(circles, (320, 320)), SHAPES[0], SMALL), circles) < 0.5
@@ -143,6 +143,22 @@ def test_blocks_change_nothing(monkeypatch):
     whole = extract(mask, shape, SMALL)
     monkeypatch.setattr("cratermill.craters.extract.BLOCK_PX", 130)
     assert nearest_error(extract(mask, shape, SMALL), whole) < 0.05
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.kind}{shape.width_px}")
+def test_maps_read_together_have_the_craters_of_each(shape):
+    """Of other sizes, with missing ground, with nothing on them, or with craters in craters and across each other."""
+    close = np.array([[80, 80, 36], [80, 84, 14], [120, 84, 12], [170, 90, 30], [196, 96, 26]], float)
+    known, sides = [scattered(1), scattered(2, side=240), close, scattered(3)], [(320, 320), (240, 260), (200, 260), (320, 320)]
+    maps = [shape.draw(circles, size).astype(np.float32) for circles, size in zip(known, sides, strict=True)]
+    maps[3][:, :100] = np.nan
+    maps.insert(2, np.zeros((100, 90), np.float32))
+    together = extract_each(maps, shape, SMALL)
+    assert extract_each([], shape, SMALL) == [] and len(together.pop(2)) == len(extract(maps.pop(2), shape, SMALL)) == 0
+    for one, found in zip(maps, together, strict=True):
+        alone = extract(one, shape, SMALL)
+        assert nearest_error(found, alone) < 0.1
+        assert found[:, 4].sum() == pytest.approx(alone[:, 4].sum(), abs=0.05)
 
 
 def test_soft_maps_are_read_like_masks():

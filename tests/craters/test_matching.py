@@ -11,7 +11,7 @@ from cratermill.core.errors import InputError
 from cratermill.craters import matching
 from cratermill.craters.matching import BOX, LAX, RULES, STRICT, match
 from cratermill.craters.score_tables import size_table
-from cratermill.craters.scores import all_rules, average_precision, precision_recall, rates, score, tally
+from cratermill.craters.scores import all_rules, average_precision, precision_recall, rates, score, tally, with_intervals
 from cratermill.geo.bodies import get_body
 
 MARS = get_body("mars")
@@ -150,6 +150,17 @@ def test_intervals_hold_the_score_and_bins_add_up():
     table = size_table(tallies["strict"], "strict")
     assert table["known"].sum() == 240
     assert table["found"].sum() == sum(map(len, found))
+
+
+def test_intervals_are_those_of_blocks_drawn_one_by_one():
+    rng = np.random.default_rng(1)
+    truth = [some(seed, 6, 1000) for seed in range(9)]
+    one = all_rules([part[rng.random(6) < 0.7] for part in truth], truth, (0, np.inf))["strict"]
+    blocks = one.by_block()
+    drawn = [blocks[numbers].sum(0) for numbers in np.random.default_rng(5).integers(0, len(blocks), (1000, len(blocks)))]
+    low, high = np.percentile([hit / known for _, _, hit, known in drawn], (2.5, 97.5))
+    row = with_intervals(one, seed=5)
+    assert (row["Recall_low"], row["Recall_high"]) == (low, high)
 
 
 def test_rates_of_nothing_are_zero():

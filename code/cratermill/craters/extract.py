@@ -9,7 +9,8 @@ number of edge points, not pixels times radii.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from torch.nn import functional
 from ..core.errors import InputError
 from .options import Options
 from .planes import places, smoothed
-from .refine import fit
+from .refine import Sheet, fit
 from .shapes import Shape
 from .suppression import distinct, explained
 
@@ -41,6 +42,8 @@ CERTAIN, OWN_PX, ALONG = 0.85, 2.0, 0.8
 """A rim seen on this share explains the points of the contour that lie so near to its edges, normal to them (cosine)."""
 BLOCK_PX = 1920
 OUTSIDE_PX = 0.5
+Core = tuple[int, int, int, int]
+"""A block of a map: its first row and column, and those after its last."""
 
 
 def extract(probability: np.ndarray, shape: Shape, options: Options | None = None, device: str = "cpu") -> np.ndarray:
@@ -49,16 +52,40 @@ def extract(probability: np.ndarray, shape: Shape, options: Options | None = Non
     Worked through in blocks, so that memory doesn't grow with the map. NaN is no data: neither for nor against a crater.
     Raises ``InputError`` for maps of other shapes or values.
     """
+    return extract_each([probability], shape, options, device)[0]
+
+
+def extract_each(maps: Sequence[np.ndarray], shape: Shape, options: Options | None = None, device: str = "cpu") -> list[np.ndarray]:
+    """The same of several maps; circles of small ones are fitted together, in less time."""
     options = options or Options()
-    _check(probability, options)
-    height, width = probability.shape
-    found = []
-    for top in range(0, height, BLOCK_PX):
-        for left in range(0, width, BLOCK_PX):
-            core = (top, left, min(top + BLOCK_PX, height), min(left + BLOCK_PX, width))
-            found.append(_block(probability, core, shape, options, device))
-    circles = np.concatenate(found)
-    return distinct(circles)[:, : len(COLUMNS)]
+    blocks = []
+    for number, probability in enumerate(maps):
+        _check(probability, options)
+        height, width = probability.shape
+        for top in range(0, height, BLOCK_PX):
+            for left in range(0, width, BLOCK_PX):
+                blocks.append((number, (top, left, min(top + BLOCK_PX, height), min(left + BLOCK_PX, width))))
+    found: list[list[np.ndarray]] = [[] for _ in maps]
+    for together in _batches(blocks):
+        circles = _of_blocks([(maps[number], core) for number, core in together], shape, options, device)
+        for (number, _), one in zip(together, circles, strict=True):
+            found[number].append(one)
+    return [distinct(np.concatenate(one))[:, : len(COLUMNS)] for one in found]
+
+
+def _batches(blocks: list[tuple[int, Core]]) -> Iterator[list[tuple[int, Core]]]:
+    """Blocks that have no more pixels together than the largest."""
+    batch, room = list[tuple[int, Core]](), 0
+    for number, core in blocks:
+        top, left, bottom, right = core
+        size = (bottom - top) * (right - left)
+        if batch and size > room:
+            yield batch
+            batch = []
+        room = (room if batch else BLOCK_PX**2) - size
+        batch.append((number, core))
+    if batch:
+        yield batch
 
 
 def _check(probability: np.ndarray, options: Options) -> None:
@@ -80,46 +107,69 @@ def _check(probability: np.ndarray, options: Options) -> None:
         raise InputError(given, valid="craters that are smaller than the map", next_step="lower the smallest radius, or take larger tiles")
 
 
+@dataclass
+class _Piece:
+    """What is seen of a block and its margin: the map from ``place`` (column, row) on, smoothed, where it has data, and its contour."""
+
+    core: Core
+    place: tuple[int, int]
+    image: torch.Tensor
+    known: torch.Tensor
+    points: torch.Tensor
+    normals: torch.Tensor
+
+
 @torch.inference_mode()
-def _block(probability: np.ndarray, core: tuple[int, int, int, int], shape: Shape, options: Options, device: str) -> np.ndarray:
-    """The circles whose centres lie in one block, seen with a margin around it."""
+def _of_blocks(blocks: list[tuple[np.ndarray, Core]], shape: Shape, options: Options, device: str) -> list[np.ndarray]:
+    """The circles (N, 6) whose centres lie in each block of its map."""
+    pieces = [_piece(probability, core, options, device) for probability, core in blocks]
+    circles = iter(_circles([one for one in pieces if one], shape, options))
+    return [_within(next(circles), one) if one else np.zeros((0, len(COLUMNS) + 1)) for one in pieces]
+
+
+def _piece(probability: np.ndarray, core: Core, options: Options, device: str) -> _Piece | None:
+    """A block seen with a margin around it; None where it has no contour."""
     top, left, bottom, right = core
     margin = options.margin_px
     first_row, first_col = max(top - margin, 0), max(left - margin, 0)
     piece = np.asarray(probability[first_row : bottom + margin, first_col : right + margin], np.float32)
-    empty = np.zeros((0, len(COLUMNS) + 1))
     if not (piece > options.level).any():
-        return empty
+        return None
     image = torch.from_numpy(np.ascontiguousarray(piece)).to(device)
     known = ~torch.isnan(image)
     image = smoothed(torch.nan_to_num(image, 0.0), SMOOTHING_PX)
     points, normals = contour(image, known, options.level)
-    if not len(points):
-        return empty
-    circles, edges = _circles(image, known, points, normals, shape, options)
-    circles = explained(circles, edges, shape, options.arc)
-    circles[:, :2] += (first_col, first_row)
+    return _Piece(core, (first_col, first_row), image, known, points, normals) if len(points) else None
+
+
+def _within(circles: np.ndarray, piece: _Piece) -> np.ndarray:
+    """Circles of a piece whose centres lie in its block, in pixels of the map."""
+    circles[:, :2] += piece.place
     # Centres on the border of two blocks belong to one of them; at the map's own border half a pixel is left to both sides.
-    low_x, high_x = left - OUTSIDE_PX, right - OUTSIDE_PX
-    low_y, high_y = top - OUTSIDE_PX, bottom - OUTSIDE_PX
-    inside = (circles[:, 0] >= low_x) & (circles[:, 0] < high_x) & (circles[:, 1] >= low_y) & (circles[:, 1] < high_y)
+    top, left, bottom, right = (side - OUTSIDE_PX for side in piece.core)
+    inside = (circles[:, 0] >= left) & (circles[:, 0] < right) & (circles[:, 1] >= top) & (circles[:, 1] < bottom)
     return circles[inside]
 
 
-def _circles(
-    image: torch.Tensor, known: torch.Tensor, points: torch.Tensor, normals: torch.Tensor, shape: Shape, options: Options
-) -> tuple[np.ndarray, np.ndarray]:
-    """Circles (N, 6) and their edges, as :meth:`Fitted.passing` gives them: first those that much of a rim votes for, then those that
-    points vote for which no nearly whole rim of these explains. Ghosts beside clear rims are thus never fitted."""
-    found: list[tuple[np.ndarray, np.ndarray]] = []
+def _circles(pieces: list[_Piece], shape: Shape, options: Options) -> list[np.ndarray]:
+    """Circles (N, 6) of each piece: first those that much of a rim votes for, then those that points vote for which no nearly whole rim of
+    these explains. Ghosts beside clear rims are thus never fitted."""
+    if not pieces:
+        return []
+    sheet = Sheet.of([one.image for one in pieces], [one.known for one in pieces])
+    found: list[list[tuple[np.ndarray, np.ndarray]]] = []
     for least, every in ((max(STRONG, options.votes), 2), (options.votes, 1)):
-        if found:
-            free = unexplained(points, normals, found[0][0], image.shape, shape)
-            points, normals = points[free], normals[free]
-        candidates = vote(points, normals, image.shape, shape, radii(options)[::every], least)
-        found.append(fit(image, known, candidates, shape, options).passing(options))
-    circles, edges = (np.concatenate(values) for values in zip(*found, strict=True))
-    return circles, edges
+        candidates = []
+        for number, one in enumerate(pieces):
+            points, normals = one.points, one.normals
+            if found:
+                free = unexplained(points, normals, found[0][number][0], one.image.shape, shape)
+                points, normals = points[free], normals[free]
+            own = vote(points, normals, one.image.shape, shape, radii(options)[::every], least)
+            candidates.append(functional.pad(own, (0, 1), value=float(number)))
+        found.append(fit(sheet, torch.cat(candidates), shape, options).passing(options, len(pieces)))
+    together = [[np.concatenate(values) for values in zip(*both, strict=True)] for both in zip(*found, strict=True)]
+    return [explained(circles, edges, shape, options.arc) for circles, edges in together]
 
 
 def contour(image: torch.Tensor, known: torch.Tensor, level: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -31,9 +31,40 @@ TOGETHER = 512
 
 
 @dataclass
+class Sheet:
+    """Smoothed maps side by side in one ``image`` (H, W), so that circles of many small maps are fitted together. ``unknown`` (H, W): where
+    there are no data; None where there are everywhere. ``first`` and ``last`` (maps, 2): column and row on the sheet at which each begins,
+    and its last column and row counted from there."""
+
+    image: torch.Tensor
+    unknown: torch.Tensor | None
+    first: torch.Tensor
+    last: torch.Tensor
+
+    @classmethod
+    def of(cls, images: Sequence[torch.Tensor], known: Sequence[torch.Tensor]) -> Sheet:
+        """Of maps (h, w), and where they have data."""
+        device, whole = images[0].device, all(bool(one.all()) for one in known)
+        last = torch.tensor([[one.shape[1] - 1, one.shape[0] - 1] for one in images], device=device).float()
+        if len(images) == 1:
+            return cls(images[0], None if whole else ~known[0], torch.zeros_like(last), last)
+        across = math.ceil(math.sqrt(len(images)))
+        width, height = (last.amax(0).long() + 1).tolist()
+        first = torch.tensor([[number % across * width, number // across * height] for number in range(len(images))], device=device)
+        image = torch.zeros((math.ceil(len(images) / across) * height, across * width), device=device)
+        unknown = None if whole else torch.zeros(image.shape, dtype=torch.bool, device=device)
+        for (left, top), one, seen in zip(first.tolist(), images, known, strict=True):
+            place = np.s_[top : top + one.shape[0], left : left + one.shape[1]]
+            image[place] = one
+            if unknown is not None:
+                unknown[place] = ~seen
+        return cls(image, unknown, first.float(), last)
+
+
+@dataclass
 class Fitted:
-    """Circles (N, 3), the mean distance of their edges from where they should be, in pixels, and what each of their rays found: an edge
-    (N, sides, rays), light on the rim, anything at all."""
+    """Circles (N, 4: x, y, radius, number of their map), the mean distance of their edges from where they should be, in pixels, and what
+    each of their rays found: an edge (N, sides, rays), light on the rim, anything at all."""
 
     circle: torch.Tensor
     error: torch.Tensor
@@ -41,8 +72,8 @@ class Fitted:
     light: torch.Tensor
     seen: torch.Tensor
 
-    def passing(self, options: Options) -> tuple[np.ndarray, np.ndarray]:
-        """Circles (N, 6) x, y, radius, confidence, arc, error that are good enough, and their edges (N, sides, rays)."""
+    def passing(self, options: Options, maps: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each map circles (N, 6) x, y, radius, confidence, arc, error that are good enough, and their edges (N, sides, rays)."""
         support = (self.seen & self.light & self.edges.any(1)).float().mean(1)
         against = (self.seen & ~self.light).float().mean(1)
         confidence = support / (support + against).clamp(min=1e-6)
@@ -50,14 +81,16 @@ class Fitted:
         # Radii are drawn and read to half a pixel.
         good = (radius >= options.min_radius_px - 0.5) & (radius <= options.max_radius_px + 0.5)
         good &= (confidence >= options.confidence) & (support >= options.arc)
-        circles = torch.cat([self.circle, confidence[:, None], support[:, None], self.error[:, None]], 1)[good]
-        return circles.cpu().numpy().astype(float), (self.edges & self.seen[:, None])[good].cpu().numpy()
+        circles = torch.cat([self.circle[:, :3], confidence[:, None], support[:, None], self.error[:, None]], 1)[good]
+        table, edges = circles.cpu().numpy().astype(float), (self.edges & self.seen[:, None])[good].cpu().numpy()
+        own = self.circle[good, 3].cpu().numpy()
+        return [(table[own == number], edges[own == number]) for number in range(maps)]
 
 
-def fit(image: torch.Tensor, known: torch.Tensor, candidates: torch.Tensor, shape: Shape, options: Options) -> Fitted:
-    """Refine candidates (N, 3) on a smoothed map (h, w); ``known`` is False where there are no data."""
-    fits = {rays: _Fit(image, known, shape, options, rays) for rays, *_ in ROUNDS}
-    circles = candidates
+def fit(sheet: Sheet, candidates: torch.Tensor, shape: Shape, options: Options) -> Fitted:
+    """Refine candidates (N, 4: x, y, radius, number of their map), all of them together."""
+    fits = {rays: _Fit(sheet, shape, options, rays) for rays in {rays for rays, *_ in ROUNDS}}
+    circles = candidates[candidates[:, 2].argsort(stable=True)]
     for rays, *search in ROUNDS:
         settled = [fits[rays].settle(part, search, options.arc / 2) for part in circles.split(TOGETHER)]
         circles = _unlike(*(torch.cat(values) for values in zip(*settled, strict=True)))
@@ -66,10 +99,11 @@ def fit(image: torch.Tensor, known: torch.Tensor, candidates: torch.Tensor, shap
 
 
 def _unlike(circles: torch.Tensor, met: torch.Tensor) -> torch.Tensor:
-    """Circles (N, 3) without those that fall on another to a pixel or two; of each such group the one that met most edges (N,)."""
+    """Circles (N, 4) without those that fall on another of their map to a pixel or two; of each such group the one that met most edges
+    (N,)."""
     circles = circles[met.argsort(descending=True, stable=True)]
-    size = (circles[:, 2:] / 16).clamp(min=1.0)
-    keys = torch.cat([(circles[:, :2] / size).round(), (circles[:, 2:] / size).round(), size.log2().round()], 1)
+    size = (circles[:, 2:3] / 16).clamp(min=1.0)
+    keys = torch.cat([(circles[:, :3] / size).round(), size.log2().round(), circles[:, 3:]], 1)
     _, group = torch.unique(keys, dim=0, return_inverse=True)
     first = torch.full((int(group.max()) + 1 if len(group) else 0,), len(circles), device=circles.device)
     first = first.scatter_reduce(0, group, torch.arange(len(circles), device=circles.device), "amin")
@@ -78,15 +112,16 @@ def _unlike(circles: torch.Tensor, met: torch.Tensor) -> torch.Tensor:
 
 
 class _Fit:
-    def __init__(self, image: torch.Tensor, known: torch.Tensor, shape: Shape, options: Options, rays: int):
-        self.image, self.shape, self.options = image, shape, options
-        self.unknown = None if bool(known.all()) else ~known
-        angles = torch.arange(rays, device=image.device) * (2 * np.pi / rays)
+    def __init__(self, sheet: Sheet, shape: Shape, options: Options, rays: int):
+        self.sheet, self.shape, self.options = sheet, shape, options
+        angles = torch.arange(rays, device=sheet.image.device) * (2 * np.pi / rays)
         self.directions = torch.stack([torch.cos(angles), torch.sin(angles)], 1)
         # Edges lie at factor · r + shift, the light side inwards (1) or outwards.
         sides = [(1.0, shape.outer_px, 1.0), (*shape.inner, -1.0)][: 1 + shape.has_inner]
-        self.factors, self.shifts, self.signs = torch.tensor(sides, device=image.device).T
+        self.factors, self.shifts, self.signs = torch.tensor(sides, device=sheet.image.device).T
         self.design = torch.cat([functional.pad(self.directions, (0, 1), value=factor) for factor, *_ in sides])
+        self.squares = (self.design[:, :, None] * self.design[:, None]).flatten(1)
+        self.little = 1e-3 * torch.eye(3, device=sheet.image.device)
 
     def settle(self, circle: torch.Tensor, search: Sequence[float], arc: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Circles moved onto their edges, and the share of these that they met; such that meet edges on less than a share ``arc`` of their
@@ -95,7 +130,7 @@ class _Fit:
         residual, found = self._edges(circle, (share * circle[:, 2]).clamp(min=least_px), sample_px)
         enough = found.any(1).float().mean(1) >= arc
         circle, residual, found = circle[enough], residual[enough], found[enough]
-        circle = circle + self._step(residual.flatten(1), found.flatten(1))
+        circle = circle + functional.pad(self._step(residual.flatten(1), found.flatten(1)), (0, 1))
         sound = torch.isfinite(circle).all(1) & (circle[:, 2] > 0.5 * self.options.min_radius_px)
         return circle[sound], found.float().mean((1, 2))[sound]
 
@@ -110,7 +145,7 @@ class _Fit:
         rays, widest = len(self.directions), 2 * float(reach.max()) if len(reach) else 0.0
         samples = min(max(math.ceil(widest / sample_px) + 1, LEAST_SAMPLES), MOST_SAMPLES)
         steps = self.signs[:, None] * torch.linspace(-1, 1, samples, device=circle.device)
-        place = (circle[:, 2:] * self.factors + self.shifts).clamp(min=0.5)
+        place = (circle[:, 2:3] * self.factors + self.shifts).clamp(min=0.5)
         values = self._values(circle, (place[:, :, None] + reach[:, None, None] * steps).clamp_(min=0)).flatten()
         light = values >= self.options.level
         # From light to dark. Few pairs of neighbours are edges, and only those are looked at; such from one ray to the next are none.
@@ -130,13 +165,12 @@ class _Fit:
 
     def _step(self, residual: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
         """The change (N, 3) of x, y and radius that brings circles onto their edges (N, sides · rays): iterated, with Tukey's weights."""
-        squares = (self.design[:, :, None] * self.design[:, None]).flatten(1)
-        change, little = torch.zeros_like(residual[:, :3]), 1e-3 * torch.eye(3, device=residual.device)
+        change = torch.zeros_like(residual[:, :3])
         for _ in range(TURNS):
             left = (residual - change @ self.design.T).abs_()
             spread = (1.4826 * medians(left, found)).clamp_(min=0.3)
             weight = found * (1 - (left / (4 * spread[:, None])) ** 2).clamp_(min=0) ** 2
-            normal = (weight @ squares).view(-1, 3, 3) + little
+            normal = (weight @ self.squares).view(-1, 3, 3) + self.little
             change = torch.linalg.solve(normal, (weight * residual) @ self.design)
         return change
 
@@ -149,18 +183,21 @@ class _Fit:
         return self._values(circle, middle[:, None, None].clamp(min=0))[:, 0, :, 0]
 
     def _values(self, circle: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
-        """The map, its border repeated, along all rays at distances (N, sides, M): (N, sides, rays, M)."""
+        """The circles' maps, their borders repeated, along all rays at distances (N, sides, M): (N, sides, rays, M)."""
+        own = circle[:, 3].long()
         x, y = (
-            (middle[:, None, None, None] + distance[:, :, None] * along[:, None]).clamp_(0, side - 1)
-            for middle, along, side in zip(circle[:, :2].T, self.directions.T, self.image.shape[::-1], strict=True)
+            torch.minimum(
+                (middle[:, None, None, None] + distance[:, :, None] * along[:, None]).clamp_(min=0), last[own, None, None, None]
+            ).add_(first[own, None, None, None])
+            for middle, along, first, last in zip(circle[:, :2].T, self.directions.T, self.sheet.first.T, self.sheet.last.T, strict=True)
         )
-        return sampled(self.image, x.flatten(1), y.flatten(1)).view(x.shape)
+        return sampled(self.sheet.image, x.flatten(1), y.flatten(1)).view(x.shape)
 
     def _seen(self, circle: torch.Tensor) -> torch.Tensor:
-        x, y = (circle[:, None, :2] + (circle[:, 2] + self.shape.outer_px)[:, None, None] * self.directions).unbind(-1)
-        height, width = self.image.shape
-        seen = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-        if self.unknown is not None:
-            rows, cols = y.round().long().clamp(0, height - 1), x.round().long().clamp(0, width - 1)
-            seen &= ~self.unknown[rows, cols]
+        own = circle[:, 3].long()
+        at, last = circle[:, None, :2] + (circle[:, 2] + self.shape.outer_px)[:, None, None] * self.directions, self.sheet.last[own, None]
+        seen = ((at >= 0) & (at <= last)).all(-1)
+        if self.sheet.unknown is not None:
+            cols, rows = (torch.minimum(at.round().clamp(min=0), last) + self.sheet.first[own, None]).long().unbind(-1)
+            seen &= ~self.sheet.unknown[rows, cols]
         return seen

@@ -25,7 +25,8 @@ from cratermill.families.crater_unet.evaluate import readings
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.mapping import fitted_blocks
 from cratermill.families.crater_unet.predict import Predictor, fitted_side, forward_px
-from cratermill.families.craters_common.ground_tiles import WIDEST_DEG, around, degree_m
+from cratermill.families.craters_common.ground_tiles import WIDEST_DEG, around, boxes, degree_m
+from cratermill.families.craters_common.maps import boxes_in, cells_of
 from cratermill.families.craters_common.options import MapOptions
 from cratermill.families.craters_common.tiles import starts
 from cratermill.families.members import Trainings, row_of
@@ -401,6 +402,45 @@ def test_blocks_are_fitted_to_what_goes_through_the_network(height, most):
         shape = around(body, box, resolution, margin, row.divisor).shape
         through += forward_px(shape, options.window_px, options.overlap, row.divisor)
     assert through / (2 * height * height * 120 / 180) <= most
+
+
+def test_small_blocks_are_one_cell_and_large_ones_cells_of_their_own():
+    """The same blocks in the same order, whatever the cells; a tiny mosaic is one cell, which lists what many do."""
+    tiny, body = list(boxes(BODY, Box(-180, -90, 180, 90), WIDEST_DEG * degree_m(BODY))), BODY
+    (whole,) = cells_of(tiny, body, degree_m(BODY), 48, 2048)
+    assert boxes_in(whole) == tiny and whole["key"] == f"blocks_00000_{len(tiny) - 1:05d}"
+    several = list(cells_of(tiny, body, degree_m(BODY) / 20, 48, 2048))
+    assert 1 < len(several) < len(tiny) / 2 and [box for cell in several for box in boxes_in(cell)] == tiny
+    single = list(cells_of(tiny, body, degree_m(BODY) / 60, 48, 2048))
+    assert [cell["key"] for cell in single] == [f"block_{number:05d}" for number in range(len(tiny))]
+    assert [boxes_in(cell) for cell in single] == [[box] for box in tiny]
+
+
+def test_blocks_of_one_cell_are_mapped_like_cells_of_their_own(mapped, tmp_path, monkeypatch):
+    folder, config, craters, _ = mapped
+    sees_what_is_there(monkeypatch)
+    blocks = [box for cell in FAMILY.map_cells(config) for box in boxes_in(cell)]
+    common = {name: value for name, value in FAMILY.map_cells(config)[0].items() if name not in ("key", "box", "boxes")}
+
+    def made(name, places):
+        workspace = Workspace(tmp_path / name)
+        FAMILY.map(config, {"key": name, "boxes": [[box.west, box.south, box.east, box.north] for box in places], **common}, workspace)
+        return workspace.folder
+
+    apart, together = [made(f"a{number}", [box]) for number, box in enumerate(blocks[:9])], made("together", blocks[:9])
+    lists = pd.concat([pd.read_csv(one / "craters.csv") for one in apart], ignore_index=True)
+    found = pd.read_csv(together / "craters.csv")
+    assert len(lists) == len(found) > 3
+    assert len(match(array(found), array(lists), STRICT, BODY).pairs) == len(found)
+    for (window, values), (other, same) in zip(pieces_of([together]), pieces_of(apart), strict=True):
+        assert window == other and np.array_equal(values, same)
+
+
+def pieces_of(products):
+    for product in products:
+        with np.load(product / "prediction.npz") as file:
+            for number in range(len(file.files) // 3):
+                yield file[f"place_{number}"].tolist(), file[f"values_{number}"]
 
 
 def test_pixels_that_go_through_the_network_are_told_beforehand(mapped, monkeypatch):

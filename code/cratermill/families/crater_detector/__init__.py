@@ -63,9 +63,9 @@ class CraterDetector(CraterFamily):
         return map_warnings(config)
 
     def map(self, config: Config, params: dict[str, Any], workspace: Any) -> dict:
-        from .mapping import map_block
+        from .mapping import map_blocks
 
-        return map_block(config, params, workspace)
+        return map_blocks(config, params, workspace)
 
     def composite(self, config: Config, products: list[Path], workspace: Any) -> dict:
         from ..craters_common.composite import composite

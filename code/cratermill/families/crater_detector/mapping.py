@@ -27,7 +27,7 @@ from .. import map_options
 from ..craters_common.certainty import Certainty, with_confidence
 from ..craters_common.ground_tiles import WIDEST_DEG, WIDEST_MAP_TILE_DEG, around, boxes, degree_m, extent, is_too_wide
 from ..craters_common.judging import within
-from ..craters_common.maps import CRATERS, map_run, mapped_version, nearly_held, open_mosaic, params_of
+from ..craters_common.maps import CRATERS, boxes_in, cells_of, map_run, mapped_version, nearly_held, open_mosaic, params_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
 from ..craters_common.prepare import filled, without_gaps
 from ..craters_common.tiles import wanted
@@ -92,9 +92,8 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
     cells = []
     for level, scale in enumerate(scales):
         side_m = min(options.block_px * resolution / scale, widest_deg(body, resolution / scale) * degree_m(body))
-        for number, box in enumerate(boxes(body, area, side_m)):
-            key = f"level_{level}_block_{number:05d}"
-            cells.append({"key": key, "level": level, "box": [box.west, box.south, box.east, box.north], **common})
+        for cell in cells_of(boxes(body, area, side_m), body, resolution / scale, MARGIN_PX, options.block_px):
+            cells.append({**cell, "key": f"level_{level}_{cell['key']}", "level": level, **common})
     return cells
 
 
@@ -121,26 +120,29 @@ def map_warnings(config: Config) -> list[str]:
     return said
 
 
-def map_block(config: Config, params: dict[str, Any], workspace: Any) -> dict[str, Any]:
-    """``craters.csv`` of one block of one level: what its networks see there."""
+def map_blocks(config: Config, params: dict[str, Any], workspace: Any) -> dict[str, Any]:
+    """``craters.csv`` of one block of one level, or several: what its networks see there."""
     options, run = map_options(config, NAME), map_run(config, NAME)
     version, level = mapped_version(config, NAME, params), params["level"]
     paths = frozen_paths(config, NAME, version, run.split, marks_of(params, version, run.split))
     finder = kept(Finder, paths, version, Computing.of(config.run.trainer))
     resolution = params["resolution_m"] / params["scales"][level]
-    box = Box(*params["box"])
-    with open_mosaic(config, NAME) as mosaic:
-        grid = around(mosaic.grid.body, box, resolution, MARGIN_PX, finder.divisor)
-        image, share = pixels(mosaic, grid, options.missing)
-        finder.require(len(image), str(mosaic.path))
-    workspace.keep_going()
     levels = finder.levels(tuple(params["scales"]), params["resolution_m"])
-    found = finder.look(image, levels, level) if share else np.zeros((0, 5))
-    table = seen_in(found, grid, box)
+    tables, shares = [], []
+    with open_mosaic(config, NAME) as mosaic:
+        for box in boxes_in(params):
+            grid = around(mosaic.grid.body, box, resolution, MARGIN_PX, finder.divisor)
+            image, share = pixels(mosaic, grid, options.missing)
+            finder.require(len(image), str(mosaic.path))
+            workspace.keep_going()
+            found = finder.look(image, levels, level) if share else np.zeros((0, 5))
+            tables.append(seen_in(found, grid, box))
+            shares.append(share)
+    table = pd.concat(tables, ignore_index=True)
     write_table(workspace.folder / CRATERS, table)
     # Networks learn from pieces of several scales, which look alike; the level that is as fine as the mosaic is compared.
     ground = {f"version {version}": finder.ensemble.shown()} if params["scales"][level] == 1 else {}
-    return {"craters": len(table), "seen": share, "ground": ground}
+    return {"craters": len(table), "seen": float(np.mean(shares)), "ground": ground}
 
 
 def marks_of(params: dict[str, Any], version: int, split: int) -> dict[str, str]:

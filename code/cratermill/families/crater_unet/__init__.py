@@ -57,9 +57,9 @@ class CraterUnet(CraterFamily):
         return map_warnings(config)
 
     def map(self, config, params, workspace) -> dict:
-        from .mapping import map_block
+        from .mapping import map_blocks
 
-        return map_block(config, params, workspace)
+        return map_blocks(config, params, workspace)
 
     def composite(self, config, products: list[Path], workspace) -> dict:
         from ..craters_common.composite import composite

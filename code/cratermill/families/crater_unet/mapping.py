@@ -15,6 +15,7 @@ from ...core.work import Workspace
 from ...craters.merge import UNION, union, without_doubles
 from ...craters.outputs import spreads_in_km
 from ...geo.box import Box
+from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_masked
 from ...samples.brightness import far_from
@@ -24,15 +25,26 @@ from ...training.checkpoint import load
 from ...training.device import Computing
 from .. import map_options
 from ..craters_common.ground_tiles import WIDEST_DEG, around, box_rows, columns_of, degree_m, extent, is_too_wide
-from ..craters_common.maps import CRATERS, PREDICTION, map_run, mapped_version, nearly_held, open_mosaic, params_of, require_sizes
+from ..craters_common.maps import (
+    CRATERS,
+    PREDICTION,
+    boxes_in,
+    cells_of,
+    map_run,
+    mapped_version,
+    nearly_held,
+    open_mosaic,
+    params_of,
+    require_sizes,
+)
 from ..craters_common.pictures import mask_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
-from ..craters_common.prediction_raster import Mean
+from ..craters_common.prediction_raster import Mean, save
 from ..craters_common.prepare import filled, is_missing
 from ..ensemble import kept
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths, row_of
 from .evaluate import given_thresholds, readings
-from .predict import COLUMNS, USUAL, Predictor, Reading, circles_of, forward_px
+from .predict import COLUMNS, USUAL, Predictor, Reading, circles_of, circles_of_each, forward_px
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -79,6 +91,7 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         body = mosaic.grid.body
         require_sizes(rows, resolution, options.block_px)
         blocks = fitted_blocks(body, area, options, resolution, rows.values())
+        cells = cells_of(blocks, body, resolution, margin_of(rows.values(), resolution), options.block_px)
         source = digest(mosaic.path)
     if run.versions[NAME] == BEST:
         weights = trainings.weights(NAME, BEST, run.split)
@@ -93,16 +106,19 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         "bands": band_marks(config.map_bands),
         "options": options.model_dump(mode="json", exclude={"units", "latitudes", "where", "columns"}),
     }
-    return [
-        {"key": f"block_{number:05d}", "box": [box.west, box.south, box.east, box.north], **common} for number, box in enumerate(blocks)
-    ]
+    return [{**cell, **common} for cell in cells]
+
+
+def margin_of(rows: Iterable[Hparams], resolution_m: float) -> int:
+    """Pixels around a block that show the craters of all these rows whole."""
+    return max(Reading.of({}).margin_px(row, resolution_m) for row in rows)
 
 
 def fitted_blocks(body: Body, area: Box, options: MapOptions, resolution: float, rows: Iterable[Hparams]) -> list[Box]:
     """The area in blocks of ``options.block_px`` or up to half less in height and width: the highest for which next to the fewest pixels go
     through the networks, since tiles and windows are multiples of what networks halve; each row of them as wide as is best there."""
     rows = list(rows)
-    margin = max(Reading.of({}).margin_px(row, resolution) for row in rows)
+    margin = margin_of(rows, resolution)
     divisor = max(row.divisor for row in rows)
 
     def pixels(row: Box, columns: int) -> int:
@@ -136,17 +152,16 @@ def thresholds_mark(trainings: Trainings, version: int, split: int, row: Hparams
     return [given, {} if len(given) == len(USUAL) else trainings.evaluations(NAME, version, split), *levels]
 
 
-def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
-    """``craters.csv`` and ``prediction.npz`` of one block."""
+def map_blocks(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
+    """``craters.csv`` and ``prediction.npz`` of a cell's blocks."""
     options, run = map_options(config, NAME), map_run(config, NAME)
-    box, tables, seen, ground = Box(*params["box"]), [], None, {}
+    blocks, tables, shares, ground = boxes_in(params), list[pd.DataFrame](), list[float](), {}
     weights, split = params["weights"][NAME], str(run.split)
     versions = [chosen_version(config, NAME, weights)] if run.versions[NAME] == BEST else params["versions"]
     with open_mosaic(config, NAME) as mosaic:
-        mean = Mean(mosaic.grid, box) if options.prediction else None
+        means = [Mean(mosaic.grid, box) for box in blocks] if options.prediction else []
         resolution = options.resolution_m or mosaic.grid.resolution_m
         for version in versions:
-            workspace.keep_going()
             paths = frozen_paths(config, NAME, version, run.split, weights[str(version)][split])
             predictor = kept(Predictor, paths, version, Computing.of(config.run.trainer))
             row = _own(row_of(config, NAME, version, run.split))
@@ -155,19 +170,23 @@ def map_block(config: Config, params: dict[str, Any], workspace: Workspace) -> d
                 pixel_m, margin = resolution * 2**level, reading.margin_px(row, resolution, level)
                 if level and (not margin or is_too_wide(mosaic.grid.body, margin, pixel_m)):
                     continue
-                grid = around(mosaic.grid.body, box, pixel_m, margin, row.divisor)
-                probability, share = predict(predictor, mosaic, grid, options)
-                circles = circles_of(probability, row, reading, resolution, level, str(predictor.ensemble.device))
-                tables.append(found_in(circles, reading, grid, level, box, version))
-                if level == 0:
-                    seen, ground[f"version {version}"] = share, predictor.ensemble.shown()
-                    if mean:
+                grids, probabilities = [around(mosaic.grid.body, box, pixel_m, margin, row.divisor) for box in blocks], []
+                for grid in grids:
+                    workspace.keep_going()
+                    probability, share = predict(predictor, mosaic, grid, options)
+                    probabilities.append(probability)
+                    shares += [] if level else [share]
+                circles = circles_of_each(probabilities, row, reading, resolution, level, str(predictor.ensemble.device))
+                tables += [found_in(*one, reading, level, version) for one in zip(circles, grids, blocks, strict=True)]
+                shown = predictor.ensemble.shown()
+                if level == 0:  # coarser levels look unlike the training's tiles, and aren't compared
+                    ground[f"version {version}"] = shown
+                    for mean, probability, grid in zip(means, probabilities, grids, strict=bool(means)):
                         mean.add(probability, grid)
-            predictor.ensemble.shown()  # coarser levels look unlike the training's tiles, and aren't compared
     write_table(workspace.folder / CRATERS, pd.concat(tables, ignore_index=True))
-    if mean:
-        mean.save(workspace.folder / PREDICTION)
-    return {"craters": sum(map(len, tables)), "seen": seen, "ground": ground}
+    if means:
+        save(means, workspace.folder / PREDICTION)
+    return {"craters": sum(map(len, tables)), "seen": float(np.mean(shares)), "ground": ground}
 
 
 def predict(predictor: Predictor, mosaic: Mosaic, grid: Any, options: MapOptions) -> tuple[np.ndarray, float]:
@@ -214,7 +233,7 @@ def read_masks(row: Hparams, pictures: Sequence[Picture], workspace: Workspace) 
     return craters_of_pictures(pictures, look, COLUMNS, workspace)
 
 
-def found_in(circles: np.ndarray, reading: Reading, grid: Any, level: int, box: Box, version: int) -> pd.DataFrame:
+def found_in(circles: np.ndarray, grid: Grid, box: Box, reading: Reading, level: int, version: int) -> pd.DataFrame:
     """The craters (LIST_COLUMNS) whose centres lie in a block, or so near that its neighbour may place them in it. ``circles``: in
     pixels of level 0; ``grid``: the level's own."""
     circles = circles[circles[:, 3] >= reading.confidence]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ...craters.confidence import Calibration
-from ...craters.extract import extract
+from ...craters.extract import extract_each
 from ...craters.merge import without_doubles
 from ...craters.options import Options
 from ...training.device import Computing
@@ -137,12 +137,27 @@ def circles_of(
     probability: np.ndarray, hparams: Hparams, reading: Reading, resolution_m: float, level: int = 0, device: str = "cpu"
 ) -> np.ndarray:
     """Circles of a level's probability (h, w), NaN where there are no data, drawn as a row says; in pixels of level 0."""
+    return circles_of_each([probability], hparams, reading, resolution_m, level, device)[0]
+
+
+def circles_of_each(
+    probabilities: Sequence[np.ndarray], hparams: Hparams, reading: Reading, resolution_m: float, level: int = 0, device: str = "cpu"
+) -> list[np.ndarray]:
+    """The same of several, read together."""
     options = reading.options(hparams, resolution_m, level)
-    # A network may find nothing, or nothing but craters, on a tile without data or of odd ground: that is no error of the user's.
-    uniform = not (probability >= 0).any() or np.nanmin(probability) > reading.level
-    if options is None or uniform or options.min_radius_px > max(probability.shape):
-        return np.zeros((0, len(COLUMNS)))
-    found = extract(np.clip(probability, 0, 1), hparams.shape(), options, device)
+
+    def holds_some(probability: np.ndarray) -> bool:
+        # A network may find nothing, or nothing but craters, on a tile without data or of odd ground: that is no error of the user's.
+        uniform = not (probability >= 0).any() or np.nanmin(probability) > reading.level
+        return options is not None and not uniform and options.min_radius_px <= max(probability.shape)
+
+    looked = [holds_some(one) for one in probabilities]
+    maps = [np.clip(one, 0, 1) for one, some in zip(probabilities, looked, strict=True) if some]
+    read = iter(extract_each(maps, hparams.shape(), options, device))
+    return [_in_level_0(next(read), reading, level) if some else np.zeros((0, len(COLUMNS))) for some in looked]
+
+
+def _in_level_0(found: np.ndarray, reading: Reading, level: int) -> np.ndarray:
     found[:, :2] = (found[:, :2] + 0.5) * 2**level - 0.5
     found[:, 2] *= 2**level
     return with_confidence(found, reading.calibration, quantities(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ from ...config import BEST
 from ...core.errors import InputError, WorkError
 from ...core.files import read_json
 from ...geo import layers
+from ...geo.bodies import Body
 from ...geo.box import Box
 from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
 from ..members import chosen_version
+from .ground_tiles import degree_m
 
 if TYPE_CHECKING:
     from ...config import Config, MapRun
@@ -49,6 +52,35 @@ def require_sizes(rows: dict[int, Any], resolution_m: float, block_px: int) -> N
                 valid="craters that are smaller than half a block",
                 next_step="raise map.options.block_px, or resolution_m",
             )
+
+
+def cells_of(blocks: Iterable[Box], body: Body, pixel_m: float, margin_px: int, block_px: int) -> Iterator[dict[str, Any]]:
+    """Blocks as cells, ``key`` and ``box``: each one of its own, or with its next ones (``boxes``) as long as their tiles together have no
+    more pixels than one of ``block_px``, as where a mosaic is so coarse that blocks are small."""
+    groups: list[list[Box]] = []
+    room, metres = 0.0, degree_m(body)
+    for box in blocks:
+        wide = 1.0 if box.south <= 0 <= box.north else np.cos(np.radians(min(abs(box.south), abs(box.north))))
+        across, down = (box.east - box.west) * wide * metres / pixel_m, (box.north - box.south) * metres / pixel_m
+        tile_px = float((across + 2 * margin_px) * (down + 2 * margin_px))
+        if tile_px > room:
+            groups.append([])
+            room = float(block_px**2)
+        groups[-1].append(box)
+        room -= tile_px
+    first = 0
+    for group in groups:
+        places = [[box.west, box.south, box.east, box.north] for box in group]
+        if len(group) == 1:
+            yield {"key": f"block_{first:05d}", "box": places[0]}
+        else:
+            yield {"key": f"blocks_{first:05d}_{first + len(group) - 1:05d}", "boxes": places}
+        first += len(group)
+
+
+def boxes_in(params: dict[str, Any]) -> list[Box]:
+    """The blocks of a cell."""
+    return [Box(*place) for place in params.get("boxes") or [params["box"]]]
 
 
 def nearly_held(circles: np.ndarray, grid: Grid, box: Box) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,15 +40,22 @@ class Mean:
             gone |= here == NO_DATA
         self.versions += 1
 
-    def save(self, path: Path) -> None:
-        arrays: dict[str, Any] = {}
-        for number, (window, sums, gone) in enumerate(zip(self.windows, self.sums, self.gone, strict=True)):
+    def pieces(self) -> Iterator[tuple[Window, np.ndarray]]:
+        """Windows of the mosaic and their values."""
+        for window, sums, gone in zip(self.windows, self.sums, self.gone, strict=True):
             values = ((sums + self.versions // 2) // self.versions).astype(np.uint8)
             values[gone] = NO_DATA
-            arrays[f"values_{number}"], arrays[f"shape_{number}"] = values, np.array(values.shape)
-            arrays[f"place_{number}"] = np.array([window.row, window.col])
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            yield window, values
+
+
+def save(means: Sequence[Mean], path: Path) -> None:
+    """The predictions of a cell's blocks in one file."""
+    arrays: dict[str, Any] = {}
+    for number, (window, values) in enumerate(piece for mean in means for piece in mean.pieces()):
+        arrays[f"values_{number}"], arrays[f"shape_{number}"] = values, np.array(values.shape)
+        arrays[f"place_{number}"] = np.array([window.row, window.col])
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def box_windows(grid: Grid, box: Box) -> list[Window]:
