@@ -61,7 +61,7 @@ class CraterData(CraterList):
 class BlockOptions(CraterList):
     """What maps of all families of craters share: how the mosaic is cut and read, and the list that scores are taken against."""
 
-    block_px: int = Field(2048, ge=64, description="side of the blocks of a map, in pixels of the tiles; a cell is one, or several small ones with as many pixels")
+    block_px: int = Field(2048, ge=64, description="side of a map's blocks, in pixels of the tiles; a cell is one, or several small ones")
     latitudes: tuple[float, float] = Field((-90.0, 90.0), description="map only between these")
     resolution_m: float | None = Field(None, gt=0, description="metres per pixel; the mosaic's own when left out")
     missing: float | None = Field(0, description="pixels of this value have no data; null: only those that the mosaic flags")
