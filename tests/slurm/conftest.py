@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.runs import PATIENCE_S
+from tests.slurm.runs import PATIENCE_S, SECONDS_TO_REVOKE
 
 SCRIPT = Path(__file__).resolve().parents[2] / "slurm" / "dev-cluster.sh"
+# A node that is told later to start a step refuses it. For so long a requeued job waits, too; tests don't.
+CREDENTIAL_S = 60
 
 
 def script_options(options):
@@ -50,7 +52,8 @@ class SlurmCluster:
         return self.run(str(self.script), *words, "--dir", str(self.folder), check=check)
 
     def up(self):
-        self.control("up", *script_options(self.options))
+        settings = {"AuthInfo": f"socket={self.folder}/run/munge.socket,cred_expire={CREDENTIAL_S}", **self.options.get("set", {})}
+        self.control("up", *script_options({**self.options, "set": settings}))
         return self
 
     def down(self):
@@ -103,6 +106,13 @@ class SlurmCluster:
             return found if found and set(found.values()) <= set(states) else None
 
         return self.wait_until(reached, f"job {job} in {' or '.join(states)}", timeout)
+
+    def begin_again(self, job):
+        """Wait for a requeued job to run, which isn't kept waiting for longer than a node needs to forget its first run."""
+        self.wait_for_state(job, "PENDING", "RUNNING")
+        time.sleep(SECONDS_TO_REVOKE)
+        self.run("scontrol", "update", f"jobid={job}", "StartTime=now", check=False)  # it may have begun
+        self.wait_for_state(job, "RUNNING")
 
     def end_soon(self, job):
         """Put the time limit of a running job in the next seconds: TIMEOUT comes at Slurm's next look, within about 35 s."""

@@ -13,6 +13,8 @@ from cratermill.batch.slurm import SlurmExecutor, targets_of
 from tests.batch import fake
 
 PATIENCE_S = fake.PATIENCE_S
+# Of jobs that wait for the test's word meanwhile: longer than the test waits.
+TIME_MIN = 2 * PATIENCE_S // 60
 # A node refuses a job that comes back within the second in which it was taken away: "already killed, do not launch".
 SECONDS_TO_REVOKE = 3
 # Others may be editing the sources while these tests run.
@@ -86,7 +88,13 @@ class Bench(Follower):
     def __init__(self, cluster, root, specs, name="fake", work=fake.WORK, **profile):
         super().__init__(load(freeze(fake.plan_of(root, specs, name=name))))
         self.cluster, self.root = cluster, root
-        options = {"name": "test", "partition": "main", "default": {"cpus": 1, "mem_gb": 0.1, "time_min": 5}, "warn_s": 10, **profile}
+        options = {
+            "name": "test",
+            "partition": "main",
+            "default": {"cpus": 1, "mem_gb": 0.1, "time_min": TIME_MIN},
+            "warn_s": 10,
+            **profile,
+        }
         self.profile = Profile(**options)
         self.said = []
         self.executor = SlurmExecutor(self.plan, self.profile, say=self.said.append, work=work)

@@ -131,7 +131,7 @@ def test_up_status_env_down(project_folder, slurm_cluster_no_accounting, short_f
     assert slurm_cluster_no_accounting.control("status").returncode == 0  # the neighbour still stands
 
 
-def test_a_start_that_fails_or_is_interrupted_leaves_nothing(project_folder, slurm_cluster_no_accounting, short_folder):
+def test_a_start_that_fails_or_is_interrupted_leaves_nothing(project_folder, slurm_cluster_no_accounting, short_folder, tmp_path):
     command = [project_folder / "slurm" / "dev-cluster.sh", "up", "--dir", short_folder]
     failed = subprocess.run(
         [*command, "--no-accounting", "--set", "SelectType=select/nonsense"],
@@ -144,7 +144,11 @@ def test_a_start_that_fails_or_is_interrupted_leaves_nothing(project_folder, slu
     assert "the cluster did not start" in failed.stderr
     assert "nonsense" in failed.stderr
     assert not short_folder.exists()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as starting:
+    silent = tmp_path / "mariadb-admin"  # the start gets no further than its database, of which it never hears
+    silent.write_text("#!/bin/sh\nexit 1\n")
+    silent.chmod(0o755)
+    path = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with subprocess.Popen(command, env=path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as starting:
         slurm_cluster_no_accounting.wait_until((short_folder / "run" / "mysql.socket").exists, "start of the database")
         starting.terminate()
         assert starting.wait(timeout=PATIENCE_S) == 1
@@ -257,6 +261,7 @@ def test_higher_partition_preempts_and_the_job_comes_back(slurm_cluster, tmp_pat
     slurm_cluster.wait_until(lambda: log.exists() and "start 0" in log.read_text(), "first start")
     high = slurm_cluster.sbatch("-p", "high", "-c", "4", "-w", "n1", wrap="sleep 1")
     slurm_cluster.wait_for_state(high, "COMPLETED")
+    slurm_cluster.begin_again(low)
     slurm_cluster.wait_until(lambda: "start 1" in log.read_text(), "second start")
     slurm_cluster.run("scancel", low)
     slurm_cluster.wait_for_state(low, "CANCELLED")
@@ -296,8 +301,8 @@ def test_real_loss_of_a_node(slurm_cluster, slow_endings):
     assert "down*" in slurm_cluster.run("sinfo", "-h", "-n", "n4", "-o", "%T").stdout
     assert slurm_cluster.control("status", check=False).returncode == 1
     slurm_cluster.restore_node(4)
-    slurm_cluster.wait_for_state(slow_endings["kept"], "RUNNING")
     kept = slow_endings["kept"]
+    slurm_cluster.begin_again(kept)
 
     def runs():
         return [row["State"] for row in slurm_cluster.sacct(kept) if row["JobID"] == kept] == ["NODE_FAIL", "RUNNING"]

@@ -7,7 +7,7 @@ from cratermill.batch.plan import load
 from cratermill.batch.profile import Profile
 from cratermill.batch.slurm import SlurmExecutor
 from tests.pipeline.test_distributed import train, without_batch_norm
-from tests.slurm.runs import ENVIRONMENT, PATIENCE_S, Follower
+from tests.slurm.runs import ENVIRONMENT, PATIENCE_S, TIME_MIN, Follower
 from tests.tiny import tiny_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -20,7 +20,7 @@ def test_two_nodes_of_two_processes_equal_one_process(slurm_cluster, tmp_path, m
     prepared = tiny_project(tmp_path / "tiny")
     alone, _ = train(without_batch_norm(prepared, tmp_path / "one"), tmp_path / "one")
     plan = without_batch_norm(prepared, tmp_path / "four", "devices: 2, nodes: 2, ")
-    resources = {"cpus": 1, "mem_gb": 3.5, "time_min": 10, "nodes": 2, "tasks_per_node": 2}
+    resources = {"cpus": 1, "mem_gb": 3.5, "time_min": TIME_MIN, "nodes": 2, "tasks_per_node": 2}
     profile = Profile(name="test", partition="main", default=resources)
     SlurmExecutor(load(plan.path), profile, say=lambda _: None).submit(only={0})
     try:

@@ -15,7 +15,7 @@ from tests.families.autoencoder import case as latent
 from tests.families.chips_common.case import write_project
 from tests.families.crater_unet.planet import ROW as CRATER_UNET
 from tests.families.crater_unet.test_train import DOTS, write_rows
-from tests.slurm.runs import PATIENCE_S, Follower
+from tests.slurm.runs import PATIENCE_S, TIME_MIN, Follower
 from tests.slurm.test_science import cluster, metrics, profile, tree  # noqa: F401
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -39,7 +39,7 @@ def on_both(here, there, planned, pull):
     freeze(plan)
     for cell in plan.cells:
         assert run_cell(plan, cell.index, science).state == "done", cell.key
-    assert launch(other, profile(default={"cpus": 1, "mem_gb": 3.0, "time_min": 10, "pull": pull}), say=lambda _: None) == 0
+    assert launch(other, profile(default={"cpus": 1, "mem_gb": 3.0, "time_min": TIME_MIN, "pull": pull}), say=lambda _: None) == 0
     Follower(other).wait_all("done", timeout=3 * PATIENCE_S)
     return plan, other
 

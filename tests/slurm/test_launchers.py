@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from cratermill.batch.plan import find_run
 from cratermill.batch.profile import Profile, Resources
 from cratermill.pipeline.load_config import load_config
 from tests.batch import fake
-from tests.slurm.runs import ENVIRONMENT, PATIENCE_S, Bench, Follower
+from tests.slurm.runs import ENVIRONMENT, PATIENCE_S, TIME_MIN, Bench, Follower
 from tests.tiny import tiny_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -26,7 +27,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 PROFILE = {
     "executor": "slurm",
     "partition": "main",
-    "default": {"cpus": 1, "mem_gb": 1.5, "time_min": 10},
+    "default": {"cpus": 1, "mem_gb": 1.5, "time_min": TIME_MIN},
     "flags": ["--comment=it's $(touch owned)"],
     "limits": {"max_concurrent": 3},
 }
@@ -101,7 +102,7 @@ def test_doctor_asks_the_scheduler_and_a_node(shell, slurm_cluster):
     write_profile(shell.root, partition="short", stages={"train": {"partition": "nowhere"}})
     said = shell("cratermill doctor --profile mine --probe", code=1)
     assert re.search(r"jobs of train +FAILED +invalid partition specified: nowhere; there are main, high, low, short", said)
-    assert "time_min 10 is more than partition short allows: 2 minutes" in said and "probe: job" not in said
+    assert f"time_min {TIME_MIN} is more than partition short allows: 2 minutes" in said and "probe: job" not in said
     write_profile(shell.root, activate=["source /nowhere/activate", "PATH=/nowhere"])
     said = shell("cratermill doctor --profile mine --probe", code=1)
     assert "/nowhere/activate: No such file" in said and "without an answer" in said
@@ -207,10 +208,14 @@ def test_dask_workers_are_jobs_and_lost_ones_come_back(shell, slurm_cluster):
 
 
 def until(process, words: str) -> list[str]:
-    """The lines that a program says up to one with these words."""
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        if words in line:
-            return said
+    """The lines that a program says up to one with these words; it is killed when they don't come."""
+    said, limit = [], threading.Timer(PATIENCE_S, process.kill)
+    limit.start()
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if words in line:
+                return said
+    finally:
+        limit.cancel()
     raise AssertionError("".join(said))

@@ -19,7 +19,7 @@ from cratermill.batch.plan import freeze, load
 from cratermill.core.errors import WorkError
 from tests.batch import fake
 from tests.slurm import no_locks
-from tests.slurm.runs import ENVIRONMENT, Bench, undisturbed_loss
+from tests.slurm.runs import ENVIRONMENT, TIME_MIN, Bench, undisturbed_loss
 
 pytestmark = pytest.mark.slurm
 
@@ -102,7 +102,7 @@ def test_preempted_cells_go_on_where_they_were(cluster, root):
 
 
 def test_distributed_cell_is_preempted_and_goes_on(cluster, root):
-    resources = {"cpus": 1, "mem_gb": 0.2, "time_min": 5, "nodes": 2, "tasks_per_node": 2}
+    resources = {"cpus": 1, "mem_gb": 0.2, "time_min": TIME_MIN, "nodes": 2, "tasks_per_node": 2}
     bench = Bench(cluster, root, [{"steps": 40, "hold_at": 20}], partition="low", default=resources)
     bench.launch()
     bench.wait(lambda _: bench.steps(0) == 20 and bench.begun(0) == 4, "work of all four processes")
@@ -163,7 +163,7 @@ def test_a_bad_night_then_retry(cluster, root):
     assert causes["hungry"] == ("failed", "oom") and causes["slow"] == ("failed", "timeout")
     assert causes["wrong"] == ("failed", "error")
     chosen, submitted = operations.retry(bench.executor)
-    assert chosen.resources[0].mem_gb == 0.2 and chosen.resources[1].time_min == 10
+    assert chosen.resources[0].mem_gb == 0.2 and chosen.resources[1].time_min == 2 * TIME_MIN
     assert "mend it" in chosen.not_again[2] and 3 not in chosen.resources
     fake.go(root)
     # The summary that waited in the queue was replaced by one that waits for the new jobs too.
@@ -306,7 +306,7 @@ def test_an_array_larger_than_the_quota_of_a_qos_is_cut(bounded, root):
 
 
 def test_several_cells_per_job_side_by_side(cluster, root):
-    resources = {"cpus": 2, "mem_gb": 0.3, "time_min": 5, "gpus": 1, "pack": 3, "side_by_side": 2}
+    resources = {"cpus": 2, "mem_gb": 0.3, "time_min": TIME_MIN, "gpus": 1, "pack": 3, "side_by_side": 2}
     bench = Bench(cluster, root, [{"n": n, "steps": 5, "step_s": 0.1} for n in range(5)], default=resources)
     submitted = bench.launch()
     assert [len(task) for task in submitted.submissions[0].tasks] == [3, 2]
@@ -323,7 +323,8 @@ def test_two_logs_and_the_order_of_words(cluster, root):
     bench.launch()
     bench.wait_all("failed")
     # The job speaks after its cell.
-    cluster.wait_until(lambda: len(operations.log_files(bench.plan, 0)) == 2, "both logs")
+    (output,) = slurm_state.output_paths(bench.plan, submissions.read(bench.plan)[0], 0)
+    cluster.wait_until(lambda: output.exists() and "cell 0: failed" in output.read_text(), "both logs")
     said = []
     operations.follow_log(bench.plan, 0, said.append)
     assert "the loss is NaN" in said[0] and "cell 0: failed" in said[1]
@@ -412,7 +413,7 @@ def test_what_a_site_s_wrapper_says_who_looks_meanwhile_and_what_others_run_chan
         bench.launch()
 
 
-@pytest.mark.parametrize("stages", [{}, {"evaluate": {"cpus": 2, "mem_gb": 0.1, "time_min": 5}}], ids=["same job", "a job each"])
+@pytest.mark.parametrize("stages", [{}, {"evaluate": {"cpus": 2, "mem_gb": 0.1, "time_min": TIME_MIN}}], ids=["same job", "a job each"])
 def test_evaluations_begin_when_their_own_training_ends(cluster, root, stages):
     trainings = [{"n": n, "steps": 2, "hold_at": 1 if n == 0 else None} for n in range(4)]
     evaluations = [{"n": n, "needs": [n], "stage": "evaluate"} for n in range(4)]
@@ -441,8 +442,12 @@ def test_a_retry_under_a_bound_waits_for_one_job_and_what_waits_for_room_for_it(
     first, mapping, again = submissions.read(bench.plan)
     assert (again.how, mapping.after) == ("any", (first.job_id, again.job_id))
     cluster.run("scancel", f"{first.job_id}_1")
-    states = bench.wait(lambda states: states[0].state == "done", "the retry, while others are at work and wait")
-    assert states[2].state == "running" and states[4].state == "waiting"
+
+    def retried(states):
+        assert states[2].state not in ("done", "failed") and states[4].state not in ("running", "done", "failed"), "held"
+        return (states[0].state, states[2].state, states[4].state) == ("done", "running", "waiting")
+
+    bench.wait(retried, "the retry, while others are at work and wait")
     fake.go(root)
     bench.wait(lambda states: [cell.state for cell in states[2:]] == ["done"] * 3, "the others and the map")
     assert bench.most_at_once() <= 2
@@ -451,7 +456,7 @@ def test_a_retry_under_a_bound_waits_for_one_job_and_what_waits_for_room_for_it(
 @pytest.mark.parametrize("work", [fake.WORK, no_locks.WORK], ids=["locks", "no locks"])
 def test_jobs_that_pull_lose_nothing_when_some_are_cancelled(cluster, root, work):
     cells = [{"n": n, "steps": 40, "hold_at": 20 if n < 2 else None} for n in range(40)]
-    bench = Bench(cluster, root, summarised(cells), default={"cpus": 1, "mem_gb": 0.1, "time_min": 5, "pull": 4}, work=work)
+    bench = Bench(cluster, root, summarised(cells), default={"cpus": 1, "mem_gb": 0.1, "time_min": TIME_MIN, "pull": 4}, work=work)
     bench.launch()
     bench.wait_steps([0, 1], 20)
     (submission,) = [one for one in submissions.read(bench.plan) if one.stage == "train"]
@@ -473,7 +478,7 @@ def test_a_job_cancelled_while_pending_is_cancelled(cluster, root):
 
 
 def test_each_process_has_the_cores_it_asked_for(bounded, root):
-    resources = {"cpus": 2, "mem_gb": 0.2, "time_min": 5, "nodes": 2, "tasks_per_node": 1}
+    resources = {"cpus": 2, "mem_gb": 0.2, "time_min": TIME_MIN, "nodes": 2, "tasks_per_node": 1}
     bench = Bench(bounded, root, [{"do": "cores"}], default=resources)
     bench.launch()
     bench.wait_all("done")

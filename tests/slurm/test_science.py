@@ -18,7 +18,7 @@ from cratermill.pipeline.launch import plan_training
 from cratermill.pipeline.load_config import load_config
 from cratermill.pipeline.search import open_search
 from tests.slurm import slow_steps
-from tests.slurm.runs import ENVIRONMENT, PATIENCE_S, Follower
+from tests.slurm.runs import ENVIRONMENT, PATIENCE_S, TIME_MIN, Follower
 from tests.tiny import tiny_project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -58,7 +58,7 @@ def cluster(slurm_cluster, monkeypatch):
 
 
 def profile(**options):
-    usual = {"name": "test", "partition": "main", "default": {"cpus": 1, "mem_gb": 1.5, "time_min": 10}, "warn_s": 10}
+    usual = {"name": "test", "partition": "main", "default": {"cpus": 1, "mem_gb": 1.5, "time_min": TIME_MIN}, "warn_s": 10}
     return Profile(**usual | options)
 
 
@@ -83,7 +83,7 @@ def test_one_plan_three_ways_gives_the_same_numbers_and_files(project, cluster):
     jobs, pulled = (plan_training(load_config(config)) for config in others)
     assert jobs.identity == pulled.identity == plan.identity
     assert launch(jobs, profile(), say=lambda _: None) == 0
-    assert launch(pulled, profile(default={"cpus": 1, "mem_gb": 1.5, "time_min": 10, "pull": 2}), say=lambda _: None) == 0
+    assert launch(pulled, profile(default={"cpus": 1, "mem_gb": 1.5, "time_min": TIME_MIN, "pull": 2}), say=lambda _: None) == 0
     for other, config in zip((jobs, pulled), others, strict=True):
         Follower(other).wait_all("done", timeout=2 * PATIENCE_S)
         for cell, twin in zip(plan.cells, other.cells, strict=True):
@@ -156,7 +156,7 @@ DISTRIBUTED = ("trainer: {accelerator: cpu,", "trainer: {devices: 2, nodes: 2, a
 
 
 def test_two_nodes_of_two_processes_survive_preemption(project, cluster):
-    resources = {"cpus": 1, "mem_gb": 3.5, "time_min": 10, "nodes": 2, "tasks_per_node": 2}
+    resources = {"cpus": 1, "mem_gb": 3.5, "time_min": TIME_MIN, "nodes": 2, "tasks_per_node": 2}
     curves = []
     for name, partition, work in (("undisturbed", "main", STAGES), ("preempted", "low", SLOWLY)):
         config = project(name, DISTRIBUTED)
