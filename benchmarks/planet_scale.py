@@ -46,6 +46,7 @@ from cratermill.families.autoencoder import mapping as latents
 from cratermill.families.crater_unet import predict as crater_predict
 from cratermill.families.ejecta import mapping as ejecta
 from cratermill.families.ejecta_common.tile_images import square_images
+from cratermill.families.ensemble import sampled_ahead
 from cratermill.geo.bodies import get_body
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_mapping
@@ -124,11 +125,10 @@ class Everywhere:
     def shown(self) -> dict:
         return {"here": {}, "trained": {}}
 
-    def predict(self, mosaic, crater, table):
+    def answers(self, mosaic, crater, table):
         size = self.hparams.tile_size_px
-        square_images(mosaic, crater.grid(mosaic.grid), table, size)
-        whole = np.ones((len(table), size, size), np.float32)
-        return whole, whole
+        for images in sampled_ahead(table, lambda part: square_images(mosaic, crater.grid(mosaic.grid), part, size)):
+            yield torch.ones((len(images), 2, size, size))
 
 
 def answer_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from cratermill.config import Trainer
-from cratermill.families.ensemble import Ensemble, sampled_ahead
+from cratermill.families.ensemble import Ensemble, answered, sampled_ahead
 from cratermill.training import device
 from cratermill.training.device import Computing
 
@@ -51,3 +52,54 @@ def test_what_goes_wrong_in_sampling_is_told():
     with pytest.raises(ValueError, match="no such band"):
         list(sampled_ahead(pd.DataFrame({"x": range(7)}), sample, size=3))
     assert list(sampled_ahead(pd.DataFrame({"x": []}), sample)) == []
+
+
+def given(count: int, log: list[str], more: threading.Event | None = None) -> Generator[int, None, None]:
+    """Answers 0, 1, …, and a note of each, and of the end."""
+    try:
+        for number in range(count):
+            log.append(f"answer {number}")
+            if more is not None and number == 1:
+                more.set()
+            yield number
+    finally:
+        log.append("end")
+
+
+def test_the_next_answer_is_made_while_one_is_used():
+    next_is_there, log = threading.Event(), list[str]()
+
+    def use(answer: int) -> int:
+        assert next_is_there.wait(60)  # made by the thread that asks for what is used
+        return answer * 10
+
+    assert list(answered(given(5, log, next_is_there), use)) == [0, 10, 20, 30, 40]
+    assert list(answered(given(0, log), use)) == []
+
+
+def test_what_goes_wrong_with_an_answer_is_told_and_ends_all():
+    log, threads = list[str](), threading.active_count()
+
+    def use(answer: int) -> int:
+        if answer == 2:
+            raise OSError("disk full")
+        return answer
+
+    with pytest.raises(OSError, match="disk full"):
+        list(answered(given(100, log), use))
+    assert log[-1] == "end" and len(log) <= 6 and threading.active_count() == threads
+
+
+def test_who_stops_early_ends_all():
+    """As a map does whose cell is asked to stop: networks, what uses their answers, and what samples ahead."""
+    log, sampled, threads = list[str](), list[int](), threading.active_count()
+
+    def answers() -> Generator[int, None, None]:
+        for part in sampled_ahead(pd.DataFrame({"x": range(100)}), lambda part: sampled.append(len(part)) or part, size=1):
+            log.append("answer")
+            yield len(part)
+
+    with pytest.raises(KeyboardInterrupt):
+        for _ in answered(answers(), lambda answer: answer):
+            raise KeyboardInterrupt
+    assert len(log) <= 3 and len(sampled) <= 5 and threading.active_count() == threads

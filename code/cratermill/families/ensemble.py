@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -94,6 +95,7 @@ class Ensemble:
 
 
 Kind = TypeVar("Kind")
+Result = TypeVar("Result")
 
 
 def kept(kind: Callable[..., Kind], paths: list[Path], *more: Any) -> Kind:
@@ -107,6 +109,16 @@ def kept(kind: Callable[..., Kind], paths: list[Path], *more: Any) -> Kind:
 @lru_cache(maxsize=4)
 def _kept(kind: Callable[..., Any], more: tuple[Any, ...], files: tuple[tuple[Any, ...], ...]) -> Any:
     return kind([path for path, *_ in files], *more)
+
+
+def fetched(answer: torch.Tensor) -> np.ndarray:
+    return answer.cpu().numpy()
+
+
+def answered(answers: Generator[Kind, None, None], use: Callable[[Kind], Result]) -> Iterator[Result]:
+    """What ``use`` makes of networks' answers, one by one and in order, on a thread: the networks are at work on the next meanwhile."""
+    with closing(answers), ThreadPoolExecutor(1) as pool:
+        yield from prefetched(pool, use, answers)
 
 
 def sampled_ahead(table: pd.DataFrame, sample: Callable[[pd.DataFrame], Kind], size: int = CHUNK) -> Iterator[Kind]:

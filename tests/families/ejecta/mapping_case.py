@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import rasterio
+import torch
 from affine import Affine
 
 from cratermill.core.files import write_json
@@ -95,7 +96,9 @@ def on_mosaic(path, grid, fill):
 
 
 class KnowingEjecta:
-    """An ensemble of ``members`` that all know the truth."""
+    """An ensemble of ``members`` that all know the truth, and say it of so many tiles at a time."""
+
+    together = 128
 
     hparams = SimpleNamespace(tile_size_px=16)
     checkpoint = SimpleNamespace(norm=np.zeros((2, 2)))
@@ -103,13 +106,13 @@ class KnowingEjecta:
     def shown(self) -> dict:
         return {"here": {}, "trained": {}}
 
-    def predict(self, mosaic: Mosaic, crater, table: pd.DataFrame):
+    def answers(self, mosaic: Mosaic, crater, table: pd.DataFrame):
         grid, size = crater.grid(mosaic.grid), self.hparams.tile_size_px
         mean = np.empty((len(table), size, size), np.float32)
         for index, tile in enumerate(table.itertuples()):
             fine = grid.window(Window(int(tile.y), int(tile.x), int(tile.height), int(tile.width))).resized((size, size))
             mean[index] = probability(crater, *fine.lonlat(np.arange(size)[:, None], np.arange(size)[None]))
-        return (mean > 0.5).astype(np.float32), mean
+        yield from torch.from_numpy(np.stack([mean > 0.5, mean], axis=1)).split(self.together)
 
 
 class KnowingConnection:
@@ -121,12 +124,12 @@ class KnowingConnection:
         """Trained where one tile in fifty was connected."""
         return {"here": {}, "trained": {"share": [0.02]}}
 
-    def votes(self, mosaic: Mosaic, crater, table: pd.DataFrame) -> np.ndarray:
+    def answers(self, mosaic: Mosaic, crater, table: pd.DataFrame):
         grid = crater.grid(mosaic.grid)
         rows, cols = (table[a].to_numpy() + table[b].to_numpy() / 2 - 0.5 for a, b in (("y", "height"), ("x", "width")))
         metres = np.hypot(*(axis - (grid.shape[0] - 1) / 2 for axis in (rows, cols))) * grid.resolution_m
         near = (metres < 12 * crater.radius_m) & (crater.fid != BARREN)
-        return np.stack([near, near, np.zeros_like(near)])
+        yield from torch.from_numpy(np.stack([near, near, np.zeros_like(near)])).float().split(KnowingEjecta.together, dim=1)
 
 
 def know(monkeypatch) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import rasterio
 import scipy.ndimage
+import torch
 
 from cratermill.config import CraterList
 from cratermill.core.errors import InputError, WorkError
@@ -282,10 +283,10 @@ def test_a_damaged_crater_file_is_named(made, tmp_path):
 def test_another_threshold_needs_no_forward_pass(tmp_path, monkeypatch, threshold):
     """Cut from saved vote shares, masks and facts are those of a map made with that threshold."""
     case.know(monkeypatch)
-    monkeypatch.setattr(case.KnowingEjecta, "predict", half_votes)
+    monkeypatch.setattr(case.KnowingEjecta, "answers", half_votes)
     first, direct = (case.make_config(tmp_path / name, name=name, threshold=value) for name, value in (("a", 0.5), ("b", threshold)))
     products, wanted = case.map_all(first, tmp_path / "a"), case.map_all(direct, tmp_path / "b")
-    monkeypatch.setattr(case.KnowingEjecta, "predict", None)
+    monkeypatch.setattr(case.KnowingEjecta, "answers", None)
     again = case.make_config(tmp_path / "a", name="a", threshold=threshold)
     assert planned.map_cells(again) == planned.map_cells(first), "nothing is mapped anew"
     module.composite(again, products, case.Workspace(tmp_path / "work"))
@@ -304,8 +305,7 @@ def half_votes(self, mosaic, crater, table):
     """Of five members more see the ejecta the more probable they are."""
     size = self.hparams.tile_size_px
     share = np.linspace(0, 1, 6, dtype=np.float32)[np.arange(size * size).reshape(size, size) // 7 % 6]
-    share = np.repeat(share[None], len(table), axis=0)
-    return share, share
+    yield torch.from_numpy(np.repeat(np.stack([share, share])[None], len(table), axis=0))
 
 
 def test_small_clusters_and_unwanted_craters_are_left_out(made, tmp_path):

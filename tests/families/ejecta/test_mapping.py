@@ -101,7 +101,7 @@ def test_a_crater_without_connected_tiles_is_empty_and_says_so(config, tmp_path)
 
 def test_portions_change_nothing_and_are_reported(config, tmp_path, monkeypatch):
     run(config, 1, tmp_path / "one")
-    monkeypatch.setattr(mapping, "PORTION", 3)
+    monkeypatch.setattr(case.KnowingEjecta, "together", 3)
     workspace = case.Workspace(tmp_path / "two")
     mapping.map_crater(config, params_of(config, 1), workspace)
     for name in ("mask", "shares", "tiles"):

@@ -53,7 +53,7 @@ def test_order_and_portions_of_tiles_change_nothing():
     shuffled = stitch(values[order], tiles.iloc[order])
     portions = Stitcher(tiles, 2)
     for start in range(0, len(tiles), 4):
-        portions.add(start, values[start : start + 4])
+        assert portions.add(values[start : start + 4]) == min(start + 4, len(tiles))
     for other in (shuffled, portions.canvases()):
         for (window, layers), (window_2, layers_2) in zip(expected, other, strict=True):
             assert window == window_2

@@ -16,8 +16,9 @@ from ...craters.catalogue import write_catalogue
 from ...report import html
 from ...training.device import Computing
 from ..ejecta_common.craters import Crater
-from ..ejecta_common.mapping import PORTION, Brightness, brightness_of, match, require_bands, tiles_to_map
+from ..ejecta_common.mapping import Brightness, brightness_of, match, require_bands, tiles_to_map
 from ..ejecta_common.planned import map_name, open_mosaic
+from ..ensemble import answered, fetched
 from ..likeness import light_of, unusually_connected
 from ..map_page import finish_map, record
 from ..members import chosen_version, frozen_paths
@@ -40,12 +41,13 @@ def map_crater(config: Config, params: dict[str, Any], workspace: Workspace) -> 
         brightness = brightness_of(mosaic, config.data.statistics) if params["match_brightness"] else None
         ensemble = _load(tuple(paths), version, brightness, Computing.of(config.run.trainer))
         require_bands(mosaic, ensemble.checkpoint.norm.shape[1] - 1)
-        tiles, parts = tiles_to_map(config, crater, mosaic), []
-        for start in range(0, len(tiles), PORTION):
+        tiles, parts, done = tiles_to_map(config, crater, mosaic), [np.zeros((len(ensemble), 0), np.float32)], 0
+        for part in answered(ensemble.answers(mosaic, crater, tiles), fetched):
             workspace.keep_going()
-            parts.append(ensemble.connection(mosaic, crater, tiles.iloc[start : start + PORTION]))
-            workspace.report(item=start + parts[-1].shape[1], items=len(tiles), doing="connection")
-        found = np.concatenate([np.zeros((len(ensemble), 0), np.float32), *parts], axis=1)
+            parts.append(part)
+            done += part.shape[1]
+            workspace.report(item=done, items=len(tiles), doing="connection")
+        found = np.concatenate(parts, axis=1)
         middle = tiles["y"] + tiles["height"] / 2 - 0.5, tiles["x"] + tiles["width"] / 2 - 0.5
         lon, lat = crater.grid(mosaic.grid).lonlat(*(values.to_numpy(float) for values in middle))
     votes = (found > 0.5).mean(0, dtype=np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,9 @@ class ConnectionEnsemble(Ensemble):
 
     not_ground = 1
 
-    def connection(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> np.ndarray:
-        """Each member's probability that a tile holds ejecta of the crater: (members, N) float32."""
+    def answers(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> Generator[torch.Tensor, None, None]:
+        """Each member's probability that a tile holds ejecta of the crater, (members, n) float32 where the networks compute; of some tiles
+        after others."""
         row, bare_C, device = self.hparams, self.checkpoint.norm[0, : mosaic.count], self.computing.sample_on
 
         def channels(part: pd.DataFrame) -> torch.Tensor:
@@ -32,9 +34,10 @@ class ConnectionEnsemble(Ensemble):
             image = torch.as_tensor(found).float()
             return torch.cat([image, sent(attention[:, None], image.device).float()], dim=1)
 
-        parts = [self.probabilities(one)[..., 0].cpu().numpy() for one in sampled_ahead(table, channels)]
-        return np.concatenate(parts, axis=1) if parts else np.zeros((len(self), 0), np.float32)
+        for image in sampled_ahead(table, channels):
+            yield self.probabilities(image)[..., 0]
 
-    def votes(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> np.ndarray:
-        """Each member's yes or no: (members, N) bool."""
-        return self.connection(mosaic, crater, table) > 0.5
+    def connection(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> np.ndarray:
+        """The same of all tiles, (members, N)."""
+        parts = [answer.cpu().numpy() for answer in self.answers(mosaic, crater, table)]
+        return np.concatenate([np.zeros((len(self), 0), np.float32), *parts], axis=1)

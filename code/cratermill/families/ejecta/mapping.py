@@ -13,7 +13,7 @@ import pandas as pd
 from ...core.work import Workspace
 from ...geo.mosaic import Mosaic
 from ..ejecta_common.craters import Crater
-from ..ejecta_common.mapping import PORTION, Brightness, brightness_of, match, require_bands, tiles_to_map
+from ..ejecta_common.mapping import Brightness, brightness_of, match, require_bands, tiles_to_map
 from ..ejecta_common.planned import open_mosaic
 from ..ejecta_common.stitch import Pieces, Stitcher, land
 from ..members import chosen_version, frozen_paths
@@ -67,27 +67,28 @@ def divided(pieces: Pieces) -> float | None:
 def vote(members: Members, mosaic: Mosaic, crater: Crater, tiles: pd.DataFrame, workspace: Workspace) -> pd.DataFrame:
     """The tiles that the connection ensemble links to the crater, with ``votes``, the share of its members that say so."""
     from ..connection.evaluate import connected_tiles
+    from ..ensemble import answered, fetched
 
     if members.connection is None:
         return tiles.assign(votes=1.0)
-    shares = []
-    for start in range(0, len(tiles), PORTION):
+    shares, done = [np.zeros(0)], 0
+    for probability in answered(members.connection.answers(mosaic, crater, tiles), fetched):
         workspace.keep_going()
-        portion = tiles.iloc[start : start + PORTION]
-        shares.append(members.connection.votes(mosaic, crater, portion).mean(0, dtype=np.float64))
-        workspace.report(item=start + len(portion), items=len(tiles), doing="connection")
-    voted = tiles.assign(votes=np.concatenate(shares) if shares else np.zeros(0))
+        shares.append((probability > 0.5).mean(0, dtype=np.float64))
+        done += len(shares[-1])
+        workspace.report(item=done, items=len(tiles), doing="connection")
+    voted = tiles.assign(votes=np.concatenate(shares))
     return connected_tiles(voted, members.iter_threshold).reset_index(drop=True)
 
 
 def segment(ensemble: EjectaEnsemble, mosaic: Mosaic, crater: Crater, tiles: pd.DataFrame, workspace: Workspace) -> Pieces:
     """The ensemble's vote share and mean probability around the crater: pieces (2, h, w) on the mosaic's grid."""
+    from ..ensemble import answered, fetched
+
     stitcher = Stitcher(tiles, layers=2)
-    for start in range(0, len(tiles), PORTION):
+    for done in answered(ensemble.answers(mosaic, crater, tiles), lambda answer: stitcher.add(fetched(answer))):
         workspace.keep_going()
-        portion = tiles.iloc[start : start + PORTION]
-        stitcher.add(start, np.stack(ensemble.predict(mosaic, crater, portion), axis=1))
-        workspace.report(item=start + len(portion), items=len(tiles), doing="ejecta")
+        workspace.report(item=done, items=len(tiles), doing="ejecta")
     return land(stitcher.canvases(), crater.grid(mosaic.grid), mosaic.grid)
 
 

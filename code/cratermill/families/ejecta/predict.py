@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,17 +47,21 @@ class EjectaEnsemble(Ensemble):
         vector = midinput_vector(mean[None], radius[:1], row.distance_mode, row.log_dist, self.checkpoint.norm[0, : mosaic.count])
         return channels, np.repeat(vector, len(table), axis=0)
 
-    def predict(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Share of members whose mask holds a pixel, and mean probability: two (N, S, S) float32."""
-        size = self.hparams.tile_size_px
-        share, mean = (np.empty((len(table), size, size), np.float32) for _ in range(2))
-        done = 0
+    def answers(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> Generator[torch.Tensor, None, None]:
+        """Share of members whose mask holds a pixel, and mean probability, (n, 2, S, S) float32 where the networks compute; of some tiles
+        after others."""
         for inputs in sampled_ahead(table, lambda part: self.inputs(mosaic, crater, part)):
             probability = self.probabilities(*inputs)[:, :, 0]
-            part = slice(done, done + probability.shape[1])
-            share[part] = (probability > 0.5).float().mean(0).cpu().numpy()
+            share = (probability > 0.5).float().mean(0)
             if self.corrected is not None:
                 probability = self.corrected[(probability * STEPS).round().long()]
-            mean[part] = probability.mean(0).cpu().numpy()
-            done = part.stop
-        return share, mean
+            yield torch.stack([share, probability.mean(0)], dim=1)
+
+    def predict(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Both of all tiles: two (N, S, S) float32."""
+        size, done = self.hparams.tile_size_px, 0
+        found = np.empty((len(table), 2, size, size), np.float32)
+        for answer in self.answers(mosaic, crater, table):
+            found[done : done + len(answer)] = answer.cpu()
+            done += len(answer)
+        return found[:, 0], found[:, 1]

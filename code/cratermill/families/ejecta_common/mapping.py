@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 Brightness = tuple[tuple[float, ...], tuple[float, ...]]
 
-PORTION = 128
-"""Tiles predicted between two reports; bounds the memory, changes no result."""
-
 
 def map_warnings(config: Config) -> list[str]:
     run = config.map_run

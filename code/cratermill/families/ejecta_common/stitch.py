@@ -32,21 +32,23 @@ class _Canvas:
 
 
 class Stitcher:
-    """Collects tiles of one crater, in any order and any portions, and averages them where they overlap."""
+    """Collects tiles of one crater, in their table's order and any portions, and averages them where they overlap."""
 
     def __init__(self, tiles: pd.DataFrame, layers: int):
-        self._layers = layers
+        self._layers, self._added = layers, 0
         self._windows = [Window(int(tile.y), int(tile.x), int(tile.height), int(tile.width)) for tile in rows_of(tiles)]
         self._origin = (min((w.row for w in self._windows), default=0), min((w.col for w in self._windows), default=0))
         self._extents = self._cut()
         self._canvases: dict[tuple[int, int], _Canvas] = {}
 
-    def add(self, first: int, values: np.ndarray) -> None:
-        """Take the predictions (n, K, S, S) of the table's rows ``first`` … ``first + n - 1``."""
-        for window, tile in zip(self._windows[first : first + len(values)], values, strict=True):
+    def add(self, values: np.ndarray) -> int:
+        """Take the predictions (n, K, S, S) of the table's next n rows; returns how many there are now."""
+        first, self._added = self._added, self._added + len(values)
+        for window, tile in zip(self._windows[first : self._added], values, strict=True):
             tile = resize(tile, (window.height, window.width))
             for block in self._blocks(window):
                 self._paste(self._canvas(block), window, tile)
+        return self._added
 
     def canvases(self) -> Pieces:
         """Windows of the azimuthal grid and their (K + 1, h, w) arrays, in a fixed order. Asked once: sums are given up for them."""
@@ -107,7 +109,7 @@ def stitch(values: np.ndarray, tiles: pd.DataFrame) -> Pieces:
     """Average predicted tiles (N, S, S) or (N, K, S, S) on canvases of the azimuthal grid that ``tiles`` (x, y, height, width) refer to."""
     values = values[:, None] if values.ndim == 3 else values
     stitcher = Stitcher(tiles, values.shape[1])
-    stitcher.add(0, values)
+    stitcher.add(values)
     return stitcher.canvases()
 
 
