@@ -7,7 +7,8 @@ Data and rows are its own: a synthetic planet, and a row of each family's table 
 they are taken as they are. --full (the usual on a GPU): the tables' own sizes of tiles and batches; --small (the usual on a CPU): tiles of
 64 to 128 px in batches of 8; --quick: the same for a moment each, to see that it runs. Each figure is a rate over some seconds after a
 warm-up. The share of computing is that of the kernels in the profiler's time line, on a CPU that of torch's operations. --choices: also
-what the trainer's choices bring, each as a ratio to the same without it in the same run, of rows that augment.
+what the trainer's choices bring, each as a ratio to the same without it in the same run, of rows that augment. Of ejecta also how
+tiles come to the networks, sampled by the host and on the device.
 """
 
 from __future__ import annotations
@@ -35,10 +36,16 @@ from cratermill.core.errors import CratermillError
 from cratermill.families import cell_params, get_family
 from cratermill.families.autoencoder.network import LatentNetwork
 from cratermill.families.base import Family
+from cratermill.families.ejecta.mapping import load_members
+from cratermill.families.ejecta_common.craters import Crater
+from cratermill.families.ejecta_common.mapping import tiles_to_map
+from cratermill.families.ejecta_common.planned import open_mosaic
+from cratermill.families.ensemble import CHUNK
 from cratermill.pipeline.launch import plan_mapping, plan_training, prepare
 from cratermill.pipeline.load_config import load_config
 from cratermill.pipeline.plan_maps import at_work
 from cratermill.pipeline.train import begin, start_fabric
+from cratermill.samples.sending import sent
 from cratermill.synthetic import synthesise
 from cratermill.training.cell import FIRST, CellParams
 from cratermill.training.loop import BEST
@@ -297,6 +304,27 @@ def map_figures(config: Any, cells: list[Any], device: torch.device, seconds: fl
     return found | {"computing in maps": busy(lambda: make(cells[-1]), device, 0.0)}
 
 
+def sampling_figures(config: Config, params: dict[str, Any], seconds: float) -> dict[str, float]:
+    """Tiles of an ejecta map that come to the device per second, sampled by the host and there, and the host's CPU time for each, ms."""
+    one, found = at_work(config, params), dict[str, float]()
+    ensemble = load_members(one, params).ejecta
+    crater = Crater(params["fid"], params["lon"], params["lat"], params["radius_m"])
+    with open_mosaic(one) as mosaic:
+        tiles = tiles_to_map(one, crater, mosaic).iloc[:CHUNK]
+
+        def ready() -> int:
+            sent(ensemble.inputs(mosaic, crater, tiles)[0], ensemble.device)
+            return len(tiles)
+
+        for name, where in (("host", None), ("device", ensemble.device)):
+            ensemble.computing = ensemble.computing._replace(sample_on=where)
+            found[f"sampled on the {name}, tiles/s"] = rate(ready, seconds, ensemble.device)
+            start, count = time.process_time(), sum(ready() for _ in range(WARM_UP))
+            wait(ensemble.device)
+            found[f"CPU ms of the host, sampled on the {name}"] = (time.process_time() - start) / count * 1000
+    return found
+
+
 # --- all of it -----------------------------------------------------------------------------------------------------------------
 
 
@@ -318,6 +346,7 @@ def figures(path: Path, seconds: float, choices: bool = False) -> dict[str, dict
     for name, some in cells.items():
         try:
             found[name] |= map_figures(config, some, fabric.device, seconds)
+            found[name] |= sampling_figures(config, some[0].params, seconds) if name == "ejecta" else {}
         except CratermillError as error:
             print(f"no map of {name}: {error}")
     return found
