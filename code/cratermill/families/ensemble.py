@@ -94,6 +94,7 @@ class Ensemble:
             return torch.stack([network(image, *extra).float().sigmoid() for network in self.networks])
 
 
+Job = TypeVar("Job")
 Kind = TypeVar("Kind")
 Result = TypeVar("Result")
 
@@ -121,7 +122,12 @@ def answered(answers: Generator[Kind, None, None], use: Callable[[Kind], Result]
         yield from prefetched(pool, use, answers)
 
 
-def sampled_ahead(table: pd.DataFrame, sample: Callable[[pd.DataFrame], Kind], size: int = CHUNK) -> Iterator[Kind]:
-    """What ``sample`` makes of a table, piece by piece and in order: the next piece is sampled while one is at work in the networks."""
+def ahead(jobs: Iterable[Job], sample: Callable[[Job], Kind]) -> Iterator[Kind]:
+    """What ``sample`` makes of each job, in order: the next is sampled on a thread while one is at work in the networks."""
     with ThreadPoolExecutor(1) as pool:
-        yield from prefetched(pool, sample, (table.iloc[start : start + size] for start in range(0, len(table), size)))
+        yield from prefetched(pool, sample, jobs)
+
+
+def sampled_ahead(table: pd.DataFrame, sample: Callable[[pd.DataFrame], Kind], size: int = CHUNK) -> Iterator[Kind]:
+    """The same of a table, in pieces of so many rows."""
+    return ahead((table.iloc[start : start + size] for start in range(0, len(table), size)), sample)

@@ -31,7 +31,7 @@ from ..craters_common.maps import CRATERS, boxes_in, cells_of, map_run, mapped_v
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
 from ..craters_common.prepare import filled, without_gaps
 from ..craters_common.tiles import wanted
-from ..ensemble import kept
+from ..ensemble import ahead, kept
 from ..members import Trainings, checkpoint_paths, frozen_paths, row_of
 from .evaluate import COLUMNS, reading_of
 from .find import Finder, found_on, quantities
@@ -130,9 +130,10 @@ def map_blocks(config: Config, params: dict[str, Any], workspace: Any) -> dict[s
     levels = finder.levels(tuple(params["scales"]), params["resolution_m"])
     tables, shares = [], []
     with open_mosaic(config, NAME) as mosaic:
-        for box in boxes_in(params):
-            grid = around(mosaic.grid.body, box, resolution, MARGIN_PX, finder.divisor)
-            image, share = pixels(mosaic, grid, options.missing)
+        boxes = boxes_in(params)
+        grids = [around(mosaic.grid.body, box, resolution, MARGIN_PX, finder.divisor) for box in boxes]
+        images = ahead(grids, lambda grid: pixels(mosaic, grid, options.missing))
+        for box, grid, (image, share) in zip(boxes, grids, images, strict=True):
             finder.require(len(image), str(mosaic.path))
             workspace.keep_going()
             found = finder.look(image, levels, level) if share else np.zeros((0, 5))

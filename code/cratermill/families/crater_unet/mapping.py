@@ -16,7 +16,6 @@ from ...craters.merge import UNION, union, without_doubles
 from ...craters.outputs import spreads_in_km
 from ...geo.box import Box
 from ...geo.grid import Grid
-from ...geo.mosaic import Mosaic
 from ...geo.sampling import sample_masked
 from ...samples.brightness import far_from
 from ...samples.grey import mean_of_bands
@@ -41,7 +40,7 @@ from ..craters_common.pictures import mask_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
 from ..craters_common.prediction_raster import Mean, save
 from ..craters_common.prepare import filled, is_missing
-from ..ensemble import kept
+from ..ensemble import ahead, kept
 from ..members import Trainings, checkpoint_paths, chosen_version, frozen_paths, row_of
 from .evaluate import given_thresholds, readings
 from .predict import COLUMNS, USUAL, Predictor, Reading, circles_of, circles_of_each, forward_px
@@ -161,6 +160,7 @@ def map_blocks(config: Config, params: dict[str, Any], workspace: Workspace) -> 
     with open_mosaic(config, NAME) as mosaic:
         means = [Mean(mosaic.grid, box) for box in blocks] if options.prediction else []
         resolution = options.resolution_m or mosaic.grid.resolution_m
+        missing = None if mosaic.is_layered else options.missing  # heights and slopes of 0 are some
         for version in versions:
             paths = frozen_paths(config, NAME, version, run.split, weights[str(version)][split])
             predictor = kept(Predictor, paths, version, Computing.of(config.run.trainer))
@@ -171,9 +171,9 @@ def map_blocks(config: Config, params: dict[str, Any], workspace: Workspace) -> 
                 if level and (not margin or is_too_wide(mosaic.grid.body, margin, pixel_m)):
                     continue
                 grids, probabilities = [around(mosaic.grid.body, box, pixel_m, margin, row.divisor) for box in blocks], []
-                for grid in grids:
+                for image in ahead(grids, lambda grid: mean_of_bands(*sample_masked(mosaic, grid))):
                     workspace.keep_going()
-                    probability, share = predict(predictor, mosaic, grid, options)
+                    probability, share = predict_image(predictor, image, options, missing)
                     probabilities.append(probability)
                     shares += [] if level else [share]
                 circles = circles_of_each(probabilities, row, reading, resolution, level, str(predictor.ensemble.device))
@@ -189,14 +189,8 @@ def map_blocks(config: Config, params: dict[str, Any], workspace: Workspace) -> 
     return {"craters": sum(map(len, tables)), "seen": float(np.mean(shares)), "ground": ground}
 
 
-def predict(predictor: Predictor, mosaic: Mosaic, grid: Any, options: MapOptions) -> tuple[np.ndarray, float]:
-    """Probability (h, w) on an azimuthal tile, NaN where there are no data, and the share of the tile that has data."""
-    missing = None if mosaic.is_layered else options.missing  # heights and slopes of 0 are some
-    return predict_image(predictor, mean_of_bands(*sample_masked(mosaic, grid)), options, missing)
-
-
 def predict_image(predictor: Predictor, image: np.ndarray, options: MapOptions, missing: float | None) -> tuple[np.ndarray, float]:
-    """The same of a grey image (h, w)."""
+    """Probability (h, w) on a grey image, NaN where there are no data, and the share of it that has data."""
     gone = is_missing(image, missing)
     if gone.all():
         return np.full(image.shape, np.nan, np.float32), 0.0
