@@ -21,7 +21,8 @@ from cratermill.core.statistics import interval
 from cratermill.families import get_family
 from cratermill.pipeline.launch import plan_training
 from cratermill.pipeline.load_config import load_config
-from cratermill.pipeline.summarise import done_cells, name_products, require_complete, summarise
+from cratermill.pipeline.summarise import done_cells, name_products, summarise
+from cratermill.pipeline.summarised import require_complete
 from tests.pipeline.conftest import copy_project
 
 
@@ -96,6 +97,34 @@ def test_summarising_again_names_what_is_missing_once(trained, tmp_path):
     told = subprocess.run([*command, "--json"], cwd=plan.root, capture_output=True, text=True, check=False)
     found = json.loads(told.stdout)
     assert told.returncode == 1 and found["missing"] == [gone.key] and "results/ejc_results/version_8" in found["results"]
+
+
+def test_a_summary_is_made_again_where_something_has_changed_and_never_else(trained, tmp_path):
+    from cratermill.batch.plan import freeze
+
+    plan = plan_training(load_config(copy_project(trained, tmp_path)))
+    freeze(plan)
+    code = (
+        "import sys, json; from pathlib import Path; from cratermill.cli.runs import find_plan\n"
+        "from cratermill.pipeline.launch import summarise_run; made = summarise_run(find_plan(sys.argv[1]))\n"
+        "print(json.dumps([made['results'], [name for name in ('pandas', 'matplotlib', 'torch') if name in sys.modules]]))"
+    )
+
+    def again():
+        told = subprocess.run([sys.executable, "-c", code, plan.run], cwd=plan.root, capture_output=True, text=True, check=True)
+        return json.loads(told.stdout.splitlines()[-1])
+
+    table = plan.root / "results" / "ejc_results" / "version_8" / "test_metrics.csv"
+    cell = next(plan.product(cell) / "cell.json" for cell in plan.cells if cell.stage == "train")
+    (first, loaded), before = again(), table.stat().st_mtime_ns
+    assert "pandas" in loaded, "the project has moved"
+    assert again() == [first, []] and table.stat().st_mtime_ns == before
+    table.unlink()
+    assert "pandas" in again()[1] and table.exists(), "what is gone is made again"
+    assert again() == [first, []]
+    other = cell.parents[1] / "test-set-0_iteration-7"
+    shutil.copytree(cell.parent, other)
+    assert "pandas" in again()[1], "cells of other runs count, too"
 
 
 @pytest.mark.parametrize("odd", ["", "[]", '{"stage": "train"}', '{"stage": "train", "params": {}, "metrics": null}'])

@@ -218,11 +218,11 @@ def status(
 def summarise(run: str = RUN, as_json: bool = JSON) -> None:
     """Gather a run's results again.
 
-    Tables, best checkpoints and leaderboard below results/; exit code 1 if cells are missing, naming them.
+    Tables, best checkpoints and leaderboard below results/, unless nothing has changed; exit code 1 if cells are missing, naming them.
     """
     begins("summarise: reading what the cells made")
     from ..pipeline.launch import summarise_run
-    from ..pipeline.summarise import require_complete
+    from ..pipeline.summarised import require_complete
 
     made = summarise_run(find_plan(run))
     if as_json:

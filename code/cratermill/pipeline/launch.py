@@ -325,16 +325,18 @@ def _say_what_is_carried(config: Config, rows: Rows, made: dict[str, dict]) -> N
 
 
 def summarise_run(plan: Plan) -> dict:
-    """Summarise a training run again: what was written (``results``) and which cells are ``missing``."""
+    """Summarise a training run again, unless nothing has changed since: what was written (``results``), which cells are ``missing``."""
     from ..batch.cell import run_cell
     from ..batch.state import CELL_FILE, DONE
     from ..core.files import read_json
     from . import run_cell as science
-    from .summarise import Incomplete
+    from .summarised import Incomplete, standing
 
     cell = next((cell for cell in plan.cells if cell.stage == "summarise"), None)
     if cell is None:
         raise InputError(f"run {plan.run} has nothing to summarise", valid="a run of 'launch train'")
+    if made := standing(plan, cell):
+        return made
     caught: list[CratermillError] = []
 
     def work(*given: Any) -> dict | None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..batch.state import is_done
 from ..config import Config
-from ..core.errors import WorkError, first_line
+from ..core.errors import first_line
 from ..core.files import link_or_copy, read_json, write_json, write_table
 from ..core.frames import rows_of
 from ..core.notices import notice
@@ -20,6 +20,7 @@ from ..training.binary_scores import SCORES
 from ..training.cell import SAMPLES, CellParams
 from .index import write_results_page
 from .leaderboard import leaderboard
+from .summarised import FILES, cells_mark, files_mark, require_complete
 from .training_page import write_training_page
 from .versions_page import write_versions_page
 
@@ -43,8 +44,10 @@ FIRST_COLUMNS = (
 def run(config: Config, plan: Plan, cell: Cell, workspace: Workspace) -> dict:
     """Write what there is, then name what is missing: an incomplete summary is a failed cell."""
     missing = [(one.key, one.params) for one in plan.cells if one.stage in ("train", "evaluate") and not is_done(plan, one)]
+    cells = cells_mark(plan)  # before the work: they may change meanwhile
     result = summarise(config, missing, plan)
     require_complete(result)
+    write_json(workspace.folder / FILES, {"cells": cells, "files": files_mark(plan)})
     return result
 
 
@@ -148,18 +151,3 @@ def keep_samples(trained: pd.DataFrame, into: Path) -> None:
     for cell in rows_of(trained):
         if (cell.product / SAMPLES).exists():
             link_or_copy(cell.product / SAMPLES, into / f"samples_test-set-{cell.split}{Path(SAMPLES).suffix}")
-
-
-class Incomplete(WorkError):
-    """Cells are missing; ``made`` is what was summarised of the others."""
-
-    made: dict
-
-
-def require_complete(result: dict) -> None:
-    """Raise ``Incomplete`` naming the missing cells, after everything there is has been written."""
-    if result["missing"]:
-        count = "1 cell is" if len(result["missing"]) == 1 else f"{len(result['missing'])} cells are"
-        error = Incomplete(f"{count} missing: {', '.join(result['missing'][:5])}", next_step="launch again to make them")
-        error.made = result
-        raise error

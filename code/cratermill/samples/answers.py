@@ -62,7 +62,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _stamp(roots: list[str], files: dict[str, list[str]]) -> str:
     """Changes when a file below the roots does, or one of those behind the given paths, or another comes to stand behind them."""
     behind = {path: [*map(_of_file, found), *_beside(Path(path))] for path, found in files.items()}
-    return fingerprint([[sorted(_below(root)) for root in roots], behind])
+    return fingerprint([[sorted(files_below(root)) for root in roots], behind])
 
 
 def _of_file(path: str) -> list[Any]:
@@ -76,7 +76,7 @@ def _of_file(path: str) -> list[Any]:
 def _beside(path: Path) -> list[list[Any]]:
     """What readers of rasters and shapes look for beside a file: metadata, overviews, masks, world files. Of a folder all that it holds."""
     if path.is_dir():
-        return sorted(_below(str(path)))
+        return sorted(files_below(str(path)))
     names = {path.name + end for end in BESIDE}
     try:
         with os.scandir(path.parent) as found:
@@ -86,7 +86,7 @@ def _beside(path: Path) -> list[list[Any]]:
     return [_of_file(one) for one in near]
 
 
-def _below(folder: str, above: tuple[str, ...] = ()) -> Iterator[list[Any]]:
+def files_below(folder: str, above: tuple[str, ...] = ()) -> Iterator[list[Any]]:
     """All files of a folder and of the folders in it, linked ones included, once around."""
     real = os.path.realpath(folder)
     if real in above:
@@ -97,6 +97,6 @@ def _below(folder: str, above: tuple[str, ...] = ()) -> Iterator[list[Any]]:
         return
     for entry in entries:
         if entry.is_dir():
-            yield from _below(entry.path, (*above, real))
+            yield from files_below(entry.path, (*above, real))
         elif entry.name not in PASSING:
             yield _of_file(entry.path)
