@@ -22,6 +22,8 @@ LEVELS = (1, 2, 3, 4)
 CHANNELS = 64
 ANCHOR_PX = 3.0
 """Side of the anchors per pixel of stride: boxes of 6 to 48 px at strides 2 to 16."""
+FIRST_SIDE = 2.0
+"""Strides from a place to each side of its box, as FCOS answers before it has learnt anything."""
 MOST = 300
 
 
@@ -152,7 +154,10 @@ def _fcos(trunk: Trunk) -> nn.Module:
 
     # FCOS asks for one anchor of the side of its stride per place.
     places = AnchorGenerator(tuple((2**level,) for level in LEVELS), ((1.0,),) * len(LEVELS))
-    return FCOS(trunk, 2, anchor_generator=places, score_thresh=0.05, nms_thresh=0.4, detections_per_img=MOST)
+    detector = FCOS(trunk, 2, anchor_generator=places, score_thresh=0.05, nms_thresh=0.4, detections_per_img=MOST)
+    # Sides are cut off at 0: a head whose first answers lie around it may learn to answer 0 everywhere, where no gradient leads away from.
+    nn.init.constant_(detector.head.regression_head.bbox_reg.bias, FIRST_SIDE)
+    return detector
 
 
 def _retinanet(trunk: Trunk) -> nn.Module:
@@ -170,7 +175,9 @@ def _faster_rcnn(trunk: Trunk) -> nn.Module:
     return FasterRCNN(
         trunk,
         2,
-        rpn_anchor_generator=_anchors(1),
+        rpn_anchor_generator=_anchors(2),
+        # The best of two anchors per octave and place overlaps a crater's box by .5 to 1, seldom by torchvision's .7.
+        rpn_fg_iou_thresh=0.5,
         box_roi_pool=pool,
         box_nms_thresh=0.4,
         box_detections_per_img=MOST,

@@ -36,6 +36,8 @@ from cratermill.families.craters_common.ground_tiles import around, degree_m
 from cratermill.families.craters_common.prepare import TileSet, folder_of, make_data
 from cratermill.families.craters_common.tiles import judged_row
 from cratermill.geo.box import Box
+from cratermill.networks.backbone import Backbone
+from cratermill.networks.box_detectors import build_box_detector
 from cratermill.networks.circle_net import peaks
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_all
@@ -327,12 +329,22 @@ def test_detectors_of_boxes_learn_and_answer(head, precision):
     value = model(batch)
     fabric.backward(value)
     assert torch.isfinite(value)
+    without = {name for name, one in task.learning.named_parameters() if one.grad is None or not one.grad.isfinite().all()}
+    assert all("features.net.layer4" in name for name in without), "of stride 32 heads of boxes see nothing"
     task.after_step()
     task.eval()
     task.start_scoring()
     with torch.no_grad(), fabric.autocast():
         task.score(batch)
     assert 0 <= task.scores(lambda values: values)["F1_strict"] <= 1
+
+
+def test_the_sides_of_fcos_boxes_begin_where_they_can_learn():
+    """They are cut off at 0, and what is cut off has no gradient."""
+    network = build_box_detector("FCOS", Backbone("timm", "resnet10t"), 1, False, (64, 64))
+    images = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 1, 64, 64)).astype(np.float32))
+    sides, _ = network.detector.head.regression_head(list(network.detector.backbone(images).values()))
+    assert sides.min() > 0.5
 
 
 @pytest.mark.parametrize("layered", [False, True])
