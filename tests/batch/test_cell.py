@@ -184,7 +184,7 @@ def test_busy_cell_is_not_run_twice(root):
     plan = frozen(root, [{"steps": 2, "hold_at": 1}])
     holder = subprocess.Popen([sys.executable, str(fake.HERE), "--cell", str(plan.path), "0"], stdout=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 120
+        until = time.monotonic() + fake.PATIENCE_S
         while not fake.lines(root / "trace/0.steps") and time.monotonic() < until:
             time.sleep(0.05)
         result = run_cell(plan, 0, fake.science, wait_s=0)
@@ -192,7 +192,7 @@ def test_busy_cell_is_not_run_twice(root):
         assert state.read_state(plan, plan.cells[0]).state == "running"
     finally:
         holder.terminate()
-    assert holder.wait(120) == 75 and len(fake.lines(root / "trace/0.begun")) == 1
+    assert holder.wait(fake.PATIENCE_S) == 75 and len(fake.lines(root / "trace/0.begun")) == 1
 
 
 def test_full_disk(small_disk):

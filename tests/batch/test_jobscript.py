@@ -14,6 +14,8 @@ from cratermill.batch.by_submitit import script_of
 from cratermill.batch.jobscript import Job, own_lines, quoted
 from cratermill.batch.profile import Container, Profile, Resources
 
+from . import fake
+
 GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = '/data/it\'s "x" $(touch owned)\n`touch owned`;#/log/runs/r/slurm'
 
@@ -104,11 +106,11 @@ def test_in_a_container_signals_arrive_and_the_shell_requeues(tmp_path):
     started = tmp_path / "started"
     environment = {"PATH": f"{bin}:{os.environ['PATH']}", "SLURM_JOB_ID": "9", "STARTED": str(started), "CELL": str(tmp_path / "cell.py")}
     with subprocess.Popen(["bash", str(script)], cwd=tmp_path, env=environment) as shell:
-        until = time.monotonic() + 120
+        until = time.monotonic() + fake.PATIENCE_S
         while not started.exists() and time.monotonic() < until:
             time.sleep(0.02)
         shell.send_signal(signal.SIGUSR2)
-        assert shell.wait(120) == 75
+        assert shell.wait(fake.PATIENCE_S) == 75
     assert Path(f"{started}.scontrol").read_text() == "requeue 7_1\n" and not list(folder.glob("requeue-*"))
     words = Path(f"{started}.words").read_text().split("\0")[:-1]
     shown = ["--bind", str(tmp_path), "--bind", "/opt/it's/configs", "--bind", "/scratch/a b", "--bind", "/c:/d:ro"]

@@ -39,6 +39,8 @@ from cratermill.synthetic import synthesise
 from cratermill.training import sheets
 from tests.pipeline.test_versions_page import make_versions
 
+PATIENCE_S = 180
+"""A limit for what hangs, not for what is slow."""
 BLANKS = pd.DataFrame({"a": [3.0, None, 1.0, None, 2.0, 10.0], "word": ["x", "", "aa", None, "<b>", "ab"]})
 
 
@@ -59,7 +61,8 @@ def browser():
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     options.binary_location = found
     one = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    one.set_page_load_timeout(60)
+    one.set_page_load_timeout(PATIENCE_S)
+    one.set_script_timeout(PATIENCE_S)
     yield one
     one.quit()
 
@@ -207,7 +210,7 @@ def test_pages_open_from_a_disk_without_errors_or_network_and_are_accessible(bro
     if name != "index":
         home = browser.find_element("css selector", "nav a")
         home.click()
-        assert browser.title == "Results"
+        until(browser, lambda page: page.title == "Results" and page.find_elements("css selector", ".cards a"))
         led = {link.get_attribute("href") for link in browser.find_elements("css selector", ".cards a")}
         assert (project.results / PAGES[name.replace("versions", "training")]).as_uri() in led
 
@@ -231,11 +234,11 @@ def column(browser, number):
     return [cell.text for cell in browser.find_elements("css selector", f"table.data tbody tr td:nth-child({number})")]
 
 
-def shown(browser, number, wanted, patience_s=10):
+def shown(browser, number, wanted):
     """Whether a column comes to show this, also where the machine is busy; what stands there as it may change meanwhile is read again."""
     from selenium.common.exceptions import StaleElementReferenceException
 
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         with contextlib.suppress(StaleElementReferenceException):
             if column(browser, number) == wanted:
@@ -245,10 +248,8 @@ def shown(browser, number, wanted, patience_s=10):
 
 
 def test_tables_sort_with_blanks_last_both_ways_filter_and_export(browser, project):
-    from selenium.webdriver.support.ui import WebDriverWait
-
     look(browser, (project.results / PAGES["blanks"]).as_uri())
-    search = WebDriverWait(browser, 10).until(lambda page: page.find_element("css selector", ".dt-search input"))
+    search = wait_for(browser, ".dt-search input")[0]
     heads = browser.find_elements("css selector", "table.data thead th")
     heads[0].click()
     assert shown(browser, 1, ["1", "2", "3", "10", "", ""])
@@ -275,6 +276,7 @@ def test_a_page_of_5000_cells_is_small_and_opens_at_once(browser, tmp_path):
         browser.get("about:blank")
         before = computed_s(browser)
         browser.get(path.as_uri())
+        until(browser, lambda page: page.execute_script("return document.querySelectorAll('table.data tbody tr').length") == 100)
         opened = computed_s(browser) - before
     finally:
         browser.execute_cdp_cmd("Performance.disable", {})
@@ -286,14 +288,14 @@ def computed_s(browser):
     return next(one["value"] for one in browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"] if one["name"] == "TaskDuration")
 
 
-def wait_for(browser, selector, patience_s=30):
-    return until(browser, lambda page: page.find_elements("css selector", selector), patience_s)
+def wait_for(browser, selector):
+    return until(browser, lambda page: page.find_elements("css selector", selector))
 
 
-def until(browser, true, patience_s=30):
+def until(browser, true):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, patience_s).until(true)
+    return WebDriverWait(browser, PATIENCE_S).until(true)
 
 
 def test_figures_are_drawn_when_they_are_scrolled_to(browser, project):
@@ -305,12 +307,10 @@ def test_figures_are_drawn_when_they_are_scrolled_to(browser, project):
 
 
 def test_sheets_of_samples_stand_on_the_page_of_training(browser, project):
-    from selenium.webdriver.support.ui import WebDriverWait
-
     look(browser, (project.results / PAGES["training"]).as_uri())
     sheet = browser.find_element("css selector", "img[alt^='Test samples of split 0']")
     browser.execute_script("arguments[0].scrollIntoView()", sheet)
-    WebDriverWait(browser, 30).until(lambda page: page.execute_script("return arguments[0].naturalHeight", sheet) > 0)
+    until(browser, lambda page: page.execute_script("return arguments[0].naturalHeight", sheet) > 0)
     browser.execute_script("arguments[0].scrollIntoView()", sheet)
     keep(browser, "samples")
 
@@ -344,16 +344,13 @@ def test_keys_alone_sort_tables_and_move_the_map(browser, project):
     browser.execute_script("viewer.map.setZoom(viewer.map.getZoom() + 2, {animate: false})")
     before = browser.execute_script("return viewer.map.getCenter().lng")
     browser.find_element("id", "viewer").send_keys("\ue014")
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    assert WebDriverWait(browser, 10).until(lambda page: page.execute_script("return viewer.map.getCenter().lng") != before)
+    assert until(browser, lambda page: page.execute_script("return viewer.map.getCenter().lng") != before)
 
 
 def test_chips_are_labelled_by_keys_kept_and_exported(browser, tmp_path):
     """Keys, arrows and the button of a contact sheet, in a window that shows three chips a row; what it exports is taken in."""
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.ui import WebDriverWait
 
     names = [f'chip "{number}", </script>.png' if number == 4 else f"chip {number}.png" for number in range(7)]
     source, page, into = tmp_path / "it's new", tmp_path / "sheet.html", tmp_path / "labelled"
@@ -385,7 +382,7 @@ def test_chips_are_labelled_by_keys_kept_and_exported(browser, tmp_path):
     assert shown_labels() == wanted
     browser.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
     browser.find_element("id", "export").click()
-    WebDriverWait(browser, 30).until(lambda _: (tmp_path / "labels.csv").exists() and (tmp_path / "labels.csv").stat().st_size)
+    until(browser, lambda _: (tmp_path / "labels.csv").exists() and (tmp_path / "labels.csv").stat().st_size)
     assert take_labels(tmp_path / "labels.csv", source, into, ["plain", "crater"], "Ada") == {"plain": 2, "crater": 3}
     assert len(list((into / "crater").iterdir())) == 3 and settled(browser) == ([], [])
 
@@ -454,6 +451,7 @@ def test_the_served_viewer_shows_tiles_poles_and_distances(browser, project, pla
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "the server ended"
         time.sleep(0.05)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
@@ -474,4 +472,4 @@ def test_the_served_viewer_shows_tiles_poles_and_distances(browser, project, pla
         keep(browser, "viewer_south")
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_S)

@@ -14,7 +14,7 @@ def run_notebook(name: str, project: Path) -> nbformat.NotebookNode:
     """The notebook with its outputs, after it was run in a project's folder; an error of a cell is raised."""
     notebook = nbformat.read(FOLDER / name, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if "slow" not in cell.metadata.get("tags", [])]
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(project)}}).execute()
+    NotebookClient(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(project)}}).execute()
     return notebook
 
 

@@ -129,7 +129,7 @@ def test_qgis_opens_the_project(data):
     if not shutil.which(python) or subprocess.run([python, "-c", "import qgis.core"], capture_output=True, env=environment).returncode:
         pytest.skip("QGIS isn't installed here")
     folder, _ = start(sources(data), craters=[1, 4], tile_px=(10, 20), amount=Amount(tiles=3))
-    answer = subprocess.run([python, "-c", OPEN, str(folder.project)], capture_output=True, text=True, env=environment, timeout=60)
+    answer = subprocess.run([python, "-c", OPEN, str(folder.project)], capture_output=True, text=True, env=environment, timeout=600)
     found = json.loads(answer.stdout.splitlines()[-1])
     assert found["read"] and list(found["layers"]) == ["rims", "tiles", "mask_crater_1", "mask_crater_4", "mosaic"]
     assert all(valid and f"R={BODY.semi_major_m:.0f}" in crs for valid, crs in found["layers"].values())

@@ -55,7 +55,7 @@ def train(plan: Plan, folder: Path, *launcher: str) -> tuple[pd.DataFrame, dict[
     script, gradients = folder / "train.py", folder / "gradients.pt"
     script.write_text(TRAIN)
     command = [sys.executable, *launcher, str(script), str(plan.path), str(gradients)]
-    done = subprocess.run(command, cwd=plan.root, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=plan.root, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return pd.read_csv(plan.product(plan.cells[0]) / "curve.csv"), torch.load(gradients, weights_only=True)
 

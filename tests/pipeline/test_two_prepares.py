@@ -25,7 +25,7 @@ def test_of_two_at_once_the_second_waits_and_finds_nothing_to_do(tmp_path):
         said = next(line for line in started[1].stderr if not line.startswith("prepare: "))  # which says what it begins with
         assert f"waiting: process {started[0].pid} on" in said and "prepares" in said
         (tmp_path / "go").touch()
-        answers = [process.communicate(timeout=200)[0] for process in started]
+        answers = [process.communicate(timeout=900)[0] for process in started]
         assert [process.returncode for process in started] == [0, 0]
         assert "1 steps done" in answers[0] and "nothing to do" in answers[1]
     finally:
