@@ -313,7 +313,7 @@ def sampling_figures(config: Config, params: dict[str, Any], seconds: float) -> 
         tiles = tiles_to_map(one, crater, mosaic).iloc[:CHUNK]
 
         def ready() -> int:
-            sent(ensemble.inputs(mosaic, crater, tiles)[0], ensemble.device)
+            sent(ensemble.images(mosaic, crater, tiles), ensemble.device)
             return len(tiles)
 
         for name, where in (("host", None), ("device", ensemble.device)):

@@ -240,11 +240,12 @@ def ensemble_times(path: Path, across: int, down: int, count: int, to_files: boo
     ensemble = members(count)
     with Mosaic.open(path) as mosaic:
         tiles = tiles_around(mosaic.grid, across, down)
-        inputs = [ensemble.inputs(mosaic, the_crater(), part) for part in chunks(tiles)]
-        forward(ensemble, *(part[:1] for part in inputs[0]))  # threads and buffers warm
+        images, vector = [ensemble.images(mosaic, the_crater(), part) for part in chunks(tiles)], ensemble.vector(mosaic, the_crater())
+        assert vector is not None, "rows like version 200 have one"
+        forward(ensemble, images[0][:1], vector)  # threads and buffers warm
         clock = Clock()
-        for channels, vector in inputs:
-            forward(ensemble, channels, vector)
+        for channels in images:
+            forward(ensemble, channels, np.repeat(vector, len(channels), axis=0))
         clock("forward")
         ensemble.predict(mosaic, the_crater(), tiles)
         clock("predict")

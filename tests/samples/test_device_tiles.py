@@ -149,7 +149,8 @@ def special_mosaics(folder):
         yield kind, other, tiles_at(other, 30, 10, [(0, 0)]), 0
     part = whole.window(Window(40, 100, 80, 120))
     regional = Mosaic.open(write_mosaic(folder / "regional.tif", noise(part), part))
-    yield "beyond the edge", regional, tiles_at(regional, -40, 20, [(-20, -20), (-20, -90), (-90, 0), (300, 0)]), 1
+    beyond = [(-20, 70), (-20, -20), (-20, -90), (-90, 0), (60, -20), (-20, 61), (61, -40), (300, 0)]
+    yield "beyond the edge", regional, tiles_at(regional, -20, 10, beyond, 30), 1
     wide = Grid(whole.plane, Affine(1.0005, 0, -180, 0, -1, 90), whole.shape)
     gap = Mosaic.open(write_mosaic(folder / "gap.tif", noise(wide), wide))
     yield "ends with a gap", gap, tiles_at(gap, 179, 10, [(-20, -20)]), 0

@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from cratermill.families.ejecta.channels import distance_channel, tile_distances_m
 from cratermill.families.ejecta_common import tile_images as views
 from cratermill.families.ejecta_common.craters import Crater
 from cratermill.geo.mosaic import Mosaic
+from cratermill.samples import device_tiles
 from tests.tiny import BODY, SHAPE, write_raster
 
 
@@ -115,6 +118,25 @@ def test_images_made_on_a_device_are_the_same(tmp_path, dtype, nodata, given):
             for wanted, found in (square, pair, corridor):
                 assert found.dtype == torch.float32 and found.shape == wanted.shape
                 assert np.abs(found.numpy() - wanted).max() <= (0.05 if dtype == "float32" else 1)
+
+
+def test_no_step_of_sampling_on_a_gpu_mixes_it_with_the_host(tmp_path, monkeypatch):
+    """By PyTorch's tensors without contents, which know their device as real ones do."""
+    monkeypatch.setattr(device_tiles, "sent", lambda value, device: torch.as_tensor(value).to(device))
+    gpu = torch.device("cuda", 0)
+    for dtype in ("uint8", "uint16", "float32"):
+        array = np.random.default_rng(0).integers(1, 200, (2, *SHAPE)).astype(dtype)
+        array[:, :, 330:350] = 0 if dtype == "uint8" else 1  # missing bytes beside the crater
+        mosaic = Mosaic.open(write_raster(tmp_path / f"{dtype}.tif", array, nodata=0 if dtype == "uint8" else None))
+        grid = CRATER.grid(mosaic.grid)
+        with mosaic, FakeTensorMode(allow_non_fake_inputs=True):
+            for table in (tile_at(mosaic, 0, 0), tile_at(mosaic, -25, 7)):
+                pictures = [views.square_images(mosaic, grid, table, size, None, gpu) for size in (4, 12)]
+                pictures += [views.pair_images(mosaic, CRATER, table, layout, 32, 3.0, None, gpu)[0] for layout in ("pair", "corridor")]
+                metres = tile_distances_m(table["x"], table["y"], table["height"], table["width"], grid.shape[0], 1.0, 12, gpu)
+                for mode in ("absolute", "ratio", "rank"):
+                    pictures.append(distance_channel(metres, np.ones(len(table)), mode, mode != "rank"))
+                assert all(one.device == gpu and one.dtype == torch.float32 for one in pictures)
 
 
 def test_bytes_keep_the_grey_of_missing_pixels(tmp_path):

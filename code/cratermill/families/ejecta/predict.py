@@ -32,26 +32,30 @@ class EjectaEnsemble(Ensemble):
         """Correct the members' probabilities from now on, but not their votes."""
         self.corrected = torch.from_numpy(apply(how, np.linspace(0, 1, STEPS + 1)).astype(np.float32)).to(self.device)
 
-    def inputs(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> tuple[torch.Tensor, np.ndarray | None]:
-        """Raw channels (N, B + 1, S, S), where they are sampled, and mid-level vectors (N, M) of a crater's tiles."""
+    def images(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> torch.Tensor:
+        """Raw channels (N, B + 1, S, S) of a crater's tiles, where they are sampled."""
         row, grid, bare_C = self.hparams, crater.grid(mosaic.grid), self.checkpoint.norm[0, : mosaic.count]
         image = torch.as_tensor(views.square_images(mosaic, grid, table, row.tile_size_px, bare_C, self.computing.sample_on)).float()
         place = table["x"], table["y"], table["height"], table["width"]
         metres = tile_distances_m(*place, grid.shape[0], grid.resolution_m, row.tile_size_px, image.device)
-        radius = np.full(len(table), crater.radius_m)
-        distance = distance_channel(metres, radius, row.distance_mode, row.log_dist)
-        channels = torch.cat([image, distance[:, None]], dim=1)
+        distance = distance_channel(metres, np.full(len(table), crater.radius_m), row.distance_mode, row.log_dist)
+        return torch.cat([image, distance[:, None]], dim=1)
+
+    def vector(self, mosaic: Mosaic, crater: Crater) -> np.ndarray | None:
+        """The mid-level vector (1, M) of all tiles of a crater."""
+        row, bare_C = self.hparams, self.checkpoint.norm[0, : mosaic.count]
         if not row.accept_midinput:
-            return channels, None
-        mean = views.annulus_mean(mosaic, crater, tuple(row.buffer_bounds))
-        vector = midinput_vector(mean[None], radius[:1], row.distance_mode, row.log_dist, self.checkpoint.norm[0, : mosaic.count])
-        return channels, np.repeat(vector, len(table), axis=0)
+            return None
+        mean, radius = views.annulus_mean(mosaic, crater, tuple(row.buffer_bounds)), np.array([crater.radius_m])
+        return midinput_vector(mean[None], radius, row.distance_mode, row.log_dist, bare_C)
 
     def answers(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> Generator[torch.Tensor, None, None]:
         """Share of members whose mask holds a pixel, and mean probability, (n, 2, S, S) float32 where the networks compute; of some tiles
         after others."""
-        for inputs in sampled_ahead(table, lambda part: self.inputs(mosaic, crater, part)):
-            probability = self.probabilities(*inputs)[:, :, 0]
+        vector = self.vector(mosaic, crater)
+        for image in sampled_ahead(table, lambda part: self.images(mosaic, crater, part)):
+            extra = None if vector is None else np.repeat(vector, len(image), axis=0)
+            probability = self.probabilities(image, extra)[:, :, 0]
             share = (probability > 0.5).float().mean(0)
             if self.corrected is not None:
                 probability = self.corrected[(probability * STEPS).round().long()]
