@@ -8,7 +8,7 @@ import pytest
 
 from cratermill.core.errors import InputError
 from cratermill.core.paths import DataFolder
-from cratermill.families.crater_unet.mapping import map_warnings  # noqa: F401 (the hook that launch map calls)
+from cratermill.families.crater_unet.planned import map_warnings  # noqa: F401 (the hook that launch map calls)
 from cratermill.families.ejecta_common.craters import Crater
 from cratermill.families.ejecta_common.mask_warnings import mask_warnings
 from cratermill.geo.mosaic import Mosaic, require_body

@@ -13,6 +13,7 @@ from torch import nn
 
 from cratermill.core.errors import InputError
 from cratermill.training.checkpoint import Checkpoint, load, require_data
+from cratermill.training.checkpoint_plain import plain_in
 
 
 @pytest.fixture
@@ -25,6 +26,15 @@ def test_round_trip(saved):
     found = load(saved, "ejecta", 3)
     assert (found.split, found.seed, found.epoch, found.scores, found.hparams) == (1, 42, 7, {"F1_Score": 0.5}, {"lr": 0.1})
     assert found.norm.shape == (2, 4) and set(found.state_dict) == {"weight", "bias"}
+
+
+def test_plain_values_are_read_without_tensors_or_not_at_all(saved, tmp_path):
+    assert plain_in(saved, "ejecta", 3) == {"hparams": load(saved).hparams, "seen": {}}
+    assert plain_in(saved, "ejecta", 4) is plain_in(saved, "connection", 3) is plain_in(tmp_path / "none.ckpt", "ejecta", 3) is None
+    moved = saved.rename(tmp_path / "best_test-set-0_iteration-0.ckpt")
+    assert plain_in(moved, "ejecta", 3) is None, "its name says another split"
+    moved.write_bytes(moved.read_bytes()[:500])
+    assert plain_in(moved, "ejecta", 3) is None
 
 
 def test_other_family_or_version_is_refused(saved):
@@ -63,6 +73,7 @@ def test_foreign_code_is_never_run(tmp_path, monkeypatch, write):
     write(tmp_path / "evil.ckpt")
     with pytest.raises(InputError, match="code|damaged"):
         load(tmp_path / "evil.ckpt")
+    assert plain_in(tmp_path / "evil.ckpt", "ejecta", 3) is None
     assert not (tmp_path / "pwned").exists()
 
 

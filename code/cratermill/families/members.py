@@ -97,9 +97,20 @@ def row_of(config: Config, family: str, version: int, split: int) -> RowHparams:
 
 @lru_cache(maxsize=64)
 def _hparams(path: Path, family: str, version: int, *_stat: int) -> dict[str, Any]:
+    row: dict[str, Any] = plain_of(path, family, version)["hparams"]
+    return row
+
+
+def plain_of(path: Path, family: str, version: int) -> dict[str, Any]:
+    """``hparams`` and ``seen`` of a checkpoint, without loading torch unless it has to be said what is wrong with it."""
+    from ..training.checkpoint_plain import plain_in
+
+    if (found := plain_in(path, family, version)) is not None:
+        return found
     from ..training.checkpoint import load
 
-    return load(path, family, version).hparams
+    one = load(path, family, version)
+    return {"hparams": one.hparams, "seen": one.seen}
 
 
 def evaluated_row(config: Config, family: str, version: int, split: int) -> RowHparams | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -15,8 +14,7 @@ import torch
 
 from ..core.errors import InputError, first_line
 from ..core.files import atomic_path
-
-FORMAT = "cratermill-1"
+from .checkpoint_plain import FORMAT, place_in
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def load(path: Path, family: str | None = None, version: int | None = None) -> C
         checkpoint = Checkpoint(**{**content, "norm": content["norm"].numpy()})
     except (TypeError, KeyError, AttributeError) as error:
         raise _damaged(path, error) from error
-    _require_its_place(checkpoint, path, {"family": family, "version": version, **_named(path)})
+    _require_its_place(checkpoint, path, {"family": family, "version": version, **place_in(path)})
     _require_numbers(checkpoint, path)
     return checkpoint
 
@@ -88,12 +86,6 @@ def require_data(path: Path, hash_now: Callable[[], str]) -> None:
             valid="a checkpoint of these data",
             next_step="launch the training again, or bring back the data",
         )
-
-
-def _named(path: Path) -> dict[str, int]:
-    """Split and iteration as the names of the file or of its folder have them."""
-    found = re.findall(r"test-set-(\d+)(?:_iteration-(\d+))?", "/".join(path.parts[-2:]))
-    return {what: int(number) for what, number in zip(("split", "iteration"), found[-1], strict=True) if number} if found else {}
 
 
 def _require_its_place(checkpoint: Checkpoint, path: Path, wanted: dict[str, str | int | None]) -> None:

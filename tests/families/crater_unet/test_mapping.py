@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -20,11 +23,12 @@ from cratermill.craters.catalogue import read_catalogue, write_catalogue
 from cratermill.craters.matching import STRICT, match
 from cratermill.craters.options import Options
 from cratermill.families import get_family
-from cratermill.families.crater_unet import mapping, predict
+from cratermill.families.crater_unet import mapping, reading
 from cratermill.families.crater_unet.evaluate import readings
 from cratermill.families.crater_unet.hparams import Hparams
-from cratermill.families.crater_unet.mapping import fitted_blocks
-from cratermill.families.crater_unet.predict import Predictor, fitted_side, forward_px
+from cratermill.families.crater_unet.planned import fitted_blocks
+from cratermill.families.crater_unet.predict import Predictor
+from cratermill.families.crater_unet.reading import fitted_side, forward_px
 from cratermill.families.craters_common.ground_tiles import WIDEST_DEG, around, boxes, degree_m
 from cratermill.families.craters_common.maps import boxes_in, cells_of
 from cratermill.families.craters_common.options import MapOptions
@@ -106,7 +110,7 @@ def test_every_crater_is_found_once_also_at_the_seam_and_the_poles(mapped):
 
 def test_levels_see_each_size_where_it_is_small_and_list_each_crater_once(tmp_path, monkeypatch):
     """Rings of more than 10 px are read at half the resolution, and those near the limit, which both levels see, are one."""
-    monkeypatch.setattr(predict, "SEEN_PX", 10.0)
+    monkeypatch.setattr(reading, "SEEN_PX", 10.0)
     checkpoint(tmp_path, levels=2)
     shapes, around_as_it_is = [], mapping.around
 
@@ -298,7 +302,7 @@ def test_a_checkpoint_from_elsewhere_is_read_as_its_row_says(tmp_path):
 
 @pytest.mark.parametrize("cell", ["polar", "middle"])
 def test_memory_does_not_follow_the_mosaic(tmp_path, monkeypatch, cell):
-    monkeypatch.setattr("cratermill.families.crater_unet.mapping.BLOCK_SHARES", (1.0,))  # blocks of one size on both
+    monkeypatch.setattr("cratermill.families.crater_unet.planned.BLOCK_SHARES", (1.0,))  # blocks of one size on both
     peaks = []
     for height in (600, 1800):
         folder = tmp_path / str(height)
@@ -402,6 +406,19 @@ def test_blocks_are_fitted_to_what_goes_through_the_network(height, most):
         shape = around(body, box, resolution, margin, row.divisor).shape
         through += forward_px(shape, options.window_px, options.overlap, row.divisor)
     assert through / (2 * height * height * 120 / 180) <= most
+
+
+def test_what_a_map_consists_of_is_told_without_networks(mapped):
+    """Of a mosaic and a checkpoint that nobody asked about before."""
+    folder, *_ = mapped
+    code = (
+        "import sys; from pathlib import Path; from cratermill.pipeline.launch import launch\n"
+        f"launch('map', Path({str(folder / 'configs' / 'run.yaml')!r}), dry_run=True)\n"
+        "print([name for name in ('torch', 'cv2', 'scipy', 'geopandas', 'matplotlib') if name in sys.modules])"
+    )
+    shutil.rmtree(folder / "log" / "checked", ignore_errors=True)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[-1] == "[]" and "cells" in told, told
 
 
 def test_small_blocks_are_one_cell_and_large_ones_cells_of_their_own():

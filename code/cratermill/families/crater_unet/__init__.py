@@ -47,12 +47,12 @@ class CraterUnet(CraterFamily):
         return evaluate(config, params, workspace)
 
     def map_cells(self, config, trainings=None) -> list[dict]:
-        from .mapping import map_cells
+        from .planned import map_cells
 
         return map_cells(config, trainings)
 
     def map_warnings(self, config) -> list[str]:
-        from .mapping import map_warnings
+        from .planned import map_warnings
 
         return map_warnings(config)
 

@@ -19,7 +19,8 @@ from ..craters_common.family import CRATERS
 from ..craters_common.judging import judge
 from ..craters_common.prepare import TileSet, folder_of
 from ..craters_common.tiles import judged_row, radii_px, split_tiles
-from .predict import COLUMNS, LOOSE_ARC, LOOSE_SUPPORT, USUAL, Predictor, Reading, quantities
+from .predict import COLUMNS, Predictor, quantities
+from .reading import LOOSE_ARC, LOOSE_SUPPORT, USUAL, Reading, given_thresholds
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -131,8 +132,3 @@ def readings(config: Config, version: int, split: int, hparams: Hparams) -> Read
     if not chosen:  # a checkpoint from elsewhere; what was chosen here has followed the row, as it stood then
         return Reading.of(given_thresholds(hparams))
     return Reading.of({name: float(np.mean([getattr(one, name) for one in chosen])) for name in USUAL}, chosen[0].calibration)
-
-
-def given_thresholds(hparams: Hparams) -> dict[str, float]:
-    """Those that the row gives, for which nothing is chosen."""
-    return {name: value for name in USUAL if (value := getattr(hparams, name)) is not None}

@@ -2,76 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from ...craters.confidence import Calibration
 from ...craters.extract import extract_each
 from ...craters.merge import without_doubles
-from ...craters.options import Options
 from ...training.device import Computing
 from ..craters_common.certainty import logit, of_size, with_confidence
 from ..craters_common.judging import surest_first
-from ..craters_common.tiles import fitting, radii_px, starts
+from ..craters_common.tiles import fitting
 from ..ensemble import Ensemble
+from .reading import Reading, windows
 
 if TYPE_CHECKING:
     from .hparams import Hparams
 
 TOGETHER, TOGETHER_PX = 8, 2**21
 """Tiles, and pixels of windows, that go through the networks at once."""
-SEEN_PX, SLACK = 32.0, 1.1
-"""Largest radius that a level sees before the next one, twice as coarse, does; and the factor by which both look beyond that limit."""
-LOOSE_SUPPORT, LOOSE_ARC = 0.3, 0.12
-"""Where confidence is calibrated, the least that a circle must have of both to be looked at."""
-USUAL = {"level": 0.5, "confidence": 0.7, "arc": 0.25}
-"""Thresholds, where nothing is chosen."""
 COLUMNS = ("x", "y", "radius_px", "confidence", "support", "arc")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How craters are read from a prediction: see the columns level, confidence and arc. Without a calibration the confidence is the
-    support: the share of the rim, where it can be seen, that shows an edge."""
-
-    level: float
-    confidence: float
-    arc: float
-    calibration: Calibration | None = None
-
-    @classmethod
-    def of(cls, given: Mapping[str, float], calibration: Calibration | None = None) -> Reading:
-        """With these thresholds, and the usual ones for what isn't given."""
-        one = USUAL | dict(given)
-        return cls(one["level"], one["confidence"], one["arc"], calibration)
-
-    def options(self, hparams: Hparams, resolution_m: float, level: int = 0) -> Options | None:
-        """What counts on an image of pixels of ``resolution_m`` reduced by 2 ** ``level``, in its own pixels; None: nothing there."""
-        low, high = (radius / 2**level for radius in radii_px(hparams, resolution_m))
-        low = max(low, SEEN_PX / 2 / SLACK) if level else low
-        high = min(high, SEEN_PX * SLACK) if level < hparams.levels - 1 else high
-        if level and low > high:
-            return None
-        support = LOOSE_SUPPORT if self.calibration else self.confidence
-        return Options(max(low, 1.0), max(high, 1.0), self.level, support, self.arc)
-
-    def margin_px(self, hparams: Hparams, resolution_m: float, level: int = 0) -> int:
-        """Pixels of a level around a block that show its craters whole; 0 where none is of its sizes."""
-        options = self.options(hparams, resolution_m, level)
-        return options.margin_px if options else 0
-
-    def plain(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in USUAL} | {"calibration": self.calibration and self.calibration.plain()}
-
-    @classmethod
-    def of_plain(cls, values: dict[str, Any]) -> Reading:
-        given = values.get("calibration")
-        return cls.of({name: float(values[name]) for name in USUAL}, Calibration.of_plain(given) if given else None)
 
 
 def quantities(circles: np.ndarray) -> dict[str, np.ndarray]:
@@ -161,26 +113,6 @@ def _in_level_0(found: np.ndarray, reading: Reading, level: int) -> np.ndarray:
     found[:, :2] = (found[:, :2] + 0.5) * 2**level - 0.5
     found[:, 2] *= 2**level
     return with_confidence(found, reading.calibration, quantities(found))
-
-
-def windows(length: int, window_px: int, overlap: float, divisor: int) -> tuple[int, int, list[int]]:
-    """Side of the windows that cover a length, the step that leaves so much overlap, and where they begin."""
-    side = fitted_side(length, window_px, overlap, divisor)
-    step = max(1, round(side * (1 - overlap)))
-    return side, step, starts(length, side, step)
-
-
-def forward_px(shape: tuple[int, int], window_px: int, overlap: float, divisor: int) -> int:
-    """Pixels that go through a network for an image of a shape."""
-    along = [side * len(places) for side, _, places in (windows(length, window_px, overlap, divisor) for length in shape)]
-    return along[0] * along[1]
-
-
-def fitted_side(length: int, window_px: int, overlap: float, divisor: int) -> int:
-    """Side of windows of at most about ``window_px`` that cover a length with so much overlap and the least beyond it."""
-    shared = window_px * overlap
-    count = max(1, int(np.ceil((length - shared) / max(window_px - shared, 1))))
-    return int(np.ceil((length + (count - 1) * shared) / count / divisor)) * divisor
 
 
 def _ramp(side: int, overlap: int) -> np.ndarray:

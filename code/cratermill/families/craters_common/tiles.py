@@ -9,7 +9,6 @@ import numpy as np
 from ...core.errors import InputError
 from ...core.notices import notice
 from ...core.seeds import seed_of
-from ...samples.splits import held_out_tiles
 
 if TYPE_CHECKING:
     from ...training.cell import CellParams
@@ -72,6 +71,8 @@ def fitting(image: np.ndarray, divisor: int) -> tuple[np.ndarray, int, int]:
 
 def split_tiles(tiles: TileSet, params: CellParams, hparams: Sizes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Numbers of the training, validation and test tiles of a cell."""
+    from ...samples.splits import held_out_tiles
+
     tv, test = tiles.split(params.split)
     seed = seed_of(params.seed, "validation")
     turn = (seed % 997) / 997
