@@ -26,9 +26,10 @@ from cratermill.families import cell_params, get_family
 from cratermill.families.crater_detector.evaluate import read_off
 from cratermill.families.crater_detector.find import Finder, resized
 from cratermill.families.crater_detector.hparams import Hparams
-from cratermill.families.crater_detector.mapping import made_of_sightings, scales_for, seen_in, widest_deg
+from cratermill.families.crater_detector.mapping import made_of_sightings, seen_in
 from cratermill.families.crater_detector.options import MapOptions
 from cratermill.families.crater_detector.pieces import Drawing, other_light, piece
+from cratermill.families.crater_detector.planned import scales_for, widest_deg
 from cratermill.families.crater_detector.targets import drawn, loss
 from cratermill.families.crater_detector.task import DetectorTask
 from cratermill.families.craters_common.certainty import Certainty, learnt, logit
@@ -375,6 +376,9 @@ def test_a_launch_goes_from_tiles_of_a_mosaic_to_a_map_with_its_light(tmp_path, 
     assert light["light"] == "red" and 'class="light red"' in (folder / "index.html").read_text()
     # The mosaic is the training's own, so nothing is said of the ground; but an epoch teaches nothing.
     assert light["reasons"] == ["red: on the test tiles of the training the strict F1 is 0.00", "amber: no crater was found"]
+    # In blocks of the usual size a mosaic so small is one cell at each of its levels.
+    whole = FAMILY.map_cells(config.of_map(config.maps[0].model_copy(update={"options": {"missing": None}})))
+    assert [cell["level"] for cell in whole] == list(range(len(whole[0]["scales"])))
 
 
 def write_heights(folder):

@@ -45,7 +45,7 @@ class CraterDetector(CraterFamily):
         return evaluate(config, params, workspace)
 
     def map_cells(self, config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
-        from .mapping import map_cells
+        from .planned import map_cells
 
         return map_cells(config, trainings)
 
@@ -58,7 +58,7 @@ class CraterDetector(CraterFamily):
         return [super().compose_mark(config, trainings), [trainings.evaluations(self.name, version, run.split) for version in versions]]
 
     def map_warnings(self, config: Config) -> list[str]:
-        from .mapping import map_warnings
+        from .planned import map_warnings
 
         return map_warnings(config)
 

@@ -7,117 +7,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ...config import band_marks
-from ...core.errors import InputError
 from ...core.files import write_table
 from ...craters.outputs import spreads_in_km
 from ...craters.sightings import Levels, joined
 from ...geo.box import Box
 from ...geo.sampling import COARSE_SUBPIXELS, sample_masked
-from ...samples.brightness import far_from
-from ...samples.inputs import digest
-from ...training.checkpoint import load
 from ...training.device import Computing
 from .. import map_options
 from ..craters_common.certainty import Certainty, with_confidence
-from ..craters_common.ground_tiles import WIDEST_DEG, WIDEST_MAP_TILE_DEG, around, boxes, degree_m, extent, is_too_wide
+from ..craters_common.ground_tiles import around
 from ..craters_common.judging import within
-from ..craters_common.maps import CRATERS, boxes_in, cells_of, map_run, mapped_version, nearly_held, open_mosaic, params_of
+from ..craters_common.maps import CRATERS, boxes_in, map_run, mapped_version, nearly_held, open_mosaic, params_of
 from ..craters_common.pictures import predict_pictures as craters_of_pictures
 from ..craters_common.prepare import filled, without_gaps
 from ..craters_common.tiles import wanted
 from ..ensemble import ahead, kept
-from ..members import Trainings, checkpoint_paths, frozen_paths, row_of
+from ..members import checkpoint_paths, frozen_paths, row_of
 from .evaluate import COLUMNS, reading_of
 from .find import Finder, found_on, quantities
+from .planned import MARGIN_PX, NAME, own
 
 if TYPE_CHECKING:
     from ...config import Config
     from ...geo.bodies import Body
     from ...geo.grid import Grid
     from ...geo.mosaic import Mosaic
-    from ...training.hparams import RowHparams
     from ..craters_common.composite import Join
     from ..pictures import Picture
     from .hparams import Hparams
-    from .options import MapOptions
 
-NAME = "crater_detector"
 SEEN_COLUMNS = ("lon", "lat", "radius_m", "strength", "look")
-MARGIN_PX = 48
-"""Around a block, in the pixels of its level: the largest radius that a level sees, and half as much."""
-SIDE_MARGINS, COARSE_DEG = 4.0, 60.0
-"""A block is so many times as wide as its margins together, where that is more than ``WIDEST_DEG``, up to this: else a coarse level would
-look at margins above all. At the corners circles are stretched by a tenth, for which their radii are corrected."""
-
-
-def scales_for(row: Hparams, options: MapOptions, body: Body, resolution_m: float) -> list[float]:
-    """Scales of a map's levels: the finest, then ever half as fine until the largest craters are seen, or tiles become too wide."""
-    largest_px = options.largest_radius_m / resolution_m if options.largest_radius_m else row.radii_px(resolution_m)[1]
-    if not np.isfinite(largest_px):
-        raise InputError("the row's size_max is no length on this mosaic", next_step="give map.options.largest_radius_m")
-    scales = [options.finest_scale]
-    seen_px = Levels((1.0,)).largest_px
-    while seen_px / scales[-1] < largest_px:
-        coarser = row.coarser(scales[-1])
-        if is_too_wide(body, MARGIN_PX, resolution_m / coarser):
-            break
-        scales.append(coarser)
-    return scales
-
-
-def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
-    """One cell per block of each level; its params hold all that what is seen there depends on."""
-    run, options, trainings = map_run(config, NAME), map_options(config, NAME), trainings or Trainings(config)
-    versions = trainings.versions(NAME, run.versions[NAME])
-    rows = [_own(trainings.row(NAME, version, run.split)) for version in versions]
-    with open_mosaic(config, NAME) as mosaic:
-        resolution, body = options.resolution_m or mosaic.grid.resolution_m, mosaic.grid.body
-        area = extent(mosaic.grid, options.latitudes)
-        scales = max((scales_for(row, options, body, resolution) for row in rows), key=len)
-        source = digest(mosaic.path)
-    common = {
-        "weights": {NAME: trainings.weights(NAME, run.versions[NAME], run.split)},
-        "mosaic": source,
-        "bands": band_marks(config.map_bands),
-        "scales": scales,
-        "resolution_m": resolution,
-        "options": options.model_dump(mode="json", exclude={"units", "latitudes", "where", "columns", "layer"}),
-    }
-    cells = []
-    for level, scale in enumerate(scales):
-        side_m = min(options.block_px * resolution / scale, widest_deg(body, resolution / scale) * degree_m(body))
-        for cell in cells_of(boxes(body, area, side_m), body, resolution / scale, MARGIN_PX, options.block_px):
-            cells.append({**cell, "key": f"level_{level}_{cell['key']}", "level": level, **common})
-    return cells
-
-
-def widest_deg(body: Body, pixel_m: float) -> float:
-    """Side of the widest blocks of a level in degrees, such that no tile with its margins is too wide."""
-    margins = 2 * MARGIN_PX * pixel_m / degree_m(body)
-    return float(np.clip(SIDE_MARGINS * margins, WIDEST_DEG, max(WIDEST_DEG, min(COARSE_DEG, WIDEST_MAP_TILE_DEG - margins))))
-
-
-def _own(row: RowHparams) -> Hparams:
-    """Rows of this family are of its model."""
-    return cast("Hparams", row)
-
-
-def map_warnings(config: Config) -> list[str]:
-    run = map_run(config, NAME)
-    said = list[str]()
-    with open_mosaic(config, NAME) as mosaic:
-        if mosaic.is_layered:  # what networks see of other rasters isn't their own numbers; maps compare it when they are made
-            return said
-        for version in Trainings(config).versions(NAME, run.versions[NAME]):
-            path = next(iter(checkpoint_paths(config, NAME, version, run.split).values()))
-            said += far_from(load(path, NAME, version).seen, mosaic, f"version {version}", grey=False, remembered=config.data.statistics)
-    return said
 
 
 def map_blocks(config: Config, params: dict[str, Any], workspace: Any) -> dict[str, Any]:
@@ -188,7 +112,7 @@ def composed(config: Config, products: list[Path]) -> tuple[Hparams, Join]:
     """The row of a map's version, and what makes one list of the blocks' sightings."""
     split, params = map_run(config, NAME).split, params_of(products)
     version = mapped_version(config, NAME, params)
-    row = _own(row_of(config, NAME, version, split))
+    row = own(row_of(config, NAME, version, split))
     reading, members = reading_of(config, version, split, row), len(marks_of(params, version, split))
 
     def join(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
