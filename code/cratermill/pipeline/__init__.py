@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,10 @@ def run_cell(plan: Plan, cell: Cell, workspace: Workspace) -> dict | None:
     from .load_config import parse_config
 
     config = parse_config(plan.config, plan.root)
-    workspace.report(doing="loading libraries")
-    stage = importlib.import_module(f"{__name__}.{STAGES[cell.stage]}")
+    name = f"{__name__}.{STAGES[cell.stage]}"
+    if name not in sys.modules:  # else an earlier cell of the process, or its parent, has loaded them
+        workspace.report(doing="loading libraries")
+    stage = importlib.import_module(name)
     steady_threads()
     workspace.report(doing=LOADS.get(cell.stage, "reading what was made"))
     return stage.run(config, plan, cell, workspace)
