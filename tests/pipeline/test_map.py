@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,17 @@ def test_networks_map_in_the_precision_of_the_configuration(project, mapped, pre
     params = plan_mapping(config).cells[0].params
     members = load_members(at_work(config, params), params)
     assert members.ejecta.computing.precision == members.connection.computing.precision == precision
+
+
+def test_what_a_map_lacks_is_told_without_networks(project):
+    """Of a map that nobody asked about before, with what is to be said of its mosaic."""
+    code = (
+        "import sys; from pathlib import Path; from cratermill.pipeline.launch import launch\n"
+        f"launch('map', Path({str(project)!r}), dry_run=True, changes=['map.name=another'])\n"
+        "print([name for name in ('torch', 'timm', 'matplotlib') if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[-1] == "[]" and "map ejecta: 5 to do" in told, told
 
 
 @pytest.mark.parametrize(("precision", "said"), [("auto", "absent"), ("bf16-mixed", "bf16-mixed")])

@@ -9,8 +9,7 @@ import numpy as np
 
 from ...core.errors import InputError
 from ...samples.brightness import far_from
-from ...training.checkpoint import load
-from ..members import Trainings, checkpoint_paths, chosen_version
+from ..members import Trainings, checkpoint_paths, chosen_version, plain_of
 from .planned import open_mosaic, prepared_tiles
 from .prepare import read_table
 from .tile_positions import eval_positions
@@ -35,7 +34,7 @@ def map_warnings(config: Config) -> list[str]:
         for family, wanted in run.versions.items():
             version = chosen_version(config, family, Trainings(config).weights(family, wanted, run.split))
             path = next(iter(checkpoint_paths(config, family, version, run.split).values()))
-            seen, kept = load(path, family, version).seen, config.data.statistics
+            seen, kept = plain_of(path, family, version)["seen"], config.data.statistics
             said += far_from(seen, mosaic, f"{family} version {version}", grey=False, remembered=kept)
     step = "; map.match_brightness: true (--set map.match_brightness=true) brings its bands to the training's"
     return [text + step for text in said]
