@@ -17,7 +17,7 @@ from cratermill.batch import cluster, locks, operations, slurm_state, state, sub
 from cratermill.batch.cell import run_cell
 from cratermill.batch.plan import freeze, load
 from cratermill.batch.profile import Profile
-from cratermill.batch.pull import Pull, pull
+from cratermill.batch.pull import Pull, Share, pull
 from cratermill.batch.signals import StopFlag
 from cratermill.core.files import read_json, write_json
 
@@ -165,11 +165,11 @@ import socket, sys
 socket.gethostname = lambda: sys.argv[3]
 sys.path.insert(0, sys.argv[1])
 from cratermill.batch.plan import load
-from cratermill.batch.pull import pull
+from cratermill.batch.pull import Share, pull
 from cratermill.batch.signals import StopFlag
 from tests.batch import fake
 plan = load(sys.argv[2])
-list(pull(plan, range(len(plan.cells)), fake.science, StopFlag(), "a turn"))
+list(pull(plan, range(len(plan.cells)), fake.science, StopFlag(), Share("a turn")))
 """
 
 
@@ -177,7 +177,7 @@ def test_a_worker_begins_at_its_share_and_looks_at_few_cells(root, monkeypatch):
     plan = load(freeze(fake.plan_of(root, [{"n": n} for n in range(20)])))
     looked, read = [], state.read_record
     monkeypatch.setattr(state, "read_record", lambda plan, index: looked.append(index) or read(plan, index))
-    results = list(pull(plan, range(20), fake.science, StopFlag(), "a turn", share=0.25))
+    results = list(pull(plan, range(20), fake.science, StopFlag(), Share("a turn", 0.25)))
     assert [result.index for result in results] == [*range(5, 20), *range(5)]
     assert len(looked) <= 20 * 8, "not all of them for each"
 
@@ -187,7 +187,7 @@ def test_what_a_dead_worker_had_is_taken_once_more_and_poison_is_left(root):
     dead = {"state": "running", "turn": "a turn", "pid": 2**22 + 1, "host": "", "heartbeat": 0}
     write_json(plan.state_path(0), dead)
     write_json(plan.state_path(1), dead | {"tries": 2})
-    results = list(pull(plan, [0, 1], fake.science, StopFlag(), "a turn"))
+    results = list(pull(plan, [0, 1], fake.science, StopFlag(), Share("a turn")))
     assert [result.state for result in results] == ["done"]
     assert json.loads(plan.state_path(1).read_text())["kind"] == "killed"
 
@@ -201,7 +201,7 @@ def test_a_worker_that_ends_a_cell_while_another_looks_has_not_died(root, monkey
         return False
 
     monkeypatch.setattr(state, "is_alive", ends_now)
-    look = Pull(plan, [0], "a turn", deaths=1)
+    look = Pull(plan, [0], Share("a turn", deaths=1))
     assert list(look.open_cells()) == [] and look.ended == {0: "done"}
     assert read_json(plan.state_path(0))["state"] == "done"
 
@@ -210,7 +210,7 @@ def test_a_disk_that_takes_no_records_ends_the_turn(root, monkeypatch):
     plan = load(freeze(fake.plan_of(root, [{"do": "fail"}, {"n": 1}, {"needs": [0]}])))
     monkeypatch.setattr(state.Record, "close", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     monkeypatch.setattr(state, "note", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    results = list(pull(plan, range(3), fake.science, StopFlag(), "a turn"))
+    results = list(pull(plan, range(3), fake.science, StopFlag(), Share("a turn")))
     assert [result.state for result in results] == ["failed", "done", "blocked"]
 
 
@@ -230,14 +230,14 @@ def pull_and_die(plan, turn, steps, moment_s):
         workspace.report = report
         return fake.science(plan, cell, workspace)
 
-    list(pull(plan, range(len(plan.cells)), science, StopFlag(), turn))
+    list(pull(plan, range(len(plan.cells)), science, StopFlag(), Share(turn)))
 
 
 def test_workers_killed_at_random_leave_what_calm_ones_do(root, tmp_path):
     """Each turn two workers are killed wherever they are, until all is done; the products are those of a run that nobody disturbed."""
     specs = [{"n": n, "steps": 4, "step_s": STEP_S} for n in range(8)] + [{"n": 9, "needs": list(range(8)), "stage": "evaluate"}]
     calm, disturbed = (load(freeze(fake.plan_of(folder, specs))) for folder in (tmp_path / "calm", root))
-    list(pull(calm, range(9), fake.science, StopFlag(), "calm"))
+    list(pull(calm, range(9), fake.science, StopFlag(), Share("calm")))
     draws, ended, forked = random.Random(7), [], multiprocessing.get_context("fork")
     while not all(state.is_done(disturbed, cell) for cell in disturbed.cells):
         assert len(ended) < 80, "every turn gets on"
@@ -273,12 +273,75 @@ def test_nobody_waits_for_a_straggler_and_a_stop_ends_the_turn(root):
     holder.start()
     assert inside.wait(fake.PATIENCE_S)
     stop = StopFlag()
-    assert [result.index for result in pull(plan, range(3), fake.science, stop, "x")] == [1, 2]
+    assert [result.index for result in pull(plan, range(3), fake.science, stop, Share("x"))] == [1, 2]
     stop.set()
-    assert not list(pull(plan, range(3), fake.science, stop, "y"))
+    assert not list(pull(plan, range(3), fake.science, stop, Share("y")))
     go.set()
     holder.join()
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_jobs_that_pull_several_cells_at_a_time_share_them(root, killed):
+    """Two jobs with two cells at work in each; a killed one's cells are taken by the other, which waits for nobody."""
+    specs = [{"n": n, "steps": 3, "hold_at": 1} for n in range(4)] + [{"n": n} for n in range(4, 9)]
+    plan = load(freeze(fake.plan_of(root, [*specs, {"n": 9, "needs": [4, 5], "stage": "evaluate"}])))
+    jobs = [job_that_pulls(plan, task) for task in range(2)]
+    until(lambda: [len(fake.lines(root / f"trace/{index}.steps")) for index in range(4)] == [1] * 4, "two cells at work in both jobs")
+    if killed:
+        os.killpg(jobs[0].pid, signal.SIGKILL)
+        jobs[0].wait()
+    fake.go(root)
+    assert [job.wait(fake.PATIENCE_S) for job in jobs] == [-signal.SIGKILL if killed else 0, 0]
+    assert all(state.is_done(plan, cell) for cell in plan.cells)
+    # A killed job's processes save themselves and end, or end their cells first.
+    assert 10 <= sum(begun(root, index) for index in range(10)) <= (12 if killed else 10)
+    assert [len(fake.lines(root / f"trace/{index}.steps")) for index in range(4)] == [3] * 4, "no step lost or done twice"
+
+
+def test_a_cell_that_kills_its_process_twice_is_left_and_the_others_are_done(root):
+    plan = load(freeze(fake.plan_of(root, [{"do": "kill"}, *({"n": n} for n in range(1, 6))])))
+    job_that_pulls(plan, 0).wait(fake.PATIENCE_S)
+    assert [state.is_done(plan, cell) for cell in plan.cells] == [False] + [True] * 5
+    assert begun(root, 0) == 2 and read_json(plan.state_path(0))["kind"] == "killed"
+
+
+def test_what_is_left_of_a_job_of_several_cells_at_a_time_when_it_is_asked_to_stop(root):
+    plan = load(freeze(fake.plan_of(root, [{"n": n, "steps": 3, "hold_at": 1} for n in range(4)])))
+    job = job_that_pulls(plan, 0)
+    until(lambda: sum(len(fake.lines(root / f"trace/{index}.steps")) for index in range(4)) == 2, "two cells at work")
+    job.send_signal(signal.SIGUSR2)
+    assert job.wait(fake.PATIENCE_S) == 75
+    fake.go(root)
+    assert job_that_pulls(plan, 0).wait(fake.PATIENCE_S) == 0
+    assert [len(fake.lines(root / f"trace/{index}.steps")) for index in range(4)] == [3] * 4, "no step lost or done twice"
+
+
+def job_that_pulls(plan, task):
+    """One of two jobs of a submission, a process group of its own."""
+    environment = os.environ | {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": "2"}
+    command = [sys.executable, "-c", JOB, str(fake.HERE.parents[2]), str(plan.path)]
+    return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
+JOB = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from cratermill.batch.job import pull_cells
+from cratermill.batch.plan import load
+from tests.batch import fake
+plan = load(sys.argv[2])
+sys.exit(pull_cells(plan, tuple(range(len(plan.cells))), fake.WORK, 1, side_by_side=2))
+"""
+
+
+def until(true, what):
+    end = time.monotonic() + fake.PATIENCE_S
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
 def test_profiles_name_pull():
-    assert Profile(name="x", stages={"map": {"pull": 3}}).resources("map").pull == 3
+    assert Profile(name="x", stages={"map": {"pull": 3, "side_by_side": 2}}).resources("map").pull == 3
+    with pytest.raises(ValueError, match="map has pull 3 and pack 2: jobs that pull take what is open. Set pack to 1"):
+        Profile(name="x", stages={"map": {"pull": 3, "pack": 2}})

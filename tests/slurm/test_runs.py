@@ -318,6 +318,17 @@ def test_several_cells_per_job_side_by_side(cluster, root):
     assert report["cells"] == 5 and report["gpu_hours"] > 0 and report["wait_s"] is not None
 
 
+def test_jobs_that_pull_have_several_cells_at_work(cluster, root):
+    resources = {"cpus": 2, "mem_gb": 0.3, "time_min": TIME_MIN, "gpus": 1, "pull": 2, "side_by_side": 2}
+    held = [{"n": n, "steps": 2, "hold_at": 1} for n in range(4)]
+    bench = Bench(cluster, root, [*held, *({"n": n} for n in range(4, 9))], default=resources)
+    assert [one.size for one in bench.launch().submissions] == [2]
+    bench.wait(lambda states: all(bench.steps(index) == 1 and states[index].state == "running" for index in range(4)), "two in both jobs")
+    fake.go(root)
+    bench.wait_all("done")
+    assert [bench.begun(index) for index in range(9)] == [1] * 9
+
+
 def test_two_logs_and_the_order_of_words(cluster, root):
     bench = Bench(cluster, root, [{"do": "fail"}])
     bench.launch()

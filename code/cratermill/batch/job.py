@@ -22,6 +22,9 @@ from .environment import REQUEUE_FILE, rank
 from .plan import Plan
 from .signals import StopFlag
 
+EXIT = {state.DONE: 0, state.STOPPED: TRY_AGAIN, state.WAITING: TRY_AGAIN}
+"""Exit code for how a cell ended, where not with an error."""
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -44,7 +47,7 @@ class Cells:
             plan, task = plans.load(self.plan), int(os.environ["SLURM_ARRAY_TASK_ID"])
             refuse_other_code(plan, expected=self.code)
             if self.pull:
-                code = pull_cells(plan, self.tasks[0], self.work, self.number)
+                code = pull_cells(plan, self.tasks[0], self.work, self.number, self.side_by_side)
             else:
                 code = run_cells(plan, self.tasks[task], self.work, side_by_side=self.side_by_side)
         except CratermillError as error:
@@ -85,7 +88,8 @@ def run_cells(plan: Plan, indices: Iterable[int], work: str | Science, *, side_b
     indices = [plan.cell(index).index for index in indices]
     if side_by_side > 1 and len(indices) > 1:
         assert isinstance(work, str), "other processes find the work by its name"
-        codes, signum = _side_by_side(plan, indices, side_by_side, work)
+        outcomes, signum = _side_by_side(plan, indices, side_by_side, work)
+        codes = {EXIT.get(outcome, 1) for outcome in outcomes.values()}
     else:
         codes, signum = _one_by_one(plan, indices, works.find(work))
     code = next((code for code in (1, 2, TRY_AGAIN) if code in codes), 0)
@@ -97,18 +101,27 @@ def run_cells(plan: Plan, indices: Iterable[int], work: str | Science, *, side_b
     return code
 
 
-def pull_cells(plan: Plan, indices: tuple[int, ...], work: str, number: int) -> int:
-    """One of several tasks that share cells, each taking the next open one; with cells left at the warning, back into the queue."""
-    share = int(os.environ.get("SLURM_ARRAY_TASK_ID", 0)) / int(os.environ.get("SLURM_ARRAY_TASK_COUNT", 1))
-    with StopFlag() as stop:
-        results = []
-        for result in pull.pull(plan, indices, works.find(work), stop, f"slurm {number}", share, log_to_file=True):
-            _tell(result)
-            results.append(result)
-    codes = {result.exit_code for result in results}
-    if stop.signum == signal.SIGUSR2:
+def pull_cells(plan: Plan, indices: tuple[int, ...], work: str, number: int, side_by_side: int = 1) -> int:
+    """One of several tasks that share cells, each taking the next open one, or several at a time; with cells left at the warning, back
+    into the queue."""
+    begin = int(os.environ.get("SLURM_ARRAY_TASK_ID", 0)) / int(os.environ.get("SLURM_ARRAY_TASK_COUNT", 1))
+    share = pull.Share(f"slurm {number}", begin)
+    left = [index for index in indices if not state.is_done(plan, plan.cells[index])]
+    if side_by_side > 1 and len(left) > 1:
+        outcomes, signum = _side_by_side(plan, left, side_by_side, work, share)
+        ended = [outcome for outcome in outcomes.values() if outcome != state.WAITING]  # that is others' part
+        codes, got_done = {EXIT.get(outcome, 1) for outcome in ended}, state.DONE in ended
+    else:
+        with StopFlag() as stop:
+            results = []
+            for result in pull.pull(plan, indices, works.find(work), stop, share, log_to_file=True):
+                _tell(result)
+                results.append(result)
+        codes, signum = {result.exit_code for result in results}, stop.signum
+        got_done = any(result.state == state.DONE for result in results)
+    if signum == signal.SIGUSR2:
         # Whoever has got something done may come back as often as it takes.
-        requeue(without_bound=any(result.state == state.DONE for result in results))
+        requeue(without_bound=got_done)
         return TRY_AGAIN
     if not codes - {0}:
         _drop_empty_output(plan)
@@ -151,19 +164,18 @@ def _tell(result: CellResult) -> None:
         print(f"{result.key}: {result.state}: {result.cause}", file=sys.stderr, flush=True)
 
 
-def _side_by_side(plan: Plan, indices: list[int], workers: int, work: str) -> tuple[set[int], int | None]:
-    """Worker processes that share this job's CPUs and devices."""
+def _side_by_side(
+    plan: Plan, indices: list[int], workers: int, work: str, share: pull.Share | None = None
+) -> tuple[dict[int, str], int | None]:
+    """Worker processes that share this job's CPUs and devices: how each cell ended, and the signal that ended them."""
     from .local import LocalExecutor
 
     workers = min(workers, len(indices))
-    result = LocalExecutor(plan, only=indices, whole_run=False, work=work, workers=workers, workers_per_gpu=workers).submit()
-    codes = set()
-    for index in indices:
-        outcome = result.states.get(index, state.WAITING)
-        codes.add({state.DONE: 0, state.STOPPED: TRY_AGAIN, state.WAITING: TRY_AGAIN}.get(outcome, 1))
+    options: dict[str, Any] = {"workers": workers, "workers_per_gpu": workers, "share": share}
+    result = LocalExecutor(plan, only=indices, whole_run=False, work=work, **options).submit()
     for key, outcome, cause in result.troubles():
         print(f"{key}: {outcome}: {cause}", file=sys.stderr, flush=True)
-    return codes, result.signum
+    return {index: result.states.get(index, state.WAITING) for index in indices}, result.signum
 
 
 def requeue(without_bound: bool = False) -> bool:

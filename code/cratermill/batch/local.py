@@ -21,7 +21,7 @@ from .executor import Run
 from .locks import run_lock
 from .plan import Cell, Plan
 from .profile import Profile, Resources
-from .pull import ENDED, Pull
+from .pull import ENDED, Pull, Share
 from .signals import StopFlag
 from .slot import Slot, parent_for
 from .todo import todo
@@ -71,11 +71,25 @@ class LocalExecutor:
     `gpus` are CUDA device names, one leased to each worker (`workers_per_gpu` share one); default: those visible here.
     `work` names the function that does a cell's work (works.py). `observer` (observe.py) shows what happens.
     `only` restricts the run to some cells and those they need. A job of a cluster that runs its share of cells isn't the
-    `whole_run`: it takes just those cells, and doesn't keep others from executing the run.
+    `whole_run`: it takes just those cells, and doesn't keep others from executing the run. With `share` it is one of several jobs
+    that pull: it ends when it finds no open cell, and doesn't wait for what the others are at.
     """
 
-    def __init__(self, plan: Plan, *, workers=1, gpus=None, workers_per_gpu=1, work=works.STAGES, observer=None, only=None, whole_run=True):
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        workers=1,
+        gpus=None,
+        workers_per_gpu=1,
+        work=works.STAGES,
+        observer=None,
+        only=None,
+        whole_run=True,
+        share: Share | None = None,
+    ):
         self.plan, self.observer, self.only, self.whole_run = plan, observer, only, whole_run
+        self.share, self._is_over = share, False  # whether it found that others have what is left
         self.workers = workers
         self.gpus = leases(visible_gpus() if gpus is None else list(gpus), workers, workers_per_gpu)
         self.work = work
@@ -120,7 +134,8 @@ class LocalExecutor:
             # Only now: what another launch was doing is finished.
             now = todo(self.plan, self.only, with_needs=self.whole_run)
             self._left, self.states, self.causes = dict.fromkeys(now.left), dict.fromkeys(now.done, state.DONE), dict[int, str]()
-            self._turn, self._not_before, self._held = f"here {os.getpid()} {time.time_ns()}", 0.0, set[int]()
+            self._mine = self.share or Share(f"here {os.getpid()} {time.time_ns()}", deaths=1)
+            self._not_before, self._held = 0.0, set[int]()
             self._tell("start", now)
             try:
                 self._loop(stop)
@@ -132,7 +147,7 @@ class LocalExecutor:
     # ------------------------------------------------------------------ the loop
 
     def _loop(self, stop: StopFlag) -> None:
-        while self._left and not stop.requested:
+        while self._left and not stop.requested and not (self._is_over and not self._slots):
             self._start_slots()
             self._handle_events(TICK_S)
 
@@ -152,7 +167,7 @@ class LocalExecutor:
 
     def _may_start(self) -> bool:
         """All slots have one parent: when it is gone, those that it has forked end first."""
-        return time.monotonic() >= self._not_before and (not self._slots or self._parent.alive)
+        return not self._is_over and time.monotonic() >= self._not_before and (not self._slots or self._parent.alive)
 
     def _start_slot(self) -> None:
         taken = {slot.number for slot in self._slots}
@@ -160,7 +175,7 @@ class LocalExecutor:
         environment, log = self._environment(number), self.plan.folder / "workers.log"
         if not self._slots:
             self._parent = parent_for(self.work, self._stages(), environment, log)
-        task = {"plan": str(self.plan.path), "indices": list(self._left), "turn": self._turn}
+        task = {"plan": str(self.plan.path), "indices": list(self._left), "share": self._mine}
         self._slots.append(Slot(number, self._parent, task, environment, log))
 
     def _stages(self) -> frozenset[str]:
@@ -215,9 +230,15 @@ class LocalExecutor:
             if self._deaths_at_start >= 2:
                 raise WorkError(f"Workers can't start: {how}\n{slot.last_words()}", next_step=f"look into {slot.log}")
             return
+        if self.share is not None:
+            # Whoever comes next takes its cell once more, or leaves it as poison; what others are at isn't waited for.
+            if slot.index is not None:
+                del self.states[slot.index]
+            self._is_over = self._is_over or not slot.was_useful
+            return
         if slot.index is not None:
             with contextlib.suppress(OSError):
-                state.note(self.plan, self.plan.cells[slot.index], state.FAILED, how, "killed", turn=self._turn)
+                state.note(self.plan, self.plan.cells[slot.index], state.FAILED, how, "killed", turn=self._mine.turn)
             self._finish(slot.index, state.FAILED, how)
         self._learn()
         if not slot.was_useful and self._left:
@@ -226,7 +247,7 @@ class LocalExecutor:
 
     def _learn(self) -> None:
         """What came to an end without a word of its worker: it was killed, or another run made it."""
-        look = Pull(self.plan, self._left, self._turn, deaths=1)
+        look = Pull(self.plan, self._left, self._mine)
         for _ in look.open_cells():
             pass
         for index, outcome in look.ended.items():

@@ -31,7 +31,7 @@ def all_executors() -> dict[str, str]:
 
 
 class Resources(Strict):
-    """What one job of a stage asks for. A job runs `pack` cells, `side_by_side` of them at a time."""
+    """What one job of a stage asks for. A job runs `pack` cells, or as many as it gets with `pull`; `side_by_side` of them at a time."""
 
     cpus: int = Field(1, ge=1, description="per task")
     mem_gb: float = Field(4.0, gt=0, description="per node")
@@ -41,7 +41,7 @@ class Resources(Strict):
     tasks_per_node: int = Field(1, ge=1, description="processes per node of one distributed training; equals its devices")
     partition: Word | None = Field(None, description="instead of the profile's")
     pack: int = Field(1, ge=1, description="cells per job, one after another; for small cells")
-    side_by_side: int = Field(1, ge=1, description="of these, how many share the job's CPUs and GPU at a time")
+    side_by_side: int = Field(1, ge=1, description="how many of a job's cells share its CPUs and GPU at a time")
     pull: int = Field(0, ge=0, description="so many jobs share all cells, each taking the next open one; for many small cells")
 
     @property
@@ -115,6 +115,8 @@ class Profile(Strict):
         if self.container is not None and self.executor == "local":
             raise ValueError("a container needs executor slurm; on this machine run cratermill itself in it: apptainer run IMAGE …")
         for name, asked in {"default": self.default, **self.stages}.items():
+            if asked.pull and asked.pack > 1:
+                raise ValueError(f"{name} has pull {asked.pull} and pack {asked.pack}: jobs that pull take what is open. Set pack to 1")
             if self.executor == "slurm" and self.warn_s >= 60 * asked.time_min:
                 raise ValueError(f"warn_s {self.warn_s} is no less than {name}'s time_min {asked.time_min} ({60 * asked.time_min} s)")
         return self

@@ -6,6 +6,7 @@ The tasks of a job array that pull are such workers, and so are the processes of
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from . import state
@@ -18,16 +19,25 @@ ENDED = (state.DONE, state.FAILED, state.BLOCKED)
 MOST_DEATHS = 2
 
 
-class Pull:
-    """What one worker still has before it: `indices` in the order of the plan, those that ended in this turn left out.
+@dataclass(frozen=True)
+class Share:
+    """A worker's part in what several do.
 
-    `turn` marks the records of this submission or launch: failures of earlier ones are tried again. `share` of the way through the cells
+    `turn` marks the records of this submission or launch: failures of earlier ones are tried again. `begin` of the way through the cells
     is where it begins, so that several workers don't all ask for the same one. A cell is left after so many `deaths` of processes.
     """
 
-    def __init__(self, plan: Plan, indices: Collection[int], turn: str, share: float = 0.0, deaths: int = MOST_DEATHS):
-        self.plan, self.turn, self.deaths = plan, turn, deaths
-        ordered, first = sorted(indices), int(share * len(indices))
+    turn: str
+    begin: float = 0.0
+    deaths: int = MOST_DEATHS
+
+
+class Pull:
+    """What one worker still has before it: `indices` in the order of the plan, those that ended in this turn left out."""
+
+    def __init__(self, plan: Plan, indices: Collection[int], share: Share):
+        self.plan, self.turn, self.deaths = plan, share.turn, share.deaths
+        ordered, first = sorted(indices), int(share.begin * len(indices))
         self._left = dict.fromkeys(ordered[first:] + ordered[:first])
         self._known = frozenset(ordered)
         self.ended: dict[int, str] = {}
@@ -70,27 +80,18 @@ class Pull:
         return not state.is_alive(record) and state.read_record(self.plan, cell.index) == record
 
 
-def pull(
-    plan: Plan,
-    indices: Collection[int],
-    science: Science,
-    stop: StopFlag,
-    turn: str,
-    share: float = 0.0,
-    deaths: int = MOST_DEATHS,
-    **options: Any,
-) -> Iterator[CellResult]:
+def pull(plan: Plan, indices: Collection[int], science: Science, stop: StopFlag, share: Share, **options: Any) -> Iterator[CellResult]:
     """Execute open cells until none is left that nobody has, or a stop is asked for; what others are at isn't waited for.
 
     Yields how each ended. Whoever ends a cell goes on with those that waited for it. `options` are those of `run_cell`.
     """
-    mine, found = Pull(plan, indices, turn, share, deaths), True
+    mine, found = Pull(plan, indices, share), True
     while found:  # rounds through all of them, until one finds nothing: so none is looked at again for each other
         found = False
         for cell in mine.open_cells():
             if stop.requested:
                 return
-            result = run_cell(plan, cell.index, science, stop=stop, turn=turn, wait_s=0.0, **options)
+            result = run_cell(plan, cell.index, science, stop=stop, turn=share.turn, wait_s=0.0, **options)
             if result.kind == "busy":
                 continue
             found = True
