@@ -21,9 +21,14 @@ function show(at) {
   buttons[at].style.borderColor = label < 0 ? "" : colours[label];
   buttons[at].lastChild.textContent = (name || "–") + (guess ? ` (${guess}?)` : "");
 }
+let forgets = false;
+function keep() {
+  const text = JSON.stringify(labels);
+  try { localStorage.setItem(key, text); forgets = localStorage.getItem(key) !== text; } catch { forgets = true; }
+}
 function count() {
   const each = facts.classes.map((name, number) => `${name} ${labels.filter(one => one === number).length}`);
-  said.textContent = `${labels.filter(one => one >= 0).length} of ${labels.length} labelled: ${each.join(", ")}`;
+  said.textContent = `${labels.filter(one => one >= 0).length} of ${labels.length} labelled: ${each.join(", ")}` + (forgets ? ". This browser keeps nothing: export before you close the page" : "");
 }
 function step(at, by) { const to = buttons[at + by]; if (to) { to.focus(); to.scrollIntoView({ block: "nearest" }); } }
 grid.onkeydown = event => {
@@ -33,8 +38,7 @@ grid.onkeydown = event => {
   const move = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[event.key];
   if (move) { step(at, move); event.preventDefault(); }
   if (digit < 0 || digit > facts.classes.length || event.key === "") return;
-  labels[at] = digit - 1; show(at); count(); step(at, 1); event.preventDefault();
-  try { localStorage.setItem(key, JSON.stringify(labels)); } catch {}
+  labels[at] = digit - 1; show(at); keep(); count(); step(at, 1); event.preventDefault();
 };
 function table() {
   const quoted = text => '"' + String(text).replaceAll('"', '""') + '"';
