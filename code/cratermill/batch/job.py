@@ -106,8 +106,9 @@ def pull_cells(plan: Plan, indices: tuple[int, ...], work: str, number: int, sid
     into the queue."""
     begin = int(os.environ.get("SLURM_ARRAY_TASK_ID", 0)) / int(os.environ.get("SLURM_ARRAY_TASK_COUNT", 1))
     share = pull.Share(f"slurm {number}", begin)
-    left = [index for index in indices if not state.is_done(plan, plan.cells[index])]
-    if side_by_side > 1 and len(left) > 1:
+    # One at a time, each is looked at when its turn comes.
+    left = [index for index in indices if not state.is_done(plan, plan.cells[index])] if side_by_side > 1 else []
+    if len(left) > 1:
         outcomes, signum = _side_by_side(plan, left, side_by_side, work, share)
         ended = [outcome for outcome in outcomes.values() if outcome != state.WAITING]  # that is others' part
         codes, got_done = {EXIT.get(outcome, 1) for outcome in ended}, state.DONE in ended
@@ -171,8 +172,7 @@ def _side_by_side(
     from .local import LocalExecutor
 
     workers = min(workers, len(indices))
-    options: dict[str, Any] = {"workers": workers, "workers_per_gpu": workers, "share": share}
-    result = LocalExecutor(plan, only=indices, whole_run=False, work=work, **options).submit()
+    result = LocalExecutor(plan, only=indices, whole_run=False, work=work, workers=workers, workers_per_gpu=workers, share=share).submit()
     for key, outcome, cause in result.troubles():
         print(f"{key}: {outcome}: {cause}", file=sys.stderr, flush=True)
     return {index: result.states.get(index, state.WAITING) for index in indices}, result.signum

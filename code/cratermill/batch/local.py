@@ -89,7 +89,7 @@ class LocalExecutor:
         share: Share | None = None,
     ):
         self.plan, self.observer, self.only, self.whole_run = plan, observer, only, whole_run
-        self.share, self._is_over = share, False  # whether it found that others have what is left
+        self.share = share
         self.workers = workers
         self.gpus = leases(visible_gpus() if gpus is None else list(gpus), workers, workers_per_gpu)
         self.work = work
@@ -136,6 +136,7 @@ class LocalExecutor:
             self._left, self.states, self.causes = dict.fromkeys(now.left), dict.fromkeys(now.done, state.DONE), dict[int, str]()
             self._mine = self.share or Share(f"here {os.getpid()} {time.time_ns()}", deaths=1)
             self._not_before, self._held = 0.0, set[int]()
+            self._is_over = False  # others that pull have what is left
             self._tell("start", now)
             try:
                 self._loop(stop)

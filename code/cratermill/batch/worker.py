@@ -110,8 +110,7 @@ def serve(asked: dict[str, Any], work: str, link: Connection) -> int:
         threading.Thread(target=_follow, args=(link, stop), name="link", daemon=True).start()
         say(event="ready")
         on_report = functools.partial(_report, say)
-        options = {"on_report": on_report, "log_to_file": True}
-        for result in pull(plan, asked["indices"], science, stop, asked["share"], **options):
+        for result in pull(plan, asked["indices"], science, stop, asked["share"], on_report=on_report, log_to_file=True):
             say(event="end", **_plain(result))
             # A distributed training leaves a process that can't begin another one; a GPU or a library may be left in a bad way.
             if "LOCAL_RANK" in os.environ or result.kind in ("crash", "oom"):

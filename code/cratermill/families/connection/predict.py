@@ -11,7 +11,7 @@ import torch
 
 from ...samples.sending import sent
 from ..ejecta_common import tile_images as views
-from ..ensemble import Ensemble, sampled_ahead
+from ..ensemble import Ensemble, fetched, sampled_ahead
 
 if TYPE_CHECKING:
     from ...geo.mosaic import Mosaic
@@ -39,5 +39,5 @@ class ConnectionEnsemble(Ensemble):
 
     def connection(self, mosaic: Mosaic, crater: Crater, table: pd.DataFrame) -> np.ndarray:
         """The same of all tiles, (members, N)."""
-        parts = [answer.cpu().numpy() for answer in self.answers(mosaic, crater, table)]
+        parts = [fetched(answer) for answer in self.answers(mosaic, crater, table)]
         return np.concatenate([np.zeros((len(self), 0), np.float32), *parts], axis=1)
