@@ -20,6 +20,7 @@ from cratermill.craters.options import Options
 from cratermill.craters.shapes import Shape
 
 SHAPES = [Shape("ring", width_px=4), Shape("ring", width_px=8), Shape("fill"), Shape("outline")]
+HYBRID = Shape("hybrid", disc_below_px=16)
 SMALL = Options(6, 40)
 
 
@@ -43,7 +44,7 @@ def nearest_error(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.abs(found[pairs[:, 0], :3] - truth[pairs[:, 1], :3]).max())
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.kind}{shape.width_px}")
+@pytest.mark.parametrize("shape", [*SHAPES, HYBRID], ids=lambda shape: f"{shape.kind}{shape.width_px}")
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_circles_come_back_to_a_fraction_of_a_pixel(shape, seed):
@@ -135,6 +136,12 @@ def test_a_disc_in_a_disc_is_lost_and_nothing_is_made_up():
     circles = np.array([[100.0, 100, 60], [115, 95, 15]])
     found = extract(Shape("fill").draw(circles, (220, 220)), Shape("fill"), Options(9, 80))
     assert nearest_error(found, circles[:1]) < 0.5
+
+
+def test_a_crater_near_the_size_at_which_holes_begin_is_read_once():
+    circles = np.array([[40.0, 40, 15.8], [120, 40, 16.2], [50, 120, 15.2], [130, 120, 17]])
+    found = extract(HYBRID.draw(circles, (180, 190)), HYBRID, SMALL)
+    assert nearest_error(found, circles) < 0.5
 
 
 def test_blocks_change_nothing(monkeypatch):

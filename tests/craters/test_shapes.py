@@ -29,6 +29,13 @@ def test_outline_hole_follows_the_fraction():
     assert wide[60, 99] and thin[60, 99]
 
 
+def test_hybrid_gives_large_craters_a_hole_and_small_ones_none():
+    shape = Shape("hybrid", disc_below_px=16)
+    mask = shape.draw(np.array([[30.0, 60, 15], [85, 60, 30], [85, 60, 5]]), (121, 121))
+    assert mask[60, 30] and not mask[60, 75] and mask[60, 60]
+    assert mask[60, 85], "a small crater in the hole of a large one"
+
+
 def test_ring_lies_on_the_rim():
     mask = Shape("ring", width_px=4).draw(np.array([[60.0, 60, 30]]), (121, 121))
     assert np.flatnonzero(mask[60, 60:]).tolist() == [28, 29, 30, 31, 32]

@@ -77,6 +77,11 @@ def test_means_stand_beside_what_was_published(project):
     (row,) = replicate.table_of(inside, spec.tables[0]).to_dict("records")
     assert (row["test"], row["kernel_size"], row["time_per_epoch"], row["cells"]) == ("S-4", 7, 6, 2)
     assert row["Accuracy"] == pytest.approx(0.6) and row["Accuracy published"] == 0.9939 and row["loss published"] == 0.0164
+    curve = inside.cell_product("crater_unet", 4, "train", 0, 0) / "curve.csv"
+    curve.parent.mkdir(parents=True)
+    pd.DataFrame({"epoch": range(60), "loss": 1.0, "Accuracy": [0.5] * 49 + [0.75] + [0.8] * 10}).to_csv(curve, index=False)
+    (row,) = replicate.table_of(inside, spec.tables[0].model_copy(update={"epochs": (50, 500)})).to_dict("records")
+    assert row["Accuracy validation, epoch 50"] == 0.75 and not any("500" in name for name in row)
     page = replicate.write_page(project, spec, "g")
     assert "Table 1" in page.read_text() and "Table 2" not in page.read_text() and (page.parent / "table_1.csv").exists()
 

@@ -40,6 +40,14 @@ def test_dice():
     assert build_loss(row(loss="dice"))(logits, targets).item() == pytest.approx(expected.item(), abs=1e-6)
 
 
+def test_iou():
+    logits, targets = logits_and_targets()
+    p = logits.sigmoid()
+    both = (p * targets).sum()
+    expected = 1 - both / (p.sum() + targets.sum() - both)
+    assert build_loss(row(loss="iou"))(logits, targets).item() == pytest.approx(expected.item(), abs=1e-6)
+
+
 def test_bce_counts_both_classes_and_weighs_the_positive_one():
     logits, targets = logits_and_targets((5, 1))
     plain = build_loss(row(loss="bce"))(logits, targets)

@@ -21,7 +21,7 @@ from torch.nn import functional
 from ..core.errors import InputError
 from .options import Options
 from .planes import places, smoothed
-from .refine import Sheet, fit
+from .refine import HALF_PX, Sheet, fit
 from .shapes import Shape
 from .suppression import distinct, explained
 
@@ -58,6 +58,19 @@ def extract(probability: np.ndarray, shape: Shape, options: Options | None = Non
 def extract_each(maps: Sequence[np.ndarray], shape: Shape, options: Options | None = None, device: str = "cpu") -> list[np.ndarray]:
     """The same of several maps; circles of small ones are fitted together, in less time."""
     options = options or Options()
+    found, edges = [np.zeros((0, len(COLUMNS) + 1)) for _ in maps], [np.zeros((0, 3)) for _ in maps]
+    for one, low, high in shape.parts():
+        # Of all sizes, so that no edge of a crater of another kind is taken for a part of one of these.
+        for number, circles in enumerate(_of_one_kind(maps, one, options, device, edges)):
+            circles = circles[(circles[:, 2] >= low - HALF_PX) & (circles[:, 2] <= high + HALF_PX)]
+            found[number] = np.concatenate([found[number], circles])
+            edges[number] = np.concatenate([circles[:, :3] * [1, 1, factor] + [0, 0, shift] for factor, shift in one.sides])
+    return [distinct(circles)[:, : len(COLUMNS)] for circles in found]
+
+
+def _of_one_kind(maps: Sequence[np.ndarray], shape: Shape, options: Options, device: str, taken: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Circles (N, 6) of each map whose craters are drawn alike, some of them twice. ``taken``: of each map the edges (M, 3: x, y, radius)
+    of craters of other kinds, which are part of none of these."""
     blocks = []
     for number, probability in enumerate(maps):
         _check(probability, options)
@@ -67,10 +80,10 @@ def extract_each(maps: Sequence[np.ndarray], shape: Shape, options: Options | No
                 blocks.append((number, (top, left, min(top + BLOCK_PX, height), min(left + BLOCK_PX, width))))
     found: list[list[np.ndarray]] = [[] for _ in maps]
     for together in _batches(blocks):
-        circles = _of_blocks([(maps[number], core) for number, core in together], shape, options, device)
+        circles = _of_blocks([(maps[number], core, taken[number]) for number, core in together], shape, options, device)
         for (number, _), one in zip(together, circles, strict=True):
             found[number].append(one)
-    return [distinct(np.concatenate(one))[:, : len(COLUMNS)] for one in found]
+    return [np.concatenate(one) for one in found]
 
 
 def _batches(blocks: list[tuple[int, Core]]) -> Iterator[list[tuple[int, Core]]]:
@@ -109,7 +122,8 @@ def _check(probability: np.ndarray, options: Options) -> None:
 
 @dataclass
 class _Piece:
-    """What is seen of a block and its margin: the map from ``place`` (column, row) on, smoothed, where it has data, and its contour."""
+    """What is seen of a block and its margin: the map from ``place`` (column, row) on, smoothed, where it has data, its contour, and edges
+    (M, 3) of other craters."""
 
     core: Core
     place: tuple[int, int]
@@ -117,17 +131,18 @@ class _Piece:
     known: torch.Tensor
     points: torch.Tensor
     normals: torch.Tensor
+    taken: np.ndarray
 
 
 @torch.inference_mode()
-def _of_blocks(blocks: list[tuple[np.ndarray, Core]], shape: Shape, options: Options, device: str) -> list[np.ndarray]:
+def _of_blocks(blocks: list[tuple[np.ndarray, Core, np.ndarray]], shape: Shape, options: Options, device: str) -> list[np.ndarray]:
     """The circles (N, 6) whose centres lie in each block of its map."""
-    pieces = [_piece(probability, core, options, device) for probability, core in blocks]
+    pieces = [_piece(*block, options, device) for block in blocks]
     circles = iter(_circles([one for one in pieces if one], shape, options))
     return [_within(next(circles), one) if one else np.zeros((0, len(COLUMNS) + 1)) for one in pieces]
 
 
-def _piece(probability: np.ndarray, core: Core, options: Options, device: str) -> _Piece | None:
+def _piece(probability: np.ndarray, core: Core, taken: np.ndarray, options: Options, device: str) -> _Piece | None:
     """A block seen with a margin around it; None where it has no contour."""
     top, left, bottom, right = core
     margin = options.margin_px
@@ -139,7 +154,8 @@ def _piece(probability: np.ndarray, core: Core, options: Options, device: str) -
     known = ~torch.isnan(image)
     image = smoothed(torch.nan_to_num(image, 0.0), SMOOTHING_PX)
     points, normals = contour(image, known, options.level)
-    return _Piece(core, (first_col, first_row), image, known, points, normals) if len(points) else None
+    place = first_col, first_row
+    return _Piece(core, place, image, known, points, normals, taken - [*place, 0]) if len(points) else None
 
 
 def _within(circles: np.ndarray, piece: _Piece) -> np.ndarray:
@@ -169,7 +185,7 @@ def _circles(pieces: list[_Piece], shape: Shape, options: Options) -> list[np.nd
             candidates.append(functional.pad(own, (0, 1), value=float(number)))
         found.append(fit(sheet, torch.cat(candidates), shape, options).passing(options, len(pieces)))
     together = [[np.concatenate(values) for values in zip(*both, strict=True)] for both in zip(*found, strict=True)]
-    return [explained(circles, edges, shape, options.arc) for circles, edges in together]
+    return [explained(circles, edges, shape, options.arc, one.taken) for (circles, edges), one in zip(together, pieces, strict=True)]
 
 
 def contour(image: torch.Tensor, known: torch.Tensor, level: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -26,6 +26,8 @@ TURNS = 4
 """How often a round weighs the edges that it met by how far they lie off the circle that they make."""
 TOLERANCE = (0.05, 1.25)
 """An edge this near to where it should be (share of the radius, pixels at least) supports the circle."""
+HALF_PX = 0.5
+"""Radii are drawn and read to half a pixel."""
 TOGETHER = 512
 """Circles of about one size whose rays are sampled alike, and fit into a core's cache."""
 
@@ -78,8 +80,7 @@ class Fitted:
         against = (self.seen & ~self.light).float().mean(1)
         confidence = support / (support + against).clamp(min=1e-6)
         radius = self.circle[:, 2]
-        # Radii are drawn and read to half a pixel.
-        good = (radius >= options.min_radius_px - 0.5) & (radius <= options.max_radius_px + 0.5)
+        good = (radius >= options.min_radius_px - HALF_PX) & (radius <= options.max_radius_px + HALF_PX)
         good &= (confidence >= options.confidence) & (support >= options.arc)
         circles = torch.cat([self.circle[:, :3], confidence[:, None], support[:, None], self.error[:, None]], 1)[good]
         table, edges = circles.cpu().numpy().astype(float), (self.edges & self.seen[:, None])[good].cpu().numpy()

@@ -1,8 +1,8 @@
-"""What a crater looks like in a mask: disc, outline or ring, drawn without antialiasing, and where its edges lie."""
+"""What a crater looks like in a mask: disc, outline, ring or one by size, drawn without antialiasing, and where its edges lie."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -11,15 +11,30 @@ import numpy as np
 _SHIFT = 4  # OpenCV's coordinates in sixteenths of a pixel
 _MAX_PX = 2**15 - 1
 
+ShapeKind = Literal["fill", "outline", "ring", "hybrid"]
+
 
 @dataclass(frozen=True)
 class Shape:
     """How circles are drawn: ``fill`` (disc, 2r + 1 pixels wide), ``outline`` (white disc, black disc of ``inner_fraction`` r within),
-    ``ring`` (a line of ``width_px`` along the rim, as DeLatte et al.'s code drew it)."""
+    ``ring`` (a line of ``width_px`` along the rim, as DeLatte et al.'s code drew it), ``hybrid`` (discs below a radius of
+    ``disc_below_px``, outlines from there on: what their paper names as future work)."""
 
-    kind: Literal["fill", "outline", "ring"] = "ring"
+    kind: ShapeKind = "ring"
     inner_fraction: float = 0.7
     width_px: int = 4
+    disc_below_px: float = 16.0
+
+    def parts(self) -> list[tuple[Shape, float, float]]:
+        """Shapes of one kind each, and from and to which radius craters are drawn so; the largest first."""
+        if self.kind != "hybrid":
+            return [(self, 0.0, np.inf)]
+        return [(replace(self, kind="outline"), self.disc_below_px, np.inf), (replace(self, kind="fill"), 0.0, self.disc_below_px)]
+
+    @property
+    def sides(self) -> list[tuple[float, float]]:
+        """(f, b) of the edges of a shape of one kind: they lie at f·r + b pixels."""
+        return [(1.0, self.outer_px), self.inner][: 1 + self.has_inner]
 
     @property
     def outer_px(self) -> float:
@@ -38,18 +53,19 @@ class Shape:
     def draw(self, circles: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Mask (h, w) bool of circles (N, ≥3): x, y, radius in pixels, pixel centres at whole numbers.
 
-        Discs and rings are united. Outlines are drawn from the largest to the smallest, so that craters in craters show.
+        Discs and rings are united. Outlines and hybrids are drawn from the largest to the smallest, so that craters in craters show.
         """
         mask = np.zeros(shape, np.uint8)
         circles = np.asarray(circles, float)
-        order = np.argsort(-circles[:, 2], kind="stable") if self.kind == "outline" else range(len(circles))
+        holed = self.kind in ("outline", "hybrid")
+        order = np.argsort(-circles[:, 2], kind="stable") if holed else range(len(circles))
         for index in order:
             x, y, radius = circles[index, :3]
             if self.kind == "ring":
                 _circle(mask, x, y, radius, 1, self.width_px)
                 continue
             _disc(mask, x, y, radius, 1)
-            if self.kind == "outline":
+            if holed and (self.kind == "outline" or radius >= self.disc_below_px):
                 _disc(mask, x, y, self.inner_fraction * radius, 0)
         return mask.astype(bool)
 

@@ -16,27 +16,35 @@ OWN_EDGE = (0.06, 1.5)
 """An edge this near to another circle's (share of the smaller radius, pixels at least) is that one's."""
 
 
-def explained(circles: np.ndarray, edges: np.ndarray, shape: Shape, arc: float) -> np.ndarray:
+def explained(circles: np.ndarray, edges: np.ndarray, shape: Shape, arc: float, taken: np.ndarray) -> np.ndarray:
     """Circles (N, 6: x, y, radius, confidence, arc, error), best first, that show edges of their own on a share ``arc`` of their rim.
 
     ``edges`` (N, sides, rays) says where each circle met edges. Going from the best supported to the least, an edge belongs to the first
     circle that has it: what is pieced together from other craters' rims, or describes one of them a second time, keeps too little.
+    ``taken`` (M, 3): x, y and radius of edges that belong to none of them.
     """
     order = _best_first(circles)
     circles, edges = circles[order], edges[order].copy()
-    factors = [(1.0, shape.outer_px), shape.inner][: edges.shape[1]]
     angles = np.arange(edges.shape[2]) * (2 * np.pi / max(edges.shape[2], 1))
     directions = np.stack([np.cos(angles), np.sin(angles)], -1)
     reach = circles[:, 2] + shape.outer_px
     kept: list[int] = []
+
+    def take(index: int, side: int, edge: np.ndarray, radius: float) -> None:
+        """Edges of a circle that lie on one of another, of a crater of this radius, are not its own."""
+        factor, shift = shape.sides[side]
+        points = circles[index, :2] + (factor * circles[index, 2] + shift) * directions
+        off = np.abs(np.hypot(*(points - edge[:2]).T) - edge[2])
+        edges[index, side] &= off > max(OWN_EDGE[0] * min(radius, circles[index, 2]), OWN_EDGE[1])
+
     for index, circle in enumerate(circles):
         apart = np.hypot(*(circles[kept, :2] - circle[:2]).T)
         for rival in circles[kept][apart < reach[index] + reach[kept]]:
-            own = max(OWN_EDGE[0] * min(rival[2], circle[2]), OWN_EDGE[1])
-            for side, (factor, shift) in enumerate(factors):
-                points = circle[:2] + (factor * circle[2] + shift) * directions
-                off = np.hypot(*(points - rival[:2]).T) - (factor * rival[2] + shift)
-                edges[index, side] &= np.abs(off) > own
+            for side, (factor, shift) in enumerate(shape.sides):
+                take(index, side, np.array([*rival[:2], factor * rival[2] + shift]), rival[2])
+        for rival in taken[np.hypot(*(taken[:, :2] - circle[:2]).T) < reach[index] + taken[:, 2]]:
+            for side in range(len(shape.sides)):
+                take(index, side, rival, rival[2])
         if edges[index].any(0).mean() >= arc:
             kept.append(index)
     return circles[kept]

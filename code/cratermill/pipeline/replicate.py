@@ -41,6 +41,7 @@ class Table(Strict):
     family: str
     shows: tuple[str, ...] = Field((), description="hyper-parameters, and columns of test_metrics.csv such as time_per_epoch")
     scores: tuple[str, ...] = Field(description="columns of eval_metrics.csv or test_metrics.csv")
+    epochs: tuple[int, ...] = Field((), description="also the scores on validation data after so many epochs, where as many were trained")
     lines: dict[str, Line]
 
 
@@ -163,7 +164,8 @@ def write_page(root: Path, spec: Replication, group: str, tuned: Any = None) -> 
 
 
 def table_of(project: Project, table: Table) -> Any:
-    """The published table with the means of the same scores here (and over how many cells) beside; lines that weren't run are left out."""
+    """The published table with the means of the same test scores here (and over how many cells) beside, and validation scores after the
+    table's epochs; lines that weren't run are left out."""
     import pandas as pd
 
     rows = []
@@ -178,8 +180,24 @@ def table_of(project: Project, table: Table) -> Any:
         row |= {name: hparams.get(name, columns[name].median() if name in columns else None) for name in table.shows}
         for score in table.scores:
             row |= {score: columns[score].mean() if score in columns else None, f"{score} published": line.published.get(score)}
-        rows.append(row)
+        rows.append(row | _after_epochs(project, table, line.version))
     return pd.DataFrame(rows)
+
+
+def _after_epochs(project: Project, table: Table, version: int) -> dict[str, float]:
+    """Means over the cells of a version of validation scores after as many epochs as the table asks for."""
+    import pandas as pd
+
+    from .leaderboard import CURVE
+
+    cells = project.cells(get_family(table.family).short, version, "train", CURVE) if table.epochs else {}
+    curves = pd.concat([pd.read_csv(path) for path in cells.values()]) if cells else pd.DataFrame({"epoch": []})
+    found = {}
+    for epoch in table.epochs:
+        reached = curves[curves["epoch"] == epoch - 1]
+        scores = [score for score in table.scores if score in reached and len(reached)]
+        found |= {f"{score} validation, epoch {epoch}": reached[score].mean() for score in scores}
+    return found
 
 
 def _pictures(project: Project, spec: Replication, group: str, tuned: Any) -> list[Path]:

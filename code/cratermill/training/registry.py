@@ -62,6 +62,7 @@ LOSSES = {
     "dice": Entry("segmentation_models_pytorch.losses:DiceLoss", _binary),
     "focal": Entry("segmentation_models_pytorch.losses:FocalLoss", _focal),
     "bce": Entry("segmentation_models_pytorch.losses:SoftBCEWithLogitsLoss", _bce),
+    "iou": Entry("segmentation_models_pytorch.losses:JaccardLoss", _binary),
 }
 OPTIMIZERS = {
     "Adam": Entry("torch.optim:Adam"),

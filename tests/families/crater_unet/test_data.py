@@ -221,6 +221,15 @@ def test_tiles_augmented_on_the_device_are_those_of_workers(tmp_path, crop_px):
     assert torch.equal(brighter["target"], plain["target"]) and shift.min() >= 29.9 and shift.max() <= 60.1
 
 
+def test_craters_wider_than_the_pieces_that_are_learnt_from_are_said(tmp_path, capfd):
+    data = {"dots": {"tiles": 10, "tile_px": 192}}
+    for crop_px, said in [(32, True), (128, False)]:
+        row = {"data": "dots", "size_min": 2, "size_max": 24, "crop_px": crop_px, "model_name": "Unet"}
+        config, hparams, _ = prepared(tmp_path, data, row)
+        FAMILY.datasets(config, cell(hparams))
+        assert (f"craters are wider than the pieces of {crop_px} px" in capfd.readouterr().err) is said
+
+
 def test_tiles_without_craters_are_refused(tmp_path):
     box_folder(tmp_path, ["", "", "", ""])
     with pytest.raises(InputError, match="none of the 4 tiles holds a crater"):

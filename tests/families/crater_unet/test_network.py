@@ -41,6 +41,27 @@ def test_skips_add_convolutions_before_their_dropout():
     assert (added.abs() < 1e-5).any()
 
 
+def test_without_dropout_training_and_prediction_are_one():
+    torch.manual_seed(0)
+    network, image = SymmetricUNet(filter_multiple=0.25, dropout=0).train(), torch.rand(1, 1, 128, 128)
+    assert torch.equal(network(image), network.eval()(image))
+
+
+@pytest.mark.parametrize("activation", ["elu", "gelu", "leaky_relu", "silu"])
+def test_another_activation_answers_otherwise_with_the_same_weights(activation):
+    plain, other = SymmetricUNet(filter_multiple=0.25), SymmetricUNet(filter_multiple=0.25, activation=activation)
+    other.load_state_dict(plain.state_dict())
+    image = torch.rand(1, 1, 128, 128)
+    assert not torch.allclose(plain.eval()(image), other.eval()(image), atol=1e-4)
+
+
+def test_rows_name_dropout_activation_and_hybrid_targets():
+    row = Hparams.from_plan(ROW | {"dropout": 0.5, "activation": "elu", "target": "hybrid", "disc_below_px": 12})
+    network = row.build_network()
+    assert network.dropouts[-1] == 0.25 and isinstance(network.activation, nn.ELU)
+    assert row.shape().parts()[1][2] == 12
+
+
 def test_seven_poolings_to_the_bottom():
     network, sizes = SymmetricUNet(filter_multiple=0.25), []
     network.bottom.register_forward_hook(lambda module, given, made: sizes.append(made.shape[-1]))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ...core.notices import notice
 from ...samples.augment import Augmenter, Moves, moved
 from ...samples.batch_augment import BatchAugmenter, Changes
 from ...samples.sampler import EpochOrder, sample_seed
@@ -113,11 +114,26 @@ def for_batches(wanted: bool | Recipe, seed: int, value_range: tuple[float, floa
     return BatchAugmenter(seed + 1, Changes(wanted, value_range, whole=False), moves, 1)
 
 
+def warn_of_pieces(tiles: TileSet, hparams: Hparams) -> None:
+    """Say how many craters are wider than the pieces that are learnt from: parts of them look like ground."""
+    side = hparams.crop_px
+    if side is None or side >= min(tiles.image.shape[1:]):
+        return
+    resolution = tiles.tiles["resolution_m"].to_numpy(float)
+    radius = np.concatenate([wanted(circles, hparams, resolution[row])[:, 2] for row, circles in enumerate(tiles.circles)])
+    if wide := int((2 * radius > side).sum()):
+        notice(
+            f"crater_unet version {hparams.version}: {wide} of {len(radius)} craters are wider than the pieces of {side} px that are "
+            "learnt from, which show parts of them that look like ground; lower size_max or raise crop_px"
+        )
+
+
 def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
     tiles = TileSet(folder_of(config, params.family, hparams.data))
     require_craters(tiles, hparams)
     train, val, test = split_tiles(tiles, params, hparams)
     require_parts(train, val, test)
+    warn_of_pieces(tiles, hparams)
     on_device = config.run.trainer.augment_on == "device"
     drawn_as = hparams.model_copy(update={"img_augment": False}) if on_device else hparams
     learning = Tiles(tiles, train, drawn_as, params.seed, training=True)

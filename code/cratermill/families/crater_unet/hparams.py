@@ -41,9 +41,14 @@ class Hparams(SizedHparams):
     final_kernel_size: Integer | None = Field(
         None, ge=1, le=31, description="SymmetricUNet: side of the last convolution; 1 as in the paper, blank: kernel_size, as in its code"
     )
+    dropout: Number = Field(1.0, ge=0, le=1.5, description="SymmetricUNet: factor on the paper's shares of .2 to .5; 0: none")
+    activation: Literal["relu", "elu", "gelu", "leaky_relu", "silu"] = Field("relu", description="SymmetricUNet: after each convolution")
     pretrained: Flag = Field(False, description="begin with the encoder's published weights; not for SymmetricUNet")
-    target: Literal["fill", "outline", "ring"] = Field(description="how craters are drawn: disc; disc with a hole; line along the rim")
-    inner_fraction: Number = Field(0.7, gt=0, lt=1, description="outline: radius of the hole, in crater radii")
+    target: Literal["fill", "outline", "ring", "hybrid"] = Field(
+        description="how craters are drawn: disc; disc with a hole; line along the rim; small ones as discs and large ones with a hole"
+    )
+    inner_fraction: Number = Field(0.7, gt=0, lt=1, description="outline, hybrid: radius of the hole, in crater radii")
+    disc_below_px: Number = Field(16.0, ge=1, description="hybrid: radius in pixels from which on craters have a hole")
     ring_width_px: Integer = Field(4, ge=1, description="ring: width of the line (the authors' code: 4 or 8)")
     size_min: Number = Field(gt=0, description="smallest crater that is drawn, looked for and counted, in size_unit")
     size_max: Number = Field(gt=0, description="largest crater, in size_unit")
@@ -110,7 +115,7 @@ class Hparams(SizedHparams):
     def shape(self) -> Any:
         from ...craters.shapes import Shape
 
-        return Shape(self.target, self.inner_fraction, self.ring_width_px)
+        return Shape(self.target, self.inner_fraction, self.ring_width_px, self.disc_below_px)
 
     @property
     def encoder_name(self) -> str | None:
@@ -126,7 +131,7 @@ class Hparams(SizedHparams):
         if self.model_name == SYMMETRIC:
             from .network import SymmetricUNet
 
-            return SymmetricUNet(1, self.kernel_size, self.filter_multiple, self.final_kernel_size)
+            return SymmetricUNet(1, self.kernel_size, self.filter_multiple, self.final_kernel_size, self.dropout, self.activation)
         from ...networks import build_segmenter
 
         pretrained = self.pretrained if pretrained is None else pretrained
@@ -143,7 +148,8 @@ class Hparams(SizedHparams):
 
     def network_key(self) -> tuple:
         keywords = tuple(sorted((name, str(value)) for name, value in self.keywords_of("MDL").items()))
-        return ("crater_unet", self.model_name, keywords, self.kernel_size, self.filter_multiple, self.final_kernel_size, self.crop_px)
+        sizes = self.kernel_size, self.filter_multiple, self.final_kernel_size, self.crop_px
+        return ("crater_unet", self.model_name, keywords, *sizes, self.dropout, self.activation)
 
     def sample_input(self, bands: int = 1, batch: int = 2) -> tuple[Any, ...]:
         import torch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,6 +12,8 @@ FILTERS = (16, 24, 32, 48, 64, 96, 128)
 """Filters of the convolutions on the way down; the way up has the same in reverse, the bottom the last of them."""
 
 DROPOUTS = (0.0, 0.0, 0.2, 0.2, 0.3, 0.4, 0.5)
+ACTIVATIONS = {"relu": partial(nn.ReLU, inplace=True), "elu": nn.ELU, "gelu": nn.GELU, "leaky_relu": nn.LeakyReLU, "silu": nn.SiLU}
+"""The paper has the first; the others leave negative sums a slope."""
 POOLINGS = len(FILTERS)
 DIVISOR = 2**POOLINGS
 
@@ -19,11 +23,22 @@ class SymmetricUNet(nn.Module):
 
     ``filter_multiple`` scales all filters (the paper tries ½, 1, 2), ``kernel_size`` is that of all convolutions but the last, whose is
     ``final_kernel_size``: 1 in the paper (731 473 parameters), that of the others in the authors' code (731 601 at 3 × 3).
-    Dropout comes before a pooling, but what a skip adds is the convolution before its dropout. Weights start as Keras starts them.
+    Dropout comes before a pooling, but what a skip adds is the convolution before its dropout; ``dropout`` scales the paper's shares.
+    ``activation`` follows every convolution but the last. Weights start as Keras starts them.
     """
 
-    def __init__(self, in_chans: int = 1, kernel_size: int = 3, filter_multiple: float = 1.0, final_kernel_size: int | None = None):
+    def __init__(
+        self,
+        in_chans: int = 1,
+        kernel_size: int = 3,
+        filter_multiple: float = 1.0,
+        final_kernel_size: int | None = None,
+        dropout: float = 1.0,
+        activation: str = "relu",
+    ):
         super().__init__()
+        self.dropouts = [dropout * share for share in DROPOUTS]
+        self.activation = ACTIVATIONS[activation]()
         widths = [max(1, round(filters * filter_multiple)) for filters in FILTERS]
 
         def convolution(before: int, after: int, kernel: int = kernel_size) -> nn.Conv2d:
@@ -43,11 +58,11 @@ class SymmetricUNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         skips, features = [], image
-        for layer, dropout in zip(self.down, DROPOUTS, strict=True):
-            skips.append(torch.relu_(layer(features)))
+        for layer, dropout in zip(self.down, self.dropouts, strict=True):
+            skips.append(self.activation(layer(features)))
             features = functional.avg_pool2d(functional.dropout(skips[-1], dropout, self.training), 2)
-        features = functional.dropout(torch.relu_(self.bottom(features)), DROPOUTS[-1], self.training)
-        for layer, dropout, skip in zip(self.up, DROPOUTS[::-1], skips[::-1], strict=True):
-            features = torch.relu_(layer(functional.interpolate(features, scale_factor=2, mode="nearest")))
+        features = functional.dropout(self.activation(self.bottom(features)), self.dropouts[-1], self.training)
+        for layer, dropout, skip in zip(self.up, self.dropouts[::-1], skips[::-1], strict=True):
+            features = self.activation(layer(functional.interpolate(features, scale_factor=2, mode="nearest")))
             features = functional.dropout(features, dropout, self.training) + skip
         return self.final(features)
