@@ -192,7 +192,7 @@ def _after_epochs(project: Project, table: Table, version: int) -> dict[str, flo
 
     cells = project.cells(get_family(table.family).short, version, "train", CURVE) if table.epochs else {}
     curves = pd.concat([pd.read_csv(path) for path in cells.values()]) if cells else pd.DataFrame({"epoch": []})
-    found = {}
+    found = dict[str, float]()
     for epoch in table.epochs:
         reached = curves[curves["epoch"] == epoch - 1]
         scores = [score for score in table.scores if score in reached and len(reached)]

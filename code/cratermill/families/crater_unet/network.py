@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -12,7 +13,13 @@ FILTERS = (16, 24, 32, 48, 64, 96, 128)
 """Filters of the convolutions on the way down; the way up has the same in reverse, the bottom the last of them."""
 
 DROPOUTS = (0.0, 0.0, 0.2, 0.2, 0.3, 0.4, 0.5)
-ACTIVATIONS = {"relu": partial(nn.ReLU, inplace=True), "elu": nn.ELU, "gelu": nn.GELU, "leaky_relu": nn.LeakyReLU, "silu": nn.SiLU}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": partial(nn.ReLU, inplace=True),
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "leaky_relu": nn.LeakyReLU,
+    "silu": nn.SiLU,
+}
 """The paper has the first; the others leave negative sums a slope."""
 POOLINGS = len(FILTERS)
 DIVISOR = 2**POOLINGS
