@@ -28,7 +28,7 @@ from cratermill.families.crater_unet.evaluate import readings
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.planned import fitted_blocks
 from cratermill.families.crater_unet.predict import Predictor
-from cratermill.families.crater_unet.reading import fitted_side, forward_px
+from cratermill.families.crater_unet.reading import Reading, fitted_side, forward_px
 from cratermill.families.craters_common.ground_tiles import WIDEST_DEG, around, boxes, degree_m
 from cratermill.families.craters_common.maps import boxes_in, cells_of
 from cratermill.families.craters_common.options import MapOptions
@@ -169,6 +169,17 @@ def test_counted_area_is_the_whole_body(mapped):
     text = output(mapped, "craters.diam").read_text()
     area = float(next(line for line in text.splitlines() if line.startswith("area")).split("=")[1])
     assert np.isclose(area, 4 * np.pi * 100**2, rtol=1e-6)
+
+
+def test_a_map_shows_calibrated_probabilities_and_lists_craters_by_the_networks_own(tmp_path, monkeypatch):
+    halves = Reading.of({}, pixels={"method": "isotonic", "forecast": [0.0, 1.0], "calibrated": [0.0, 0.5]})
+    monkeypatch.setattr(mapping, "readings", lambda *_: halves)
+    checkpoint(tmp_path)
+    config, craters, result = make_map(tmp_path, monkeypatch, height=200, count=10)
+    with rasterio.open(tmp_path / "results/output_masks/crater_unet-1_test-set-0/prediction.tif") as file:
+        prediction = file.read(1)
+    assert prediction[prediction < 255].max() == 127
+    assert result["F1_strict"] == 1, "craters are read at the level that was chosen before"
 
 
 def test_prediction_lies_on_the_mosaic(mapped):

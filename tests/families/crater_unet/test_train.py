@@ -16,6 +16,7 @@ from cratermill.families import cell_params, get_family
 from cratermill.families.crater_unet.evaluate import choose, readings
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.families.crater_unet.predict import COLUMNS, Predictor
+from cratermill.families.crater_unet.reading import Reading
 from cratermill.families.craters_common.judging import judge
 from cratermill.families.craters_common.prepare import TileSet, folder_of
 from cratermill.pipeline.planning import train_plan, wanted_rows
@@ -121,6 +122,27 @@ def test_a_network_that_sees_everything_scores_one(project_of_dots, tmp_path, mo
     # Dots lie over one another, and hidden ones are lost.
     assert metrics["Precision_strict"] > 0.95
     assert metrics["Recall_strict"] > 0.75
+
+
+def test_probabilities_of_pixels_are_as_often_right_as_they_say(project_of_dots, tmp_path, monkeypatch):
+    """A network that is too sure where dots are, and too unsure where none is."""
+    config, cells = project_of_dots
+    assert cells["evaluate", 1][1]["pixel_calibration_error"] <= 1
+    hparams = Hparams.from_plan(ROW | DOTS)
+    tiles = TileSet(folder_of(config, "crater_unet", "dots"))
+    checkpoint(tmp_path, **DOTS)
+    monkeypatch.setattr(Predictor, "tiles", lambda self, images: np.where(np.asarray(images) > 0, 0.99, 0.3).astype(np.float32))
+    predictor, rows = Predictor([next(tmp_path.rglob("*.ckpt"))], 1), np.arange(len(tiles.tiles))
+    chosen = choose(predictor, tiles, rows, hparams, Workspace(tmp_path / "w"))
+    again = Reading.of_plain(json.loads(json.dumps(chosen.plain())))
+    right = np.concatenate(
+        [
+            hparams.shape().draw(c[(c[:, 2] >= 3) & (c[:, 2] <= 30)], i.shape)[np.asarray(i) > 0]
+            for c, i in zip(tiles.circles, tiles.image, strict=True)
+        ]
+    )
+    shown = again.shown(np.array([0.99, 0.3, np.nan], np.float32))
+    assert shown[0] == pytest.approx(right.mean(), abs=1e-6) and shown[1] < 0.02 and np.isnan(shown[2])
 
 
 def test_other_thresholds_need_no_other_training(project_of_dots):

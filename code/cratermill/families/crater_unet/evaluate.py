@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ...core.calibration import FINE, counted, figures, fit, moved
 from ...core.errors import InputError
 from ...core.files import read_json, write_json
 from ...core.work import Workspace
@@ -18,7 +19,7 @@ from ..craters_common.certainty import learnt, sureness, truth_of
 from ..craters_common.family import CRATERS
 from ..craters_common.judging import judge
 from ..craters_common.prepare import TileSet, folder_of
-from ..craters_common.tiles import judged_row, radii_px, split_tiles
+from ..craters_common.tiles import judged_row, radii_px, split_tiles, wanted
 from .predict import COLUMNS, Predictor, quantities
 from .reading import LOOSE_ARC, LOOSE_SUPPORT, USUAL, Reading, given_thresholds
 
@@ -45,29 +46,40 @@ def evaluate(config: Config, params: CellParams, workspace: Workspace) -> dict:
         predictor = Predictor([checkpoint], params.version, Computing.of(config.run.trainer))
         reading = choose(predictor, tiles, validation, row, workspace)
         write_json(workspace.folder / READING, reading.plain())
-        listed = read(predictor, tiles, test, reading, hparams, workspace)
+        listed, forecasts = read(predictor, tiles, test, reading, hparams, workspace)
     judged = judge(tiles, test, listed, reading.confidence if reading else 0.0, COLUMNS, row, workspace.folder)
     metrics = {"test-set": params.split, "iteration": params.iteration, **judged, **sureness(tiles, test, listed, row)}
-    metrics |= {f"reading_{name}": getattr(reading, name) for name in USUAL} if reading else {}
+    if reading:
+        metrics |= {f"reading_{name}": getattr(reading, name) for name in USUAL}
+        error, _ = figures(moved(forecasts, reading.pixels) if reading.pixels else forecasts)
+        metrics |= {"pixel_calibration_error": float(error)}
     write_json(workspace.folder / "eval.json", metrics)
     return metrics
 
 
 def read(
     predictor: Predictor, tiles: TileSet, rows: np.ndarray, reading: Reading, hparams: Hparams, workspace: Workspace
-) -> list[np.ndarray]:
-    """Circles (N, 6) of each of these tiles, less sure ones than the reading lists, too."""
-    found = []
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Circles (N, 6) of each of these tiles, less sure ones than the reading lists, too; and counts (4, FINE) of the pixels' forecasts."""
+    found, forecasts = [], np.zeros((4, FINE))
     for number, row in enumerate(rows, 1):
         workspace.keep_going()
         resolution = float(tiles.tiles["resolution_m"].iloc[row])
-        found.append(predictor.circles(predictor.tile(tiles.image[row], hparams), hparams, reading, resolution))
+        probabilities = predictor.tile(tiles.image[row], hparams)
+        found.append(predictor.circles(probabilities, hparams, reading, resolution))
+        forecasts += forecast_counts(probabilities[0], tiles.circles[row], hparams, resolution)
         workspace.report(item=number)
-    return found
+    return found, forecasts
+
+
+def forecast_counts(probability: np.ndarray, circles: np.ndarray, hparams: Hparams, resolution_m: float) -> np.ndarray:
+    """Counts (4, FINE) of a tile's probabilities (h, w) against the drawing of its circles."""
+    target = hparams.shape().draw(wanted(circles, hparams, resolution_m), probability.shape)
+    return counted(probability.ravel().astype(np.float64), target.ravel())
 
 
 def choose(predictor: Predictor, tiles: TileSet, rows: np.ndarray, row: Hparams, workspace: Workspace) -> Reading:
-    """Level, calibration and least confidence with the best strict F1 on validation tiles; thresholds that the row gives stay.
+    """Level, calibrations and least confidence with the best strict F1 on validation tiles; thresholds that the row gives stay.
 
     ``row`` is the row as it stands now: its thresholds may have changed since its network was trained.
     """
@@ -91,7 +103,9 @@ def choose(predictor: Predictor, tiles: TileSet, rows: np.ndarray, row: Hparams,
         attempt(level)
     while "level" not in given and (further := _beyond(tried)) is not None:
         attempt(further)
-    return max(tried.values(), key=lambda one: one[0])[1]
+    drawn = predictor.hparams
+    forecasts = [forecast_counts(image[0], tiles.circles[one], drawn, resolution) for image, one in zip(images, rows, strict=True)]
+    return replace(max(tried.values(), key=lambda one: one[0])[1], pixels=fit(np.sum(forecasts, axis=0), "isotonic"))
 
 
 def _beyond(tried: dict[float, tuple[float, Reading]]) -> float | None:
@@ -131,4 +145,5 @@ def readings(config: Config, version: int, split: int, hparams: Hparams) -> Read
     chosen = [Reading.of_plain(values) for path in files if (values := read_json(path))]
     if not chosen:  # a checkpoint from elsewhere; what was chosen here has followed the row, as it stood then
         return Reading.of(given_thresholds(hparams))
-    return Reading.of({name: float(np.mean([getattr(one, name) for one in chosen])) for name in USUAL}, chosen[0].calibration)
+    thresholds = {name: float(np.mean([getattr(one, name) for one in chosen])) for name in USUAL}
+    return Reading.of(thresholds, chosen[0].calibration, chosen[0].pixels)

@@ -89,7 +89,7 @@ def map_blocks(config: Config, params: dict[str, Any], workspace: Workspace) -> 
                 if level == 0:  # coarser levels look unlike the training's tiles, and aren't compared
                     ground[f"version {version}"] = shown
                     for mean, probability, grid in zip(means, probabilities, grids, strict=bool(means)):
-                        mean.add(probability, grid)
+                        mean.add(reading.shown(probability), grid)
     write_table(workspace.folder / CRATERS, pd.concat(tables, ignore_index=True))
     if means:
         save(means, workspace.folder / PREDICTION)
@@ -118,7 +118,7 @@ def predict_pictures(config: Config, pictures: Sequence[Picture], workspace: Wor
         row = predictor.hparams
         found = predictor.levels(image, row, lambda one: predict_image(predictor, one, options, options.missing)[0])
         circles = predictor.circles(found, row, reading, resolution_m)
-        return circles[circles[:, 3] >= reading.confidence], found[0] if options.prediction else None
+        return circles[circles[:, 3] >= reading.confidence], reading.shown(found[0]) if options.prediction else None
 
     return craters_of_pictures(pictures, look, COLUMNS, workspace)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...core.calibration import apply
 from ...craters.confidence import Calibration
 from ...craters.options import Options
 from ..craters_common.tiles import radii_px, starts
@@ -29,18 +30,24 @@ USUAL = {"level": 0.5, "confidence": 0.7, "arc": 0.25}
 @dataclass(frozen=True)
 class Reading:
     """How craters are read from a prediction: see the columns level, confidence and arc. Without a calibration the confidence is the
-    support: the share of the rim, where it can be seen, that shows an edge."""
+    support: the share of the rim, where it can be seen, that shows an edge. ``pixels`` corrects the probability of single pixels
+    (:func:`~cratermill.core.calibration.fit`), where it is shown; circles are read from what the network says."""
 
     level: float
     confidence: float
     arc: float
     calibration: Calibration | None = None
+    pixels: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, given: Mapping[str, float], calibration: Calibration | None = None) -> Reading:
+    def of(cls, given: Mapping[str, float], calibration: Calibration | None = None, pixels: dict[str, Any] | None = None) -> Reading:
         """With these thresholds, and the usual ones for what isn't given."""
         one = USUAL | dict(given)
-        return cls(one["level"], one["confidence"], one["arc"], calibration)
+        return cls(one["level"], one["confidence"], one["arc"], calibration, pixels)
+
+    def shown(self, probability: np.ndarray) -> np.ndarray:
+        """Probabilities float32 as rasters show them, NaN where they are."""
+        return probability if self.pixels is None else apply(self.pixels, probability).astype(np.float32)
 
     def options(self, hparams: Hparams, resolution_m: float, level: int = 0) -> Options | None:
         """What counts on an image of pixels of ``resolution_m`` reduced by 2 ** ``level``, in its own pixels; None: nothing there."""
@@ -58,12 +65,14 @@ class Reading:
         return options.margin_px if options else 0
 
     def plain(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in USUAL} | {"calibration": self.calibration and self.calibration.plain()}
+        fitted = {"calibration": self.calibration and self.calibration.plain(), "pixels": self.pixels}
+        return {name: getattr(self, name) for name in USUAL} | fitted
 
     @classmethod
     def of_plain(cls, values: dict[str, Any]) -> Reading:
         given = values.get("calibration")
-        return cls.of({name: float(values[name]) for name in USUAL}, Calibration.of_plain(given) if given else None)
+        calibration = Calibration.of_plain(given) if given else None
+        return cls.of({name: float(values[name]) for name in USUAL}, calibration, values.get("pixels"))
 
 
 def given_thresholds(hparams: Hparams) -> dict[str, float]:
