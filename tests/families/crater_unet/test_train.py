@@ -19,6 +19,7 @@ from cratermill.families.crater_unet.predict import COLUMNS, Predictor
 from cratermill.families.crater_unet.reading import Reading
 from cratermill.families.craters_common.judging import judge
 from cratermill.families.craters_common.prepare import TileSet, folder_of
+from cratermill.families.craters_common.tiles import wanted
 from cratermill.pipeline.planning import train_plan, wanted_rows
 from cratermill.pipeline.train import train
 
@@ -135,12 +136,9 @@ def test_probabilities_of_pixels_are_as_often_right_as_they_say(project_of_dots,
     predictor, rows = Predictor([next(tmp_path.rglob("*.ckpt"))], 1), np.arange(len(tiles.tiles))
     chosen = choose(predictor, tiles, rows, hparams, Workspace(tmp_path / "w"))
     again = Reading.of_plain(json.loads(json.dumps(chosen.plain())))
-    right = np.concatenate(
-        [
-            hparams.shape().draw(c[(c[:, 2] >= 3) & (c[:, 2] <= 30)], i.shape)[np.asarray(i) > 0]
-            for c, i in zip(tiles.circles, tiles.image, strict=True)
-        ]
-    )
+    images = [np.asarray(image) for image in tiles.image]
+    drawn = [hparams.shape().draw(wanted(circles, hparams, 1.0), images[0].shape) for circles in tiles.circles]
+    right = np.concatenate([target[image > 0] for target, image in zip(drawn, images, strict=True)])
     shown = again.shown(np.array([0.99, 0.3, np.nan], np.float32))
     assert shown[0] == pytest.approx(right.mean(), abs=1e-6) and shown[1] < 0.02 and np.isnan(shown[2])
 
