@@ -107,6 +107,7 @@ def test_any_segmenter_by_name(project_folder):
         ({"size_max": 3}, "size_max"),
         ({"kernel_size": 4}, "kernel_size"),
         ({"crop_px": 200}, "crop_px"),
+        ({"pieces_per_tile": 4}, "pieces_per_tile"),
         ({"pretrained": True}, "pretrained"),
         ({"max_epochs": 0}, "max_epochs"),
         ({"union_of": [2], "votes": 2, "max_epochs": 0}, "votes"),

@@ -40,11 +40,11 @@ class Tiles(Dataset):
         self.resolution_m = tiles.tiles["resolution_m"].to_numpy(float)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) * (self.hparams.pieces_per_tile if self.training and self.crops else 1)
 
     def __getitem__(self, key: int | tuple[int, int, int]) -> dict[str, torch.Tensor]:
         epoch, position, index = key if isinstance(key, tuple) else (0, 0, key)
-        row = self.rows[index]
+        row = self.rows[index % len(self.rows)]
         image = np.asarray(self.tiles.image[row], np.float32)
         circles = wanted(self.tiles.circles[row], self.hparams, self.resolution_m[row])
         if self.training:
@@ -141,7 +141,7 @@ def datasets(config: Config, params: CellParams, hparams: Hparams) -> Datasets:
         train=learning,
         val=Tiles(tiles, val, hparams),
         test=Tiles(tiles, test, hparams),
-        sampler=EpochOrder(len(train), params.seed),
+        sampler=EpochOrder(len(learning), params.seed),
         norm=tiles.norm,
         augment=for_batches(hparams.img_augment, params.seed, tiles.meta["range"], learning.square) if on_device else None,
         fixed=not learning.crops and not drawn_as.img_augment,

@@ -64,6 +64,7 @@ class Hparams(SizedHparams):
     crop_px: Integer | None = Field(
         None, ge=32, description="train on random pieces of this side instead of whole tiles; validation and test always see whole tiles"
     )
+    pieces_per_tile: Integer = Field(1, ge=1, description="pieces of each tile in an epoch; more where tiles are few and large")
     level: Number | None = Field(
         None, gt=0, lt=1, description="probability at a crater's edge; blank: chosen on validation tiles, as all that is blank here"
     )
@@ -97,6 +98,8 @@ class Hparams(SizedHparams):
                 yield "pretrained", "is True, but nobody publishes weights of SymmetricUNet", "False"
         if self.crop_px and self.crop_px % self.divisor:
             yield "crop_px", f"does not suit {self.model_name}", f"a multiple of {self.divisor}"
+        if self.pieces_per_tile > 1 and not self.crop_px:
+            yield "pieces_per_tile", "is above 1, but crop_px is blank, so that there are no pieces", "1, or a side in crop_px"
         if (self.max_epochs == 0) != bool(self.union_of):
             yield "max_epochs", f"is {self.max_epochs}, union_of {self.union_of or 'blank'}", "0 with union_of, else at least 1"
         if self.union_of and self.version in self.union_of:
