@@ -145,7 +145,7 @@ class _TrainCells:
             for cell in ready:
                 needs = [cell.index, *(index for need in self._upstream(cell) for index in self.evaluated.get(need, []))]
                 tiles = self.config.run.tiles.model_dump(mode="json")
-                mark = [cell.params["hparams"], tiles, [self.cells[need].fingerprint for need in needs]]
+                mark = [marked(cell.params)["hparams"], tiles, [self.cells[need].fingerprint for need in needs]]
                 made = self._cell("evaluate", cell.params, tuple(needs), mark)
                 self.evaluated.setdefault(_of(cell), []).append(made.index)
             waiting = [cell for cell in waiting if cell not in ready]
@@ -190,9 +190,16 @@ def _of(cell: Cell) -> tuple[str, int, int]:
     return cell.params["family"], cell.params["version"], cell.params["split"]
 
 
+def marked(params: dict[str, Any], ignored: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What of a cell's parameters its results hang on: without ``ignored`` columns, and without later ones that hold their default."""
+    model = get_family(params["family"]).hparams_model()
+    usual = {name: model.model_fields[name].default for name in model.came_later}
+    kept = {name: value for name, value in params["hparams"].items() if name not in ignored and (name not in usual or value != usual[name])}
+    return params | {"hparams": kept}
+
+
 def training_params(params: dict[str, Any]) -> dict[str, Any]:
-    ignored = get_family(params["family"]).hparams_model().not_trained_on
-    return params | {"hparams": {name: value for name, value in params["hparams"].items() if name not in ignored}}
+    return marked(params, get_family(params["family"]).hparams_model().not_trained_on)
 
 
 def prepared_or_refuse(config: Config, rows: Rows) -> None:

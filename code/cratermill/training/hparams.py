@@ -31,6 +31,9 @@ class RowHparams(Strict):
     not_trained_on: ClassVar[tuple[str, ...]] = ("version_run", "test_set", "trainings_per_test")
     """Columns that say what to run or how to judge it: changing them leaves a trained cell as it is."""
 
+    came_later: ClassVar[tuple[str, ...]] = ()
+    """Columns that rows have not had from the start: those that hold their default leave what was made without them as it is."""
+
     version: Integer = Field(ge=0, description="number of the row; names its folders below log/ and results/")
     version_run: Flag = Field(description="whether a launch without a list of versions trains this row")
     test_set: Integers = Field(alias="test-set", description="TV-Test splits to train, a list of their codes like [0] or [1, 2, 3]")

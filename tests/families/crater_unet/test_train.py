@@ -143,6 +143,19 @@ def test_probabilities_of_pixels_are_as_often_right_as_they_say(project_of_dots,
     assert shown[0] == pytest.approx(right.mean(), abs=1e-6) and shown[1] < 0.02 and np.isnan(shown[2])
 
 
+def test_columns_that_came_later_leave_what_was_trained_before_as_it_is(project_of_dots, monkeypatch):
+    config, _ = project_of_dots
+    rows = wanted_rows(config)
+    with monkeypatch.context() as before:
+        # As the row was before it had the column.
+        dump = Hparams.model_dump
+        before.setattr(Hparams, "model_dump", lambda self, **how: {k: v for k, v in dump(self, **how).items() if k != "dropout"})
+        made = {cell.key: cell.fingerprint for cell in train_plan(config, rows).cells}
+    assert {cell.key: cell.fingerprint for cell in train_plan(config, rows).cells} == made
+    rows["crater_unet"][0] = rows["crater_unet"][0].model_copy(update={"dropout": 0.5})
+    assert made["train_crater_unet-v1_test-set-0_iteration-0"] not in [cell.fingerprint for cell in train_plan(config, rows).cells]
+
+
 def test_other_thresholds_need_no_other_training(project_of_dots):
     config, _ = project_of_dots
     before = {cell.key: cell.fingerprint for cell in train_plan(config).cells}

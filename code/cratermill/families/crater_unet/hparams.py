@@ -28,6 +28,7 @@ class Hparams(SizedHparams):
     outputs: ClassVar[int | None] = 1
     not_trained_on: ClassVar[tuple[str, ...]] = (*RowHparams.not_trained_on, "level", "confidence", "arc", "levels")
     """Other thresholds need another evaluation, but no other training."""
+    came_later: ClassVar[tuple[str, ...]] = ("dropout", "activation", "disc_below_px", "pieces_per_tile")
 
     data: Literal["craters", "dots"] = Field(
         description="craters: the tiles that train.crater_unet.data of the run config names; dots: grey dots on black (the paper's S)"
