@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
+from ..core.errors import InputError
 from ..core.notices import notice
 from .adapt import load_adapted, read_state, say_adapted
 from .backbone import Backbone
 from .features import FeatureMaps
 from .weights import local_file
 
+COARSEST = 32
+"""Stride of an encoder's last map, in most networks."""
 WAVELENGTHS_UM = (0.665, 0.56, 0.49, 0.865, 1.61, 2.19)
 """Given to DOFA, which asks for each channel's wavelength: red, green, blue; further channels take the next ones."""
 
@@ -27,14 +31,20 @@ OPTICAL_BANDS = {
 """By how the names of torchgeo's weights begin: red, green, blue, near infrared, short-wave infrareds, …"""
 
 
-def build_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> FeatureMaps:
-    """The network as feature maps. Raises ``InputError`` if it can't take such images, or its weights aren't in the local cache."""
+def build_features(
+    backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int], coarsest: int = COARSEST
+) -> FeatureMaps:
+    """The network as feature maps. Raises ``InputError`` if it can't take such images, or its weights aren't in the local cache.
+
+    Of timm's networks, stages that give maps of a stride above ``coarsest`` are left out.
+    """
     if backbone.library == "terratorch":
         from .terratorch_backbones import build_terratorch
 
         return build_terratorch(backbone, in_chans, local_file(backbone) if pretrained else None, image_size)
-    build = {"timm": _timm_features, "torchgeo": _torchgeo_features}[backbone.library]
-    return build(backbone, in_chans, pretrained, image_size)
+    if backbone.library == "timm":
+        return _timm_features(backbone, in_chans, pretrained, image_size, coarsest)
+    return _torchgeo_features(backbone, in_chans, pretrained, image_size)
 
 
 def timm_arguments(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> dict[str, Any]:
@@ -52,10 +62,27 @@ def timm_arguments(backbone: Backbone, in_chans: int, pretrained: bool, image_si
     return arguments
 
 
-def _timm_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> FeatureMaps:
+@cache
+def timm_strides(name: str) -> list[int]:
+    """Strides of a timm network's feature maps, found without making its weights."""
+    import timm
+    import torch
+
+    try:
+        with torch.device("meta"):
+            net: Any = timm.create_model(name, features_only=True)
+            return list(net.feature_info.reduction())
+    except (RuntimeError, AttributeError, NotImplementedError, TypeError, IndexError) as error:
+        raise InputError(f"timm's {name} gives no feature maps: {error}", next_step="choose another encoder") from error
+
+
+def _timm_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int], coarsest: int) -> FeatureMaps:
     import timm
 
     arguments = timm_arguments(backbone, in_chans, pretrained, image_size)
+    if coarsest < COARSEST:
+        strides = timm_strides(backbone.name)
+        arguments["out_indices"] = [index for index, stride in enumerate(strides) if stride <= coarsest] or [0]
     net = timm.create_model(backbone.full, features_only=True, in_chans=in_chans, **arguments)
     return FeatureMaps(net, str(backbone), in_chans, image_size)
 

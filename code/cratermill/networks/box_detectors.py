@@ -119,7 +119,8 @@ def build_box_detector(name: str, backbone: Backbone, in_chans: int, pretrained:
 
     Raises ``InputError`` where they don't go together.
     """
-    encoder = Pyramid(encoder_features(backbone, in_chans, pretrained, image_size), in_chans)
+    deepest = LEVELS[-1]
+    encoder = Pyramid(encoder_features(backbone, in_chans, pretrained, image_size, 2**deepest), in_chans, deepest)
     try:
         detector = _BUILD[name](Trunk(encoder))
     except (ValueError, RuntimeError, TypeError) as error:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from ..core.errors import InputError, nearest
 from .adapt import load_adapted, read_state
 from .backbone import DECODERS, SEGMENTERS, Backbone
-from .backbones import build_features, timm_arguments
+from .backbones import COARSEST, build_features, timm_arguments, timm_strides
 from .features import FeatureMaps, Pyramid
 from .names import resolve
 from .terratorch_backbones import registry
@@ -142,7 +142,7 @@ def _native(backbone: Backbone, model_name: str) -> bool:
         return not refused and not (dilated and _refuses_dilation(backbone.name))
     if backbone.library != "timm" or (dilated and not _can_dilate(backbone.name)):
         return False
-    strides = _timm_strides(backbone.name)
+    strides = timm_strides(backbone.name)
     return any(strides == [2 ** (i + first) for i in range(len(strides))] for first in (0, 1, 2))
 
 
@@ -152,20 +152,6 @@ def _refuses_dilation(name: str) -> bool:
     from segmentation_models_pytorch.encoders._base import EncoderMixin
 
     return encoders[name]["encoder"].make_dilated is not EncoderMixin.make_dilated
-
-
-@cache
-def _timm_strides(name: str) -> list[int]:
-    """Strides of a timm network's feature maps, found without making its weights."""
-    import timm
-    import torch
-
-    try:
-        with torch.device("meta"):
-            net: Any = timm.create_model(name, features_only=True)
-            return list(net.feature_info.reduction())
-    except (RuntimeError, AttributeError, NotImplementedError, TypeError, IndexError) as error:
-        raise InputError(f"timm's {name} gives no feature maps: {error}", next_step="choose another encoder") from error
 
 
 @cache
@@ -204,10 +190,12 @@ def _registered(backbone: Backbone, in_chans: int, pretrained: bool, image_size:
         del encoders[REGISTERED]
 
 
-def encoder_features(backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int]) -> FeatureMaps:
-    """An encoder of any library as feature maps."""
+def encoder_features(
+    backbone: Backbone, in_chans: int, pretrained: bool, image_size: tuple[int, int], coarsest: int = COARSEST
+) -> FeatureMaps:
+    """An encoder of any library as feature maps; maps of a stride above ``coarsest`` may be missing."""
     if backbone.library != "smp":
-        return build_features(backbone, in_chans, pretrained, image_size)
+        return build_features(backbone, in_chans, pretrained, image_size, coarsest)
     return FeatureMaps(build_encoder(backbone, in_chans, pretrained, image_size), str(backbone), in_chans, image_size, _filled_maps)
 
 

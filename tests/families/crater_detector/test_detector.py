@@ -39,7 +39,7 @@ from cratermill.families.craters_common.tiles import judged_row
 from cratermill.geo.box import Box
 from cratermill.networks.backbone import Backbone
 from cratermill.networks.box_detectors import build_box_detector
-from cratermill.networks.circle_net import peaks
+from cratermill.networks.circle_net import peaks, pointwise
 from cratermill.pipeline import run_cell as science
 from cratermill.pipeline.launch import plan_all
 from cratermill.pipeline.planning import train_plan, wanted_rows
@@ -338,6 +338,25 @@ def test_detectors_of_boxes_learn_and_answer(head, precision):
     with torch.no_grad(), fabric.autocast():
         task.score(batch)
     assert 0 <= task.scores(lambda values: values)["F1_strict"] <= 1
+
+
+@pytest.mark.parametrize(("head", "depth"), [("heatmap", 3), ("heatmap", 4), ("heatmap", 5), ("RetinaNet", 5)])
+def test_no_part_of_an_encoder_is_computed_in_vain(head, depth):
+    """All weights take part in what is learnt: levels that a head doesn't use are left out."""
+    row = Hparams.from_plan(ROW | {"head": head, "encoder_name": "resnet10t", "encoder_depth": depth})
+    task = DetectorTask(row, np.array([[0.0], [1.0]]))
+    image, circles = torch.rand(2, 1, 96, 96), torch.tensor([[[40.0, 50.0, 6.0]], [[30.0, 20.0, 9.0]]])
+    batch = {"image": image, "circles": circles}
+    if head == "heatmap":
+        targets = [drawn(one.numpy(), 96) for one in circles]
+        batch |= {name: torch.stack([one[name] for one in targets]) for name in targets[0]} | {"list_end": torch.zeros(2)}
+    task(batch).backward()
+    assert all(weight.grad is not None for weight in task.learning.parameters())
+
+
+def test_the_last_layer_is_the_convolution_that_it_says_it_is():
+    convolution, maps = torch.nn.Conv2d(6, 4, 1), torch.randn(2, 6, 5, 7)
+    torch.testing.assert_close(pointwise(maps, convolution), convolution(maps))
 
 
 def test_the_sides_of_fcos_boxes_begin_where_they_can_learn():

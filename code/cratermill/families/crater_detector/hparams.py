@@ -19,6 +19,7 @@ class Hparams(SizedHparams):
     keyword_groups: ClassVar[dict[str, str]] = {**RowHparams.keyword_groups}
     not_trained_on: ClassVar[tuple[str, ...]] = (*RowHparams.not_trained_on, "threshold", "finest_scale", "levels", "levels_per_octave")
     """How a trained network is used: no other training for these."""
+    came_later: ClassVar[tuple[str, ...]] = ("encoder_depth",)
 
     data: Literal["craters", "dots"] = Field(
         "craters",
@@ -29,6 +30,9 @@ class Hparams(SizedHparams):
         description="heatmap: centres as peaks of a heat map at stride 2, with radii; FCOS, RetinaNet, FasterRCNN: torchvision's, of boxes",
     )
     encoder_name: str = Field("resnet10t", description="encoder: a name of timm, or smp:, torchgeo:, terratorch: and a name")
+    encoder_depth: Integer = Field(
+        5, ge=3, le=5, description="levels of the encoder that a heatmap uses: 5 to stride 32, 4 to 16; those of boxes always use 4"
+    )
     pretrained: Flag = Field(False, description="begin with the encoder's published weights")
     piece_px: Integer = Field(160, ge=64, description="side of the pieces of tiles that are learnt from; a multiple of 32")
     pieces_per_tile: Integer = Field(1, ge=1, description="pieces of each tile in an epoch; more where tiles are few and large")
@@ -89,7 +93,7 @@ class Hparams(SizedHparams):
         if self.head == "heatmap":
             from ...networks.circle_net import build_circle_net
 
-            return build_circle_net(backbone, bands, pretrained, size)
+            return build_circle_net(backbone, bands, pretrained, size, self.encoder_depth)
         from ...networks.box_detectors import build_box_detector
 
         return build_box_detector(self.head, backbone, bands, pretrained, size)
@@ -98,7 +102,7 @@ class Hparams(SizedHparams):
         return f"{self.head} {self.encoder_name}"
 
     def network_key(self) -> tuple:
-        return ("crater_detector", self.head, self.encoder_name, self.piece_px)
+        return ("crater_detector", self.head, self.encoder_name, self.encoder_depth, self.piece_px)
 
     def sample_input(self, bands: int = 1, batch: int = 2) -> tuple[Any, ...]:
         import torch
