@@ -126,6 +126,25 @@ def test_a_failing_block_leaves_the_older_file_alone(tmp_path, grid, scratch):
     assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["x.tif"]
 
 
+def test_what_is_put_together_on_the_disk_takes_little_room_there(tmp_path, monkeypatch):
+    """Shares of votes in strips that don't keep to blocks; the file is the same as of one that was made in memory."""
+    grid, rng = global_grid(MERCURY, 1100, "metres"), np.random.default_rng(0)
+    shares = np.full(grid.shape, np.nan, np.float32)
+    shares[100:900, 300:1900] = np.repeat(np.repeat(rng.integers(0, 21, (100, 200)) / 20, 8, 0), 8, 1)
+    strips = [(Window(row, 0, min(300, 1100 - row), 2200), shares[row : row + 300]) for row in range(0, 1100, 300)]
+    wanted = write_cog(tmp_path / "a.tif", iter(strips), grid, nodata=np.nan, resampling="average").read_bytes()
+    sizes, copy = list[int](), cog._copy
+
+    def measured(source, target, in_memory, options):
+        sizes.append(sum(file.stat().st_blocks * 512 for file in tmp_path.iterdir() if file.name != "a.tif"))
+        copy(source, target, in_memory, options)
+
+    monkeypatch.setattr(cog, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(cog, "_copy", measured)
+    assert write_cog(tmp_path / "b.tif", iter(strips), grid, nodata=np.nan, resampling="average").read_bytes() == wanted
+    assert 0 < sizes[0] < shares.nbytes / 10 and [file.name for file in sorted(tmp_path.iterdir())] == ["a.tif", "b.tif"]
+
+
 FULL_DISK = """
     import resource, sys
     import numpy as np

@@ -24,8 +24,8 @@ Rates = dict[tuple[tuple[str, str], bool], dict[str, float]]
 """By (stage, family) and whether a GPU was used."""
 
 
-def known_rates(root: Path) -> Rates:
-    """Median seconds, bytes and files of finished cells, from the newest runs of this project."""
+def known_rates(root: Path, middle: Callable[[list[float]], float] = statistics.median) -> Rates:
+    """Median seconds, bytes and files of finished cells, from the newest runs of this project; or another ``middle``."""
     folders = sorted(Project(root).run("any").parent.glob("*/cells"), key=lambda folder: folder.stat().st_mtime)[-RECENT_RUNS:]
     values: dict[tuple[tuple[str, str], bool], dict[str, list[float]]] = {}
     for folder in folders:
@@ -36,7 +36,7 @@ def known_rates(root: Path) -> Rates:
                 of_group = values.setdefault((tuple(record["group"]), bool(record.get("gpu"))), {})
                 for name in MEASURED:
                     of_group.setdefault(name, []).extend([record[name]] if name in record else [])
-    return {group: {name: statistics.median(found) for name, found in one.items() if found} for group, one in values.items()}
+    return {group: {name: middle(found) for name, found in one.items() if found} for group, one in values.items()}
 
 
 def describe(plan: Plan, workers: int = 1, only=None, gpus: Callable[[str], float] | None = None) -> dict:

@@ -76,6 +76,9 @@ class Family:
 
         return NoOptions
 
+    joining_room = 0.0
+    """Bytes on the disk that joining the parts of a map takes meanwhile, by each that the parts keep; 0: next to none."""
+
     map_keys: frozenset[str] = frozenset()
     """Keys of ``map`` that its maps obey beside ``EVERY_MAP`` of them; others would do nothing, and are refused."""
 

@@ -34,6 +34,9 @@ METHODS = ("nearest", "average")
 LARGE_PX = 2**24
 """Pixels from which a raster without overviews is slow to look at."""
 FACTORS = (4, 8, 16, 32, 64)
+PACKED = {"COMPRESS": "ZSTD", "ZSTD_LEVEL": 1}
+"""How temporary rasters are packed. A block that is written again may leave a hole as large as it was; windows that hold whole blocks, as
+composites write them, leave none."""
 MOST_KEPT = 8
 """Rasters whose overviews the user's cache holds; the oldest make room."""
 
@@ -43,7 +46,7 @@ def with_overviews(source: str, method: str) -> Iterator[str]:
     """Give the name of a raster that has the pixels of the tiled GeoTIFF ``source``, and overviews; it is gone afterwards.
 
     ``average`` leaves out missing pixels (nodata, NaN; colours where an RGBA picture is transparent), ``nearest`` takes every second pixel.
-    Levels are made in memory if the source lies there, else beside it.
+    Levels are made in memory if the source lies there, else beside it, and packed if it is.
     """
     assert method in METHODS, method
     with ExitStack() as stack:
@@ -125,7 +128,8 @@ def _profile(parent) -> dict:
     }
     shape = {"height": -(-parent.height // 2), "width": -(-parent.width // 2)}
     photometric = {"photometric": "RGB", "alpha": "YES"} if _is_rgba(parent) else {}
-    return keep | shape | photometric | {"transform": parent.transform @ Affine.scale(2), "SPARSE_OK": True, "BIGTIFF": "IF_SAFER"}
+    packed = PACKED if parent.compression else {}
+    return keep | shape | photometric | packed | {"transform": parent.transform @ Affine.scale(2), "SPARSE_OK": True, "BIGTIFF": "IF_SAFER"}
 
 
 def _is_rgba(dataset) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import CratermillError, InputError, WorkError
 from .load_config import load_config
+from .map_room import joining_bytes, room_lines, warn_of_room
 from .plan_maps import map_warnings, refuse_other_weights
 from .planning import STAGES, Rows, all_plan, map_data_or_refuse, map_plan, prepared_or_refuse, train_plan, wanted_rows, whole_or_refuse
 
@@ -53,16 +54,15 @@ def launched(
         return _freeze(plan, kind, overwrite, as_json), plan
     if dry_run and kind == "all":
         _show_graph(plan, picture, as_json)
-    if kind != "train" and not dry_run:
+    if dry_run:
+        return _dry_run(plan, site, workers, as_json), plan
+    if kind != "train":
         refuse_other_weights(config, plan, overwrite)
+        warn_of_room(plan, joining_bytes(plan))
     if site is not None and site.executor != "local":
         from ..batch import cluster
 
-        if dry_run:
-            return cluster.dry_run(plan, site, as_json), plan
         return cluster.launch(plan, site, overwrite=overwrite, wait=wait, more_checks=lambda: _check_rows(config, plan)), plan
-    if dry_run:
-        return _describe(plan, workers, as_json), plan
     side_by_side = site.workers_per_gpu if site else 1
     return run_plan(plan, workers=workers, workers_per_gpu=side_by_side, overwrite=overwrite, as_json=as_json), plan
 
@@ -286,11 +286,21 @@ def run_rows(config_path: Path, executor: str | None, profile: str | None, worke
     return run
 
 
-def _describe(plan: Plan, workers: int, as_json: bool) -> int:
-    from ..batch.estimate import describe, describe_text
+def _dry_run(plan: Plan, site: Any, workers: int, as_json: bool) -> int:
+    """Say what a launch would do, on a cluster or here, and what room its maps take."""
+    joining = joining_bytes(plan)
+    if site is not None and site.executor != "local":
+        from ..batch import cluster
 
-    found = describe(plan, workers)
-    print(json.dumps(found) if as_json else describe_text(found))
+        cluster.dry_run(plan, site, as_json)
+    else:
+        from ..batch.estimate import describe, describe_text
+
+        found = describe(plan, workers) | {"joining_bytes": joining}
+        print(json.dumps(found) if as_json else describe_text(found))
+    if not as_json:
+        print("".join(f"  {line}\n" for line in room_lines(plan, joining)), end="")
+    warn_of_room(plan, joining)
     return 0
 
 

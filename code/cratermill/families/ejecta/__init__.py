@@ -61,6 +61,7 @@ class Ejecta(EjectaFamily):
         conn = params.hparams.eval_conn_version
         return {f"tests/eval_conn-version-{'none' if conn is None else conn}_{cell_tag(params.split, params.iteration)}.json": "eval.json"}
 
+    joining_room = 2.5  # 2.3 for rasters of which no two share ground (docs/planet-scale.md); parts that do make less of it
     maps_with = ("connection",)
     map_keys = EjectaFamily.map_keys | {"show", "colours", "overlap_alpha", "threshold", "smallest_cluster_px"}
 
