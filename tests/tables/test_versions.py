@@ -20,7 +20,7 @@ def test_list_and_show(tmp_path):
     assert shown["LS_focal_alpha"] == (0.1, "")
     assert "valid: above 0, below 1" in shown["val_frac"][1]
     assert "valid: Accuracy, F1_Score" in shown["val_metric"][1]
-    assert "(valid: dice, focal, bce)" in shown["loss"][1]
+    assert "(valid: dice, focal, bce, iou)" in shown["loss"][1]
     assert "(valid: Adam, AdamW, SGD, Muon)" in shown["optimizer"][1]
     assert "(valid: StepLR, CosineAnnealingLR," in shown["scheduler"][1]
     assert "(valid: Unet, Unet++," in shown["model_name"][1]
