@@ -30,7 +30,8 @@ from ..ensemble import ahead, kept
 from ..members import checkpoint_paths, frozen_paths, row_of
 from .evaluate import COLUMNS, reading_of
 from .find import Finder, found_on, quantities
-from .planned import MARGIN_PX, NAME, own
+from .hparams import Hparams
+from .planned import MARGIN_PX, NAME
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from ...geo.mosaic import Mosaic
     from ..craters_common.composite import Join
     from ..pictures import Picture
-    from .hparams import Hparams
 
 SEEN_COLUMNS = ("lon", "lat", "radius_m", "strength", "look")
 
@@ -112,7 +112,7 @@ def composed(config: Config, products: list[Path]) -> tuple[Hparams, Join]:
     """The row of a map's version, and what makes one list of the blocks' sightings."""
     split, params = map_run(config, NAME).split, params_of(products)
     version = mapped_version(config, NAME, params)
-    row = own(row_of(config, NAME, version, split))
+    row = Hparams.own(row_of(config, NAME, version, split))
     reading, members = reading_of(config, version, split, row), len(marks_of(params, version, split))
 
     def join(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:

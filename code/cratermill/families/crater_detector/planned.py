@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...config import band_marks
 from ...core.errors import InputError
 from ...craters.sightings import Levels
-from ...samples.brightness import far_from
 from ...samples.inputs import digest
 from .. import map_options
 from ..craters_common.ground_tiles import WIDEST_DEG, WIDEST_MAP_TILE_DEG, boxes, degree_m, extent, is_too_wide
-from ..craters_common.maps import cells_of, map_run, open_mosaic
-from ..members import Trainings, checkpoint_paths, plain_of
+from ..craters_common.maps import cells_of, map_run, mosaic_warnings, open_mosaic
+from ..members import Trainings
+from .hparams import Hparams
 
 if TYPE_CHECKING:
     from ...config import Config
     from ...geo.bodies import Body
-    from ...training.hparams import RowHparams
-    from .hparams import Hparams
     from .options import MapOptions
 
 NAME = "crater_detector"
@@ -50,7 +48,7 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
     """One cell per block of each level; its params hold all that what is seen there depends on."""
     run, options, trainings = map_run(config, NAME), map_options(config, NAME), trainings or Trainings(config)
     versions = trainings.versions(NAME, run.versions[NAME])
-    rows = [own(trainings.row(NAME, version, run.split)) for version in versions]
+    rows = [Hparams.own(trainings.row(NAME, version, run.split)) for version in versions]
     with open_mosaic(config, NAME) as mosaic:
         resolution, body = options.resolution_m or mosaic.grid.resolution_m, mosaic.grid.body
         area = extent(mosaic.grid, options.latitudes)
@@ -78,19 +76,9 @@ def widest_deg(body: Body, pixel_m: float) -> float:
     return float(np.clip(SIDE_MARGINS * margins, WIDEST_DEG, max(WIDEST_DEG, min(COARSE_DEG, WIDEST_MAP_TILE_DEG - margins))))
 
 
-def own(row: RowHparams) -> Hparams:
-    """Rows of this family are of its model."""
-    return cast("Hparams", row)
-
-
 def map_warnings(config: Config) -> list[str]:
     run = map_run(config, NAME)
-    said = list[str]()
     with open_mosaic(config, NAME) as mosaic:
         if mosaic.is_layered:  # what networks see of other rasters isn't their own numbers; maps compare it when they are made
-            return said
-        for version in Trainings(config).versions(NAME, run.versions[NAME]):
-            path = next(iter(checkpoint_paths(config, NAME, version, run.split).values()))
-            seen = plain_of(path, NAME, version)["seen"]
-            said += far_from(seen, mosaic, f"version {version}", grey=False, remembered=config.data.statistics)
-    return said
+            return []
+    return mosaic_warnings(config, NAME, Trainings(config).versions(NAME, run.versions[NAME]))

@@ -38,7 +38,8 @@ from ..craters_common.prepare import filled, is_missing
 from ..ensemble import ahead, kept
 from ..members import checkpoint_paths, chosen_version, frozen_paths, row_of
 from .evaluate import readings
-from .planned import NAME, own
+from .hparams import Hparams
+from .planned import NAME
 from .predict import COLUMNS, Predictor, circles_of, circles_of_each
 from .reading import Reading, given_thresholds
 
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from ...geo.bodies import Body
     from ..craters_common.options import MapOptions
     from ..pictures import Picture
-    from .hparams import Hparams
 
 LIST_COLUMNS = ("lon", "lat", "radius_m", "confidence", "support", "arc", "version")
 
@@ -55,7 +55,7 @@ LIST_COLUMNS = ("lon", "lat", "radius_m", "confidence", "support", "arc", "versi
 def composed_row(config: Config, products: list[Path]) -> Hparams:
     """The row by which the blocks are joined."""
     run = map_run(config, NAME)
-    return own(row_of(config, NAME, mapped_version(config, NAME, params_of(products)), run.split))
+    return Hparams.own(row_of(config, NAME, mapped_version(config, NAME, params_of(products)), run.split))
 
 
 def map_blocks(config: Config, params: dict[str, Any], workspace: Workspace) -> dict:
@@ -71,7 +71,7 @@ def map_blocks(config: Config, params: dict[str, Any], workspace: Workspace) -> 
         for version in versions:
             paths = frozen_paths(config, NAME, version, run.split, weights[str(version)][split])
             predictor = kept(Predictor, paths, version, Computing.of(config.run.trainer))
-            row = own(row_of(config, NAME, version, run.split))
+            row = Hparams.own(row_of(config, NAME, version, run.split))
             reading = readings(config, version, run.split, row)
             for level in range(row.levels):
                 pixel_m, margin = resolution * 2**level, reading.margin_px(row, resolution, level)

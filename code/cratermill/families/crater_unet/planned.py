@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...config import BEST, band_marks
 from ...geo.box import Box
-from ...samples.brightness import far_from
 from ...samples.inputs import digest
 from .. import map_options
 from ..craters_common.ground_tiles import WIDEST_DEG, around, box_rows, columns_of, degree_m, extent
-from ..craters_common.maps import cells_of, map_run, open_mosaic, require_sizes
-from ..members import Trainings, checkpoint_paths, plain_of
+from ..craters_common.maps import cells_of, map_run, mosaic_warnings, open_mosaic, require_sizes
+from ..members import Trainings
+from .hparams import Hparams
 from .reading import USUAL, Reading, forward_px, given_thresholds
 
 if TYPE_CHECKING:
     from ...config import Config
     from ...geo.bodies import Body
-    from ...training.hparams import RowHparams
     from ..craters_common.options import MapOptions
-    from .hparams import Hparams
 
 NAME = "crater_unet"
 BLOCK_SHARES, NEARLY = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5), 1.05
@@ -32,16 +30,11 @@ BLOCK_SHARES, NEARLY = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5), 1.05
 def mapped_rows(config: Config, trainings: Trainings) -> dict[int, Hparams]:
     """The rows whose networks are needed: the map's, those that it joins, or all among which the best will be chosen."""
     run = map_run(config, NAME)
-    rows = {version: own(trainings.row(NAME, version, run.split)) for version in trainings.versions(NAME, run.versions[NAME])}
+    rows = {version: Hparams.own(trainings.row(NAME, version, run.split)) for version in trainings.versions(NAME, run.versions[NAME])}
     if run.versions[NAME] == BEST:
         return {version: row for version, row in rows.items() if not row.union_of}
     joined = next(iter(rows.values())).union_of
-    return {version: own(trainings.row(NAME, version, run.split)) for version in joined} if joined else rows
-
-
-def own(row: RowHparams) -> Hparams:
-    """Rows of this family are of its model."""
-    return cast("Hparams", row)
+    return {version: Hparams.own(trainings.row(NAME, version, run.split)) for version in joined} if joined else rows
 
 
 def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[str, Any]]:
@@ -107,11 +100,4 @@ def thresholds_mark(trainings: Trainings, version: int, split: int, row: Hparams
 
 
 def map_warnings(config: Config) -> list[str]:
-    run, said = map_run(config, NAME), []
-    with open_mosaic(config, NAME) as mosaic:
-        for version in mapped_rows(config, Trainings(config)):
-            path = next(iter(checkpoint_paths(config, NAME, version, run.split).values()))
-            said += far_from(
-                plain_of(path, NAME, version)["seen"], mosaic, f"version {version}", grey=False, remembered=config.data.statistics
-            )
-    return said
+    return mosaic_warnings(config, NAME, mapped_rows(config, Trainings(config)))

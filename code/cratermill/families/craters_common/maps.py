@@ -16,7 +16,8 @@ from ...geo.bodies import Body
 from ...geo.box import Box
 from ...geo.grid import Grid
 from ...geo.mosaic import Mosaic
-from ..members import chosen_version
+from ...samples.brightness import far_from
+from ..members import checkpoint_paths, chosen_version, plain_of
 from .ground_tiles import degree_m
 
 if TYPE_CHECKING:
@@ -41,6 +42,17 @@ def open_mosaic(config: Config, family: str) -> Mosaic:
     run = map_run(config, family)
     path = config.path(run.mosaic) if run.mosaic else config.mosaic
     return layers.open_mosaic(path, config.map_bands)
+
+
+def mosaic_warnings(config: Config, family: str, versions: Iterable[int]) -> list[str]:
+    """How far a map's mosaic is from what the networks of these versions learned from."""
+    run, said = map_run(config, family), list[str]()
+    with open_mosaic(config, family) as mosaic:
+        for version in versions:
+            path = next(iter(checkpoint_paths(config, family, version, run.split).values()))
+            seen = plain_of(path, family, version)["seen"]
+            said += far_from(seen, mosaic, f"version {version}", grey=False, remembered=config.data.statistics)
+    return said
 
 
 def require_sizes(rows: dict[int, Any], resolution_m: float, block_px: int) -> None:

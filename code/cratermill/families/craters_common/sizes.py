@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -15,6 +15,12 @@ class SizedHparams(RowHparams):
     size_min: Number = Field(gt=0, description="smallest crater that is looked for and counted, in size_unit")
     size_max: Number = Field(gt=0, description="largest crater, in size_unit")
     size_unit: Literal["radius_px", "radius_km", "diameter_km"] = Field("radius_px", description="what size_min and size_max measure")
+
+    @classmethod
+    def own(cls, row: RowHparams) -> Self:
+        """A row of the family, of its model."""
+        assert isinstance(row, cls), row
+        return row
 
     def conflicts(self) -> Iterator[tuple[str, str, str]]:
         yield from super().conflicts()
