@@ -154,6 +154,9 @@ class HoldOut(Strict):
     craters: list[int] = Field(default_factory=list, description="FIDs; of tiles and chips those are tested on that hold a crater's centre")
     regions: str | None = Field(None, description="a file of polygons; tiles and chips whose middle lies in one are tested on")
     names: list[str] = Field(default_factory=list, description="names of tiles or chips, * stands for anything; of those read from files")
+    validation: list[str] = Field(
+        default_factory=list, description="names of the tiles that validate, instead of a share of the others; crater tiles"
+    )
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -163,7 +166,7 @@ class HoldOut(Strict):
 
     @model_serializer(mode="wrap")
     def _without_empty(self, dump: Any) -> dict[str, Any]:
-        return _without(dump(self), "names")
+        return _without(dump(self), "names", "validation")
 
 
 def _listed(value: Any) -> Any:

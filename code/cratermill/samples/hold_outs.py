@@ -19,24 +19,28 @@ if TYPE_CHECKING:
     from ..config import HoldOut, Splits
     from ..geo.bodies import Body
 
-TV, TEST, UNUSED = 0, 1, -1
+TV, TEST, UNUSED, VALIDATES = 0, 1, -1, 2
 Both = tuple[np.ndarray, np.ndarray]
 """Which samples are tested on, and which ones show some of the same all the same, (n,) bool each."""
 
 
 @dataclass(frozen=True)
 class Ways:
-    """How samples, called ``what``, are found by each key of a hold-out; None where they don't know such a thing."""
+    """How samples, called ``what``, are found by each key of a hold-out; None where they don't know such a thing. ``validates``: some may
+    be named to validate with."""
 
     what: str
     craters: Callable[[list[int]], Both] | None = None
     regions: Callable[[str], Both] | None = None
     names: Callable[[list[str]], Both] | None = None
+    validates: bool = False
 
 
 def held_out(one: HoldOut, ways: Ways, groups: np.ndarray) -> np.ndarray:
-    """``TEST``, ``TV`` or ``UNUSED`` of samples. ``groups``: equal for those of the same ground, which aren't used if one is tested on."""
-    test, near, asked = np.zeros(len(groups), bool), np.zeros(len(groups), bool), one.model_dump(exclude_defaults=True)
+    """``TEST``, ``TV``, ``VALIDATES`` or ``UNUSED`` of samples. ``groups``: equal for those of the same ground, which aren't used if one is
+    tested on, nor trained with if one validates."""
+    test, near = np.zeros(len(groups), bool), np.zeros(len(groups), bool)
+    asked = one.model_dump(exclude_defaults=True, exclude={"validation"})
     for key, value in asked.items():
         way = getattr(ways, key)
         if way is None:
@@ -51,7 +55,21 @@ def held_out(one: HoldOut, ways: Ways, groups: np.ndarray) -> np.ndarray:
         raise InputError(
             f"splits.hold_out {asked} leaves {left}", valid=f"some {ways.what}s on either side", next_step="hold out other ground"
         )
-    return np.where(test, TEST, np.where(near, UNUSED, TV))
+    sides = np.where(test, TEST, np.where(near, UNUSED, TV))
+    return _with_validation(sides, one.validation, ways, groups) if one.validation else sides
+
+
+def _with_validation(sides: np.ndarray, names: list[str], ways: Ways, groups: np.ndarray) -> np.ndarray:
+    """The sides (n,) of samples where those of these names validate."""
+    key = f"splits.hold_out.validation {names}"
+    if not ways.validates or ways.names is None:
+        raise InputError(f"{key} for {ways.what}s", valid="tiles of crater_unet and crater_detector", next_step="leave it out")
+    named, _ = ways.names(names)
+    sides = np.where(named & (sides == TV), VALIDATES, np.where((sides == TV) & np.isin(groups, groups[named]), UNUSED, sides))
+    if not (sides == VALIDATES).any() or not (sides == TV).any():
+        left = "none to train" if (sides == VALIDATES).any() else "none that isn't tested on"
+        raise InputError(f"{key} leaves {left}", valid=f"some {ways.what}s to train and some to validate", next_step="name others")
+    return sides
 
 
 def region_marks(splits: Splits, path: Callable[[str], Path]) -> dict[str, Any]:

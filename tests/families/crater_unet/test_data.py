@@ -112,9 +112,21 @@ def test_craters_and_ground_that_are_held_out_are_seen_by_no_network(tmp_path):
         assert np.array_equal(test, np.flatnonzero(side == 1)) and (side[[*train, *validation]] == 0).all() and len(validation)
 
 
+def test_tiles_that_are_named_to_validate_do_so_and_the_rest_trains(tmp_path):
+    box_folder(tmp_path, ["0 0.5 0.5 0.2 0.2\n"] * 6)
+    hold_out = {"names": ["crater0"], "validation": ["crater[12]"]}
+    _, hparams, tiles = prepared(tmp_path, {"kind": "boxes", "path": "boxes"}, splits={"hold_out": hold_out})
+    parts = split_tiles(tiles, cell(hparams, 1), hparams)
+    names = [sorted(tiles.tiles["name"].iloc[part]) for part in parts]
+    assert names == [["crater3", "crater4", "crater5"], ["crater1", "crater2"], ["crater0"]]
+
+
 @pytest.mark.parametrize(
     ("hold_out", "said"),
     [
+        ({"names": ["crater0"], "validation": ["crater0"]}, "leaves none that isn't tested on"),
+        ({"names": ["crater0"], "validation": ["crater*"]}, "leaves none to train"),
+        ({"names": ["crater0"], "validation": ["x"]}, "names x, and no tile is called so"),
         ({"craters": [3]}, "names craters, but nobody knows them of tiles\nValid: names"),
         ({"names": ["crater9*"]}, r"names crater9\*, and no tile is called so\nValid: crater"),
         ({"names": ["*"]}, "nothing but tiles that are tested on"),

@@ -20,7 +20,7 @@ from ...craters.catalogue import read_catalogue
 from ...geo.layers import open_mosaic
 from ...geo.sampling import sample_many_masked
 from ...samples.grey import SIDES, grey_mark, grey_range, mean_of_bands
-from ...samples.hold_outs import TEST, TV, Squares, Ways, by_name, held_out, region_marks
+from ...samples.hold_outs import TEST, TV, VALIDATES, Squares, Ways, by_name, held_out, region_marks
 from ...samples.inputs import mark, mosaic_mark
 from ...samples.shared_ground import SIDE, ground_groups, thumbnails
 from ...samples.splits import held_out_tiles
@@ -74,8 +74,8 @@ class TileSet:
         image = np.asarray(self.image[row], np.float32)
         return image if image.ndim == 3 else image[None]
 
-    def split(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the tiles to train and validate with, and of those to test on."""
+    def split(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numbers of the tiles to train and validate with, of those named to validate with, if any, and of those to test on."""
         column = f"test_{number}"
         if column not in self.tiles:
             count = sum(str(name).startswith("test_") for name in self.tiles)
@@ -85,7 +85,7 @@ class TileSet:
                 next_step="raise splits.count in the config, or add to splits.hold_out, and prepare again",
             )
         side = self.tiles[column].to_numpy()
-        return np.flatnonzero(side == TV), np.flatnonzero(side == TEST)
+        return np.flatnonzero(side == TV), np.flatnonzero(side == VALIDATES), np.flatnonzero(side == TEST)
 
 
 def folder_of(config: Config, family: str, data: str) -> Path:
@@ -171,11 +171,13 @@ class Splits:
         """Tiles are found by their names, those of a mosaic by craters and regions, too."""
         named = by_name(table["name"], "tile")
         if self.body is None or self.craters is None:
-            return Ways("tile", names=named)
+            return Ways("tile", names=named, validates=True)
         places = (table[name].to_numpy(float) for name in ("lon", "lat", "resolution_m"))
         lon, lat, pixel_m = places
         squares = Squares(self.body, lon, lat, pixel_m * side_px / 2)
-        return Ways("tile", partial(squares.with_craters, self.craters), lambda path: squares.in_regions(self.config.path(path)), named)
+        return Ways(
+            "tile", partial(squares.with_craters, self.craters), lambda path: squares.in_regions(self.config.path(path)), named, True
+        )
 
     def with_facts(
         self, facts: Callable[[pd.DataFrame], dict[str, Any]], side_px: int = 0

@@ -73,7 +73,9 @@ def split_tiles(tiles: TileSet, params: CellParams, hparams: Sizes) -> tuple[np.
     """Numbers of the training, validation and test tiles of a cell."""
     from ...samples.splits import held_out_tiles
 
-    tv, test = tiles.split(params.split)
+    tv, named, test = tiles.split(params.split)
+    if len(named):
+        return tv, named, test
     seed = seed_of(params.seed, "validation")
     turn = (seed % 997) / 997
     validation = held_out_tiles(tiles.tiles.iloc[tv].reset_index(drop=True), hparams.val_frac, seed, tiles.meta["by_place"], turn)
