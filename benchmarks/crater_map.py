@@ -1,17 +1,33 @@
 """A map of craters, from mosaic to list, prediction and pictures: how its time and memory grow with the mosaic.
 
     python benchmarks/crater_map.py [--folder DIR] [--heights 1024,2048,4096] [--json FILE]
+    python benchmarks/crater_map.py --levels CONFIG [--runs 3]
 
 Global mosaics on which rings of 6–20 px are drawn, as many per pixel on all, between 60° south and north; the Symmetric U-Net with all
 its filters, taught for a minute to find bright pixels, so that there are craters to read. All cells of the map run one after another in
 one process.
+
+--levels: what all levels of a map cost, divided by what its finest level alone does, of a configuration whose map is made by a trained
+version of crater_detector, such as
+
+    name: levels
+    data: data
+    mosaic: data/planet/mosaics/cylindrical_mosaic.tif
+    map: {versions: {crater_detector: 1}}
+
+CPU seconds by one thread, of blocks and of the list with its pictures and page, in one process that has made such a map before; the maps
+are removed again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import statistics
 import tempfile
+import time
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -19,13 +35,19 @@ import numpy as np
 import pandas as pd
 import rasterio
 import torch
+import yaml
 from affine import Affine
 from latent_map import run
 from measure import measure
 
+from cratermill.batch.cell import run_cell
+from cratermill.batch.plan import freeze
 from cratermill.families import get_family
 from cratermill.families.crater_unet.hparams import Hparams
 from cratermill.geo.bodies import Body
+from cratermill.pipeline import run_cell as science
+from cratermill.pipeline.launch import plan_mapping
+from cratermill.pipeline.load_config import load_config
 from cratermill.training.cell import CellParams
 from cratermill.training.checkpoint import Checkpoint
 
@@ -122,12 +144,57 @@ def project(root: Path, heights: list[int]) -> dict[int, Path]:
     return configs
 
 
+def level_costs(config: Path, runs: int) -> list[dict[str, dict[str, float]]]:
+    """CPU seconds by level and of the list ("joined"), of a map's finest level alone and of all its levels; as often as asked for."""
+    torch.set_num_threads(1)
+    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    finest = content["map"] | {"options": content["map"].get("options", {}) | {"largest_radius_m": 1.0}}
+    made_once(config, content | {"map": finest})
+    return [{"finest": made_once(config, content | {"map": finest}), "all": made_once(config, content)} for _ in range(runs)]
+
+
+def made_once(config: Path, content: dict) -> dict[str, float]:
+    """CPU seconds of a map's parts; nothing of it is left."""
+    name = f"levels-{time.time_ns()}"
+    path = config.with_name(f"{name}.yaml")
+    path.write_text(yaml.safe_dump(content | {"map": content["map"] | {"name": name}}), encoding="utf-8")
+    plan, seconds = plan_mapping(load_config(path)), Counter[str]()
+    folders = [plan.product(cell) for cell in plan.cells] + [load_config(path).project.map_folder(name)]
+    try:
+        freeze(plan)
+        for cell in plan.cells:
+            start = time.process_time()
+            result = run_cell(plan, cell.index, science)
+            assert result.state == "done", result.cause
+            seconds["joined" if cell.stage == "composite" else f"{cell.params['scales'][cell.params['level']]:.3g}"] += (
+                time.process_time() - start
+            )
+    finally:
+        path.unlink()
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+    return dict(seconds)
+
+
+def show_levels(made: list[dict[str, dict[str, float]]]) -> None:
+    for kind in ("finest", "all"):
+        middle = {part: statistics.median(run[kind][part] for run in made) for part in made[0][kind]}
+        print(f"{kind}:", ", ".join(f"{part} {seconds:.2f} s" for part, seconds in middle.items()))
+    ratios = [sum(run["all"].values()) / sum(run["finest"].values()) for run in made]
+    print(f"all ÷ finest alone: {statistics.median(ratios):.3f} (median of {len(ratios)}: {', '.join(f'{one:.3f}' for one in ratios)})")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="an empty folder to work in")
     parser.add_argument("--heights", default="1024,2048,4096")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--levels", type=Path, metavar="CONFIG")
+    parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
+    if options.levels:
+        show_levels(level_costs(options.levels.resolve(), options.runs))
+        return
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         root, found = Path(name), {}
         for height, config in project(root, [int(height) for height in options.heights.split(",")]).items():

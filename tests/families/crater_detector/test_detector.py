@@ -296,12 +296,14 @@ def test_levels_of_a_map_reach_its_largest_craters_and_join_without_seams():
     assert table["spread_place_km"].max() < 0.02
 
 
-@pytest.mark.parametrize("pixel_deg", [0.04, 0.15, 0.35, 0.6])
-def test_blocks_of_coarse_levels_are_wider_and_craters_keep_their_size_there(pixel_deg):
+@pytest.mark.parametrize(
+    ("level", "pixel_deg", "side_deg"), [(0, 0.04, 30), (1, 0.06, 46.08), (0, 0.15, 57.6), (1, 0.35, 60), (2, 0.6, 52.4)]
+)
+def test_blocks_of_coarse_levels_are_wider_and_craters_keep_their_size_there(level, pixel_deg, side_deg):
     """By outlines on the ground, drawn point by point: the area that they have on the tile is what a network sees."""
     pixel_m = pixel_deg * degree_m(BODY)
-    side = widest_deg(BODY, pixel_m)
-    assert side == pytest.approx({0.04: 30, 0.15: 57.6, 0.35: 60, 0.6: 52.4}[pixel_deg])
+    side = widest_deg(BODY, pixel_m, level)
+    assert side == pytest.approx(side_deg)
     box = Box(0.0, 90 - side, side, 90.0)
     grid, radius_m = around(BODY, box, pixel_m, 48, 32), 4 * pixel_m
     assert max(grid.shape) * pixel_deg <= 150

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 NAME = "crater_detector"
 MARGIN_PX = 48
 """Around a block, in the pixels of its level: the largest radius that a level sees, and half as much."""
-SIDE_MARGINS, COARSE_DEG = 4.0, 60.0
-"""A block is so many times as wide as its margins together, where that is more than ``WIDEST_DEG``, up to this: else a coarse level would
-look at margins above all. At the corners circles are stretched by a tenth, for which their radii are corrected."""
+FINEST_MARGINS, COARSER_MARGINS, COARSE_DEG = 4.0, 8.0, 60.0
+"""A block is so many times as wide as its margins together, on the finest level and on coarser ones, where that is more than
+``WIDEST_DEG``, up to ``COARSE_DEG``: else a coarse level would look at margins above all. At the corners circles are stretched by a tenth,
+for which their radii are corrected; networks find less where meridians are turned by more than the 30° of the northernmost blocks."""
 
 
 def scales_for(row: Hparams, options: MapOptions, body: Body, resolution_m: float) -> list[float]:
@@ -64,16 +65,17 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
     }
     cells = []
     for level, scale in enumerate(scales):
-        side_m = min(options.block_px * resolution / scale, widest_deg(body, resolution / scale) * degree_m(body))
+        side_m = min(options.block_px * resolution / scale, widest_deg(body, resolution / scale, level) * degree_m(body))
         for cell in cells_of(boxes(body, area, side_m), body, resolution / scale, MARGIN_PX, options.block_px):
             cells.append({**cell, "key": f"level_{level}_{cell['key']}", "level": level, **common})
     return cells
 
 
-def widest_deg(body: Body, pixel_m: float) -> float:
+def widest_deg(body: Body, pixel_m: float, level: int) -> float:
     """Side of the widest blocks of a level in degrees, such that no tile with its margins is too wide."""
     margins = 2 * MARGIN_PX * pixel_m / degree_m(body)
-    return float(np.clip(SIDE_MARGINS * margins, WIDEST_DEG, max(WIDEST_DEG, min(COARSE_DEG, WIDEST_MAP_TILE_DEG - margins))))
+    times = COARSER_MARGINS if level else FINEST_MARGINS
+    return float(np.clip(times * margins, WIDEST_DEG, max(WIDEST_DEG, min(COARSE_DEG, WIDEST_MAP_TILE_DEG - margins))))
 
 
 def map_warnings(config: Config) -> list[str]:
