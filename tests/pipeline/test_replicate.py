@@ -84,6 +84,8 @@ def test_means_stand_beside_what_was_published(project):
     assert row["Accuracy validation, epoch 50"] == 0.75 and not any("500" in name for name in row)
     page = replicate.write_page(project, spec, "g")
     assert "Table 1" in page.read_text() and "Table 2" not in page.read_text() and (page.parent / "table_1.csv").exists()
+    reduced = "128 steps in all"
+    assert reduced not in page.read_text() and reduced in replicate.write_page(project, spec, "g-small").read_text()
 
 
 TINY = {

@@ -56,6 +56,7 @@ class Replication(Strict):
     by_hand: dict[str, str] = Field(default_factory=dict, description="path: what to put there, where nothing public can be fetched")
     run: dict[str, Any] = Field(description="a run configuration")
     small: dict[str, Any] = Field(description="what a small run changes of it, on the synthetic planet; null takes a key away")
+    small_differs: tuple[str, ...] = Field((), description="where a small run isn't what the paper did, besides")
     tables: tuple[Table, ...]
     pictures: tuple[str, ...] = Field((), description="patterns below results/*_results/GROUP/")
     tuning: bool = Field(False, description="also draw scores by split and hyper-parameter")
@@ -148,10 +149,12 @@ def write_page(root: Path, spec: Replication, group: str, tuned: Any = None) -> 
     project = Project(root, group)
     folder = project.results / "replicate" / group
     sections = [html.facts({"Paper": spec.paper, "Published figures from": spec.source})]
-    sections += [html.paragraph("Differs from the paper: " + "; ".join(spec.differs) + ".", "warning")] if spec.differs else []
-    if group.endswith(SMALL):
+    small = group.endswith(SMALL)
+    differs = (*spec.differs, *(spec.small_differs if small else ()))
+    sections += [html.paragraph("Differs from the paper: " + "; ".join(differs) + ".", "warning")] if differs else []
+    if small:
         sections.append(
-            html.paragraph("A small run on a synthetic planet: it shows that everything runs, and no figure of the paper.", "warning")
+            html.paragraph("A small run on a synthetic planet: it shows that everything runs; its figures aren't the paper's.", "warning")
         )
     for number, table in enumerate(spec.tables, start=1):
         frame = table_of(project, table)
@@ -160,7 +163,7 @@ def write_page(root: Path, spec: Replication, group: str, tuned: Any = None) -> 
             sections.append(html.section(table.title, html.table(frame)))
     pictures = _pictures(project, spec, group, tuned)
     sections += [html.section("Figures", *(html.picture(path, _caption(root, path)) for path in pictures))] if pictures else []
-    return html.write_page(folder / html.INDEX, f"{spec.title}{' (small)' if group.endswith(SMALL) else ''}", sections)
+    return html.write_page(folder / html.INDEX, f"{spec.title}{' (small)' if small else ''}", sections)
 
 
 def table_of(project: Project, table: Table) -> Any:

@@ -66,10 +66,26 @@ class SymmetricUNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         skips, features = [], image
         for layer, dropout in zip(self.down, self.dropouts, strict=True):
-            skips.append(self.activation(layer(features)))
+            skips.append(self.activation(convolved(layer, features)))
             features = functional.avg_pool2d(functional.dropout(skips[-1], dropout, self.training), 2)
-        features = functional.dropout(self.activation(self.bottom(features)), self.dropouts[-1], self.training)
+        features = functional.dropout(self.activation(convolved(self.bottom, features)), self.dropouts[-1], self.training)
         for layer, dropout, skip in zip(self.up, self.dropouts[::-1], skips[::-1], strict=True):
-            features = self.activation(layer(functional.interpolate(features, scale_factor=2, mode="nearest")))
+            features = self.activation(convolved(layer, functional.interpolate(features, scale_factor=2, mode="nearest")))
             features = functional.dropout(features, dropout, self.training) + skip
         return self.final(features)
+
+
+def convolved(layer: nn.Module, features: Tensor) -> Tensor:
+    """``layer`` (a convolution, padding "same") of ``features``, without the taps that see only padding where these are small.
+
+    They add nothing, but oneDNN leaves their gradients unset in bfloat16, so that their weights became NaN.
+    """
+    assert isinstance(layer, nn.Conv2d)
+    kernel = layer.weight
+    for axis in (2, 3):
+        reach = kernel.shape[axis] // 2
+        seen = min(reach, features.shape[axis] - 1)
+        kernel = kernel.narrow(axis, reach - seen, 2 * seen + 1)
+    if kernel.shape == layer.weight.shape:
+        return layer(features)
+    return functional.conv2d(features, kernel, layer.bias, padding="same")
