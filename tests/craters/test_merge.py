@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cratermill.craters.merge import union, without_doubles
+from cratermill.craters.merge import agreement, union, without_doubles
 from cratermill.geo.bodies import get_body
 
 MARS = get_body("mars")
@@ -48,6 +48,16 @@ def test_votes():
     assert (joined[1:, 5:] < 1e-6).all()
     assert len(union([first, second, third], 2, MARS)) == 1
     assert np.allclose(union([third, first, second], 1, MARS), joined)
+
+
+def test_agreement_counts_lists_and_measures_from_the_crater_across_the_seam():
+    craters = np.array([[179.99, 0, 20e3], [50, 10, 30e3], [0, 60, 10e3]])
+    lists = [np.array([[-179.99, 0, 21e3], [50, 10, 30e3]]), np.array([[179.97, 0, 17e3]]), np.zeros((0, 3))]
+    found = agreement(craters, lists, MARS)
+    away = MARS.distance_m(np.array([0.0]), np.array([0.0]), np.array([0.02]), np.array([0.0]))[0]
+    assert found[:, 0].tolist() == [2, 1, 0]
+    np.testing.assert_allclose(found[:2, 1:], [[away, np.sqrt((1e3**2 + 3e3**2) / 2)], [0, 0]], rtol=1e-6, atol=1e-3)
+    assert np.isnan(found[2, 1:]).all()
 
 
 def test_union_of_nothing():

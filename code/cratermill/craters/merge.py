@@ -49,6 +49,20 @@ def union(lists: list[np.ndarray], votes: int, body: Body | None = None, rule: R
     return joined[np.lexsort((*joined[:, :3].T[::-1], -joined[:, 3]))]
 
 
+def agreement(craters: np.ndarray, lists: list[np.ndarray], body: Body | None = None, rule: Rule = STRICT) -> np.ndarray:
+    """Of craters (N, ≥3: place, radius): in how many of these lists each is, and how far from it on average (root of the mean square) its
+    partners lie and their radii are, in metres (pixels without a ``body``), NaN where there is none: (N, 3)."""
+    found = np.zeros((len(craters), 3))
+    for one in lists:
+        mine, others = match(craters, one, rule, body).pairs.T
+        found[mine, 0] += 1
+        found[mine, 1] += distances(craters[mine], one[others], body) ** 2
+        found[mine, 2] += (craters[mine, 2] - one[others, 2]) ** 2
+    with np.errstate(invalid="ignore"):
+        found[:, 1:] = np.sqrt(found[:, 1:] / found[:, :1])
+    return found
+
+
 def _groups(lists: list[np.ndarray], body: Body | None, rule: Rule) -> np.ndarray:
     """Of each row of all lists, one after another, the number of the crater that it is (N,): matched ones share theirs."""
     starts, edges = np.cumsum([0, *map(len, lists)]), [np.zeros((0, 2), int)]

@@ -96,15 +96,15 @@ def project(folder: Path, content: dict):
     return load_config(path)
 
 
-def checkpoint(folder: Path, **row) -> None:
+def checkpoint(folder: Path, iteration: int = 0, **row) -> None:
     """An untrained network of a version, where maps look for it."""
     hparams = Hparams.from_plan(ROW | row)
     family, norm = get_family("crater_unet"), np.array([[127.5], [127.5]])
-    params = CellParams("crater_unet", hparams.version, 0, 0, 0, hparams)
+    params = CellParams("crater_unet", hparams.version, 0, iteration, 0, hparams)
     weights = family.task(params, norm).network.state_dict()
-    path = Project(folder).version_results("crater_unet", hparams.version) / "best-checkpoint_test-set-0_iteration-0.ckpt"
+    path = Project(folder).version_results("crater_unet", hparams.version) / f"best-checkpoint_test-set-0_iteration-{iteration}.ckpt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    Checkpoint("crater_unet", hparams.version, 0, 0, 0, params.plain_row(), norm, weights).save(path)
+    Checkpoint("crater_unet", hparams.version, 0, iteration, 0, params.plain_row(), norm, weights).save(path)
 
 
 def sees_what_is_there(monkeypatch) -> None:

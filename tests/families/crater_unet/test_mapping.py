@@ -228,6 +228,42 @@ def test_versions_vote(tmp_path, monkeypatch):
     assert abs(len(found) - (craters.radius_m >= 12 * resolution).sum()) <= 3
 
 
+def test_iterations_say_how_far_they_agree(mapped, tmp_path, monkeypatch):
+    """One of two networks is blind: what both find together is in one list, and none lies elsewhere in it."""
+    for iteration in (0, 1):
+        checkpoint(tmp_path, iteration)
+    networks: list = []
+
+    def tiles(self, images):
+        if len(self.ensemble) == 2:
+            networks[:] = self.ensemble.networks
+        seen = np.clip((np.asarray(images, np.float32) - 20) / 235, 0, 1)
+        return seen * (self.ensemble.networks[0] is networks[0])
+
+    monkeypatch.setattr(sys.modules[__name__], "sees_what_is_there", lambda patch: patch.setattr(Predictor, "tiles", tiles))
+    make_map(tmp_path, monkeypatch, {"agreement": True})
+    found, usual = (
+        pd.read_csv(tmp_path / "results/output_masks/crater_unet-1_test-set-0/craters.csv"),
+        pd.read_csv(output(mapped, "craters.csv")),
+    )
+    assert np.array_equal(found[usual.columns], usual)
+    assert (found["votes"] == 1).all() and (found[["spread_place_km", "spread_size_km"]] == 0).all(axis=None)
+
+
+def test_blocks_of_an_earlier_version_are_joined_with_new_ones(mapped, tmp_path):
+    folder, config, craters, _ = mapped
+    products = [shutil.copytree(path, tmp_path / path.name) for path in sorted((folder / "log" / "cells").iterdir())]
+    for product in products[::2]:
+        pd.read_csv(product / "craters.csv").drop(columns="member").to_csv(product / "craters.csv", index=False)
+    assert len(mapping.joined(products, mapping.composed_row(config, products), BODY)) == len(craters)
+
+
+def test_agreement_of_one_training_is_refused(tmp_path, monkeypatch):
+    checkpoint(tmp_path)
+    with pytest.raises(InputError, match="agreement with one training of version 1\nValid: one version with several iterations"):
+        make_map(tmp_path, monkeypatch, {"agreement": True})
+
+
 def test_a_crater_on_a_border_of_blocks_is_found_once(tmp_path, monkeypatch):
     """Where four blocks meet, at many small shifts, so that each of them sees the centre on either side of its border."""
     resolution = np.pi * BODY.semi_major_m / 240

@@ -12,7 +12,7 @@ import pandas as pd
 from ...config import BEST
 from ...core.files import write_table
 from ...core.work import Workspace
-from ...craters.merge import UNION, union, without_doubles
+from ...craters.merge import UNION, agreement, union, without_doubles
 from ...craters.outputs import spreads_in_km
 from ...geo.box import Box
 from ...geo.grid import Grid
@@ -49,7 +49,10 @@ if TYPE_CHECKING:
     from ..craters_common.options import MapOptions
     from ..pictures import Picture
 
-LIST_COLUMNS = ("lon", "lat", "radius_m", "confidence", "support", "arc", "version")
+LIST_COLUMNS = ("lon", "lat", "radius_m", "confidence", "support", "arc", "version", "member")
+AGREEMENT = ("votes", "spread_place", "spread_size")
+TOGETHER = -1
+"""The ``member`` of what a version's networks find together; what one of them finds by itself has its number."""
 
 
 def composed_row(config: Config, products: list[Path]) -> Hparams:
@@ -77,15 +80,19 @@ def map_blocks(config: Config, params: dict[str, Any], workspace: Workspace) -> 
                 pixel_m, margin = resolution * 2**level, reading.margin_px(row, resolution, level)
                 if level and (not margin or is_too_wide(mosaic.grid.body, margin, pixel_m)):
                     continue
-                grids, probabilities = [around(mosaic.grid.body, box, pixel_m, margin, row.divisor) for box in blocks], []
+                grids = [around(mosaic.grid.body, box, pixel_m, margin, row.divisor) for box in blocks]
+                looks = {TOGETHER: predictor} | dict(enumerate(predictor.alone() if options.agreement and len(versions) == 1 else []))
+                seen: dict[int, list[np.ndarray]] = {member: [] for member in looks}
                 for image in ahead(grids, lambda grid: mean_of_bands(*sample_masked(mosaic, grid))):
-                    workspace.keep_going()
-                    probability, share = predict_image(predictor, image, options, missing)
-                    probabilities.append(probability)
+                    for member, look in looks.items():
+                        workspace.keep_going()
+                        probability, share = predict_image(look, image, options, missing)
+                        seen[member].append(probability)
                     shares += [] if level else [share]
-                circles = circles_of_each(probabilities, row, reading, resolution, level, str(predictor.ensemble.device))
-                tables += [found_in(*one, reading, level, version) for one in zip(circles, grids, blocks, strict=True)]
-                shown = predictor.ensemble.shown()
+                for member, found in seen.items():
+                    circles = circles_of_each(found, row, reading, resolution, level, str(predictor.ensemble.device))
+                    tables += [found_in(*one, reading, level, version, member) for one in zip(circles, grids, blocks, strict=True)]
+                probabilities, shown = seen[TOGETHER], predictor.ensemble.shown()
                 if level == 0:  # coarser levels look unlike the training's tiles, and aren't compared
                     ground[f"version {version}"] = shown
                     for mean, probability, grid in zip(means, probabilities, grids, strict=bool(means)):
@@ -134,7 +141,7 @@ def read_masks(row: Hparams, pictures: Sequence[Picture], workspace: Workspace) 
     return craters_of_pictures(pictures, look, COLUMNS, workspace)
 
 
-def found_in(circles: np.ndarray, grid: Grid, box: Box, reading: Reading, level: int, version: int) -> pd.DataFrame:
+def found_in(circles: np.ndarray, grid: Grid, box: Box, reading: Reading, level: int, version: int, member: int) -> pd.DataFrame:
     """The craters (LIST_COLUMNS) whose centres lie in a block, or so near that its neighbour may place them in it. ``circles``: in
     pixels of level 0; ``grid``: the level's own."""
     circles = circles[circles[:, 3] >= reading.confidence]
@@ -142,21 +149,29 @@ def found_in(circles: np.ndarray, grid: Grid, box: Box, reading: Reading, level:
     circles = circles[nearly_held(circles, grid, box)]
     lon, lat = grid.lonlat(circles[:, 1], circles[:, 0])
     found = dict(zip(COLUMNS, circles.T, strict=True)) | {"lon": lon, "lat": lat, "radius_m": circles[:, 2] * grid.resolution_m}
-    return pd.DataFrame({name: found.get(name, version) for name in LIST_COLUMNS})
+    return pd.DataFrame(found | {"version": version, "member": member}, columns=list(LIST_COLUMNS))
 
 
 def joined(products: list[Path], row: Hparams, body: Body) -> pd.DataFrame:
-    """One list (lon, lat, radius_m, confidence, and arc, or votes and spreads): without neighbouring blocks' doubles, versions united."""
+    """One list (lon, lat, radius_m, confidence, support and arc, with votes and spreads where networks were asked one by one; or votes and
+    spreads of versions united): without neighbouring blocks' doubles."""
     # With their types: the columns of a block without craters would be of none.
-    types = dict.fromkeys(LIST_COLUMNS, float) | {"version": int}
-    everything = pd.concat([pd.read_csv(product / CRATERS, dtype=types) for product in products], ignore_index=True)
+    types = dict.fromkeys(LIST_COLUMNS, float) | {"version": int, "member": int}
+    read = [pd.read_csv(product / CRATERS, dtype=types) for product in products]
+    # Blocks made before networks could be asked one by one don't say who found what.
+    everything = pd.concat([one if "member" in one else one.assign(member=TOGETHER) for one in read], ignore_index=True)
     columns = ["lon", "lat", "radius_m", "confidence"]
-    lists = []
-    for _, one in everything.groupby("version"):
-        one = one.reset_index(drop=True)
-        lists.append(one.iloc[without_doubles(one[columns].to_numpy(float), body)])
-    if not row.union_of:
-        return lists[0].drop(columns="version").reset_index(drop=True) if lists else everything.drop(columns="version")
-    missing = len(row.union_of) - len(lists)
-    arrays = [one[columns].to_numpy(float) for one in lists] + [np.zeros((0, 4))] * missing
-    return spreads_in_km(pd.DataFrame(union(arrays, row.votes, body), columns=list(UNION)))
+    together, alone = list[pd.DataFrame](), list[pd.DataFrame]()
+    for (member, _), found in everything.groupby(["member", "version"]):
+        one = found.drop(columns=["version", "member"]).reset_index(drop=True)
+        one = one.iloc[without_doubles(one[columns].to_numpy(float), body)].reset_index(drop=True)
+        (together if member == TOGETHER else alone).append(one)
+    if row.union_of:
+        missing = len(row.union_of) - len(together)
+        arrays = [one[columns].to_numpy(float) for one in together] + [np.zeros((0, 4))] * missing
+        return spreads_in_km(pd.DataFrame(union(arrays, row.votes, body), columns=list(UNION)))
+    listed = together[0] if together else everything.drop(columns=["version", "member"]).iloc[:0]
+    if not alone and not params_of(products).get("options", {}).get("agreement"):
+        return listed
+    said = agreement(listed[columns].to_numpy(float), [one[columns].to_numpy(float) for one in alone], body)
+    return spreads_in_km(listed.assign(**dict(zip(AGREEMENT, said.T, strict=True))))

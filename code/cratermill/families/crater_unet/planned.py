@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...config import BEST, band_marks
+from ...core.errors import InputError
 from ...geo.box import Box
 from ...samples.inputs import digest
 from .. import map_options
@@ -54,6 +55,7 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         weights = {version: weights[version] for version in map(str, rows)}
     else:
         weights = {str(version): {str(run.split): trainings.marks(NAME, version, run.split)} for version in rows}
+    require_several(options, weights, run.split)
     common = {
         "versions": list(rows),
         "weights": {NAME: weights},
@@ -63,6 +65,17 @@ def map_cells(config: Config, trainings: Trainings | None = None) -> list[dict[s
         "options": options.model_dump(mode="json", exclude={"units", "latitudes", "where", "columns"}),
     }
     return [{**cell, **common} for cell in cells]
+
+
+def require_several(options: MapOptions, weights: dict[str, Any], split: int) -> None:
+    """Raise ``InputError`` where the networks of a version are to be compared, and it has one, or several versions are joined."""
+    if options.agreement and (len(weights) > 1 or any(len(marks[str(split)]) < 2 for marks in weights.values())):
+        given = "several versions" if len(weights) > 1 else f"one training of version {next(iter(weights))}"
+        raise InputError(
+            f"map.options.agreement with {given}",
+            valid="one version with several iterations",
+            next_step="raise trainings_per_test and train, or leave it out; versions that are joined have votes of their own",
+        )
 
 
 def margin_of(rows: Iterable[Hparams], resolution_m: float) -> int:

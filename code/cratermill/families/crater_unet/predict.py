@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ...craters.extract import extract_each
 from ...craters.merge import without_doubles
+from ...samples.brightness import Ground
 from ...training.device import Computing
 from ..craters_common.certainty import logit, of_size, with_confidence
 from ..craters_common.judging import surest_first
@@ -37,6 +39,16 @@ class Predictor:
     def __init__(self, paths: list[Path], version: int, computing: Computing | None = None):
         self.ensemble = Ensemble.load(paths, "crater_unet", version, computing)
         self.hparams: Hparams = self.ensemble.hparams
+
+    def alone(self) -> list[Predictor]:
+        """Each of several networks by itself."""
+        found = []
+        for network in self.ensemble.networks if len(self.ensemble) > 1 else []:
+            one = copy(self)
+            one.ensemble = copy(self.ensemble)
+            one.ensemble.networks, one.ensemble.ground = [network], Ground()
+            found.append(one)
+        return found
 
     def tiles(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (N, h, w) float32 of raw tiles without missing pixels (N, h, w): the members' mean."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from ...config import CraterList
 from ...core.models import Strict, refuse_idle
@@ -73,3 +73,12 @@ class MapOptions(BlockOptions):
     window_px: int = Field(1024, ge=64, description="largest side of the network's input; it is fitted to the block")
     overlap: float = Field(0.125, ge=0, lt=0.9, description="share of their side by which inputs overlap; blended")
     prediction: bool = Field(True, description="write the prediction too, as a cloud-optimised GeoTIFF on the mosaic's grid")
+    agreement: bool = Field(
+        False, description="several iterations: also how many of them list each crater by themselves, and how far apart; twice the time"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, dump: Any) -> dict[str, Any]:
+        """Maps made before there was such a key stay as they are."""
+        values: dict[str, Any] = dump(self)
+        return values if self.agreement else {name: value for name, value in values.items() if name != "agreement"}
