@@ -256,7 +256,8 @@ def test_memory_limit_by_cgroup(make_slurm_cluster, tmp_path):
 
 def test_higher_partition_preempts_and_the_job_comes_back(slurm_cluster, tmp_path):
     log = tmp_path / "log.txt"
-    wrap = 'trap "echo got TERM; exit 0" TERM; echo "start ${SLURM_RESTART_COUNT:-0}"; sleep 600 & wait'
+    # Traps run between two commands: however late the signal comes, one is soon over.
+    wrap = 'trap "echo got TERM; exit 0" TERM; echo "start ${SLURM_RESTART_COUNT:-0}"; while :; do sleep 0.1; done'
     low = slurm_cluster.sbatch("-p", "low", "-c", "4", "-w", "n1", output=log, wrap=wrap)
     slurm_cluster.wait_until(lambda: log.exists() and "start 0" in log.read_text(), "first start")
     high = slurm_cluster.sbatch("-p", "high", "-c", "4", "-w", "n1", wrap="sleep 1")
